@@ -1,0 +1,90 @@
+"""Many networks of one architecture as one model: every leaf of their variables has a leading axis M.
+
+Contract: `variables` is a pytree whose leaves are (M, ...); images are normalised floats, either (B, H, W, 3), shown
+to all members, or (M, B, H, W, 3), one batch for each.
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from fer_jax.ensemble._placement import over_members as lift
+from fer_jax.errors import UsageError
+from fer_jax.expressions import NUM_PAIRS
+
+
+def init(key: jax.Array, model, *, members: int = NUM_PAIRS, image_size: int = 32) -> Any:
+    """Fresh variables for every member.
+
+    Member i is initialised from `jax.random.fold_in(key, i)`, so it equals a member initialised alone.
+
+    Args:
+      key: typed random key.
+      model: a Linen module called with images (B, H, W, 3).
+      members: how many, M; the 28 pairs by default (paper §5.1).
+      image_size: side of the picture the shapes are traced with, pixels.
+
+    Returns:
+      The module's variables, each leaf with a leading M.
+    """
+    sample = jnp.zeros((1, image_size, image_size, 3))
+    keys = jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.arange(members))
+    return jax.jit(jax.vmap(lambda k: model.init(k, sample)))(keys)
+
+
+def apply(model, variables, images: jax.Array, *, over_members: str | None = None, over_devices: str = "none"):
+    """Every member's output for a batch, in evaluation mode.
+
+    Args:
+      model: a Linen module returning a tree, such as `models.Output`.
+      variables: stacked variables.
+      images: float (B, H, W, 3) for all members or (M, B, H, W, 3), one batch for each.
+      over_members: layout, see `over_members`.
+      over_devices: split over devices, see `over_members`.
+
+    Returns:
+      The module's output with a leading M: logits (M, B, classes), features (M, B, h, w, C).
+
+    Raises:
+      UsageError: images of another rank, or as many batches as there are not members.
+    """
+    members = num_members(variables)
+    if images.ndim == 4:
+        images = jnp.broadcast_to(images, (members, *images.shape))
+    if images.ndim != 5 or images.shape[0] != members:
+        raise UsageError(f"`images`: wanted (B, H, W, 3) or ({members}, B, H, W, 3), got {images.shape}.")
+    call = lift(lambda v, x: model.apply(v, x), over_members=over_members, over_devices=over_devices)
+    return call(variables, images)
+
+
+def num_members(variables) -> int:
+    """How many members a stack holds.
+
+    Raises:
+      UsageError: leaves that disagree on their first axis.
+    """
+    sizes = {leaf.shape[0] if leaf.ndim else None for leaf in jax.tree.leaves(variables)}
+    if len(sizes) != 1 or None in sizes:
+        raise UsageError(
+            f"`variables`: wanted one leading member axis on every leaf, got sizes {sorted(map(str, sizes))}."
+        )
+    return sizes.pop()
+
+
+def stack(members) -> Any:
+    """Single members' trees as one stack, in the order given."""
+    members = list(members)
+    if not members:
+        raise UsageError("`members`: wanted at least one tree, got none.")
+    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *members)
+
+
+def member(variables, index: int) -> Any:
+    """One member's tree out of a stack."""
+    return jax.tree.map(lambda leaf: leaf[index], variables)
+
+
+def unstack(variables) -> list:
+    """A stack as a list of single members' trees."""
+    return [member(variables, index) for index in range(num_members(variables))]

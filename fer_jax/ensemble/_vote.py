@@ -1,0 +1,101 @@
+"""How 28 two-way decisions become one of eight labels (paper §5.2).
+
+Contract: logits are float (28, B, 2) in the order of `expressions.PAIRS`, class 0 the pair's smaller label. An image
+outside a member's pair still gets that member's vote, as in the paper.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from fer_jax.errors import UsageError
+from fer_jax.expressions import NUM_EXPRESSIONS, NUM_PAIRS, PAIRS
+
+WEIGHTS = ("max_logit", "softmax", "margin")
+TIES = ("weighted", "first")
+
+
+def ballots(logits: jax.Array) -> jax.Array:
+    """The votes each label gets: one from each of the 28 members, for its larger logit.
+
+    Args:
+      logits: float (28, B, 2).
+
+    Returns:
+      float32 (B, 8) of whole numbers, each row summing to 28.
+    """
+    return _tally(logits, jnp.ones(_checked(logits).shape[:2], jnp.float32))
+
+
+def weighted_ballots(logits: jax.Array, *, weight: str = "max_logit") -> jax.Array:
+    """The votes each label gets, each counting as much as its member is sure.
+
+    Args:
+      logits: float (28, B, 2).
+      weight: "max_logit" (the paper's: the larger logit itself, which is uncalibrated and may be negative),
+        "softmax" (the larger probability) or "margin" (the difference of the two logits); the last two are ours.
+
+    Returns:
+      float32 (B, 8).
+
+    Raises:
+      UsageError: an unknown weight or logits of another shape.
+    """
+    logits = _checked(logits)
+    if weight not in WEIGHTS:
+        raise UsageError(f"`weight`: wanted one of {', '.join(WEIGHTS)}, got {weight!r}.")
+    amounts = {
+        "max_logit": lambda: logits.max(-1),
+        "softmax": lambda: jax.nn.softmax(logits).max(-1),
+        "margin": lambda: jnp.abs(logits[..., 0] - logits[..., 1]),
+    }
+    return _tally(logits, amounts[weight]())
+
+
+def simple_vote(logits: jax.Array, *, tie: str = "weighted") -> jax.Array:
+    """The label most members voted for.
+
+    Args:
+      logits: float (28, B, 2).
+      tie: what decides between labels with equally many votes (the paper is silent): "weighted", the weighted
+        ballots among them (ours), or "first", the smallest label.
+
+    Returns:
+      int32 (B,), indices into `expressions.EXPRESSIONS`.
+
+    Raises:
+      UsageError: an unknown rule or logits of another shape.
+    """
+    if tie not in TIES:
+        raise UsageError(f"`tie`: wanted one of {', '.join(TIES)}, got {tie!r}.")
+    votes = ballots(logits)
+    if tie == "first":
+        return votes.argmax(-1).astype(jnp.int32)
+    tied = votes == votes.max(-1, keepdims=True)
+    return jnp.where(tied, weighted_ballots(logits), -jnp.inf).argmax(-1).astype(jnp.int32)
+
+
+def weighted_vote(logits: jax.Array, *, weight: str = "max_logit") -> jax.Array:
+    """The label with the largest sum of weighted votes.
+
+    Args:
+      logits: float (28, B, 2).
+      weight: see `weighted_ballots`.
+
+    Returns:
+      int32 (B,), indices into `expressions.EXPRESSIONS`.
+    """
+    return weighted_ballots(logits, weight=weight).argmax(-1).astype(jnp.int32)
+
+
+def _tally(logits, amounts):
+    """Sum amounts (28, B) by the label each member chose."""
+    pairs = jnp.asarray(np.asarray(PAIRS), jnp.int32)
+    chosen = jnp.take_along_axis(pairs[:, None, :], logits.argmax(-1)[..., None], 2)[..., 0]
+    return (jax.nn.one_hot(chosen, NUM_EXPRESSIONS) * amounts[..., None]).sum(0)
+
+
+def _checked(logits):
+    if logits.ndim != 3 or logits.shape[0] != NUM_PAIRS or logits.shape[2] != 2:
+        raise UsageError(f"`logits`: wanted ({NUM_PAIRS}, B, 2), one member for each pair, got {logits.shape}.")
+    return logits

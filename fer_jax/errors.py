@@ -1,0 +1,41 @@
+"""Errors that a user may cause or meet, each with the exit code a script ends with.
+
+One line says what came, what was wanted and what to do. Scripts print that line and exit with `exit_code`;
+anything that is not a `FerError` is a bug of ours (exit code 70).
+"""
+
+
+class FerError(Exception):
+    """Base of every error this library raises on purpose."""
+
+    exit_code = 70
+
+
+class UsageError(FerError, ValueError):
+    """A flag, argument or configuration that cannot be used, or an extra that is not installed."""
+
+    exit_code = 1
+
+
+class DataError(FerError, ValueError):
+    """Data that is missing, empty or not what it claims to be."""
+
+    exit_code = 2
+
+
+class StorageError(FerError, OSError):
+    """A disk that is full or cannot be written, or a checkpoint that is damaged or does not match."""
+
+    exit_code = 3
+
+
+class MemberFailed(FerError):
+    """The run finished, but at least one member of the ensemble did not."""
+
+    exit_code = 4
+
+
+class Preempted(FerError):
+    """The run was stopped and saved; the same command goes on from there."""
+
+    exit_code = 75

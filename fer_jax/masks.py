@@ -1,0 +1,85 @@
+"""Reveal masks of the click study: discs, their unions, the eight one-pixel shifts, compositing, threshold.
+
+Contract: a mask is (H, W); boolean where it says what is open. Points are (x, y) in image pixels, origin at the top
+left corner, so the pixel clicked is (floor x, floor y).
+"""
+
+import jax
+import jax.numpy as jnp
+
+from fer_jax import images
+
+# §4.2 blurs with k = 70; on the 224 px stimuli that we use (the paper gives no size) this is .3125 of the side.
+PAPER_BLUR = 70
+PAPER_IMAGE_PX = 224
+# The paper gives no radius: about one eye of a tight crop (ours).
+REVEAL_RADIUS_AT_224 = 20
+
+# §5.1: click masks are also shifted by one pixel in eight directions: (rows, columns).
+SHIFTS = ((-1, -1), (-1, 0), (-1, 1), (0, -1), (0, 1), (1, -1), (1, 0), (1, 1))
+
+
+def blur_size(image_px: int) -> int:
+    """The blur window for a stimulus of `image_px` pixels: 70 at 224, in proportion elsewhere."""
+    return max(1, round(PAPER_BLUR * image_px / PAPER_IMAGE_PX))
+
+
+def reveal_radius(image_px: int) -> int:
+    """The disc radius for a stimulus of `image_px` pixels: 20 at 224, in proportion elsewhere."""
+    return max(1, round(REVEAL_RADIUS_AT_224 * image_px / PAPER_IMAGE_PX))
+
+
+def reveal(points: jax.Array, size: tuple[int, int], *, radius: int) -> jax.Array:
+    """Union of the discs that clicks open: every pixel with dx² + dy² <= radius² of a clicked pixel.
+
+    Equal to filled `cv2.circle`s. A point with a NaN coordinate opens nothing, so click lists of unequal length can
+    be padded with NaN and batched.
+
+    Args:
+      points: float (N, 2), x then y, in image pixels.
+      size: (height, width).
+      radius: whole pixels.
+
+    Returns:
+      bool (height, width), True where open.
+    """
+    pixel = jnp.floor(points)[:, :, None, None]
+    rows = jnp.arange(size[0], dtype=points.dtype)[None, :, None]
+    columns = jnp.arange(size[1], dtype=points.dtype)[None, None, :]
+    squared = (columns - pixel[:, 0]) ** 2 + (rows - pixel[:, 1]) ** 2
+    return (squared <= radius**2).any(0)
+
+
+def shift(mask: jax.Array, rows: int, columns: int) -> jax.Array:
+    """A mask moved by whole pixels; the vacated edge is closed (ours: §5.1 does not say)."""
+    height, width = mask.shape
+    padded = jnp.pad(mask, ((max(rows, 0), max(-rows, 0)), (max(columns, 0), max(-columns, 0))))
+    top, left = max(-rows, 0), max(-columns, 0)
+    return padded[top : top + height, left : left + width]
+
+
+def blurred(sharp: jax.Array, *, size: int) -> jax.Array:
+    """What a participant sees before the first click: blurred first, grey second (§4.2).
+
+    Args:
+      sharp: uint8 (..., H, W, 3).
+      size: side of the blur window, pixels.
+
+    Returns:
+      uint8 (..., H, W, 1).
+    """
+    return images.grayscale(images.box_blur(sharp, size))
+
+
+def composite(sharp: jax.Array, veiled: jax.Array, mask: jax.Array) -> jax.Array:
+    """The sharp picture where the mask is open, the veiled one elsewhere.
+
+    Args:
+      sharp: (H, W, C).
+      veiled: (H, W, C) or (H, W, 1), of the same dtype.
+      mask: bool (H, W).
+
+    Returns:
+      An array like `sharp`.
+    """
+    return jnp.where(mask[:, :, None], sharp, jnp.broadcast_to(veiled, sharp.shape))

@@ -1,0 +1,27 @@
+"""Training the members: a pure step, what it minimises and sees, slots to run many at once, and the host's loop."""
+
+from fer_jax.training._loop import EpochEnded, Job, MemberLeft, Stepped, StopRule, Trainer
+from fer_jax.training._objectives import cross_entropy
+from fer_jax.training._slots import LoopSlots, StackedSlots, make_slots
+from fer_jax.training._step import MemberState, init_state, make_step, variables_of
+from fer_jax.training._views import augmented_view, plain_view, revealed_view
+
+__all__ = [
+    "EpochEnded",
+    "Job",
+    "LoopSlots",
+    "MemberLeft",
+    "MemberState",
+    "StackedSlots",
+    "Stepped",
+    "StopRule",
+    "Trainer",
+    "augmented_view",
+    "cross_entropy",
+    "init_state",
+    "make_slots",
+    "make_step",
+    "plain_view",
+    "revealed_view",
+    "variables_of",
+]

@@ -1,0 +1,219 @@
+"""The host's side of training: a queue of members, slots to run them in, and events for whoever writes things down.
+
+Contract: everything a member meets (its data, its augmentation, its first weights) is a pure function of the seed,
+the member and its own step, so its numbers do not depend on the slots, the queue, or an interruption. Epoch k of a
+member with n images ends at step ceil(k n / B); its counters are read only then.
+"""
+
+import dataclasses
+import math
+from collections.abc import Callable, Iterator, Sequence
+from fractions import Fraction
+
+import jax
+import numpy as np
+
+from fer_jax.errors import UsageError
+from fer_jax.training._slots import make_slots
+from fer_jax.training._step import MemberState
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """One member to train: its number, and how many images make its epoch."""
+
+    member: int
+    num_images: int
+
+
+@dataclasses.dataclass(frozen=True)
+class StopRule:
+    """When a member leaves.
+
+    Attributes:
+      target: training accuracy at which it leaves (paper §5.1: 0.9), or None to run all its epochs.
+      max_epochs: at most this many epochs (paper §5.1: 150; 30 for the second ensemble; 40 for the multiclass model).
+      max_images: at most this many images seen, whole epochs, at least one (ours, to bound the time on a CPU).
+    """
+
+    target: float | None = 0.9
+    max_epochs: int = 150
+    max_images: int | None = None
+
+    def __post_init__(self):
+        if self.target is not None and not 0 < self.target <= 1:
+            raise UsageError(f"`target`: wanted a training accuracy in (0, 1] or None, got {self.target}.")
+        if self.max_epochs < 1:
+            raise UsageError(f"`max_epochs`: wanted at least 1, got {self.max_epochs}.")
+
+    def epochs_for(self, num_images: int) -> int:
+        """The last epoch of a member whose epoch has `num_images` images."""
+        if self.max_images is None:
+            return self.max_epochs
+        return max(1, min(self.max_epochs, self.max_images // num_images))
+
+    def reached(self, correct: int, seen: int) -> bool:
+        """Whether correct / seen is at least the target, compared in whole numbers."""
+        if self.target is None:
+            return False
+        share = Fraction(str(self.target))
+        return share.denominator * correct >= share.numerator * seen
+
+
+@dataclasses.dataclass(frozen=True)
+class Stepped:
+    """Every running member took one step."""
+
+    images: int
+    running: int
+    waiting: int
+
+
+@dataclasses.dataclass(frozen=True)
+class EpochEnded:
+    """One member ended an epoch; accuracy and loss are over the images since its last epoch's end."""
+
+    member: int
+    epoch: int
+    step: int
+    images: int
+    loss: float
+    accuracy: float
+
+
+@dataclasses.dataclass(frozen=True)
+class MemberLeft:
+    """One member is done: status is "target", "max_epochs" or "failed"."""
+
+    member: int
+    status: str
+    state: MemberState
+    epochs: int
+    steps: int
+    accuracy: float
+
+
+@dataclasses.dataclass
+class _Cursor:
+    """Where a running member stands; plain numbers, so that a snapshot is one JSON object."""
+
+    member: int
+    step: int = 0
+    epoch: int = 0
+    correct: int = 0
+    seen: int = 0
+    loss: float = 0.0
+    loss_step: int = 0
+    accuracy: float = float("nan")
+
+
+class Trainer:
+    """Runs members through slots, longest first, yielding events.
+
+    Args:
+      step: one member's step function, see `make_step`.
+      jobs: the members to train.
+      start: member -> its state before the first step.
+      batch_of: (member, step) -> a dict of numpy arrays with a leading `batch_size`.
+      key: typed random key; member i uses `fold_in(key, i)`.
+      batch_size: images a step, B.
+      stop: when a member leaves.
+      width: slots, all members at once by default.
+      over_members: how slots run, see `make_slots`.
+
+    Raises:
+      UsageError: a member whose epoch is smaller than one batch.
+    """
+
+    def __init__(
+        self,
+        step: Callable,
+        jobs: Sequence[Job],
+        *,
+        start: Callable[[int], MemberState],
+        batch_of: Callable[[int, int], dict],
+        key: jax.Array,
+        batch_size: int,
+        stop: StopRule,
+        width: int | None = None,
+        over_members: str | None = None,
+    ):
+        for job in jobs:
+            if job.num_images < batch_size:
+                raise UsageError(
+                    f"`batch_size`: member {job.member} has {job.num_images} training images, fewer than one batch of "
+                    f"{batch_size}; lower the batch size or add images."
+                )
+        self._start, self._batch_of, self._key = start, batch_of, key
+        self._batch_size, self._stop = batch_size, stop
+        self._sizes = {job.member: job.num_images for job in jobs}
+        self._waiting = [job.member for job in sorted(jobs, key=lambda job: (-job.num_images, job.member))]
+        self._width = max(1, min(width or len(jobs), len(jobs)))
+        self._slots = make_slots(step, self._width, over_members=over_members)
+        self._cursors: list[_Cursor | None] = [None] * self._width
+
+    def run(self) -> Iterator[Stepped | EpochEnded | MemberLeft]:
+        """Train until every member has left, telling what happens as it happens."""
+        keys = [self._key] * self._width
+        loaded: list[int | None] = [None] * self._width
+        while True:
+            self._refill()
+            running = [cursor for cursor in self._cursors if cursor is not None]
+            if not running:
+                return
+            for slot, cursor in enumerate(self._cursors):
+                if cursor is not None and loaded[slot] != cursor.member:
+                    keys[slot], loaded[slot] = jax.random.fold_in(self._key, cursor.member), cursor.member
+            batches = [cursor and self._batch_of(cursor.member, cursor.step) for cursor in self._cursors]
+            self._slots.step(batches, keys)
+            for slot, cursor in enumerate(self._cursors):
+                if cursor is not None:
+                    cursor.step += 1
+                    if cursor.step == math.ceil((cursor.epoch + 1) * self._sizes[cursor.member] / self._batch_size):
+                        yield from self._end_epoch(slot, cursor)
+            yield Stepped(self._batch_size * len(running), len(running), len(self._waiting))
+
+    def snapshot(self) -> tuple[list[MemberState], dict]:
+        """Everything needed to go on from here: states of the running members and a JSON-ready account of the rest."""
+        running = {slot: cursor for slot, cursor in enumerate(self._cursors) if cursor is not None}
+        states = [self._slots.take(slot) for slot in running]
+        cursors = [dataclasses.asdict(cursor) for cursor in running.values()]
+        for cursor in cursors:  # JSON has no NaN
+            cursor["accuracy"] = None if math.isnan(cursor["accuracy"]) else cursor["accuracy"]
+        return states, {"running": cursors, "waiting": list(self._waiting)}
+
+    def resume(self, states: Sequence[MemberState], account: dict) -> None:
+        """Go on from a snapshot, before `run`."""
+        self._waiting = list(account["waiting"])
+        for slot, (saved, state) in enumerate(zip(account["running"], states, strict=True)):
+            accuracy = float("nan") if saved["accuracy"] is None else saved["accuracy"]
+            self._cursors[slot] = _Cursor(**{**saved, "accuracy": accuracy})
+            self._slots.load(slot, state)
+
+    def _refill(self):
+        for slot, cursor in enumerate(self._cursors):
+            if cursor is None and self._waiting:
+                member = self._waiting.pop(0)
+                self._slots.load(slot, self._start(member))
+                self._cursors[slot] = _Cursor(member)
+
+    def _end_epoch(self, slot, cursor):
+        state = self._slots.take(slot)
+        correct, seen, loss, bad = (np.asarray(x).item() for x in (state.correct, state.seen, state.loss, state.bad))
+        new_correct, new_seen = correct - cursor.correct, seen - cursor.seen
+        steps = cursor.step - cursor.loss_step
+        cursor.accuracy = new_correct / new_seen if new_seen else float("nan")
+        mean_loss = (loss - cursor.loss) / steps
+        cursor.epoch += 1
+        cursor.correct, cursor.seen, cursor.loss, cursor.loss_step = correct, seen, loss, cursor.step
+        yield EpochEnded(cursor.member, cursor.epoch, cursor.step, seen, mean_loss, cursor.accuracy)
+        if bad:
+            status = "failed"
+        elif self._stop.reached(new_correct, new_seen):
+            status = "target"
+        elif cursor.epoch >= self._stop.epochs_for(self._sizes[cursor.member]):
+            status = "max_epochs"
+        else:
+            return
+        self._cursors[slot] = None
+        yield MemberLeft(cursor.member, status, state, cursor.epoch, cursor.step, cursor.accuracy)

@@ -1,0 +1,112 @@
+"""One optimiser step of one member, pure.
+
+Contract: a `MemberState` holds everything that changes in training; a batch is a dict of arrays with a leading B and
+`labels` int32 (B,). Nothing here knows how many members there are.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+import optax
+
+
+@flax.struct.dataclass
+class MemberState:
+    """What training changes in one member.
+
+    Attributes:
+      params: the network's parameters.
+      batch_stats: its running statistics.
+      opt_state: the optimiser's state.
+      step: int32, optimiser steps taken.
+      correct: int32, training images classified rightly by the forward pass that the gradient was taken from.
+      seen: int32, training images seen.
+      loss: float32, sum of the batch losses.
+      bad: bool, sticky: a loss or an update was not finite, and the state before it was kept.
+    """
+
+    params: Any
+    batch_stats: Any
+    opt_state: Any
+    step: jax.Array
+    correct: jax.Array
+    seen: jax.Array
+    loss: jax.Array
+    bad: jax.Array
+
+
+def init_state(variables, optimiser: optax.GradientTransformation) -> MemberState:
+    """The state before the first step, from the variables of one network."""
+    # Arrays of their own for every counter: donated buffers may not be shared.
+    return MemberState(
+        params=variables["params"],
+        batch_stats=variables.get("batch_stats", {}),
+        opt_state=optimiser.init(variables["params"]),
+        step=jnp.zeros((), jnp.int32),
+        correct=jnp.zeros((), jnp.int32),
+        seen=jnp.zeros((), jnp.int32),
+        loss=jnp.zeros((), jnp.float32),
+        bad=jnp.zeros((), bool),
+    )
+
+
+def variables_of(state: MemberState) -> dict:
+    """The network's variables, as its `apply` wants them."""
+    return {"params": state.params, "batch_stats": state.batch_stats}
+
+
+def make_step(
+    model,
+    optimiser: optax.GradientTransformation,
+    objective: Callable,
+    view: Callable,
+    *,
+    train_statistics: bool = True,
+) -> Callable:
+    """The step function of one member.
+
+    Args:
+      model: a Linen module with `apply(variables, images, train=...)` returning logits first.
+      optimiser: an optax transformation.
+      objective: (logits, labels) -> scalar.
+      view: (key, batch) -> normalised float images.
+      train_statistics: normalise by the batch and update running statistics; False freezes BatchNorm (fine-tuning
+        on few images, ours).
+
+    Returns:
+      A function (state, batch, key, active) -> state. The key belongs to the member; the step folds its own number
+      in. A step that is not active, or whose loss or updates are not finite, changes nothing (and marks the latter).
+    """
+
+    def step(state: MemberState, batch: dict, key: jax.Array, active: jax.Array) -> MemberState:
+        images = view(jax.random.fold_in(key, state.step), batch)
+
+        def loss_of(params):
+            variables = {"params": params, "batch_stats": state.batch_stats}
+            if train_statistics:
+                output, changed = model.apply(variables, images, train=True, mutable=["batch_stats"])
+                statistics = changed["batch_stats"]
+            else:
+                output, statistics = model.apply(variables, images), state.batch_stats
+            return objective(output.logits, batch["labels"]), (output.logits, statistics)
+
+        (loss, (logits, statistics)), gradients = jax.value_and_grad(loss_of, has_aux=True)(state.params)
+        updates, opt_state = optimiser.update(gradients, state.opt_state, state.params)
+        finite = jnp.isfinite(loss) & jnp.isfinite(optax.tree.norm(updates))
+        new = state.replace(
+            params=optax.apply_updates(state.params, updates),
+            batch_stats=statistics,
+            opt_state=opt_state,
+            step=state.step + 1,
+            correct=state.correct + (logits.argmax(-1) == batch["labels"]).sum(dtype=jnp.int32),
+            seen=state.seen + jnp.int32(batch["labels"].shape[0]),
+            loss=state.loss + loss,
+        )
+        keep = active & finite & ~state.bad
+        kept = jax.tree.map(lambda fresh, old: jnp.where(keep, fresh, old), new, state)
+        return kept.replace(bad=state.bad | (active & ~finite))
+
+    return step

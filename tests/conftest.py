@@ -1,0 +1,43 @@
+"""A strict session: eight CPU devices, no silent rank promotion, warnings as errors, compiled programs kept on disk."""
+
+import os
+import pathlib
+
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+os.environ.setdefault("MPLBACKEND", "agg")
+
+import jax
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+SHARED = ROOT.parent / "shared"
+
+jax.config.update("jax_num_cpu_devices", 8)
+jax.config.update("jax_numpy_rank_promotion", "raise")
+jax.config.update("jax_compilation_cache_dir", str(ROOT / ".cache" / "jax"))
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+
+
+@pytest.fixture(scope="session")
+def root() -> pathlib.Path:
+    """The checkout."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def goldens() -> pathlib.Path:
+    """The folder of reference numbers; a test that needs it is skipped where it is absent."""
+    folder = SHARED / "goldens"
+    if not folder.is_dir():
+        pytest.skip("no reference numbers: ../shared/goldens is absent")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def real_data() -> pathlib.Path:
+    """The folder of real photographs and logs; a test that needs it is skipped where it is absent."""
+    folder = SHARED / "data"
+    if not folder.is_dir():
+        pytest.skip("no real data: ../shared/data is absent")
+    return folder

@@ -1,0 +1,70 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fer_jax import ensemble
+from fer_jax.errors import UsageError
+from fer_jax.expressions import PAIRS
+
+
+def _logits(seed, batch=5):
+    return np.random.default_rng(seed).normal(size=(28, batch, 2)).astype(np.float32)
+
+
+def _count(logits, amount):
+    """The votes, counted one by one."""
+    votes = np.zeros((logits.shape[1], 8))
+    for pair, row in zip(PAIRS, logits, strict=True):
+        for image, values in enumerate(row):
+            votes[image, pair[int(values[1] > values[0])]] += amount(values)
+    return votes
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 10_000))
+def test_votes_equal_counting_by_hand(seed):
+    logits = _logits(seed)
+    np.testing.assert_array_equal(ensemble.ballots(logits), _count(logits, lambda v: 1))
+    np.testing.assert_allclose(ensemble.weighted_ballots(logits), _count(logits, max), rtol=1e-4, atol=1e-5)
+    margins = ensemble.weighted_ballots(logits, weight="margin")
+    np.testing.assert_allclose(margins, _count(logits, lambda v: abs(v[0] - v[1])), rtol=1e-4, atol=1e-5)
+    sure = ensemble.weighted_ballots(logits, weight="softmax")
+    expected = _count(logits, lambda v: 1 / (1 + np.exp(-abs(v[0] - v[1]))))
+    np.testing.assert_allclose(sure, expected, rtol=1e-4)
+
+
+def test_every_image_gets_28_votes():
+    np.testing.assert_array_equal(ensemble.ballots(_logits(0)).sum(-1), 28)
+
+
+@pytest.mark.parametrize("label", range(8))
+def test_a_label_that_wins_all_its_pairs_is_voted_for(label):
+    logits = _logits(label, batch=3)
+    for pair, row in zip(PAIRS, logits, strict=True):
+        if label in pair:
+            row[:, pair.index(label)] = 9.0
+            row[:, 1 - pair.index(label)] = -9.0
+    np.testing.assert_array_equal(ensemble.simple_vote(logits), label)
+    np.testing.assert_array_equal(ensemble.weighted_vote(logits), label)
+
+
+def test_ties_go_to_the_weightier_or_to_the_first():
+    # A cycle neutral > happy > sad > neutral, everything else lost by all three to nobody: each wins as often.
+    logits = np.zeros((28, 1, 2), np.float32)
+    for row, (first, _) in zip(logits, PAIRS, strict=True):
+        row[0, 0] = 1.0 if first < 3 else 0.5
+    logits[PAIRS.index((0, 2))] = [[0.0, 4.0]]
+    votes = np.asarray(ensemble.ballots(logits))[0]
+    assert votes[0] == votes[1] == votes[2] == votes.max()
+    assert ensemble.simple_vote(logits, tie="first")[0] == 0
+    assert ensemble.simple_vote(logits, tie="weighted")[0] == 2
+
+
+def test_errors_teach():
+    with pytest.raises(UsageError, match=r"`logits`: wanted \(28, B, 2\), one member for each pair, got \(27, 5, 2\)"):
+        ensemble.simple_vote(_logits(0)[:27])
+    with pytest.raises(UsageError, match=r"`weight`: wanted one of max_logit, softmax, margin, got 'votes'"):
+        ensemble.weighted_vote(_logits(0), weight="votes")
+    with pytest.raises(UsageError, match=r"`tie`: wanted one of weighted, first, got 'coin'"):
+        ensemble.simple_vote(_logits(0), tie="coin")

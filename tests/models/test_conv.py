@@ -1,0 +1,47 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from numpy.lib.stride_tricks import sliding_window_view
+
+from fer_jax.errors import UsageError
+from fer_jax.models import LOWERINGS, conv2d
+
+CASES = [(1, 1, 0), (1, 2, 0), (3, 1, 1), (3, 2, 1), (7, 2, 3), (5, 3, 2), (2, 1, 0)]
+
+
+def _by_definition(image, kernel, stride, padding):
+    padded = np.pad(image, ((0, 0), (padding, padding), (padding, padding), (0, 0))).astype(np.float64)
+    windows = sliding_window_view(padded, kernel.shape[:2], (1, 2))[:, ::stride, ::stride]
+    return np.einsum("bhwcij,ijco->bhwo", windows, kernel.astype(np.float64))
+
+
+@pytest.mark.parametrize(("size", "stride", "padding"), CASES)
+@pytest.mark.parametrize("lowering", LOWERINGS)
+def test_every_lowering_equals_the_definition_and_its_gradients_are_adjoint(lowering, size, stride, padding):
+    random = np.random.default_rng(size * 10 + stride)
+    image, other_image = random.normal(size=(2, 2, 13, 12, 3)).astype(np.float32)
+    kernel, other_kernel = random.normal(size=(2, size, size, 3, 4)).astype(np.float32)
+
+    @jax.jit
+    def both(image, kernel, cotangent):
+        out, pull = jax.vjp(lambda x, k: conv2d(x, k, stride=stride, padding=padding, lowering=lowering), image, kernel)
+        return out, *pull(cotangent)
+
+    expected = _by_definition(image, kernel, stride, padding)
+    cotangent = random.normal(size=expected.shape).astype(np.float32)
+    got, to_image, to_kernel = both(image, kernel, cotangent)
+    np.testing.assert_allclose(got, expected, atol=1e-4)
+    # A convolution is linear in each argument, so <y, conv(x')> = <pull(y), x'> fixes the gradient completely.
+    for moved, gradient, other in (
+        (_by_definition(other_image, kernel, stride, padding), to_image, other_image),
+        (_by_definition(image, other_kernel, stride, padding), to_kernel, other_kernel),
+    ):
+        np.testing.assert_allclose(
+            (moved * cotangent).sum(), (np.asarray(gradient, np.float64) * other).sum(), rtol=1e-4, atol=1e-3
+        )
+
+
+def test_an_unknown_lowering_is_named():
+    with pytest.raises(UsageError, match=r"`lowering`: wanted one of native, dots, matmul, frozen, got 'fft'"):
+        conv2d(jnp.zeros((1, 4, 4, 1)), jnp.zeros((1, 1, 1, 1)), lowering="fft")

@@ -1,0 +1,232 @@
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from fer_jax import masks, models, training
+from fer_jax.augment import Augmentation
+from fer_jax.errors import UsageError
+
+BATCH, SIZE = 4, 16
+MODEL = models.SmallResNet(num_classes=2, width=8)
+OPTIMISER = optax.adam(1e-2)
+PICTURES = np.random.default_rng(0).integers(0, 256, (3, 12, SIZE, SIZE, 3), np.uint8)
+LABELS = np.random.default_rng(1).integers(0, 2, (3, 12)).astype(np.int32)
+
+
+def _batch_of(member, step):
+    rows = (np.arange(BATCH) + step * BATCH) % 12
+    return {"image": PICTURES[member, rows], "labels": LABELS[member, rows]}
+
+
+INIT = jax.jit(lambda key: training.init_state(MODEL.init(key, jnp.zeros((1, SIZE, SIZE, 3))), OPTIMISER))
+
+
+def _start(member):
+    return INIT(jax.random.fold_in(jax.random.key(5), member))
+
+
+STEP = training.make_step(MODEL, OPTIMISER, training.cross_entropy(), training.augmented_view(Augmentation()))
+
+
+def _trainer(members=(0, 1, 2), *, stop=None, batch_of=_batch_of, **options):
+    return training.Trainer(
+        STEP,
+        [training.Job(member, 12) for member in members],
+        start=_start,
+        batch_of=batch_of,
+        key=jax.random.key(9),
+        batch_size=BATCH,
+        stop=stop or training.StopRule(None, 2),
+        **options,
+    )
+
+
+def _left(events):
+    return {event.member: event for event in events if isinstance(event, training.MemberLeft)}
+
+
+def _same(one, two):
+    return jax.tree.all(jax.tree.map(lambda a, b: bool((np.asarray(a) == np.asarray(b)).all()), one, two))
+
+
+@pytest.fixture(scope="module")
+def together():
+    return _left(_trainer(over_members="loop").run())
+
+
+def test_a_member_alone_equals_itself_among_others_bit_for_bit(together):
+    alone = _left(_trainer((1,), over_members="loop").run())
+    assert _same(alone[1].state, together[1].state)
+
+
+def test_one_slot_equals_many_bit_for_bit(together):
+    queued = _left(_trainer(width=1, over_members="loop").run())
+    assert all(_same(queued[member].state, together[member].state) for member in range(3))
+
+
+@pytest.mark.parametrize("how", ["map", "vmap"])
+def test_stacked_layouts_agree_with_the_loop(together, how):
+    stacked = _left(_trainer(over_members=how, width=2).run())
+    for member in range(3):
+        for got, wanted in zip(
+            jax.tree.leaves(stacked[member].state.params), jax.tree.leaves(together[member].state.params), strict=True
+        ):
+            np.testing.assert_allclose(got, wanted, atol=2e-3)
+        assert stacked[member].epochs == together[member].epochs
+
+
+def test_a_resumed_run_ends_where_the_unbroken_one_does(together):
+    trainer = _trainer(over_members="loop")
+    events = []
+    for event in trainer.run():
+        events.append(event)
+        if len([e for e in events if isinstance(e, training.Stepped)]) == 4:
+            break
+    states, account = trainer.snapshot()
+    resumed = _trainer(over_members="loop")
+    resumed.resume(states, account)
+    after = _left(resumed.run())
+    assert all(_same(after[member].state, together[member].state) for member in range(3))
+    assert all(after[member].accuracy == together[member].accuracy for member in range(3))
+
+
+def test_a_nan_in_one_member_leaves_the_others_bit_identical(together):
+    def poisoned(state, batch, key, active):
+        bad = jnp.where(batch["poison"].any(), jnp.nan, 0.0)
+        params = jax.tree.map(lambda leaf: leaf + bad, state.params)
+        return STEP(state.replace(params=params), {k: v for k, v in batch.items() if k != "poison"}, key, active)
+
+    def batch_of(member, step):
+        return _batch_of(member, step) | {"poison": np.asarray([member == 1 and step == 2] * BATCH)}
+
+    trainer = training.Trainer(
+        poisoned,
+        [training.Job(member, 12) for member in range(3)],
+        start=_start,
+        batch_of=batch_of,
+        key=jax.random.key(9),
+        batch_size=BATCH,
+        stop=training.StopRule(None, 2),
+        over_members="loop",
+    )
+    left = _left(trainer.run())
+    assert left[1].status == "failed"
+    assert [left[member].status for member in (0, 2)] == ["max_epochs"] * 2
+    assert all(_same(left[member].state.params, together[member].state.params) for member in (0, 2))
+
+
+def test_epochs_end_where_the_images_do():
+    ends = [
+        event for event in _trainer(stop=training.StopRule(None, 3)).run() if isinstance(event, training.EpochEnded)
+    ]
+    assert [(e.epoch, e.step, e.images) for e in ends if e.member == 0] == [(1, 3, 12), (2, 6, 24), (3, 9, 36)]
+
+
+def test_a_member_stops_at_its_target_and_learns_on_the_way():
+    sorted_by_brightness = PICTURES.copy()
+    sorted_by_brightness[:, :, :, :, :] = np.where(LABELS[:, :, None, None, None] == 1, 200, 40)
+
+    def batch_of(member, step):
+        return _batch_of(member, step) | {"image": sorted_by_brightness[member, (np.arange(BATCH) + step * BATCH) % 12]}
+
+    left = _left(_trainer((0,), stop=training.StopRule(0.9, 60), batch_of=batch_of).run())
+    assert left[0].status == "target"
+    assert left[0].accuracy >= 0.9
+    assert left[0].epochs < 60
+
+
+def test_the_target_is_compared_in_whole_numbers():
+    rule = training.StopRule(0.9)
+    assert rule.reached(9, 10)
+    assert not rule.reached(8999, 10_000)
+    assert rule.reached(9000, 10_000)
+    assert not training.StopRule(None).reached(10, 10)
+
+
+def test_an_image_budget_is_whole_epochs():
+    assert training.StopRule(0.9, 150, 10_000).epochs_for(330) == 30
+    assert training.StopRule(0.9, 150, 10_000).epochs_for(14_000) == 1
+    assert training.StopRule(0.9, 150).epochs_for(14_000) == 150
+
+
+def test_nothing_is_compiled_after_the_second_step():
+    compiled = []
+    jax.monitoring.register_event_duration_secs_listener(
+        lambda name, *_, **__: compiled.append(name) if name.endswith("backend_compile_duration") else None
+    )
+    try:
+        steps = 0
+        for event in _trainer(width=2).run():
+            steps += isinstance(event, training.Stepped)
+            if steps == 2:
+                compiled.clear()
+                steps += 1
+        # Members end, leave, and are refilled after the second step.
+        assert not compiled
+    finally:
+        jax.monitoring.clear_event_listeners()
+
+
+def test_frozen_statistics_stay():
+    step = training.make_step(MODEL, OPTIMISER, training.cross_entropy(), training.plain_view, train_statistics=False)
+    before = _start(0)
+    after = jax.jit(step)(before, _batch_of(0, 0), jax.random.key(0), True)
+    assert _same(after.batch_stats, before.batch_stats)
+    assert not _same(after.params, before.params)
+
+
+def test_an_idle_step_changes_nothing():
+    before = _start(0)
+    assert _same(jax.jit(STEP)(before, _batch_of(0, 0), jax.random.key(0), False), before)
+
+
+def test_weighted_cross_entropy_is_its_formula():
+    logits = np.random.default_rng(2).normal(size=(6, 8)).astype(np.float32)
+    labels = np.asarray([0, 1, 2, 3, 7, 7], np.int32)
+    weights = np.linspace(0.5, 3, 8).astype(np.float32)
+    losses = np.log(np.exp(logits).sum(-1)) - logits[np.arange(6), labels]
+    w = weights[labels]
+    got = training.cross_entropy(class_weights=weights)(logits, labels)
+    np.testing.assert_allclose(got, (w * losses).sum() / w.sum(), rtol=1e-5)
+    mean = training.cross_entropy(class_weights=weights, reduction="mean")(logits, labels)
+    np.testing.assert_allclose(mean, (w * losses).mean(), rtol=1e-5)
+
+
+def test_a_revealed_view_shows_what_was_open_and_blurs_the_rest():
+    nothing = Augmentation(flip=0, shift=0, scale=0, rotation=0, brightness=0, contrast=0)
+    view = training.revealed_view(nothing, radius=3, blur=5)
+    picture = PICTURES[0, :3]
+    batch = {
+        "image": picture,
+        "points": np.asarray([[[8.0, 6.0]], [[8.0, 6.0]], [[np.nan, np.nan]]], np.float32),
+        "shift": np.asarray([[0, 0], [1, -1], [0, 0]], np.int32),
+        "masked": np.asarray([True, True, False]),
+    }
+    seen = view(jax.random.key(0), batch)
+    opened = masks.reveal(jnp.asarray([[8.0, 6.0]]), (SIZE, SIZE), radius=3)
+    plain = dataclasses.replace(nothing)
+    wanted = [
+        masks.composite(picture[0], masks.blurred(picture[0], size=5), opened),
+        masks.composite(picture[1], masks.blurred(picture[1], size=5), masks.shift(opened, 1, -1)),
+        picture[2],
+    ]
+    expected = training.augmented_view(plain)(jax.random.key(0), {"image": np.stack(wanted)})
+    np.testing.assert_allclose(seen, expected, atol=1e-5)
+
+
+def test_errors_teach():
+    with pytest.raises(UsageError, match=r"`batch_size`: member 7 has 3 training images, fewer than one batch of 4"):
+        training.Trainer(
+            STEP, [training.Job(7, 3)], start=_start, batch_of=_batch_of, key=jax.random.key(0), batch_size=4,
+            stop=training.StopRule(),
+        )  # fmt: skip
+    with pytest.raises(UsageError, match=r"`target`: wanted a training accuracy in \(0, 1\] or None, got 90"):
+        training.StopRule(90)
+    with pytest.raises(UsageError, match=r"`reduction`: wanted one of weighted_mean, mean, got 'sum'"):
+        training.cross_entropy(reduction="sum")
+    with pytest.raises(UsageError, match=r"`width`: wanted at least one slot, got 0"):
+        training.make_slots(STEP, 0)
