@@ -1,0 +1,34 @@
+# Two commands for a fresh machine (Python 3.11 or newer with venv and pip): `make reproduce` and `make test`.
+PYTHON ?= python3
+BIN = .venv/bin
+OUT ?= runs/first
+
+.PHONY: reproduce test lint torture wheel clean
+
+reproduce: .venv/ready
+	$(BIN)/python -m experiments.reproduce --out=$(OUT)
+
+test: .venv/ready
+	$(BIN)/python -m pytest -n 2 --dist=worksteal -m "not slow"
+
+lint: .venv/ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyrefly check
+
+# Long tests: kills, whole data sets, reference trajectories of hundreds of iterations.
+torture: .venv/ready
+	$(BIN)/python -m pytest -m slow
+
+wheel: .venv/ready
+	$(BIN)/python -m build --wheel
+
+# Python 3.11 gets the versions the project is tested with; newer Pythons get the newest that pyproject.toml allows.
+.venv/ready: pyproject.toml constraints-py311.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --editable '.[test]' \
+	  $$($(BIN)/python -c 'import sys; print("-c constraints-py311.txt" if sys.version_info[:2] == (3, 11) else "")')
+	touch $@
+
+clean:
+	rm -rf .venv .cache dist

@@ -1,0 +1,1 @@
+"""Run cards: scripts that turn flags into library calls and files. Not part of the installed package."""

@@ -1,0 +1,147 @@
+"""What every script shares: flags from one dataclass, errors as one line, exit codes, and a polite stop.
+
+Nothing heavy is imported here, so a wrong flag is answered at once. Exit codes: 0 done, 1 usage, 2 data, 3 storage,
+4 a member failed, 70 a bug of ours, 75 stopped and resumable.
+"""
+
+import dataclasses
+import logging
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from types import UnionType
+from typing import Any, get_args
+
+from absl import flags
+
+from fer_jax.errors import FerError, Preempted, StorageError, UsageError
+
+BUG = 70
+
+
+def option(default: Any, text: str, *, choices: Sequence[str] | None = None) -> Any:
+    """A field of a script's configuration that becomes a flag; a default of None means: from the preset."""
+    return dataclasses.field(default=default, metadata={"help": text, "choices": choices})
+
+
+def parse(config_class: type, argv: Sequence[str], *, usage: str) -> Any:
+    """Read a configuration from command-line flags (`--flagfile` included).
+
+    Args:
+      config_class: a dataclass whose fields are `option`s of type str, int, float or bool, perhaps `| None`.
+      argv: program name and arguments.
+      usage: what `--help` prints above the flags.
+
+    Returns:
+      An instance of `config_class`.
+
+    Raises:
+      UsageError: an unknown flag, a value of the wrong kind, or a stray argument.
+      SystemExit: with code 0 after `--help`.
+    """
+    values = flags.FlagValues()
+    define = {
+        int: flags.DEFINE_integer,
+        float: flags.DEFINE_float,
+        bool: flags.DEFINE_boolean,
+        str: flags.DEFINE_string,
+    }
+    for field in dataclasses.fields(config_class):
+        kind = next(t for t in get_args(field.type) if t is not type(None)) if _optional(field.type) else field.type
+        text, choices = field.metadata["help"], field.metadata["choices"]
+        if choices:
+            flags.DEFINE_enum(field.name, field.default, list(choices), text, flag_values=values)
+        else:
+            define[kind](field.name, field.default, text, flag_values=values)
+    flags.DEFINE_boolean("help", False, "Show this page.", short_name="h", flag_values=values)
+    flags.DEFINE_boolean("debug", False, "Show tracebacks of errors.", flag_values=values)
+    try:
+        stray = values(list(argv))[1:]
+    except flags.Error as error:
+        raise UsageError(f"{error} See --help.") from None
+    if values.help:
+        print(f"{usage.strip()}\n\nFlags:\n{_flag_page(config_class)}")
+        raise SystemExit(0)
+    if stray:
+        raise UsageError(f"`{stray[0]}`: wanted flags only (--name=value), got an argument. See --help.")
+    return config_class(**{field.name: values[field.name].value for field in dataclasses.fields(config_class)})
+
+
+def run(card: Callable[[Any], int | None], config_class: type, *, usage: str, argv: Sequence[str] | None = None) -> int:
+    """Parse, run, and answer errors as a user wants them.
+
+    Args:
+      card: what the script does with its configuration; may return an exit code.
+      config_class: see `parse`.
+      usage: see `parse`.
+      argv: `sys.argv` by default.
+
+    Returns:
+      The exit code.
+    """
+    argv = list(sys.argv if argv is None else argv)
+    debug = any(argument in ("--debug", "-debug", "--debug=true") for argument in argv)
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    try:
+        return card(parse(config_class, argv, usage=usage)) or 0
+    except FerError as error:
+        return _tell(error, error.exit_code, debug)
+    except OSError as error:  # a disk that fills up can show at any write
+        text = f"`{error.filename}`: {error.strerror}" if error.filename else str(error)
+        return _tell(StorageError(f"{text}. Nothing finished is lost; free the disk and run again."), 3, debug)
+    except KeyboardInterrupt:
+        return _tell(Preempted("Stopped. Run the same command again to go on."), Preempted.exit_code, debug)
+    except Exception as error:
+        traceback.print_exc()
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        where = f"{os.path.basename(last.filename)}:{last.lineno}"
+        return _tell(RuntimeError(f"A bug of ours at {where}: {type(error).__name__}: {error}"), BUG, False)
+
+
+class StopRequest:
+    """The first SIGTERM or SIGINT asks for a stop at the next safe point; the second ends the process at once."""
+
+    def __init__(self):
+        self.signal: int | None = None
+
+    def install(self) -> "StopRequest":
+        """Handle the two signals from now on."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._handle)
+        return self
+
+    def _handle(self, number, frame):
+        del frame
+        if self.signal is not None:
+            os._exit(128 + number)
+        self.signal = number
+        sys.stderr.write("\nStopping at the next safe point; once more stops at once.\n")
+
+    def check(self) -> None:
+        """Raise `Preempted` if a stop was asked for. Call it where everything is on disk."""
+        if self.signal is not None:
+            raise Preempted("Stopped on request; all finished work is saved. Run the same command again to go on.")
+
+
+def _optional(kind) -> bool:
+    return isinstance(kind, UnionType)
+
+
+def _flag_page(config_class) -> str:
+    lines = []
+    for field in dataclasses.fields(config_class):
+        default = "from the preset" if field.default is None else repr(field.default)
+        choices = f" One of {', '.join(field.metadata['choices'])}." if field.metadata["choices"] else ""
+        lines.append(f"  --{field.name}\n      {field.metadata['help']}{choices} Default: {default}.")
+    lines.append("  --flagfile\n      Read flags from a file, such as the flags.txt of an earlier run.")
+    lines.append("  --debug\n      Show tracebacks of errors.")
+    return "\n".join(lines)
+
+
+def _tell(error, code, debug) -> int:
+    if debug:
+        traceback.print_exc()
+    sys.stderr.write(f"{'error' if code != 75 else 'stopped'}: {error}\n")
+    return code

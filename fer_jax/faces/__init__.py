@@ -1,0 +1,41 @@
+"""Procedural faces: eight expressions drawn from action units, with everything about each picture known.
+
+Synthetic: for testing methods and pipelines, never for claims about people.
+"""
+
+from fer_jax.faces.action_units import ACTION_UNITS, PROTOTYPES
+from fer_jax.faces.batch import render_batch
+from fer_jax.faces.identity import Identity, average, draw_identity
+from fer_jax.faces.landmarks import FLIP, flip_landmarks
+from fer_jax.faces.oracle import one_vs_rest, oracle, unit_mask
+from fer_jax.faces.presets import PRESETS, Preset
+from fer_jax.faces.regions import REGIONS, region_mask
+from fer_jax.faces.render import RENDER_VERSION, Face, render
+from fer_jax.faces.scene import OCCLUDERS, SPLITS, Light, Parameters, Photometry, draw
+
+__all__ = [
+    "ACTION_UNITS",
+    "FLIP",
+    "OCCLUDERS",
+    "PRESETS",
+    "PROTOTYPES",
+    "REGIONS",
+    "RENDER_VERSION",
+    "SPLITS",
+    "Face",
+    "Identity",
+    "Light",
+    "Parameters",
+    "Photometry",
+    "Preset",
+    "average",
+    "draw",
+    "draw_identity",
+    "flip_landmarks",
+    "one_vs_rest",
+    "oracle",
+    "region_mask",
+    "render",
+    "render_batch",
+    "unit_mask",
+]

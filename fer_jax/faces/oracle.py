@@ -1,0 +1,116 @@
+"""The pixels that tell two expressions apart: known exactly, because the same person can be drawn twice.
+
+Contract: difference maps are float32 (H, W), Euclidean Lab distance, 0 where two pictures agree.
+"""
+
+import cv2
+import numpy as np
+
+from fer_jax.errors import UsageError
+from fer_jax.expressions import NUM_EXPRESSIONS
+from fer_jax.faces import action_units
+from fer_jax.faces.camera import Camera
+from fer_jax.faces.geometry import build
+from fer_jax.faces.render import MIN_SIZE, paint
+from fer_jax.faces.scene import Parameters, prototype_units
+
+# §6 of the design: Gaussian of 5 px at 224 px (ours).
+SMOOTHING_AT_224 = 5.0
+
+
+def oracle(parameters: Parameters, foil: int, *, size: int | None = None) -> np.ndarray:
+    """D(a, b): how visibly a picture would change if the same person showed the foil instead.
+
+    Same person, pose, light and background; photometry, restless movements and occluders are off; the jaw's shadow is
+    that of the resting jaw. Both are prototypes at the picture's own intensity, each from its own stream, so that
+    D(a, b) = D(b, a) and D(a, a) = 0; what a preset blends in is left out.
+
+    Args:
+      parameters: a picture; its expression is a.
+      foil: the other expression b, an index into `EXPRESSIONS`.
+      size: side in pixels; the parameters' own by default.
+
+    Returns:
+      float32 (size, size), 0 or more.
+
+    Raises:
+      UsageError: no such foil, or a size below 32.
+    """
+    if not 0 <= foil < NUM_EXPRESSIONS:
+        raise UsageError(f"`foil`: wanted an index in 0..{NUM_EXPRESSIONS - 1}, got {foil}.")
+    if foil == parameters.expression:
+        return np.zeros((_size(parameters, size),) * 2, np.float32)
+    first, second = (
+        prototype_units(parameters.seed, parameters.split, parameters.index, expression, intensity=parameters.intensity)
+        for expression in (parameters.expression, foil)
+    )
+    return difference(parameters, first, second, size=size)
+
+
+def one_vs_rest(parameters: Parameters, *, size: int | None = None) -> np.ndarray:
+    """The largest of D(a, b) over the seven foils b, at each pixel: float32 (size, size)."""
+    foils = [foil for foil in range(NUM_EXPRESSIONS) if foil != parameters.expression]
+    return np.max([oracle(parameters, foil, size=size) for foil in foils], axis=0)
+
+
+def unit_mask(parameters: Parameters, unit: int, *, size: int | None = None) -> np.ndarray:
+    """Where one action unit of a picture shows: the picture against itself without the unit.
+
+    Args:
+      parameters: a picture.
+      unit: one of `ACTION_UNITS`.
+      size: side in pixels; the parameters' own by default.
+
+    Returns:
+      float32 (size, size), unsmoothed Lab distance.
+
+    Raises:
+      UsageError: no such unit.
+    """
+    if unit not in action_units.COLUMN:
+        raise UsageError(f"`unit`: wanted one of {', '.join(map(str, action_units.ACTION_UNITS))}, got {unit}.")
+    without = parameters.au.copy()
+    without[:, action_units.COLUMN[unit]] = 0
+    return difference(parameters, parameters.au, without, size=size, smoothing=0.0)
+
+
+def difference(
+    parameters: Parameters,
+    first: np.ndarray,
+    second: np.ndarray,
+    *,
+    size: int | None = None,
+    smoothing: float = SMOOTHING_AT_224,
+) -> np.ndarray:
+    """Smoothed Lab distance between one scene drawn with two AU vectors.
+
+    Args:
+      parameters: person, pose, light and background.
+      first: float32 (2, 21).
+      second: float32 (2, 21).
+      size: side in pixels; the parameters' own by default.
+      smoothing: standard deviation in pixels at 224.
+
+    Returns:
+      float32 (size, size).
+
+    Raises:
+      UsageError: a size below 32.
+    """
+    size = _size(parameters, size)
+    bare = parameters.replace(occluder=0)
+    camera = Camera(parameters.pose, size)
+    labs = []
+    for au in (first, second):
+        image = paint(bare, build(parameters.identity, au), camera, neutral_shadow=True)
+        labs.append(cv2.cvtColor(image.astype(np.float32) * np.float32(1 / 255), cv2.COLOR_RGB2LAB))
+    distance = np.sqrt(((labs[0] - labs[1]) ** 2).sum(2))
+    sigma = smoothing * size / 224
+    return cv2.GaussianBlur(distance, (0, 0), sigma) if sigma > 0 else distance
+
+
+def _size(parameters: Parameters, size: int | None) -> int:
+    size = parameters.size if size is None else size
+    if size < MIN_SIZE:
+        raise UsageError(f"`size`: wanted at least {MIN_SIZE} pixels, got {size}.")
+    return size

@@ -1,0 +1,97 @@
+"""Regions of a face from its 68 landmarks.
+
+Contract: landmarks are float32 (68, 2), pixels, x then y, in iBUG's order (300-W, 10.1109/ICCVW.2013.59); a region mask
+is uint8 (H, W), 0 outside, else 1 + the index into `REGIONS`. Left is image-left.
+"""
+
+import numpy as np
+
+from fer_jax.errors import DataError
+
+REGIONS = (
+    "brow_left",
+    "brow_right",
+    "eye_left",
+    "eye_right",
+    "cheek_left",
+    "cheek_right",
+    "glabella",
+    "nose",
+    "mouth",
+    "chin",
+)
+
+# Frontal boxes in IOD (x0, x1, y0, y1), in REGIONS order; later ones give way to earlier ones where they meet.
+BOXES = (
+    (-0.95, -0.12, -0.60, -0.24),
+    (0.12, 0.95, -0.60, -0.24),
+    (-0.85, -0.20, -0.20, 0.22),
+    (0.20, 0.85, -0.20, 0.22),
+    (-0.95, -0.32, 0.28, 0.85),
+    (0.32, 0.95, 0.28, 0.85),
+    (-0.12, 0.12, -0.60, -0.10),
+    (-0.30, 0.30, 0.10, 0.85),
+    (-0.62, 0.62, 0.88, 1.42),
+    (-0.40, 0.40, 1.42, 1.90),
+)
+_ROWS = {
+    "brow_left": slice(17, 22),
+    "brow_right": slice(22, 27),
+    "eye_left": slice(36, 42),
+    "eye_right": slice(42, 48),
+    "nose": slice(27, 36),
+    "mouth": slice(48, 68),
+}
+
+
+def region_mask(landmarks, size: int) -> np.ndarray:
+    """The label image of ten regions.
+
+    Regions are boxes in the face's own frame (origin between the eyes, unit their distance, x along the line through
+    them); brows, eyes, nose and mouth reach as far as their landmarks where these leave the box.
+
+    Args:
+      landmarks: float (68, 2), pixels, or anything with such `.landmarks`, as a `Face` has.
+      size: side in pixels.
+
+    Returns:
+      uint8 (size, size): 0 outside, else 1 + index into `REGIONS`.
+
+    Raises:
+      DataError: landmarks of another shape.
+    """
+    landmarks = np.asarray(getattr(landmarks, "landmarks", landmarks), np.float32)
+    if landmarks.shape != (68, 2):
+        raise DataError(f"`landmarks`: wanted shape (68, 2), got {landmarks.shape}.")
+    left, right = landmarks[36:42].mean(0), landmarks[42:48].mean(0)
+    middle, across = (left + right) / 2, right - left
+    unit = np.float32(max(float(np.hypot(*across)), 1e-3))
+    ux, uy = across / (unit * unit)
+    x = np.arange(size, dtype=np.float32)[None] - middle[0]
+    y = np.arange(size, dtype=np.float32)[:, None] - middle[1]
+    along, down = x * ux + y * uy, y * ux - x * uy
+    own = np.column_stack([(landmarks - middle) @ (ux, uy), (landmarks - middle) @ (-uy, ux)])
+    mask = np.zeros((size, size), np.uint8)
+    for number in range(len(REGIONS), 0, -1):
+        x0, x1, y0, y1 = _fitted(number - 1, own)
+        mask[(along >= x0) & (along < x1) & (down >= y0) & (down < y1)] = number
+    return mask
+
+
+def _fitted(number: int, own: np.ndarray) -> tuple[float, float, float, float]:
+    """A region's box in the face's frame, moved and widened to hold its landmarks."""
+    x0, x1, y0, y1 = BOXES[number]
+    name = REGIONS[number]
+    if name in _ROWS:
+        points = own[_ROWS[name]]
+        low, high = points.min(0), points.max(0)
+        return (
+            min(x0, low[0] - 0.03),
+            max(x1, high[0] + 0.03),
+            min(y0, low[1] - 0.03),
+            max(y1, high[1] + 0.03),
+        )
+    if name == "chin":
+        top = max(y0, float(own[57, 1]) + 0.08)
+        return x0, x1, top, max(y1, float(own[8, 1]) + 0.04)
+    return x0, x1, y0, y1

@@ -1,0 +1,274 @@
+"""Everything that defines one picture, and how it is drawn from (seed, split, index).
+
+Contract: `Parameters` do not depend on the picture's size; lengths are in IOD or shares of the side. Each thing that
+varies has a random stream of its own, so changing how one is drawn leaves the others as they were.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from fer_jax.errors import UsageError
+from fer_jax.expressions import EXPRESSIONS, NUM_EXPRESSIONS
+from fer_jax.faces import action_units
+from fer_jax.faces.camera import Pose
+from fer_jax.faces.identity import CUT, Identity, draw_identity
+from fer_jax.faces.presets import AFFECTNET_PRIOR, Preset, get
+
+SPLITS = ("train", "validation", "stimuli")
+OCCLUDERS = ("none", "glasses", "mask", "hand", "patch")
+_STREAMS = ("identity", "expression", "label", "nuisance", "photometry", "units")
+# AffectNet's own confusions (ours, after the confusion matrices of its papers).
+_CONFUSED = {"contempt": "neutral", "fear": "surprise", "anger": "disgust", "disgust": "contempt"}
+
+
+@dataclass(frozen=True)
+class Light:
+    """One key light over a hemisphere: direction to the light (x right, y down, z to the viewer), unit length."""
+
+    direction: tuple[float, float, float] = (-0.27, -0.42, 0.866)
+    ambient: float = 0.46
+    key: float = 0.6
+
+
+@dataclass(frozen=True)
+class Photometry:
+    """The last stage: a table per channel, blur, noise and JPEG.
+
+    Attributes:
+      temperature: -1..1, cold to warm.
+      gamma: exponent.
+      brightness: factor.
+      blur: standard deviation in pixels at 224.
+      noise: standard deviation in grey levels.
+      jpeg: quality, 1..100.
+      noise_offset: where in the noise table this picture's noise starts.
+    """
+
+    temperature: float = 0.0
+    gamma: float = 1.0
+    brightness: float = 1.0
+    blur: float = 0.0
+    noise: float = 0.0
+    jpeg: int = 95
+    noise_offset: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Parameters:
+    """One picture.
+
+    Attributes:
+      seed: seed of the data set.
+      split: one of `SPLITS`.
+      index: place in the split.
+      size: default side in pixels for `render`.
+      preset: the mixture it was drawn from.
+      expression: what the face shows, an index into `EXPRESSIONS`.
+      label: what the data set says it shows; differs under label noise only.
+      soft_label: float32 (8,), what is in the face when expressions are blended; the noise of labels is not in it.
+      intensity: 0..1.2.
+      difficulty: 0..1, ours: weak expressions under much nuisance are difficult.
+      au: float32 (2, 21).
+      identity_seed: number of the person within (seed, split).
+      identity: the person.
+      pose: head and frame.
+      light: light.
+      background_seed: seeds the backdrop.
+      occluder: an index into `OCCLUDERS`.
+      photometry: the last stage.
+    """
+
+    seed: int
+    split: str
+    index: int
+    size: int
+    preset: Preset
+    expression: int
+    label: int
+    soft_label: np.ndarray
+    intensity: float
+    difficulty: float
+    au: np.ndarray
+    identity_seed: int
+    identity: Identity
+    pose: Pose
+    light: Light
+    background_seed: int
+    occluder: int
+    photometry: Photometry
+
+    def replace(self, **changes) -> "Parameters":
+        """A copy with some fields changed."""
+        return replace(self, **changes)
+
+
+def stream(seed: int, split: str, index: int, name: str, *more: int) -> np.random.Generator:
+    """The random stream of one thing that varies, of one picture."""
+    sequence = np.random.SeedSequence([seed, SPLITS.index(split), index, _STREAMS.index(name), *more])
+    return np.random.Generator(np.random.PCG64(sequence))
+
+
+def prototype_units(seed: int, split: str, index: int, expression: int, *, intensity: float) -> np.ndarray:
+    """How the person of a picture shows an expression: float32 (2, 21).
+
+    Each expression has a stream of its own, so a picture's units and those of its foils do not depend on which of
+    them the picture shows.
+    """
+    rng = stream(seed, split, index, "units", expression)
+    return action_units.sample(rng, expression, intensity=intensity)
+
+
+def draw(
+    seed: int,
+    split: str,
+    index: int,
+    *,
+    preset: str | Preset = "study",
+    size: int = 96,
+    expression: int | None = None,
+    identity: int | None = None,
+    intensity: float | None = None,
+) -> Parameters:
+    """Everything that defines picture `index` of a split.
+
+    Args:
+      seed: seed of the data set, 0 or more.
+      split: "train", "validation" or "stimuli"; their people are different.
+      index: place in the split, 0 or more.
+      preset: a name in `PRESETS`, or a `Preset`.
+      size: default side in pixels for `render`; nothing else depends on it.
+      expression: an index into `EXPRESSIONS`; by default index mod 8, or as the preset's prior says.
+      identity: the person's number in the split; by default each picture has its own person.
+      intensity: of the expression, 0..1.2; by default drawn from the preset's range.
+
+    Returns:
+      The parameters; equal arguments give equal parameters, in any process and order.
+
+    Raises:
+      UsageError: an argument out of range.
+    """
+    preset = get(preset)
+    _check(seed, split, index, size, expression, identity)
+    rng = stream(seed, split, index, "expression")
+    drawn_intensity = rng.uniform(*preset.intensity)
+    intensity = float(drawn_intensity if intensity is None else intensity)
+    expression = _expression(stream(seed, split, index, "label"), index, preset, expression)
+    au, soft = _face(rng, (seed, split, index), expression, intensity, preset)
+    identity_seed = index if identity is None else identity
+    nuisance = stream(seed, split, index, "nuisance")
+    return Parameters(
+        seed=seed,
+        split=split,
+        index=index,
+        size=size,
+        preset=preset,
+        expression=expression,
+        label=_noisy(stream(seed, split, index, "label"), expression, preset),
+        soft_label=soft,
+        intensity=intensity,
+        difficulty=float(np.clip(0.75 * (1 - intensity) + 0.25 * preset.nuisance / 1.5, 0, 1)),
+        au=au,
+        identity_seed=identity_seed,
+        identity=draw_identity(stream(seed, split, identity_seed, "identity")),
+        pose=_pose(nuisance, preset.nuisance),
+        light=_light(nuisance, preset.nuisance),
+        background_seed=int(nuisance.integers(2**31)),
+        occluder=_occluder(nuisance, preset),
+        photometry=_photometry(stream(seed, split, index, "photometry"), preset.nuisance),
+    )
+
+
+def _check(seed, split, index, size, expression, identity) -> None:
+    if seed < 0 or index < 0:
+        raise UsageError(f"`seed`, `index`: wanted numbers of at least 0, got {seed} and {index}.")
+    if split not in SPLITS:
+        raise UsageError(f"`split`: wanted one of {', '.join(SPLITS)}, got {split!r}.")
+    if identity is not None and identity < 0:
+        raise UsageError(f"`identity`: wanted a number of at least 0, got {identity}.")
+    if size < 32:
+        raise UsageError(f"`size`: wanted at least 32 pixels, got {size}.")
+    if expression is not None and not 0 <= expression < NUM_EXPRESSIONS:
+        raise UsageError(f"`expression`: wanted an index in 0..{NUM_EXPRESSIONS - 1}, got {expression}.")
+
+
+def _expression(rng, index, preset, expression) -> int:
+    if expression is not None:
+        return int(expression)
+    if preset.prior == "balanced":
+        return index % NUM_EXPRESSIONS
+    odds = np.array(AFFECTNET_PRIOR, float)
+    return int(rng.choice(NUM_EXPRESSIONS, p=odds / odds.sum()))
+
+
+def _face(rng, place: tuple[int, str, int], expression, intensity, preset) -> tuple[np.ndarray, np.ndarray]:
+    """Action units and soft label."""
+    au = prototype_units(*place, expression, intensity=intensity)
+    stir = action_units.stir(rng, preset.nuisance)
+    soft = np.zeros(NUM_EXPRESSIONS, np.float32)
+    soft[expression] = 1
+    blended, open_set = rng.random(2)
+    if open_set < preset.open_set:
+        au = action_units.sample_open_set(rng, intensity=intensity)
+        soft[:] = 1 / NUM_EXPRESSIONS
+    elif blended < preset.blend:
+        other = int((expression + rng.integers(1, NUM_EXPRESSIONS)) % NUM_EXPRESSIONS)
+        share = np.float32(rng.uniform(0.1, 0.5))
+        au = (1 - share) * au + share * prototype_units(*place, other, intensity=intensity)
+        soft[expression], soft[other] = 1 - share, share
+    return np.minimum(au + stir, np.float32(action_units.MAX_INTENSITY)), soft
+
+
+def _noisy(rng, expression, preset) -> int:
+    rng.random()  # the prior's draw
+    if rng.random() >= preset.label_noise:
+        return expression
+    if preset.label_noise_kind == "affectnet":
+        name = EXPRESSIONS[expression]
+        return EXPRESSIONS.index(_CONFUSED.get(name, name))
+    return int((expression + rng.integers(1, NUM_EXPRESSIONS)) % NUM_EXPRESSIONS)
+
+
+def _cut_normal(rng, count) -> list[float]:
+    return np.clip(rng.normal(size=count), -CUT, CUT).tolist()
+
+
+def _pose(rng, nuisance) -> Pose:
+    yaw, pitch, roll, scale, x, y = _cut_normal(rng, 6)
+    return Pose(
+        yaw=yaw * 0.20 * nuisance,
+        pitch=pitch * 0.10 * nuisance,
+        roll=roll * 0.07 * nuisance,
+        scale=0.25 + 0.01 * float(np.clip(scale * nuisance, -1, 1)),
+        centre=(0.5 + 0.01 * nuisance * x * 2 / CUT, 0.37 + 0.01 * nuisance * y * 1.5 / CUT),
+    )
+
+
+def _light(rng, nuisance) -> Light:
+    across, down, power = _cut_normal(rng, 3)
+    about_y = -0.3 + 0.55 * nuisance * across
+    about_x = np.clip(0.45 + 0.25 * nuisance * down, -0.2, 1.0)
+    direction = (np.sin(about_y) * np.cos(about_x), -np.sin(about_x), np.cos(about_y) * np.cos(about_x))
+    key = 0.60 + 0.06 * nuisance * power
+    x, y, z = (float(part) for part in direction)
+    return Light((x, y, z), 1.06 - key, key)
+
+
+def _occluder(rng, preset) -> int:
+    glasses, other, which = rng.random(3)
+    if other < preset.occluders:
+        return 2 + int(which * 3)
+    return int(glasses < preset.glasses)
+
+
+def _photometry(rng, nuisance) -> Photometry:
+    temperature, gamma, brightness = _cut_normal(rng, 3)
+    return Photometry(
+        temperature=0.35 * nuisance * temperature / CUT,
+        gamma=float(np.exp(0.14 * nuisance * gamma)),
+        brightness=float(np.exp(0.09 * nuisance * brightness)),
+        blur=float(rng.uniform(0, 1.1) * nuisance),
+        noise=1 + float(rng.uniform(0, 5)) * min(nuisance, 1.2),
+        jpeg=int(95 - rng.uniform(0, 50) * min(nuisance, 1.0)),
+        noise_offset=int(rng.integers(2**20)),
+    )
