@@ -1,0 +1,35 @@
+"""What all our builders share: ArrayRecord shards that are the same bytes each time, without TensorFlow."""
+
+import tensorflow_datasets as tfds
+from tensorflow_datasets.core import writer
+from tensorflow_datasets.proto import tf_example_pb2
+
+from fer_jax.errors import UsageError
+
+FILE_FORMAT = "array_record"
+
+
+class ArrayRecordBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+    """A builder that writes ArrayRecord only: tfrecord needs TensorFlow, and parquet ignores slices when read."""
+
+    def __init__(self, *, file_format: str = FILE_FORMAT, **kwargs):
+        if file_format != FILE_FORMAT:
+            raise UsageError(f"`file_format`: wanted {FILE_FORMAT}, got {file_format!r}.")
+        super().__init__(file_format=file_format, **kwargs)
+
+    def _example_writer(self):
+        return _ReproducibleWriter(self.info.file_format)
+
+
+class _ReproducibleWriter(writer.ExampleWriter):
+    """Writes the features of an example in sorted order.
+
+    They are a protobuf map, whose order on the wire otherwise changes from process to process.
+    """
+
+    def write(self, path, examples):
+        return super().write(path, ((key, _sorted(record)) for key, record in examples))
+
+
+def _sorted(record: bytes) -> bytes:
+    return tf_example_pb2.Example.FromString(record).SerializeToString(deterministic=True)

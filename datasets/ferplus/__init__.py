@@ -1,0 +1,1 @@
+"""FER+ as a TFDS data set."""

@@ -1,0 +1,1 @@
+"""Procedural faces as a TFDS data set."""

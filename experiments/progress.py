@@ -1,0 +1,57 @@
+"""One line that says what is being done, how far it is, and how long yet."""
+
+import sys
+import time
+
+
+class Progress:
+    """A rewritten line on a terminal, one line a minute elsewhere; always on stderr.
+
+    Args:
+      what: name of the work.
+      total: units of work, or None if unknown.
+      unit: what is counted.
+      done: units already done before the start (a resumed run).
+    """
+
+    def __init__(self, what: str, total: int | None, *, unit: str = "", done: int = 0):
+        self._what, self._total, self._unit = what, total, unit
+        self._done, self._first = done, done
+        self._start = self._last = time.monotonic()
+        self._terminal = sys.stderr.isatty()
+        self._every = 0.2 if self._terminal else 60.0
+
+    def update(self, done: int, note: str = "") -> None:
+        """Tell how many units are done now; shown only when the last line is old enough."""
+        self._done = done
+        now = time.monotonic()
+        if now - self._last >= self._every:
+            self._last = now
+            self._write(self._line(note))
+
+    def finish(self, note: str = "") -> None:
+        """Write the closing line."""
+        seconds = time.monotonic() - self._start
+        end = "\n" if self._terminal else ""
+        self._write(f"{self._what}: done in {_duration(seconds)}{', ' + note if note else ''}", end)
+
+    def _line(self, note):
+        seconds = time.monotonic() - self._start
+        rate = (self._done - self._first) / seconds if seconds else 0.0
+        share = f" {100 * self._done / self._total:.0f} %" if self._total else ""
+        left = f", {_duration((self._total - self._done) / rate)} left" if self._total and rate else ""
+        return f"{self._what}:{share} ({self._done} {self._unit}{left}){'  ' + note if note else ''}"
+
+    def _write(self, line, end=""):
+        if self._terminal:
+            sys.stderr.write(f"\r\x1b[2K{line[:160]}{end}")
+        else:
+            sys.stderr.write(line + "\n")
+        sys.stderr.flush()
+
+
+def _duration(seconds: float) -> str:
+    seconds = round(seconds)
+    if seconds < 60:
+        return f"{seconds} s"
+    return f"{seconds // 60} min {seconds % 60:02d} s"

@@ -1,0 +1,113 @@
+"""A labelled set of face pictures in memory, and what was read and refused on the way.
+
+Contract: images are uint8 (N, H, W, 3) RGB, labels int32 (N,) in 0..7 (indices into `EXPRESSIONS`), names are file
+names relative to the root of their source, each once.
+"""
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from fer_jax.errors import DataError
+from fer_jax.expressions import EXPRESSIONS, NUM_EXPRESSIONS
+
+REJECTED_COLUMNS = ("split", "row", "path", "reason", "detail")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class FaceSet:
+    """One split of a data set, in the order of its source.
+
+    Attributes:
+      images: uint8 (N, H, W, 3) RGB.
+      labels: int32 (N,), 0..7.
+      names: str (N,), relative file names, unique.
+      split: such as "train".
+      soft_labels: float32 (N, 8), rows that sum to 1, or None where the source gives one label a picture.
+      rows: int32 (N,), row of each picture in the list of its source, or None.
+
+    Raises:
+      DataError: arrays that do not fit together, a label outside 0..7, a name that occurs twice.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+    names: np.ndarray
+    split: str
+    soft_labels: np.ndarray | None = None
+    rows: np.ndarray | None = None
+
+    def __post_init__(self):
+        object.__setattr__(self, "names", np.asarray(self.names, dtype=np.str_))
+        images, labels = self.images, self.labels
+        if images.dtype != np.uint8 or images.ndim != 4 or images.shape[-1] != 3:
+            raise DataError(f"`images`: wanted uint8 (N, H, W, 3), got {images.dtype} {images.shape}.")
+        if labels.dtype != np.int32 or labels.shape != (len(images),):
+            raise DataError(f"`labels`: wanted int32 ({len(images)},), got {labels.dtype} {labels.shape}.")
+        if len(labels) and (labels.min() < 0 or labels.max() >= NUM_EXPRESSIONS):
+            raise DataError(f"`labels`: wanted 0..{NUM_EXPRESSIONS - 1}, got {labels.min()}..{labels.max()}.")
+        if len(self.names) != len(images) or len(np.unique(self.names)) != len(images):
+            raise DataError(f"`names`: wanted {len(images)} different names, got {len(np.unique(self.names))}.")
+        if self.soft_labels is not None and self.soft_labels.shape != (len(images), NUM_EXPRESSIONS):
+            raise DataError(f"`soft_labels`: wanted ({len(images)}, 8), got {self.soft_labels.shape}.")
+        if self.rows is not None and self.rows.shape != (len(images),):
+            raise DataError(f"`rows`: wanted ({len(images)},), got {self.rows.shape}.")
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def select(self, indices: Sequence[int] | np.ndarray) -> "FaceSet":
+        """The pictures at some positions, each at most once, in the order given."""
+        indices = np.asarray(indices, np.int64)
+        return FaceSet(
+            self.images[indices],
+            self.labels[indices],
+            self.names[indices],
+            self.split,
+            None if self.soft_labels is None else self.soft_labels[indices],
+            None if self.rows is None else self.rows[indices],
+        )
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Read:
+    """What a reader found.
+
+    Attributes:
+      splits: split name -> pictures. Only splits that the source has.
+      rejected: one row for each listed picture that is not in `splits`: split, row, path, reason, detail.
+    """
+
+    splits: dict[str, FaceSet]
+    rejected: pd.DataFrame
+
+
+def class_weights(labels: np.ndarray) -> np.ndarray:
+    """Weights of the multiclass loss, w_i = N / (8 n_i), from the training split actually read (paper §5.2).
+
+    Args:
+      labels: int (N,), 0..7.
+
+    Returns:
+      float32 (8,); over the split, the weights average to 1.
+
+    Raises:
+      DataError: an expression without a picture.
+    """
+    counts = np.bincount(labels, minlength=NUM_EXPRESSIONS)
+    if len(counts) > NUM_EXPRESSIONS or not counts.all():
+        missing = [name for name, count in zip(EXPRESSIONS, counts, strict=False) if count == 0]
+        raise DataError(f"`labels`: wanted pictures of all eight expressions, got none of {', '.join(missing)}.")
+    return (len(labels) / (NUM_EXPRESSIONS * counts)).astype(np.float32)
+
+
+def fingerprint(faces: FaceSet) -> str:
+    """SHA-256 (64 hex digits) over shape, pixels, labels and names: equal for equal content, whatever the source."""
+    digest = hashlib.sha256(json.dumps([list(faces.images.shape), faces.names.tolist()]).encode())
+    digest.update(faces.labels.astype("<i4").tobytes())
+    digest.update(np.ascontiguousarray(faces.images).data)
+    return digest.hexdigest()

@@ -1,0 +1,108 @@
+"""Plain class folders: every picture lies in a folder named after its expression.
+
+Contract: `happy/x.png` or `train/happy/x.png`; folder names go through the aliases of `expressions.index_of`.
+"""
+
+import functools
+import os
+
+from fer_jax.data.face_set import Read
+from fer_jax.data.gather import Rejection, Row, check_options, gather, rejected_table
+from fer_jax.data.sanitise import decode
+from fer_jax.data.tree import Tree, open_tree
+from fer_jax.errors import DataError
+from fer_jax.expressions import DROP, canonical, index_of
+
+_SPLITS = {
+    "train": "train",
+    "training": "train",
+    "val": "validation",
+    "valid": "validation",
+    "validation": "validation",
+    "test": "test",
+    "testing": "test",
+}
+
+
+def read_folders(
+    path: str | os.PathLike,
+    *,
+    size: int,
+    label_table: str | None = None,
+    exif: str = "apply",
+    max_reject_frac: float = 0.01,
+) -> Read:
+    """Read class folders, from a folder or a zip; the central square of each picture is taken.
+
+    Class-folder copies of FER2013 have lost the difference between its PublicTest and PrivateTest.
+
+    Args:
+      path: the root; below it split folders (train, val or validation, test) with class folders, or class folders.
+      size: side of the pictures returned, pixels.
+      label_table: key of `LABEL_TABLES` for folders that are named by number; without it such a name is an error.
+      exif: see `decode`.
+      max_reject_frac: largest share of files of a split that may be unusable.
+
+    Returns:
+      The splits that are there; a single pool is called "train". Rows are counted along the sorted file names.
+
+    Raises:
+      UsageError: an argument out of range.
+      DataError: nothing there, an unknown class or split, or too much of it damaged.
+    """
+    check_options(size=size, max_reject_frac=max_reject_frac)
+    splits, rejected = {}, {}
+    with open_tree(path) as tree:
+        for split, files in _layout(tree, label_table).items():
+            rows = [_row(tree, row, name, label, exif) for row, (name, label) in enumerate(files)]
+            splits[split], rejected[split] = gather(split, rows, size=size, max_reject_frac=max_reject_frac)
+    return Read(splits, rejected_table(rejected))
+
+
+def _layout(tree: Tree, label_table) -> dict[str, list[tuple[str, int]]]:
+    """Split -> (file, label) in the order of the names. Files outside class folders (lists, licences) are no rows."""
+    parts = [(name, name.split("/")) for name in tree.files()]
+    tops = {part[0] for _, part in parts if len(part) > 1}
+    if not tops:
+        raise DataError(
+            f"`path`: {tree.name} has no pictures in folders: looked for class folders (happy/...), alone or below "
+            "train/, validation/, test/."
+        )
+    with_splits = {top for top in tops if top.lower() in _SPLITS}
+    if with_splits and tops != with_splits:
+        odd = ", ".join(sorted(tops - with_splits)[:5])
+        raise DataError(f"`path`: {tree.name} mixes split folders with others ({odd}); wanted one or the other.")
+    level = 1 if with_splits else 0
+    labels: dict[str, int] = {}
+    files: dict[str, list[tuple[str, int]]] = {}
+    for name, part in parts:
+        if len(part) < level + 2:
+            continue
+        folder = part[level]
+        if folder not in labels:
+            labels[folder] = _label(folder, label_table)
+        split = _SPLITS[part[0].lower()] if level else "train"
+        files.setdefault(split, []).append((name, labels[folder]))
+    if not files:
+        raise DataError(f"`path`: {tree.name} has split folders, but no class folders with pictures below them.")
+    return {split: files[split] for split in dict.fromkeys(_SPLITS.values()) if split in files}
+
+
+def _label(folder, label_table) -> int:
+    if folder.isascii() and folder.isdecimal():
+        if label_table is None:
+            raise DataError(
+                f"`path`: the class folder {folder!r} is a number; say whose numbering it is with `label_table`."
+            )
+        return int(canonical(label_table, int(folder)))
+    return index_of(folder)
+
+
+def _row(tree, row, name, label, exif) -> Row | Rejection:
+    if label == DROP:
+        return Rejection(row, name, "label_dropped", "a class that is none of the eight")
+    return Row(row, name, label, functools.partial(_load, tree, name, exif))
+
+
+def _load(tree, name, exif):
+    return decode(tree.read(name), exif=exif)

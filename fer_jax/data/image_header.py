@@ -1,0 +1,98 @@
+"""What a picture's first bytes say: its type and its size, without decoding it.
+
+Contract: bytes in, (type, width, height) out, None for anything that is none of the six types.
+"""
+
+import struct
+
+# Frame headers carry the size; these three of the range are tables and arithmetic-coding conditions instead.
+_JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_JPEG_STANDALONE = frozenset({0x01, *range(0xD0, 0xD9)})
+_JPEG_END_OF_HEADERS = frozenset({0xD9, 0xDA})
+
+
+def image_header(data: bytes) -> tuple[str, int, int] | None:
+    """Type and size of a picture, from its content alone; the file's suffix has no say.
+
+    Args:
+      data: a whole file, or enough of its start.
+
+    Returns:
+      ("png" | "jpeg" | "bmp" | "tiff" | "webp" | "gif", width, height) in pixels, or None.
+    """
+    for kind, magic, size_of in _TYPES:
+        if data.startswith(magic):
+            try:
+                size = size_of(data)
+            except (struct.error, IndexError):  # the file ends within its header
+                return None
+            return None if size is None else (kind, size[0], size[1])
+    return None
+
+
+def _png(data):
+    return struct.unpack_from(">II", data, 16) if data[12:16] == b"IHDR" else None
+
+
+def _jpeg(data):
+    position = 2
+    while data[position] == 0xFF:
+        marker = data[position + 1]
+        if marker == 0xFF:  # a fill byte
+            position += 1
+        elif marker in _JPEG_STANDALONE:
+            position += 2
+        elif marker in _JPEG_FRAMES:
+            height, width = struct.unpack_from(">HH", data, position + 5)
+            return width, height
+        elif marker in _JPEG_END_OF_HEADERS:
+            return None
+        else:
+            position += 2 + max(2, struct.unpack_from(">H", data, position + 2)[0])
+    return None
+
+
+def _bmp(data):
+    if struct.unpack_from("<I", data, 14)[0] == 12:
+        return struct.unpack_from("<HH", data, 18)
+    width, height = struct.unpack_from("<ii", data, 18)
+    return abs(width), abs(height)  # a negative height: rows from the top
+
+
+def _tiff(data):
+    order = "<" if data[:2] == b"II" else ">"
+    directory = struct.unpack_from(f"{order}I", data, 4)[0]
+    size = {}
+    for entry in range(struct.unpack_from(f"{order}H", data, directory)[0]):
+        start = directory + 2 + 12 * entry
+        tag, kind = struct.unpack_from(f"{order}HH", data, start)
+        if tag in (256, 257):
+            size[tag] = struct.unpack_from(f"{order}{'H' if kind == 3 else 'I'}", data, start + 8)[0]
+    return (size[256], size[257]) if len(size) == 2 else None
+
+
+def _webp(data):
+    chunk = data[8:16]
+    if chunk == b"WEBPVP8 ":
+        width, height = struct.unpack_from("<HH", data, 26)
+        return width & 0x3FFF, height & 0x3FFF
+    if chunk == b"WEBPVP8L":
+        bits = struct.unpack_from("<I", data, 21)[0]
+        return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+    if chunk == b"WEBPVP8X" and len(data) >= 30:
+        return int.from_bytes(data[24:27], "little") + 1, int.from_bytes(data[27:30], "little") + 1
+    return None
+
+
+def _gif(data):
+    return struct.unpack_from("<HH", data, 6)
+
+
+_TYPES = (
+    ("png", b"\x89PNG\r\n\x1a\n", _png),
+    ("jpeg", b"\xff\xd8", _jpeg),
+    ("bmp", b"BM", _bmp),
+    ("tiff", (b"II*\0", b"MM\0*"), _tiff),
+    ("webp", b"RIFF", _webp),
+    ("gif", (b"GIF87a", b"GIF89a"), _gif),
+)

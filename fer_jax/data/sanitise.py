@@ -1,0 +1,113 @@
+"""From the bytes of a file that nobody has checked to pixels that nobody need check again.
+
+Contract: pictures are uint8 (H, W, 3) RGB, upright; whatever cannot become one raises `ImageRejected`.
+"""
+
+import cv2
+import numpy as np
+
+from fer_jax.data.image_header import image_header
+from fer_jax.errors import DataError, StorageError, UsageError
+
+# Refused from size or header, before anything is decoded (ours): OpenCV itself lets 400 megapixels pass.
+MAX_BYTES = 64 << 20
+MAX_PIXELS = 50_000_000
+MAX_SIDE = 20_000
+
+REASONS = (
+    "missing",
+    "empty",
+    "not_image",
+    "too_large",
+    "decode_failed",
+    "bad_box",
+    "label_dropped",
+    "duplicate",
+    "label_unknown",
+)
+# What a sound data set has too; everything else counts towards `max_reject_frac`.
+EXPECTED_REASONS = ("label_dropped", "duplicate")
+
+_ORIENTATIONS = ("apply", "ignore")
+_PNG_LEVEL = 3
+
+
+class ImageRejected(DataError):
+    """A file that is not a picture we take: `reason` is one of `REASONS`, `detail` says what was seen."""
+
+    def __init__(self, reason: str, detail: str = ""):
+        super().__init__(f"{reason}: {detail}" if detail else reason)
+        self.reason, self.detail = reason, detail
+
+
+def decode(data: bytes, *, exif: str = "apply") -> np.ndarray:
+    """Decode a PNG, JPEG, BMP, TIFF, WebP or GIF (its first frame), whatever its file name said.
+
+    Grey is spread over three channels, transparency dropped, 16 bits divided by 256.
+
+    Args:
+      data: the whole file.
+      exif: "apply" turns the picture as its orientation tag says; "ignore" does not (where boxes or landmarks were
+        measured on the stored pixels).
+
+    Returns:
+      uint8 (H, W, 3) RGB.
+
+    Raises:
+      ImageRejected: it is empty, no picture, too large, or damaged.
+      UsageError: an unknown `exif`.
+    """
+    if exif not in _ORIENTATIONS:
+        raise UsageError(f"`exif`: wanted one of {', '.join(_ORIENTATIONS)}, got {exif!r}.")
+    if not data:
+        raise ImageRejected("empty", "0 bytes")
+    if len(data) > MAX_BYTES:
+        raise ImageRejected("too_large", f"{len(data)} bytes, limit {MAX_BYTES}")
+    header = image_header(data)
+    if header is None:
+        raise ImageRejected("not_image", f"starts with {data[:8]!r}")
+    kind, width, height = header
+    if width * height > MAX_PIXELS or max(width, height) > MAX_SIDE:
+        raise ImageRejected("too_large", f"{kind} of {width} x {height} px, limit {MAX_PIXELS} px, side {MAX_SIDE}")
+    flags = cv2.IMREAD_COLOR | (cv2.IMREAD_IGNORE_ORIENTATION if exif == "ignore" else 0)
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    except cv2.error as error:
+        raise ImageRejected("decode_failed", f"{kind}: {error.err}") from None
+    if image is None:
+        raise ImageRejected("decode_failed", f"{kind} of {width} x {height} px is truncated or damaged")
+    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+
+
+def square(image: np.ndarray, size: int) -> np.ndarray:
+    """The central square of a picture, resized by area downwards and by cubic interpolation upwards.
+
+    Args:
+      image: uint8 (H, W, C).
+      size: side wanted, pixels.
+
+    Returns:
+      uint8 (size, size, C).
+    """
+    height, width = image.shape[:2]
+    side = min(height, width)
+    top, left = (height - side) // 2, (width - side) // 2
+    image = image[top : top + side, left : left + side]
+    if side == size:
+        return image
+    return cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA if side > size else cv2.INTER_CUBIC)
+
+
+def encode_png(image: np.ndarray) -> bytes:
+    """A PNG of three channels, lossless, the same bytes each time.
+
+    Args:
+      image: uint8 (H, W, 3) RGB.
+
+    Raises:
+      StorageError: OpenCV cannot encode it.
+    """
+    done, data = cv2.imencode(".png", image[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, _PNG_LEVEL])
+    if not done:
+        raise StorageError(f"`image`: could not encode {image.dtype} {image.shape} as PNG.")
+    return data.tobytes()

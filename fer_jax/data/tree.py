@@ -1,0 +1,162 @@
+"""Files below one root, a folder or a zip, read in place.
+
+Contract: paths are relative to the root, with "/". A zip whose entries could leave a folder is refused whole.
+"""
+
+import contextlib
+import os
+import pathlib
+import stat
+import zipfile
+import zlib
+from collections.abc import Iterator
+from typing import IO, Protocol
+
+from fer_jax.data.sanitise import MAX_BYTES, ImageRejected
+from fer_jax.errors import DataError
+
+_MAX_DEPTH = 8
+_MAX_LINE = 1 << 20
+_ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, OSError, ValueError)
+
+
+class Tree(Protocol):
+    """Read access to the files below a root; `name` is how messages call it."""
+
+    name: str
+
+    def files(self, under: str = "") -> list[str]:
+        """Paths of all visible files below a folder, sorted."""
+        ...
+
+    def has(self, path: str) -> bool:
+        """Whether there is such a file."""
+        ...
+
+    def read(self, path: str) -> bytes:
+        """A whole file; `ImageRejected` if it is missing, larger than `MAX_BYTES`, or damaged."""
+        ...
+
+    def open(self, path: str) -> IO[bytes]:
+        """A file as a stream."""
+        ...
+
+
+@contextlib.contextmanager
+def open_tree(path: str | os.PathLike) -> Iterator[Tree]:
+    """A folder or zip as a `Tree`, for a `with` statement.
+
+    Raises:
+      DataError: there is nothing, neither a folder nor a zip, or a zip with entries that are absolute, go up, or link.
+    """
+    path = pathlib.Path(path)
+    if path.is_dir():
+        yield _Folder(path)
+        return
+    if not path.exists():
+        raise DataError(f"`path`: wanted a folder or a zip, got {path}, which does not exist.")
+    if not path.is_file() or not zipfile.is_zipfile(path):
+        raise DataError(f"`path`: wanted a folder or a zip, got {path}, which is neither (or a damaged zip).")
+    tree = _Zip(path)
+    with tree.archive:
+        yield tree
+
+
+def lines(tree: Tree, path: str) -> Iterator[tuple[int, str]]:
+    """Number (from 1) and text of each line that is not blank; bytes that are no UTF-8 are replaced.
+
+    Raises:
+      DataError: the file cannot be read.
+    """
+    try:
+        with tree.open(path) as stream:
+            for number, line in enumerate(iter(lambda: stream.readline(_MAX_LINE), b""), start=1):
+                text = line.decode("utf-8-sig" if number == 1 else "utf-8", errors="replace").strip()
+                if text:
+                    yield number, text
+    except _ZIP_ERRORS as error:
+        raise DataError(f"`path`: {tree.name}: {path} cannot be read: {error}.") from error
+
+
+class _Folder:
+    def __init__(self, root: pathlib.Path):
+        self.name, self._root = str(root), root
+
+    def files(self, under: str = "") -> list[str]:
+        found = []
+        top = self._root / under
+        for folder, folders, names in os.walk(top, followlinks=True):
+            depth = len(pathlib.Path(folder).relative_to(top).parts)
+            # Links are followed, for sets are often linked into place; the depth ends a link that leads upwards.
+            folders[:] = [name for name in folders if _visible(name)] if depth < _MAX_DEPTH else []
+            found += [pathlib.Path(folder, name).relative_to(self._root).as_posix() for name in names if _visible(name)]
+        return sorted(found)
+
+    def has(self, path: str) -> bool:
+        return (self._root / path).is_file()
+
+    def read(self, path: str) -> bytes:
+        try:
+            status = (self._root / path).stat()
+            if not stat.S_ISREG(status.st_mode):
+                raise ImageRejected("not_image", "not a regular file")
+            if status.st_size > MAX_BYTES:
+                raise ImageRejected("too_large", f"{status.st_size} bytes, limit {MAX_BYTES}")
+            return (self._root / path).read_bytes()
+        except OSError as error:
+            raise ImageRejected("missing", error.strerror or str(error)) from None
+
+    def open(self, path: str) -> IO[bytes]:
+        return (self._root / path).open("rb")
+
+
+class _Zip:
+    def __init__(self, path: pathlib.Path):
+        self.name = str(path)
+        try:
+            self.archive = zipfile.ZipFile(path)
+        except _ZIP_ERRORS as error:
+            raise DataError(f"`path`: {path} is a damaged zip: {error}. Fetch it again.") from None
+        self._entries = {}
+        for entry in self.archive.infolist():
+            fault = _fault(entry) or ("occurs twice" if entry.filename in self._entries else "")
+            if fault:
+                raise DataError(f"`path`: {path} holds {entry.filename!r}, which {fault}. Nothing was read.")
+            if not entry.is_dir():
+                self._entries[entry.filename] = entry
+
+    def files(self, under: str = "") -> list[str]:
+        start = f"{under}/" if under else ""
+        return sorted(name for name in self._entries if name.startswith(start) and all(map(_visible, name.split("/"))))
+
+    def has(self, path: str) -> bool:
+        return path in self._entries
+
+    def read(self, path: str) -> bytes:
+        entry = self._entries.get(path)
+        if entry is None:
+            raise ImageRejected("missing", "not in the zip")
+        if entry.file_size > MAX_BYTES:
+            raise ImageRejected("too_large", f"{entry.file_size} bytes, limit {MAX_BYTES}")
+        try:
+            return self.archive.read(entry)
+        except _ZIP_ERRORS as error:
+            raise ImageRejected("decode_failed", f"zip: {error}") from None
+
+    def open(self, path: str) -> IO[bytes]:
+        return self.archive.open(self._entries[path])
+
+
+def _visible(name: str) -> bool:
+    return not name.startswith(".") and name not in ("__MACOSX", "Thumbs.db")
+
+
+def _fault(entry: zipfile.ZipInfo) -> str:
+    parts = entry.filename.replace("\\", "/").split("/")
+    if parts[0] == "" or ":" in parts[0]:
+        return "is an absolute name"
+    if ".." in parts:
+        return "leads out of its folder"
+    if stat.S_ISLNK(entry.external_attr >> 16):
+        return "is a link"
+    return ""

@@ -1,0 +1,95 @@
+"""Class folders: names through the aliases, splits or one pool, pictures of any type."""
+
+import cv2
+import numpy as np
+import pytest
+
+from fer_jax import data
+from fer_jax.errors import DataError
+from fer_jax.expressions import EXPRESSIONS, LABEL_TABLES
+from tests.data import miniature
+
+SORTED = ("Anger", "Contempt", "Disgust", "Fear", "Happiness", "Neutral", "Sadness", "Surprise")
+
+
+def write(root, folders, *, suffix=".png", each=2):
+    """Pictures whose content says their folder: (20 · number) in all pixels."""
+    for number, folder in enumerate(folders):
+        (root / folder).mkdir(parents=True)
+        for picture in range(each):
+            image = np.full((12, 16, 3), 20 * number + picture, np.uint8)
+            (root / folder / f"{picture}{suffix}").write_bytes(cv2.imencode(suffix, image)[1].tobytes())
+    return root
+
+
+def test_one_pool_of_names(tmp_path):
+    found = data.read_folders(write(tmp_path, SORTED), size=8)
+    assert list(found.splits) == ["train"]
+    faces = found.splits["train"]
+    assert faces.images.shape == (16, 8, 8, 3)
+    wanted = LABEL_TABLES["sorted_names_8"]
+    for image, label, name in zip(faces.images, faces.labels, faces.names, strict=True):
+        assert SORTED[wanted.index(label)] == name.split("/")[0]
+        assert image[0, 0, 0] // 20 == wanted.index(label)
+    assert faces.rows.tolist() == list(range(16))
+
+
+def test_numbered_and_named_folders_of_the_same_pictures_agree(tmp_path):
+    named = data.read_folders(write(tmp_path / "a", EXPRESSIONS), size=8).splits["train"]
+    numbered = data.read_folders(write(tmp_path / "b", map(str, range(8))), size=8, label_table="affectnet")
+    numbered = numbered.splits["train"]
+    by_pixel = {image[0, 0, 0]: label for image, label in zip(named.images, named.labels, strict=True)}
+    assert len(by_pixel) == 16
+    assert [by_pixel[image[0, 0, 0]] for image in numbered.images] == numbered.labels.tolist()
+
+
+def test_numbers_want_a_table_and_may_be_dropped(tmp_path):
+    write(tmp_path, ["0", "8"])
+    with pytest.raises(DataError, match="the class folder '0' is a number"):
+        data.read_folders(tmp_path, size=8)
+    found = data.read_folders(tmp_path, size=8, label_table="affectnet")
+    assert found.rejected.reason.tolist() == ["label_dropped"] * 2
+    with pytest.raises(DataError, match=r"numbers its classes 0\.\.6, got 8"):
+        data.read_folders(tmp_path, size=8, label_table="fer2013")
+
+
+@pytest.mark.parametrize("names", [("train", "val"), ("Training", "valid"), ("TRAIN", "validation")], ids=str)
+def test_splits_and_zips(tmp_path, names):
+    for name in names:
+        write(tmp_path / "set" / name, ["happy", "Sad"])
+    (tmp_path / "set" / "README.txt").write_text("no picture")
+    found = data.read_folders(tmp_path / "set", size=8)
+    assert {split: faces.labels.tolist() for split, faces in found.splits.items()} == {
+        "train": [2, 2, 1, 1],
+        "validation": [2, 2, 1, 1],
+    }
+    zipped = data.read_folders(miniature.write_zip(tmp_path / "x.zip", tmp_path / "set", prefix=""), size=8)
+    for split, faces in found.splits.items():
+        assert data.fingerprint(zipped.splits[split]) == data.fingerprint(faces)
+
+
+def test_types_by_content_and_faults_by_row(tmp_path):
+    write(tmp_path, ["happy"], suffix=".bmp", each=4)
+    (tmp_path / "happy" / "0.bmp").rename(tmp_path / "happy" / "0.JPG")
+    (tmp_path / "happy" / "1.bmp").write_text("text")
+    (tmp_path / "happy" / "with blank%20.PNG").write_bytes((tmp_path / "happy" / "2.bmp").read_bytes())
+    (tmp_path / "happy" / ".DS_Store").write_text("x")
+    found = data.read_folders(tmp_path, size=8, max_reject_frac=0.5)
+    assert sorted(found.splits["train"].names) == [
+        "happy/0.JPG",
+        "happy/2.bmp",
+        "happy/3.bmp",
+        "happy/with blank%20.PNG",
+    ]
+    assert found.rejected[["path", "reason"]].to_numpy().tolist() == [["happy/1.bmp", "not_image"]]
+
+
+def test_folders_that_are_not_classes(tmp_path):
+    with pytest.raises(DataError, match="has no pictures in folders: looked for class folders"):
+        data.read_folders(tmp_path, size=8)
+    write(tmp_path, ["hapy"])
+    with pytest.raises(DataError, match="Did you mean `happy`"):
+        data.read_folders(tmp_path, size=8)
+    write(tmp_path, ["train/happy"])
+    with pytest.raises(DataError, match=r"mixes split folders with others \(hapy\)"):
+        data.read_folders(tmp_path, size=8)

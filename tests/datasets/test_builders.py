@@ -1,0 +1,149 @@
+"""TFDS builders without TensorFlow: build, read back, the same bytes each time."""
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from fer_jax import data, faces
+from fer_jax.errors import DataError, UsageError
+from fer_jax.expressions import EXPRESSIONS, LABEL_TABLES
+from tests.data import miniature
+
+tfds = pytest.importorskip("tensorflow_datasets")
+pytest.importorskip("array_record", reason="no array_record on this platform: the readers work without it")
+
+from ferplus import ferplus_dataset_builder as ferplus  # noqa: E402
+from procedural_faces import procedural_faces_dataset_builder as procedural  # noqa: E402
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+    root = tmp_path_factory.mktemp("ferplus")
+    folder = miniature.write_folder(root / "data", miniature.rows())
+    (folder / "FER2013Train" / "fer0000004.png").write_bytes(b"broken")
+    return miniature.write_zip(root / "ferplus.zip", folder)
+
+
+def build(builder):
+    builder.download_and_prepare()
+    return tfds.builder_from_directory(builder.data_path)
+
+
+@pytest.fixture(scope="module", params=["plurality", "votes"])
+def built(request, source, tmp_path_factory):
+    place = tmp_path_factory.mktemp("tfds")
+    builder = ferplus.Builder(config=request.param, source=source, data_dir=place, max_reject_frac=0.2)
+    return build(builder), data.read_ferplus(source, target=request.param, max_reject_frac=0.2)
+
+
+def test_ferplus_round_trip(built):
+    builder, read = built
+    assert builder.name == "ferplus"
+    assert list(builder.info.splits) == ["train", "validation", "test"]
+    for split, wanted in read.splits.items():
+        source = builder.as_data_source(split)
+        assert len(source) == len(wanted)
+        for index, example in enumerate(source):
+            np.testing.assert_array_equal(example["image"], wanted.images[index])
+            assert example["expression"] == wanted.labels[index]
+            assert LABEL_TABLES["ferplus"][example["source_label"]] == wanted.labels[index]
+            assert example["file_name"].decode() == wanted.names[index]
+            assert example["row"] == wanted.rows[index]
+            assert example["content_hash"].decode() == hashlib.sha256(wanted.images[index].tobytes()).hexdigest()
+            soft = np.eye(8)[wanted.labels[index]] if wanted.soft_labels is None else wanted.soft_labels[index]
+            np.testing.assert_array_equal(example["soft_label"], soft.astype(np.float32))
+    assert builder.info.features["expression"].names == list(EXPRESSIONS)
+    assert len(builder.as_data_source("train[:2]")) == 2
+
+
+def test_ferplus_leaves_an_account(built):
+    builder, read = built
+    pd.testing.assert_frame_equal(pd.read_csv(builder.data_path / "rejected.csv"), read.rejected)
+    metadata = json.loads((builder.data_path / "metadata.json").read_text())
+    assert metadata["rejected"]["train/not_image"] == 1
+    assert metadata["fingerprint"]["train"] == data.fingerprint(read.splits["train"])
+    stored = sum(split.num_examples for split in builder.info.splits.values())
+    assert stored + len(read.rejected) == 30
+
+
+def test_procedural_faces_round_trip(tmp_path):
+    config = procedural.ProceduralFacesConfig(
+        name="tiny", preset="easy", image_size=48, seed=3, images={"train": 9, "validation": 8, "stimuli": 0}
+    )
+    builder = build(procedural.Builder(config=config, data_dir=tmp_path))
+    assert list(builder.info.splits) == ["train", "validation"]
+    assert builder.info.metadata["synthetic"] is True
+    for index, example in enumerate(builder.as_data_source("train")):
+        face = faces.render(faces.draw(3, "train", index, preset="easy", size=48))
+        np.testing.assert_array_equal(example["image"], face.image)
+        assert example["expression"] == face.label
+        assert example["shown_expression"] == face.expression
+        for name in ("soft_label", "landmarks"):
+            np.testing.assert_array_equal(example[name], getattr(face, name))
+        np.testing.assert_array_equal(example["action_units"], face.au)
+        np.testing.assert_array_equal(example["landmarks_visible"], face.visible)
+        assert example["identity"] == face.identity_seed
+        assert example["occluder"] == face.occluder
+        assert example["row"] == index
+
+
+def test_every_preset_has_a_config():
+    assert set(procedural.Builder.builder_configs) == set(faces.PRESETS)
+    with pytest.raises(UsageError, match="`images`: wanted numbers for some of train, validation, stimuli"):
+        config = procedural.ProceduralFacesConfig(name="odd", images={"holdout": 3})
+        procedural.Builder(config=config)._split_generators(None)
+
+
+def test_only_array_record():
+    with pytest.raises(UsageError, match="`file_format`: wanted array_record, got 'parquet'"):
+        procedural.Builder(file_format="parquet")
+
+
+def test_faults_end_in_our_words_and_leave_no_half_set(source, tmp_path):
+    with pytest.raises(DataError, match="train cannot be used"):
+        build(ferplus.Builder(source=source, data_dir=tmp_path))
+    with pytest.raises(DataError, match=r"`manual_dir`: no FER\+ there. Give one of a zip or folder"):
+        build(ferplus.Builder(data_dir=tmp_path))
+    assert not [path for path in tmp_path.rglob("*") if "1.0.0" in path.name]
+
+
+def test_manual_dir_is_read_too(tmp_path):
+    miniature.write_folder(tmp_path / "manual", miniature.rows())
+    builder = ferplus.Builder(config="majority", data_dir=tmp_path / "tfds")
+    builder.download_and_prepare(download_config=tfds.download.DownloadConfig(manual_dir=tmp_path / "manual"))
+    assert builder.info.splits["train"].num_examples == 6
+
+
+@pytest.mark.parametrize("dataset", ["ferplus", "procedural_faces"])
+def test_two_processes_build_the_same_bytes_without_tensorflow(dataset, source, tmp_path, root):
+    code = (
+        "import sys\n"
+        "from experiments import command, prepare_data\n"
+        "code = command.run(prepare_data.prepare, prepare_data.PrepareConfig, usage='')\n"
+        "assert 'tensorflow' not in sys.modules\n"
+        "sys.exit(code)"
+    )
+    options = {
+        "ferplus": [f"--source={source}", "--max_reject_frac=.2"],
+        "procedural_faces": ["--train_images=8", "--validation_images=8", "--image_size=32"],
+    }[dataset]
+    built = []
+    for number in range(2):
+        place = tmp_path / str(number)
+        subprocess.run(
+            [sys.executable, "-W", "error", "-c", code, f"--dataset={dataset}", f"--data_dir={place}", *options],
+            check=True,
+            capture_output=True,
+            cwd=root,
+            env=os.environ | {"PYTHONHASHSEED": str(number)},
+        )
+        files = [path for path in place.rglob("*") if path.is_file()]
+        built.append({path.relative_to(place): hashlib.sha256(path.read_bytes()).hexdigest() for path in files})
+    assert built[0] == built[1]
+    assert any("array_record" in path.name for path in built[0])

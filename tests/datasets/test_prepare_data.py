@@ -1,0 +1,98 @@
+"""The run card that builds: what it prints, what it refuses, what it clears away."""
+
+import cv2
+import numpy as np
+import pytest
+
+from experiments import command, prepare_data
+from tests.data import miniature
+
+pytest.importorskip("array_record", reason="no array_record on this platform")
+
+
+def card(*options):
+    return command.run(
+        prepare_data.prepare, prepare_data.PrepareConfig, usage=prepare_data.__doc__, argv=["prepare_data", *options]
+    )
+
+
+@pytest.fixture
+def options(tmp_path):
+    folder = miniature.write_folder(tmp_path / "copy", miniature.rows())
+    return ["--dataset=ferplus", f"--source={folder}", f"--data_dir={tmp_path / 'tfds'}"]
+
+
+def test_prints_where_and_how_many(options, tmp_path, capsys):
+    assert card(*options, f"--audit_labels={tmp_path / 'sheets' / 'audit.png'}") == 0
+    place = tmp_path / "tfds" / "ferplus" / "plurality" / "1.0.0"
+    lines = capsys.readouterr().out.splitlines()
+    counts = "7 pictures: neutral 1, happy 1, sad 1, surprise 0, fear 1, disgust 1, anger 1, contempt 1"
+    assert lines == [
+        str(place),
+        *(f"{split}: {counts}" for split in ("train", "validation", "test")),
+        str(tmp_path / "sheets" / "audit.png"),
+    ]
+    sheet = cv2.imread(str(tmp_path / "sheets" / "audit.png"))
+    assert sheet.shape == (8 * 96, 9 * 96, 3)
+    filled = [(sheet[96 * e : 96 * e + 96, 96:192] < 255).any() for e in range(8)]
+    assert filled == [True, True, True, False, True, True, True, True]
+
+
+def test_a_second_call_uses_what_is_there_and_overwrite_builds_anew(options, tmp_path, capsys):
+    assert card(*options) == 0
+    shard = next((tmp_path / "tfds").rglob("*train.array_record*"))
+    content = shard.read_bytes()
+    leftover = shard.parent.parent / "incomplete.ABC123_1.0.0"
+    leftover.mkdir()
+    (leftover / "half").write_text("x")
+    capsys.readouterr()
+    assert card(*options) == 0
+    assert "is there already; --overwrite builds it anew" in capsys.readouterr().err
+    assert not leftover.exists()
+    shard.write_bytes(b"")
+    assert card(*options, "--overwrite") == 0
+    assert shard.read_bytes() == content
+
+
+def test_other_numbers_of_faces_get_another_name(tmp_path, capsys):
+    small = ["--dataset=procedural_faces", "--image_size=32", "--train_images=8", "--validation_images=0"]
+    assert card(*small, f"--data_dir={tmp_path}", "--preset=easy", "--seed=4") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == str(tmp_path / "procedural_faces" / "easy_32px_seed4_8_0_0" / "1.0.0")
+    assert lines[1].startswith("train: 8 pictures: neutral 1, happy 1")
+    assert len(lines) == 2
+
+
+def test_standard_faces_keep_the_presets_name(tmp_path):
+    config = prepare_data.PrepareConfig(dataset="procedural_faces", data_dir=str(tmp_path))
+    assert prepare_data._builder(config).data_path == tmp_path / "procedural_faces" / "study" / "1.0.0"
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "told"),
+    [
+        (["--dataset=ferplus", "--data_dir=x"], 1, "`--source`: --dataset=ferplus wants"),
+        (["--dataset=ferplus", "--source=x"], 1, "`--data_dir`: wanted a folder"),
+        (["--dataset=affectnet"], 1, "value should be one of"),
+        (["--dataset=ferplus", "--source=nowhere", "--data_dir={tmp}"], 2, "nowhere, which does not exist"),
+        (["--dataset=procedural_faces", "--train_images=-1", "--data_dir={tmp}"], 1, "`images`: wanted"),
+    ],
+    ids=range(5),
+)
+def test_wrong_calls_end_in_one_line(options, code, told, tmp_path, capsys):
+    assert card(*(option.format(tmp=tmp_path) for option in options)) == code
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert error.startswith("error: ")
+    assert told in error
+
+
+def test_an_audit_that_cannot_be_written(options, tmp_path, capsys):
+    assert card(*options, f"--audit_labels={tmp_path / 'audit.nothing'}") == 3
+    assert "give a name that ends in .png" in capsys.readouterr().err
+
+
+def test_the_presets_of_the_card_are_those_of_the_faces():
+    from fer_jax import faces
+
+    assert set(prepare_data.PRESETS) == set(faces.PRESETS)
+    assert np.isfinite(prepare_data.PrepareConfig().max_reject_frac)
