@@ -1,0 +1,33 @@
+"""People: the click study's design, stimuli, trials, maps and measures, and simulated observers."""
+
+from fer_jax.human import (
+    accumulation,
+    attention,
+    behaviour,
+    cohort,
+    columns,
+    evidence,
+    observers,
+    plan,
+    readers,
+    stimuli,
+    study,
+    trials,
+)
+from fer_jax.human.trials import Trials
+
+__all__ = [
+    "Trials",
+    "accumulation",
+    "attention",
+    "behaviour",
+    "cohort",
+    "columns",
+    "evidence",
+    "observers",
+    "plan",
+    "readers",
+    "stimuli",
+    "study",
+    "trials",
+]

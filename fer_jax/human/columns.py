@@ -1,0 +1,127 @@
+"""The columns of the four tables of a click study: order, type and meaning, in one place.
+
+Contract: text is pandas `str`, whole numbers `Int64`, real numbers `float64`, yes/no `boolean`; a missing value is NaN
+or NA, never a zero or an empty string. Times are in ms, points in image pixels with the origin top left.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import pandas as pd
+
+TEXT: Final = "str"
+WHOLE: Final = "Int64"
+REAL: Final = "float64"
+FLAG: Final = "boolean"
+
+PARTICIPANTS = {
+    "participant": (TEXT, "code of the person, such as P01"),
+    "simulated": (FLAG, "1 if the person is a program"),
+    "consent_version": (TEXT, "version of the consent text"),
+    "consent_sha256": (TEXT, "SHA-256 of the consent text"),
+    "started_utc": (TEXT, "start, ISO 8601, UTC"),
+    "finished_utc": (TEXT, "end, ISO 8601, UTC"),
+    "n_trials": (WHOLE, "trials answered"),
+    "n_blocks": (WHOLE, "blocks with at least one answer"),
+    "accuracy": (REAL, "share of correct answers, 0..1"),
+    "excluded": (FLAG, "1 if left out of the analysis"),
+    "exclusion_reason": (TEXT, "why"),
+}
+
+TRIALS = {
+    "participant": (TEXT, "code of the person"),
+    "simulated": (FLAG, "1 if the person is a program"),
+    "block": (WHOLE, "block, from 1"),
+    "trial": (WHOLE, "trial within the person's run, from 1"),
+    "trial_in_block": (WHOLE, "trial within its block, from 1"),
+    "image": (TEXT, "name of the image"),
+    "image_sha256": (TEXT, "SHA-256 of the sharp stimulus"),
+    "true_label": (TEXT, "expression shown"),
+    "false_label": (TEXT, "the other option, the same for everybody; empty with more than two options"),
+    "left_label": (TEXT, "option on the left"),
+    "right_label": (TEXT, "option on the right"),
+    "n_options": (WHOLE, "number of options"),
+    "options": (TEXT, "options separated by |, if more than two"),
+    "response": (TEXT, "expression chosen"),
+    "correct": (FLAG, "1 if the response is the true label"),
+    "n_clicks": (WHOLE, "openings before the answer"),
+    "rt_first_click_ms": (REAL, "onset to first click"),
+    "rt_decision_ms": (REAL, "first click to answer: the paper's time"),
+    "rt_total_ms": (REAL, "onset to answer"),
+    "answered_with": (TEXT, "mouse, touch, pen, keyboard or simulated"),
+    "resumed": (FLAG, "1 if the page was reloaded during the trial"),
+    "focus_lost": (FLAG, "1 if the window was in the background during the trial"),
+    "n_resizes": (WHOLE, "changes of the window's size during the trial"),
+    "image_px": (WHOLE, "side of the stimulus, pixels"),
+    "reveal_radius_px": (WHOLE, "radius of the disc a click opens, pixels"),
+    "blur_k": (WHOLE, "side of the blur window, pixels"),
+    "css_scale": (REAL, "CSS pixels per image pixel"),
+    "device_pixel_ratio": (REAL, "device pixels per CSS pixel"),
+    "px_per_cm": (REAL, "CSS pixels per cm, from the calibration"),
+    "distance_cm": (REAL, "eye to screen"),
+    "view_deg": (REAL, "visual angle of the image's width"),
+    "onset_utc": (TEXT, "onset, ISO 8601, UTC"),
+    "schema_version": (WHOLE, "version of these columns"),
+    "program_version": (TEXT, "version of the program that ran the trial"),
+    "source": (TEXT, "where the row comes from"),
+    "marks": (TEXT, "what is suspicious about the trial, separated by |"),
+}
+
+CLICKS = {
+    "participant": (TEXT, "code of the person"),
+    "trial": (WHOLE, "trial within the person's run, from 1"),
+    "image": (TEXT, "name of the image"),
+    "click": (WHOLE, "click within the trial, from 1"),
+    "x_px": (REAL, "image pixels from the left edge; pixel centres at .5"),
+    "y_px": (REAL, "image pixels from the top edge; pixel centres at .5"),
+    "t_ms": (REAL, "time from onset"),
+    "pointer_type": (TEXT, "mouse, touch, pen, keyboard or simulated"),
+    "inside": (FLAG, "1 if the click lies on the image and opens a disc"),
+    "chosen": (FLAG, "1 if the person chose the place, 0 if the program did"),
+}
+
+EVENTS = {
+    "participant": (TEXT, "code of the person"),
+    "seq": (WHOLE, "event within the person's run, from 1"),
+    "trial": (WHOLE, "trial the event falls into"),
+    "t_ms": (REAL, "time from onset of the trial"),
+    "type": (TEXT, "such as block_start, focus, resize, break_end, stop"),
+    "value": (TEXT, "what the event carries"),
+}
+
+TABLES = {"participants": PARTICIPANTS, "trials": TRIALS, "clicks": CLICKS, "events": EVENTS}
+
+# What names a row; none of it may be missing, and no two rows may agree in all of it.
+KEYS = {
+    "participants": ("participant",),
+    "trials": ("participant", "trial"),
+    "clicks": ("participant", "trial", "click"),
+    "events": ("participant", "seq"),
+}
+
+SCHEMA_VERSION = 1
+
+
+def typed(table: str, columns: Mapping[str, Any] | pd.DataFrame) -> pd.DataFrame:
+    """A table with all its columns in their order and type; those not given are missing throughout.
+
+    Args:
+      table: a key of `TABLES`.
+      columns: name -> values.
+
+    Returns:
+      DataFrame with a fresh index.
+    """
+    frame = pd.DataFrame(columns)
+    unknown = [name for name in frame if name not in TABLES[table]]
+    if unknown:
+        raise KeyError(f"{table} has no column {unknown[0]!r}")
+    complete = {}
+    for name, (kind, _) in TABLES[table].items():
+        column = (
+            frame[name].astype(pd.api.types.pandas_dtype(kind))
+            if name in frame
+            else pd.Series(None, index=frame.index, dtype=kind)
+        )
+        complete[name] = column.where(column != "") if kind == TEXT else column
+    return pd.DataFrame(complete).reset_index(drop=True)

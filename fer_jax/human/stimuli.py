@@ -1,0 +1,77 @@
+"""Stimuli on the host: what `fer_jax.masks` computes on the device, by OpenCV, for servers and builders without jax.
+
+Contract: pictures are uint8 RGB; points are (x, y) in image pixels, origin top left, the pixel clicked is
+(floor x, floor y). Both sides agree byte for byte.
+"""
+
+import cv2
+import numpy as np
+
+from fer_jax.errors import DataError, UsageError
+
+
+def blurred(sharp: np.ndarray, k: int) -> np.ndarray:
+    """What a participant sees before the first click: blurred first, grey second (paper §4.2).
+
+    Args:
+      sharp: uint8 (H, W, 3) or (N, H, W, 3), RGB.
+      k: side of the blur window, pixels; 70 in the paper.
+
+    Returns:
+      uint8 (H, W, 1) or (N, H, W, 1).
+
+    Raises:
+      UsageError: `k` below 1.
+      DataError: pictures of another shape or dtype.
+    """
+    if k < 1:
+        raise UsageError(f"`k`: wanted a window of at least 1 pixel, got {k}.")
+    if sharp.dtype != np.uint8 or sharp.ndim not in (3, 4) or sharp.shape[-1] != 3:
+        raise DataError(f"`sharp`: wanted uint8 (N, H, W, 3) or (H, W, 3), got {sharp.dtype} {sharp.shape}.")
+    pictures = sharp.reshape(-1, *sharp.shape[-3:])
+    grey = [cv2.cvtColor(cv2.blur(picture, (k, k)), cv2.COLOR_RGB2GRAY) for picture in pictures]
+    return np.asarray(grey, np.uint8).reshape(*sharp.shape[:-1], 1)
+
+
+def reveal_mask(points: np.ndarray, size: tuple[int, int], radius: int) -> np.ndarray:
+    """Union of the discs that clicks open, equal to `fer_jax.masks.reveal`.
+
+    Args:
+      points: float (N, 2), x then y; a point with a NaN opens nothing.
+      size: (height, width).
+      radius: whole pixels, at least 0.
+
+    Returns:
+      bool (height, width), True where open.
+    """
+    mask = np.zeros(size, np.uint8)
+    draw_discs(mask, points, radius, 1)
+    return mask.astype(bool)
+
+
+def draw_discs(canvas: np.ndarray, points: np.ndarray, radius: int, value: float) -> None:
+    """Paint a disc around each clicked pixel into an array, in place.
+
+    Args:
+      canvas: C-contiguous (H, W), uint8 or float32.
+      points: float (N, 2), x then y; a point with a NaN paints nothing.
+      radius: whole pixels.
+      value: what to paint.
+    """
+    points = np.asarray(points, np.float64).reshape(-1, 2)
+    for x, y in np.floor(points[np.isfinite(points).all(1)]).astype(int).tolist():
+        cv2.circle(canvas, (x, y), radius, value, cv2.FILLED)
+
+
+def composite(sharp: np.ndarray, veiled: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """The sharp picture where the mask is open, the veiled one elsewhere.
+
+    Args:
+      sharp: uint8 (H, W, 3).
+      veiled: uint8 (H, W, 1) or (H, W, 3).
+      mask: bool (H, W).
+
+    Returns:
+      uint8 (H, W, 3).
+    """
+    return np.where(mask[:, :, None], sharp, veiled)

@@ -1,0 +1,174 @@
+"""The design of the click study: which images are shown, against which false label.
+
+Contract: a study table is a DataFrame with one row an image: image (unique name), true_label and false_label (names as
+in `EXPRESSIONS`). The false label of an image is the same for everybody (paper §4.2).
+"""
+
+import pathlib
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from fer_jax.errors import DataError, UsageError
+from fer_jax.expressions import EXPRESSIONS, NUM_EXPRESSIONS, ORDERED_PAIRS
+
+# §3: 280 images, 35 for each of 8 expressions. With 7 foils that is 5 for each ordered pair (true, foil).
+PER_ORDERED_PAIR = 5
+FOILS = NUM_EXPRESSIONS - 1
+IMAGES_PER_EXPRESSION = FOILS * PER_ORDERED_PAIR
+
+COLUMNS = ("image", "true_label", "false_label")
+
+
+def make_study(
+    labels: np.ndarray, images: Sequence[str], *, seed: int, per_ordered_pair: int = PER_ORDERED_PAIR
+) -> pd.DataFrame:
+    """Draw a balanced study from a pool by a seeded rule; the paper picked its 280 images by hand (§3).
+
+    Each expression is drawn from a stream of its own, so more pictures of one leave the others' as they are.
+
+    Args:
+      labels: int (N,), 0..7, of the pool.
+      images: N different names.
+      seed: whole number from 0.
+      per_ordered_pair: images for each (true, foil), at least 1.
+
+    Returns:
+      Study table of 56 · `per_ordered_pair` rows in the order of `ORDERED_PAIRS`, with a fresh index.
+
+    Raises:
+      UsageError: `per_ordered_pair` below 1.
+      DataError: names that do not fit the labels, or too few images of an expression.
+    """
+    labels, names = _pool(labels, images)
+    if per_ordered_pair < 1:
+        raise UsageError(f"`per_ordered_pair`: wanted at least 1, got {per_ordered_pair}.")
+    counts = np.bincount(labels, minlength=NUM_EXPRESSIONS)
+    wanted = FOILS * per_ordered_pair
+    if counts.min() < wanted:
+        rarest = int(counts.argmin())
+        raise DataError(
+            f"`labels`: wanted {wanted} images of each expression for {per_ordered_pair} per ordered pair, got "
+            f"{counts[rarest]} of {EXPRESSIONS[rarest]}; `largest_balanced` says what the pool can give."
+        )
+    rows = []
+    for expression in range(NUM_EXPRESSIONS):
+        own = np.flatnonzero(labels == expression)
+        # Sorted uniform numbers, not `permutation`, whose stream NumPy may change.
+        order = np.argsort(_generator(seed, expression).random(len(own)), kind="stable")[:wanted]
+        foils = np.repeat([foil for true, foil in ORDERED_PAIRS if true == expression], per_ordered_pair)
+        rows += [(names[i], EXPRESSIONS[expression], EXPRESSIONS[f]) for i, f in zip(own[order], foils, strict=True)]
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def largest_balanced(labels: np.ndarray, *, wanted: int = PER_ORDERED_PAIR, max_share: float = 0.6) -> int:
+    """The most images per ordered pair, up to `wanted`, that a pool can give.
+
+    Args:
+      labels: int (N,), 0..7, of the pool.
+      wanted: images per ordered pair hoped for; 5 in the paper.
+      max_share: at most this share of any expression's images, so that evaluation keeps some (ours).
+
+    Returns:
+      A whole number from 1 to `wanted`.
+
+    Raises:
+      UsageError: `wanted` below 1 or `max_share` outside (0, 1].
+      DataError: the rarest expression has too few images for even one per ordered pair.
+    """
+    if wanted < 1:
+        raise UsageError(f"`wanted`: wanted at least 1, got {wanted}.")
+    if not 0 < max_share <= 1:
+        raise UsageError(f"`max_share`: wanted a share in (0, 1], got {max_share}.")
+    counts = np.bincount(_canonical(labels), minlength=NUM_EXPRESSIONS)
+    rarest = int(counts.argmin())
+    possible = int(max_share * counts[rarest] + 1e-9) // FOILS
+    if possible < 1:
+        raise DataError(
+            f"`labels`: a balanced study takes at least {FOILS} images of each expression and at most "
+            f"{max_share:g} of what there is, got {counts[rarest]} of {EXPRESSIONS[rarest]}; add images of it."
+        )
+    return min(wanted, possible)
+
+
+def check_study(
+    study: pd.DataFrame, per_ordered_pair: int | None = None, *, folder: str | pathlib.Path | None = None
+) -> int:
+    """Check that a study table is balanced; subsets of the expressions and other counts are welcome.
+
+    Args:
+      study: columns image, true_label, false_label.
+      per_ordered_pair: images wanted for each ordered pair; None takes the first pair's count.
+      folder: where the image files lie; each is then decoded once. None checks the table only.
+
+    Returns:
+      The number of images per ordered pair.
+
+    Raises:
+      DataError: the first rule that does not hold, with its row or cell.
+    """
+    missing = [column for column in COLUMNS if column not in study]
+    if missing:
+        raise DataError(f"`study`: wanted columns {', '.join(COLUMNS)}, got none named {', '.join(missing)}.")
+    if study.empty:
+        raise DataError("`study`: wanted at least one image, got none.")
+    for row, (true, false) in enumerate(zip(study["true_label"], study["false_label"], strict=True)):
+        for label in (true, false):
+            if label not in EXPRESSIONS:
+                raise DataError(f"`study`: row {row}: wanted one of {', '.join(EXPRESSIONS)}, got {label!r}.")
+        if true == false:
+            raise DataError(f"`study`: row {row}: wanted a foil that differs from the truth, got {true} twice.")
+    twice = study["image"][study["image"].duplicated()]
+    if len(twice):
+        raise DataError(f"`study`: wanted every image once, got {twice.iloc[0]!r} more than once.")
+    each = _checked_balance(study, per_ordered_pair)
+    if folder is not None:
+        for path in (pathlib.Path(folder) / image for image in study["image"]):
+            if not path.is_file() or cv2.imread(str(path)) is None:
+                raise DataError(f"`study`: wanted an image file, got {str(path)!r}, missing or not to be decoded.")
+    return each
+
+
+def positions(study: pd.DataFrame, images: pd.Series) -> npt.NDArray[np.int64]:
+    """The row of each named image in a study table: int64, as many as names, -1 where the study has no such image."""
+    return np.asarray(pd.Index(study["image"]).get_indexer(pd.Index(images)), np.int64)
+
+
+def _checked_balance(study, per_ordered_pair) -> int:
+    used = set(study["true_label"]) | set(study["false_label"])
+    counts = study.groupby(["true_label", "false_label"]).size()
+    pairs = [(EXPRESSIONS[a], EXPRESSIONS[b]) for a, b in ORDERED_PAIRS if {EXPRESSIONS[a], EXPRESSIONS[b]} <= used]
+    each = int(counts.get(pairs[0], 0)) if per_ordered_pair is None else per_ordered_pair
+    for pair in pairs:
+        found = int(counts.get(pair, 0))
+        if found != each or found == 0:
+            raise DataError(
+                f"`study`: wanted every ordered pair {max(each, 1)} times, got {found} of "
+                f"(true {pair[0]}, foil {pair[1]})."
+            )
+    return each
+
+
+def _pool(labels, images) -> tuple[np.ndarray, np.ndarray]:
+    labels, images = _canonical(labels), np.asarray(images, dtype=np.str_)
+    if images.shape != labels.shape:
+        raise DataError(f"`images`: wanted one name for each of {len(labels)} labels, got shape {images.shape}.")
+    if len(np.unique(images)) != len(images):
+        raise DataError(f"`images`: wanted {len(images)} different names, got {len(np.unique(images))}.")
+    return labels, images
+
+
+def _canonical(labels) -> np.ndarray:
+    labels = np.asarray(labels)
+    if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
+        raise DataError(f"`labels`: wanted integers of shape (N,), got {labels.dtype} {labels.shape}.")
+    if len(labels) and (labels.min() < 0 or labels.max() >= NUM_EXPRESSIONS):
+        raise DataError(f"`labels`: wanted 0..{NUM_EXPRESSIONS - 1}, got {labels.min()}..{labels.max()}.")
+    return labels
+
+
+def _generator(*words: int) -> np.random.Generator:
+    return np.random.Generator(np.random.PCG64(np.random.SeedSequence(words)))
