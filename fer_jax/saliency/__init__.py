@@ -1,0 +1,62 @@
+"""Saliency maps of any JAX function: class activation maps, Grad-CAM and extremal perturbation.
+
+Every function takes a single image or feature map and is batched by `jax.vmap`; maps are returned raw.
+"""
+
+from fer_jax.saliency._area import area_term
+from fer_jax.saliency._cam import cam
+from fer_jax.saliency._extremal import (
+    AREAS_OF,
+    VARIANTS,
+    Energies,
+    Extremal,
+    ExtremalOptions,
+    ExtremalState,
+    extremal,
+)
+from fer_jax.saliency._extremal_perturbation import (
+    STOPS,
+    ExtremalInfo,
+    extremal_area,
+    extremal_perturbation,
+    over_images,
+)
+from fer_jax.saliency._grad_cam import grad_cam
+from fer_jax.saliency._normalise import CONVENTIONS, NORMALISATIONS, RESIZINGS, normalise, postprocess, resize
+from fer_jax.saliency._perturbation import EDGES, PERTURBATIONS, gaussian_blur, perturb, pyramid
+from fer_jax.saliency._score import SCORES, class_score
+from fer_jax.saliency._smooth_mask import POOLINGS, grid_shape, smooth_mask
+
+__all__ = [
+    "AREAS_OF",
+    "CONVENTIONS",
+    "EDGES",
+    "NORMALISATIONS",
+    "PERTURBATIONS",
+    "POOLINGS",
+    "RESIZINGS",
+    "SCORES",
+    "STOPS",
+    "VARIANTS",
+    "Energies",
+    "Extremal",
+    "ExtremalInfo",
+    "ExtremalOptions",
+    "ExtremalState",
+    "area_term",
+    "cam",
+    "class_score",
+    "extremal",
+    "extremal_area",
+    "extremal_perturbation",
+    "gaussian_blur",
+    "grad_cam",
+    "grid_shape",
+    "normalise",
+    "over_images",
+    "perturb",
+    "postprocess",
+    "pyramid",
+    "resize",
+    "smooth_mask",
+]

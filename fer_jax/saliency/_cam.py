@@ -1,0 +1,36 @@
+"""Class activation maps (Zhou et al. 2016, arXiv 1512.04150)."""
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from fer_jax.errors import UsageError
+from fer_jax.saliency._score import check_features, check_target
+
+
+def cam(features: jax.Array, weights: jax.Array, target=None) -> jax.Array:
+    """The evidence for a class at every place: CAM_c(u) = Σ_k W_kc F_k(u), signed and without the bias.
+
+    Its mean over space plus the bias is the class's logit, for a head of global average pooling and one linear layer.
+
+    Args:
+      features: float (h, w, C), the last feature map of one image.
+      weights: float (C, classes), the kernel of the linear head.
+      target: index of a class, which may be traced; None for all classes.
+
+    Returns:
+      float (h, w), or (h, w, classes) where no target is given; raw values, neither rectified nor normalised.
+
+    Raises:
+      UsageError: features of a batch, weights that do not fit the features, or a target outside the classes.
+    """
+    check_features(features)
+    if jnp.ndim(weights) != 2 or weights.shape[0] != features.shape[-1]:
+        raise UsageError(
+            f"`weights`: wanted ({features.shape[-1]}, classes) to fit features {features.shape}, "
+            f"got {jnp.shape(weights)}."
+        )
+    if target is not None:
+        check_target(target, weights.shape[1])
+        weights = jnp.take(weights, target, axis=1)
+    return jnp.tensordot(features, weights, 1, precision=lax.Precision.HIGHEST)

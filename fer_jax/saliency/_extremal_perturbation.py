@@ -1,0 +1,271 @@
+"""Extremal perturbation in one call: the loop, when to stop it, and what is done to the mask afterwards."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from fer_jax.errors import UsageError
+from fer_jax.saliency._extremal import Energies, Extremal, ExtremalOptions, ExtremalState, extremal
+from fer_jax.saliency._normalise import resize as resize_map
+from fer_jax.saliency._perturbation import gaussian_blur, perturb, pyramid
+from fer_jax.saliency._score import output_shape
+from fer_jax.saliency._smooth_mask import COLDNESS, grid_shape
+
+STOPS = ("never", "converged")
+
+
+class ExtremalInfo(NamedTuple):
+    """What an optimisation went through; without the K axis where one area was asked for.
+
+    Attributes:
+      reward: float (T, K), the signed score in each iteration; NaN after an early stop.
+      area_term: float (T, K), minus the weighted distance from the area; NaN after an early stop.
+      iterations: int32, iterations done.
+      parameters: float (K, h, w) after the last update, a start for going on.
+      finite: bool, whether every score and every mask value was finite.
+    """
+
+    reward: jax.Array
+    area_term: jax.Array
+    iterations: jax.Array
+    parameters: jax.Array
+    finite: jax.Array
+
+
+def extremal_perturbation(
+    score_fn: Callable[[jax.Array], jax.Array],
+    image: jax.Array,
+    *,
+    area: float | tuple[float, ...] = 0.1,
+    iterations: int = 800,
+    step: int = 7,
+    sigma: float = 21.0,
+    levels: int = 8,
+    max_blur: float = 20.0,
+    perturbation: str = "blur",
+    variant: str = "preserve",
+    area_of: str = "image",
+    flip_jitter: bool = False,
+    learning_rate: float = 0.01,
+    momentum: float = 0.9,
+    area_weight: float = 300.0,
+    growth: float = 1.0035,
+    coldness: float = COLDNESS,
+    pooling: str = "smooth_max",
+    initial: jax.Array | None = None,
+    stop: str = "never",
+    patience: int = 50,
+    tolerance: float = 0.01,
+    resize: tuple[int, int] | None = None,
+    smooth: float = 0.0,
+) -> tuple[jax.Array, ExtremalInfo]:
+    """The smooth mask of a given area under which a score stays highest.
+
+    Compile it once for many images: `jax.jit(jax.vmap(lambda image: extremal_perturbation(score_fn, image)))`.
+    A call outside `jax.jit` compiles anew each time.
+
+    Args:
+      score_fn: any function from one image (H, W, C) to a scalar, such as a class's logit (see `class_score`).
+      image: float (H, W, C), already normalised for the network: perturbing goes towards 0 at the borders.
+      area: share of the pixels the mask opens, in (0, 1); or K of them, optimised jointly.
+      iterations: T, at most.
+      step: see `ExtremalOptions`; for images much smaller than 224 px scale it down, and sigma with it.
+      sigma: see `ExtremalOptions`, as are the next ones.
+      levels: of the pyramid.
+      max_blur: pixels.
+      perturbation: "blur" or "fade".
+      variant: "preserve", "delete" or "dual".
+      area_of: "image" or "padded_mask".
+      flip_jitter: whether every second iteration sees a flipped image.
+      learning_rate: of gradient descent.
+      momentum: and dampening.
+      area_weight: in the first iteration.
+      growth: of that weight.
+      coldness: of the smooth maximum.
+      pooling: "smooth_max", "sum" or "sigmoid".
+      initial: mask parameters to start from, (K, h, w) or (h, w); or a typed random key, for uniform ones. All ones by
+        default, as published: then thousands of equal mask values are ordered by rounding alone.
+      stop: "never" before `iterations`, or when "converged" (ours): within `patience` iterations each mask moved by
+        less than `tolerance` of its own mass. Under `jax.vmap` the loop ends with the last image's.
+      patience: iterations between two looks at convergence.
+      tolerance: share of the mask's mass.
+      resize: (height, width) to which the mask is resized, bilinearly; the image's size where None.
+      smooth: afterwards, blur by a Gaussian of this share of the mask's shorter side; 0 for none.
+
+    Returns:
+      The mask, float (H, W), or (K, H, W) for a tuple of areas, in [0, 1]; and an `ExtremalInfo`. As published, the
+      mask is the last one measured, made before the last update.
+
+    Raises:
+      UsageError: a batch, an integer image, an area outside (0, 1), another bad option, a score that is no scalar, or
+        (outside `jax.jit` only; see `info.finite` inside) a score that is not finite.
+    """
+    _check_image(image)
+    single = not isinstance(area, (tuple, list))
+    options = ExtremalOptions(
+        areas=(area,) if single else tuple(area),
+        step=step,
+        sigma=sigma,
+        levels=levels,
+        max_blur=max_blur,
+        perturbation=perturbation,
+        variant=variant,
+        area_of=area_of,
+        flip_jitter=flip_jitter,
+        learning_rate=learning_rate,
+        momentum=momentum,
+        area_weight=area_weight,
+        growth=growth,
+        coldness=coldness,
+        pooling=pooling,
+    )
+    if stop not in STOPS:
+        raise UsageError(f"`stop`: wanted one of {', '.join(STOPS)}, got {stop!r}.")
+    for name, count in (("iterations", iterations), ("patience", patience)):
+        if not isinstance(count, int) or count < 1:
+            raise UsageError(f"`{name}`: wanted a whole number, at least 1, got {count!r}.")
+    if not 0 <= smooth < 1:
+        raise UsageError(f"`smooth`: wanted a share of the side in [0, 1), got {smooth!r}.")
+    shape = output_shape(score_fn, image, "score_fn", "one image (H, W, C)")
+    if shape != ():
+        raise UsageError(f"`score_fn`: wanted a scalar for one image, it returned shape {shape}.")
+
+    @jax.jit
+    def optimise(image, initial):
+        problem = extremal(score_fn, image, options)
+        state = problem.init(_start(initial, image, options))
+        if stop == "never":
+            state, energies = problem.run(state, iterations)
+        else:
+            state, energies = _run_until_converged(problem, state, iterations, patience, tolerance)
+        done = jnp.arange(iterations) < state.iteration
+        finite = jnp.all(jnp.isfinite(energies.reward) | ~done[:, None]) & jnp.all(jnp.isfinite(state.mask))
+        mask = state.mask if resize is None else resize_map(state.mask, resize)
+        if smooth:
+            mask = gaussian_blur(mask[..., None], sigma=smooth * min(mask.shape[-2:]))[..., 0]
+        return mask, ExtremalInfo(energies.reward, energies.area_term, state.iteration, state.parameters, finite)
+
+    mask, info = optimise(image, initial)
+    if not isinstance(info.finite, jax.core.Tracer) and not bool(info.finite):
+        first = int(jnp.argmin(jnp.isfinite(info.reward).all(1)))
+        raise UsageError(
+            f"`score_fn`: wanted finite scores and gradients, got scores {info.reward[first].tolist()} "
+            f"in iteration {first}."
+        )
+    if single:
+        info = info._replace(reward=info.reward[:, 0], area_term=info.area_term[:, 0], parameters=info.parameters[0])
+        mask = mask[0]
+    return mask, info
+
+
+def extremal_area(
+    score_fn: Callable[[jax.Array], jax.Array],
+    image: jax.Array,
+    *,
+    threshold: float,
+    areas: tuple[float, ...] = (0.025, 0.05, 0.1, 0.2, 0.4),
+    **options,
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """The smallest of several areas whose mask keeps the score at a threshold (defined in the method's article, §3.1).
+
+    Args:
+      score_fn: from one image (H, W, C) to a scalar.
+      image: float (H, W, C).
+      threshold: the score to reach; may be traced.
+      areas: candidate shares in (0, 1), rising. All are optimised jointly, in one loop.
+      **options: of `extremal_perturbation`, other than `area`, `variant`, `resize` and `smooth`.
+
+    Returns:
+      The area, NaN where none reaches the threshold; its mask (H, W), that of the largest area then; and the score
+      of every candidate, (K,).
+
+    Raises:
+      UsageError: areas that do not rise, or as `extremal_perturbation`.
+    """
+    if list(areas) != sorted(set(areas)):
+        raise UsageError(f"`areas`: wanted rising shares, got {areas!r}.")
+    reserved = sorted({"area", "variant", "resize", "smooth"} & set(options))
+    if reserved:
+        raise UsageError(f"`{reserved[0]}`: not an option of the search for the smallest area; leave it out.")
+    masks, _ = extremal_perturbation(score_fn, image, area=tuple(areas), **options)
+    defaults = ExtremalOptions()
+    perturbations = pyramid(
+        image,
+        kind=options.get("perturbation", defaults.perturbation),
+        levels=options.get("levels", defaults.levels),
+        max_blur=options.get("max_blur", defaults.max_blur),
+    )
+    scores = jax.vmap(score_fn)(perturb(perturbations, masks).astype(image.dtype))
+    reached = scores >= threshold
+    chosen = jnp.where(reached.any(), jnp.argmax(reached), len(areas) - 1)
+    area = jnp.where(reached.any(), jnp.asarray(areas, masks.dtype)[chosen], jnp.nan)
+    return area, masks[chosen], scores
+
+
+def over_images(fn: Callable, *arguments: jax.Array, chunk: int):
+    """Map a function over the leading axis of its arguments, a chunk at a time, in one program.
+
+    The memory the function itself needs is that of one chunk, however many images there are.
+
+    Args:
+      fn: of one image (and one of each further argument), such as `lambda x, t: extremal_perturbation(...)[0]`.
+      *arguments: arrays or pytrees of arrays with a common leading axis.
+      chunk: how many are in work at once; the last chunk may be smaller.
+
+    Returns:
+      What `fn` returns, with a leading axis.
+
+    Raises:
+      UsageError: no argument, a chunk below 1.
+    """
+    if not arguments:
+        raise UsageError("`arguments`: wanted at least one array to map over, got none.")
+    if not isinstance(chunk, int) or chunk < 1:
+        raise UsageError(f"`chunk`: wanted a whole number, at least 1, got {chunk!r}.")
+    return lax.map(lambda each: fn(*each), arguments, batch_size=chunk)
+
+
+def _run_until_converged(problem: Extremal, state: ExtremalState, iterations, patience, tolerance):
+    """`Extremal.run` with a way out: (state, energies padded with NaN to `iterations`)."""
+    blank = jnp.full((iterations, len(state.mask)), jnp.nan, state.parameters.dtype)
+
+    def unfinished(carry):
+        state, _, _, moved = carry
+        return (state.iteration < iterations) & (moved > tolerance)
+
+    def advance(carry):
+        state, energies, seen, moved = carry
+        at = state.iteration
+        state, now = problem.step(state)
+        energies = jax.tree.map(lambda rows, row: lax.dynamic_update_index_in_dim(rows, row, at, 0), energies, now)
+        look = state.iteration % patience == 0
+        mass = jnp.maximum(state.mask.mean((1, 2)), jnp.finfo(state.mask.dtype).tiny)
+        change = (jnp.abs(state.mask - seen).mean((1, 2)) / mass).max()
+        return state, energies, jnp.where(look, state.mask, seen), jnp.where(look, change, moved)
+
+    carry = (state, Energies(blank, blank), state.mask, jnp.asarray(jnp.inf, state.mask.dtype))
+    state, energies, _, _ = lax.while_loop(unfinished, advance, carry)
+    return state, energies
+
+
+def _start(initial, image, options):
+    """Initial parameters (K, h, w) from None, a key, or an array."""
+    if initial is None:
+        return None
+    dtype = jnp.promote_types(image.dtype, jnp.float32)
+    if jnp.issubdtype(initial.dtype, jax.dtypes.prng_key):
+        grid = grid_shape(image.shape[:2], step=options.step)
+        return jax.random.uniform(initial, (len(options.areas), *grid), dtype)
+    return initial[None] if initial.ndim == 2 else initial
+
+
+def _check_image(image):
+    if jnp.ndim(image) != 3:
+        raise UsageError(
+            f"`image`: wanted (H, W, C) of one image, got shape {jnp.shape(image)}; use jax.vmap for a batch."
+        )
+    if not jnp.issubdtype(image.dtype, jnp.floating):
+        raise UsageError(f"`image`: wanted floating point, got {image.dtype}; see fer_jax.images.to_float.")

@@ -1,0 +1,173 @@
+"""From raw maps to pictures: normalising and resizing, separate from the methods, with the peers' conventions by name.
+
+Contract: a map is float (..., h, w), of any sign and scale. No function here turns a constant map into NaN unless its
+convention is that of a peer that does (`postprocess`, marked there).
+"""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from fer_jax.errors import UsageError
+
+NORMALISATIONS = ("minmax", "max", "sum", "none")
+RESIZINGS = ("bilinear", "nearest", "bicubic", "bicubic_keys")
+
+# Slope at the far neighbours of the cubic kernel: torch and OpenCV, and Keys (1981), whom TensorFlow and JAX follow.
+_CUBIC_SLOPES = {"bicubic": -0.75, "bicubic_keys": -0.5}
+
+
+def normalise(heat: jax.Array, *, how: str = "minmax") -> jax.Array:
+    """Bring a map to a common scale; each map of a batch by itself.
+
+    Args:
+      heat: float (..., h, w).
+      how: "minmax", to [0, 1], a constant map to 0; "max", divided by its maximum, or by its largest magnitude if
+        no value is positive, a map of zeros left so; "sum", to a density that sums to 1 (shifted by its minimum only
+        if that is negative; uniform if the sum is 0); "none".
+
+    Returns:
+      float (..., h, w).
+
+    Raises:
+      UsageError: an unknown way.
+    """
+    if how == "none":
+        return heat
+    if how == "minmax":
+        low = _least(heat)
+        return _ratio(heat - low, _largest(heat) - low)
+    if how == "max":
+        top = _largest(heat)
+        return _ratio(heat, jnp.where(top > 0, top, _largest(jnp.abs(heat))))
+    if how == "sum":
+        heat = heat - jnp.minimum(_least(heat), 0)
+        total = heat.sum((-2, -1), keepdims=True)
+        uniform = jnp.full_like(heat, 1 / (heat.shape[-2] * heat.shape[-1]))
+        return jnp.where(total > 0, _ratio(heat, total), uniform)
+    raise UsageError(f"`how`: wanted one of {', '.join(NORMALISATIONS)}, got {how!r}.")
+
+
+def resize(heat: jax.Array, size: tuple[int, int], *, how: str = "bilinear") -> jax.Array:
+    """Resize a map without antialiasing.
+
+    Args:
+      heat: float (..., h, w).
+      size: (height, width) wanted.
+      how: "bilinear" and "bicubic" with half-pixel centres as in torch and OpenCV (cubic slope -0.75), "bicubic_keys"
+        with slope -0.5 as in TensorFlow, "nearest" as floor(index × scale) in torch and OpenCV.
+
+    Returns:
+      float (..., height, width).
+
+    Raises:
+      UsageError: an unknown way.
+    """
+    if how not in RESIZINGS:
+        raise UsageError(f"`how`: wanted one of {', '.join(RESIZINGS)}, got {how!r}.")
+    (h, w), (height, width) = heat.shape[-2:], size
+    if (h, w) == (height, width):
+        return heat
+    if how == "nearest":
+        rows = np.arange(height) * h // height
+        columns = np.arange(width) * w // width
+        return heat[..., rows, :][..., columns]
+    down = jnp.asarray(_sampling(h, height, how), heat.dtype)
+    across = jnp.asarray(_sampling(w, width, how), heat.dtype)
+    heat = jnp.einsum("ij,...jw->...iw", down, heat, precision=lax.Precision.HIGHEST)
+    return jnp.einsum("ij,...hj->...hi", across, heat, precision=lax.Precision.HIGHEST)
+
+
+def postprocess(heat: jax.Array, size: tuple[int, int], *, convention: str) -> jax.Array:
+    """What a peer would have returned for a raw signed map: its rectifying, normalising and resizing, in its order.
+
+    Args:
+      heat: float (h, w), raw and signed.
+      size: (height, width) of the image.
+      convention: a key of `CONVENTIONS`. "cam_script", the published CAM script: min-max, cut to whole numbers
+        0..255, then bilinear (in floating point; the script rounds again); "torchray": rectified, bilinear;
+        "captum": signed, nearest; "pytorch_grad_cam": rectified, min-max with 1e-7 before and after a bilinear
+        resize; "torch_cam": rectified, min-max with 1e-8, bilinear; "xplique": rectified, bicubic; "pair": rectified,
+        divided by its maximum, bilinear; "flax_gradcam": rectified, divided by its maximum, size unchanged.
+        "cam_script", "pair" and "flax_gradcam" give NaN for a constant or an all-negative map, as their originals do.
+
+    Returns:
+      float (height, width); (h, w) for "flax_gradcam".
+
+    Raises:
+      UsageError: an unknown convention.
+    """
+    if convention not in CONVENTIONS:
+        raise UsageError(f"`convention`: wanted one of {', '.join(CONVENTIONS)}, got {convention!r}.")
+    return CONVENTIONS[convention](heat, size)
+
+
+def _cam_script(heat, size):
+    shifted = heat - _least(heat)
+    return resize(jnp.floor(255 * (shifted / _largest(shifted))), size)
+
+
+def _pytorch_grad_cam(heat, size):
+    return _scaled(resize(_scaled(jax.nn.relu(heat), 1e-7), size), 1e-7)
+
+
+def _torch_cam(heat, size):
+    return resize(_scaled(jax.nn.relu(heat), 1e-8), size)
+
+
+def _over_maximum(heat):
+    return jax.nn.relu(heat) / _largest(jax.nn.relu(heat))
+
+
+CONVENTIONS = {
+    "cam_script": _cam_script,
+    "torchray": lambda heat, size: resize(jax.nn.relu(heat), size),
+    "captum": lambda heat, size: resize(heat, size, how="nearest"),
+    "pytorch_grad_cam": _pytorch_grad_cam,
+    "torch_cam": _torch_cam,
+    "xplique": lambda heat, size: resize(jax.nn.relu(heat), size, how="bicubic_keys"),
+    "pair": lambda heat, size: resize(_over_maximum(heat), size),
+    "flax_gradcam": lambda heat, size: _over_maximum(heat),
+}
+
+
+def _least(heat):
+    return heat.min((-2, -1), keepdims=True)
+
+
+def _largest(heat):
+    return heat.max((-2, -1), keepdims=True)
+
+
+def _ratio(values, scale):
+    """values / scale, and 0 where the scale is 0; safe to differentiate."""
+    positive = scale > 0
+    return jnp.where(positive, values / jnp.where(positive, scale, 1), 0)
+
+
+def _scaled(heat, epsilon):
+    shifted = heat - _least(heat)
+    return shifted / (epsilon + _largest(shifted))
+
+
+@functools.cache
+def _sampling(old: int, new: int, how: str) -> np.ndarray:
+    """Interpolation along one axis as a matrix (new, old), float64; the edge is repeated outside."""
+    position = (np.arange(new) + 0.5) * old / new - 0.5
+    first = np.floor(position).astype(int)
+    matrix = np.zeros((new, old))
+    for shift in (0, 1) if how == "bilinear" else (-1, 0, 1, 2):
+        distance = np.abs(position - first - shift)
+        weight = 1 - distance if how == "bilinear" else _cubic(distance, _CUBIC_SLOPES[how])
+        np.add.at(matrix, (np.arange(new), np.clip(first + shift, 0, old - 1)), weight)
+    matrix.setflags(write=False)
+    return matrix
+
+
+def _cubic(distance, slope):
+    near = (slope + 2) * distance**3 - (slope + 3) * distance**2 + 1
+    far = slope * (distance**3 - 5 * distance**2 + 8 * distance - 4)
+    return np.where(distance <= 1, near, far)

@@ -1,0 +1,80 @@
+"""One number from a network's outputs: what an explanation explains.
+
+Contract: outputs are logits (..., classes); leading axes are places of a spatial output and are averaged.
+"""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+
+from fer_jax.errors import UsageError
+
+SCORES = ("logit", "difference", "probability")
+
+
+def class_score(logits: jax.Array, target, *, score: str = "logit") -> jax.Array:
+    """The score of one class.
+
+    Args:
+      logits: float (classes,), or (..., classes), averaged over the places in front.
+      target: index of the class; may be traced.
+      score: "logit", y_c (the reward called simple by the reference of extremal perturbation); "difference",
+        y_c - max of the others (contrastive; for two classes the logit difference); or "probability", softmax(y)_c.
+
+    Returns:
+      A scalar.
+
+    Raises:
+      UsageError: an unknown score, no class axis, a target outside the classes, or a comparison of fewer than
+        two.
+    """
+    if score not in SCORES:
+        raise UsageError(f"`score`: wanted one of {', '.join(SCORES)}, got {score!r}.")
+    if logits.ndim == 0:
+        raise UsageError("`logits`: wanted (classes,), got a scalar; explain a scalar function by itself.")
+    classes = logits.shape[-1]
+    check_target(target, classes)
+    own = jnp.take(logits, target, axis=-1)
+    if score == "logit":
+        return own.mean()
+    if classes < 2:
+        raise UsageError(f"`logits`: a {score} wants at least two classes, got {logits.shape}.")
+    is_target = (jnp.arange(classes) == target).reshape((1,) * (logits.ndim - 1) + (-1,))
+    others = jnp.where(jnp.broadcast_to(is_target, logits.shape), -jnp.inf, logits)
+    if score == "difference":
+        return (own - others.max(-1)).mean()
+    # softmax(y)_c, written so that the slope p (1 - p) of a confident network keeps its digits.
+    return jnp.exp(jax.nn.log_sigmoid(own - jax.nn.logsumexp(others, -1))).mean()
+
+
+def check_target(target, classes: int) -> None:
+    """Raise unless `target` is one integer, and inside 0..classes - 1 where its value is known."""
+    if jnp.ndim(target) != 0 or not jnp.issubdtype(jnp.result_type(target), jnp.integer):
+        raise UsageError(f"`target`: wanted one whole number (jax.vmap for more), got {target!r}.")
+    if not isinstance(target, jax.core.Tracer) and not 0 <= int(target) < classes:
+        raise UsageError(f"`target`: wanted a class in 0..{classes - 1}, got {int(target)}.")
+
+
+def check_features(features: jax.Array) -> None:
+    """Raise unless `features` is the float map of one image."""
+    if jnp.ndim(features) != 3:
+        raise UsageError(
+            f"`features`: wanted (h, w, C) of one image, got shape {jnp.shape(features)}; use jax.vmap for a batch."
+        )
+    if not jnp.issubdtype(features.dtype, jnp.floating):
+        raise UsageError(f"`features`: wanted floating point, got {features.dtype}.")
+
+
+def output_shape(fn: Callable, argument: jax.Array, name: str, wanted: str) -> tuple[int, ...]:
+    """The shape of a user's function, found without running it; a function that does not fit is named."""
+    try:
+        out = jax.eval_shape(fn, argument)
+    except (TypeError, ValueError) as error:
+        reason = str(error).strip().splitlines()[:1] or [type(error).__name__]
+        raise UsageError(
+            f"`{name}`: wanted a function of {wanted}, it failed on {argument.shape}: {reason[0]}"
+        ) from error
+    if not hasattr(out, "shape") or not jnp.issubdtype(out.dtype, jnp.floating):
+        raise UsageError(f"`{name}`: wanted a function of {wanted} that returns one float array, it returned {out!r}.")
+    return out.shape
