@@ -27,9 +27,9 @@ class Augmentation:
     """
 
     flip: float = 0.5
-    shift: float = 0.08
-    scale: float = 0.1
-    rotation: float = 10.0
+    shift: float = 0.05
+    scale: float = 0.08
+    rotation: float = 8.0
     brightness: float = 0.1
     contrast: float = 0.2
 

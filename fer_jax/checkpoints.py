@@ -68,6 +68,12 @@ def exists(folder: str | os.PathLike) -> bool:
 def facts(folder: str | os.PathLike) -> dict:
     """What its writer said about a checkpoint.
 
+    Args:
+      folder: a checkpoint.
+
+    Returns:
+      The `facts` given to `save`.
+
     Raises:
       StorageError: there is none, it is damaged, or it has another schema.
     """

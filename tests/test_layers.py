@@ -84,7 +84,9 @@ def test_imports_run_downward(path):
             assert other in FLOORS, f"{path}: imports {name}"
             assert FLOORS[other] < FLOORS[room], f"{path}: {room} (floor {FLOORS[room]}) imports {other}"
             allowed = MAY_USE.get(room)
-            assert allowed is None or int(FLOORS[other]) in allowed or other in allowed, f"{path}: {room} imports {other}"
+            assert allowed is None or int(FLOORS[other]) in allowed or other in allowed, (
+                f"{path}: {room} imports {other}"
+            )
         elif head in THIRD_PARTY:
             assert head in ALLOWED[room], f"{path}: {room} imports {head}"
         assert head not in ("pickle", "experiments", "datasets"), f"{path}: imports {head}"

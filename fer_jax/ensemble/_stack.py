@@ -61,15 +61,22 @@ def apply(model, variables, images: jax.Array, *, over_members: str | None = Non
 def num_members(variables) -> int:
     """How many members a stack holds.
 
+    Args:
+      variables: a tree whose leaves are (M, ...).
+
+    Returns:
+      M.
+
     Raises:
       UsageError: leaves that disagree on their first axis.
     """
     sizes = {leaf.shape[0] if leaf.ndim else None for leaf in jax.tree.leaves(variables)}
-    if len(sizes) != 1 or None in sizes:
+    members = next(iter(sizes)) if len(sizes) == 1 else None
+    if members is None:
         raise UsageError(
             f"`variables`: wanted one leading member axis on every leaf, got sizes {sorted(map(str, sizes))}."
         )
-    return sizes.pop()
+    return members
 
 
 def stack(members) -> Any:

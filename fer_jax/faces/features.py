@@ -7,7 +7,8 @@ Contract: `canvas` is float32 (3, H, W) in 0..255 and changed in place; `at` map
 import numpy as np
 
 from fer_jax.faces.action_units import COLUMN
-from fer_jax.faces.geometry import IRIS_RADIUS, Geometry
+from fer_jax.faces.frontal import IRIS_RADIUS
+from fer_jax.faces.geometry import Geometry
 from fer_jax.faces.identity import Identity
 from fer_jax.faces.paint import blend, darken, lines, polygon
 

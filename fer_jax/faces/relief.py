@@ -12,7 +12,8 @@ import numpy as np
 
 from fer_jax.faces.action_units import COLUMN
 from fer_jax.faces.curves import basis
-from fer_jax.faces.geometry import SIDE, Geometry
+from fer_jax.faces.frontal import SIDE
+from fer_jax.faces.geometry import Geometry
 from fer_jax.faces.identity import Identity
 
 X_RANGE, Y_RANGE = (-1.32, 1.32), (-1.5, 2.5)

@@ -1,17 +1,16 @@
-"""Every figure of the study as a function of plain tables and arrays, and the report that holds them."""
+"""Every figure of the study as `draw_x(...) -> Axes` (or a Figure of several panels), and the report: one HTML file.
 
-from fer_jax.errors import UsageError
+Needs the extra `figures` (matplotlib). Functions take tables and arrays, never a run folder, and need no screen.
+"""
 
-try:
-    import matplotlib as _matplotlib  # noqa: F401
-except ImportError as error:
-    raise UsageError("figures want matplotlib: pip install 'fer-jax[figures]'.") from error
-
-from fer_jax.figures._charts import draw_correlations, draw_dice, draw_members, draw_recall, draw_training
-from fer_jax.figures._matrices import draw_confusion, draw_confusion_scatter, draw_pair_matrix
-from fer_jax.figures._pictures import draw_click_sequence, draw_saliency, draw_saliency_grid, draw_stimuli
-from fer_jax.figures._report import Headline, Section, write_report
-from fer_jax.figures._style import save
+from fer_jax.figures.agreement import draw_confusion_scatter, draw_correlations
+from fer_jax.figures.confusion import draw_confusion, draw_pair_matrix
+from fer_jax.figures.dice import draw_dice
+from fer_jax.figures.people import draw_click_sequence, draw_stimuli
+from fer_jax.figures.report import Headline, Section, write_report
+from fer_jax.figures.saliency import draw_saliency, draw_saliency_grid
+from fer_jax.figures.style import save
+from fer_jax.figures.training import draw_members, draw_recall, draw_training
 
 __all__ = [
     "Headline",

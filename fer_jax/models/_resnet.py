@@ -164,8 +164,10 @@ def _check(images, stem, block):
 ResNet50 = functools.partial(ResNet, stage_sizes=(3, 4, 6, 3), width=64)
 # Ours: from scratch on a CPU, for pictures of 48 to 96 pixels; features are an eighth of the side.
 SmallResNet = functools.partial(ResNet, stage_sizes=(1, 1), width=64, block="basic", stem="small")
+# Ours: for first runs in minutes.
+TinyResNet = functools.partial(SmallResNet, width=32)
 
-MODELS = {"resnet50": ResNet50, "small": SmallResNet}
+MODELS = {"resnet50": ResNet50, "small": SmallResNet, "tiny": TinyResNet}
 
 
 def head_weights(variables) -> tuple[jax.Array, jax.Array]:

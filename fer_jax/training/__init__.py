@@ -3,6 +3,7 @@
 from fer_jax.training._loop import EpochEnded, Job, MemberLeft, Stepped, StopRule, Trainer
 from fer_jax.training._objectives import cross_entropy
 from fer_jax.training._slots import LoopSlots, StackedSlots, make_slots
+from fer_jax.training._statistics import population_statistics
 from fer_jax.training._step import MemberState, init_state, make_step, variables_of
 from fer_jax.training._views import augmented_view, plain_view, revealed_view
 
@@ -22,6 +23,7 @@ __all__ = [
     "make_slots",
     "make_step",
     "plain_view",
+    "population_statistics",
     "revealed_view",
     "variables_of",
 ]

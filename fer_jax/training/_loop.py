@@ -9,6 +9,7 @@ import dataclasses
 import math
 from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
+from typing import Any
 
 import jax
 import numpy as np
@@ -62,7 +63,7 @@ class StopRule:
 
 @dataclasses.dataclass(frozen=True)
 class Stepped:
-    """Every running member took one step."""
+    """Every running member took one step: images seen in it, members still running after it, members waiting."""
 
     images: int
     running: int
@@ -164,20 +165,21 @@ class Trainer:
             for slot, cursor in enumerate(self._cursors):
                 if cursor is not None and loaded[slot] != cursor.member:
                     keys[slot], loaded[slot] = jax.random.fold_in(self._key, cursor.member), cursor.member
-            batches = [cursor and self._batch_of(cursor.member, cursor.step) for cursor in self._cursors]
+            batches = [None if c is None else self._batch_of(c.member, c.step) for c in self._cursors]
             self._slots.step(batches, keys)
             for slot, cursor in enumerate(self._cursors):
                 if cursor is not None:
                     cursor.step += 1
                     if cursor.step == math.ceil((cursor.epoch + 1) * self._sizes[cursor.member] / self._batch_size):
                         yield from self._end_epoch(slot, cursor)
-            yield Stepped(self._batch_size * len(running), len(running), len(self._waiting))
+            still = sum(cursor is not None for cursor in self._cursors)
+            yield Stepped(self._batch_size * len(running), still, len(self._waiting))
 
     def snapshot(self) -> tuple[list[MemberState], dict]:
         """Everything needed to go on from here: states of the running members and a JSON-ready account of the rest."""
         running = {slot: cursor for slot, cursor in enumerate(self._cursors) if cursor is not None}
         states = [self._slots.take(slot) for slot in running]
-        cursors = [dataclasses.asdict(cursor) for cursor in running.values()]
+        cursors: list[dict[str, Any]] = [dataclasses.asdict(cursor) for cursor in running.values()]
         for cursor in cursors:  # JSON has no NaN
             cursor["accuracy"] = None if math.isnan(cursor["accuracy"]) else cursor["accuracy"]
         return states, {"running": cursors, "waiting": list(self._waiting)}
@@ -187,7 +189,7 @@ class Trainer:
         self._waiting = list(account["waiting"])
         for slot, (saved, state) in enumerate(zip(account["running"], states, strict=True)):
             accuracy = float("nan") if saved["accuracy"] is None else saved["accuracy"]
-            self._cursors[slot] = _Cursor(**{**saved, "accuracy": accuracy})
+            self._cursors[slot] = _Cursor(**(saved | {"accuracy": accuracy}))
             self._slots.load(slot, state)
 
     def _refill(self):

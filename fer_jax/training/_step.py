@@ -4,6 +4,7 @@ Contract: a `MemberState` holds everything that changes in training; a batch is 
 `labels` int32 (B,). Nothing here knows how many members there are.
 """
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -96,7 +97,8 @@ def make_step(
         (loss, (logits, statistics)), gradients = jax.value_and_grad(loss_of, has_aux=True)(state.params)
         updates, opt_state = optimiser.update(gradients, state.opt_state, state.params)
         finite = jnp.isfinite(loss) & jnp.isfinite(optax.tree.norm(updates))
-        new = state.replace(
+        new = dataclasses.replace(
+            state,
             params=optax.apply_updates(state.params, updates),
             batch_stats=statistics,
             opt_state=opt_state,
@@ -107,6 +109,6 @@ def make_step(
         )
         keep = active & finite & ~state.bad
         kept = jax.tree.map(lambda fresh, old: jnp.where(keep, fresh, old), new, state)
-        return kept.replace(bad=state.bad | (active & ~finite))
+        return dataclasses.replace(kept, bad=state.bad | (active & ~finite))
 
     return step

@@ -119,6 +119,13 @@ def test_a_nan_in_one_member_leaves_the_others_bit_identical(together):
     assert all(_same(left[member].state.params, together[member].state.params) for member in (0, 2))
 
 
+def test_the_last_step_says_that_nobody_runs_any_more():
+    stepped = [event for event in _trainer(width=2).run() if isinstance(event, training.Stepped)]
+    assert [stepped[0].running, stepped[0].waiting] == [2, 1]
+    assert [stepped[-1].running, stepped[-1].waiting] == [0, 0]
+    assert sum(event.images for event in stepped) == 3 * 2 * 12
+
+
 def test_epochs_end_where_the_images_do():
     ends = [
         event for event in _trainer(stop=training.StopRule(None, 3)).run() if isinstance(event, training.EpochEnded)
@@ -177,6 +184,19 @@ def test_frozen_statistics_stay():
     after = jax.jit(step)(before, _batch_of(0, 0), jax.random.key(0), True)
     assert _same(after.batch_stats, before.batch_stats)
     assert not _same(after.params, before.params)
+
+
+def test_population_statistics_are_those_of_the_batches_at_the_final_weights():
+    variables = training.variables_of(_start(0))
+    images = [training.plain_view(None, {"image": PICTURES[member]}) for member in (0, 1)]
+    again = training.population_statistics(MODEL, variables, images)
+    first = variables["params"]["conv1"]["kernel"]
+    seen = [models.conv2d(x, first, stride=2, padding=1) for x in images]
+    wanted = np.mean([x.mean((0, 1, 2)) for x in seen], 0)
+    np.testing.assert_allclose(again["batch_stats"]["bn1"]["mean"], wanted, rtol=1e-3, atol=1e-4)
+    assert _same(again["params"], variables["params"])
+    with pytest.raises(UsageError, match=r"`batches`: wanted at least one batch"):
+        training.population_statistics(MODEL, variables, [])
 
 
 def test_an_idle_step_changes_nothing():

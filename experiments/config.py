@@ -1,0 +1,181 @@
+"""The configuration of a whole study, and its presets."""
+
+import dataclasses
+from typing import Any
+
+from experiments.command import option
+from fer_jax.errors import UsageError
+
+DATASETS = ("procedural_faces", "ferplus")
+STAGES = (
+    "data",
+    "design",
+    "members",
+    "multiclass",
+    "vote",
+    "people",
+    "saliency",
+    "finetune",
+    "compare",
+    "figures",
+    "report",
+)
+FACE_PRESETS = ("easy", "medium", "hard", "study", "very_hard")
+
+
+@dataclasses.dataclass(frozen=True)
+class StudyConfig:
+    """Every choice a run depends on. None means: from `--preset`, or from the data set."""
+
+    out: str | None = option(None, "Run folder, such as runs/first.")
+    dataset: str = option("procedural_faces", "Pictures to study.", choices=DATASETS)
+    data_dir: str | None = option(None, "Where the pictures lie: a folder or a zip (not for procedural_faces).")
+    preset: str = option(
+        "small",
+        "small: a small network from scratch, ours. paper: ResNet-50 as the paper trains it.",
+        choices=("small", "paper"),
+    )
+    model: str | None = option(
+        None, "Architecture of the members and the multiclass model.", choices=("tiny", "small", "resnet50")
+    )
+    image_size: int | None = option(None, "Side of the pictures the networks and the participants see, pixels.")
+    seed: int = option(0, "Seed of everything random.")
+    stages: str = option("all", "Comma-separated stages to run, in the order of the study.")
+    overwrite: bool = option(False, "Delete an existing run in --out first.")
+    faces: str = option("easy", "Difficulty of the procedural faces.", choices=FACE_PRESETS)
+    train_per_expression: int = option(240, "Procedural faces drawn for training, per expression.")
+    validation_per_expression: int = option(95, "Procedural faces drawn for validation, per expression.")
+    target: str = option(
+        "plurality", "FER+ label: plurality of the votes, or more than half.", choices=("plurality", "majority")
+    )
+    per_ordered_pair: int = option(5, "Study images per (true, foil); fewer where a set cannot give them.")
+    learning_rate: float | None = option(None, "Adam's learning rate.")
+    batch_size: int | None = option(None, "Images a step and member.")
+    stop_accuracy: float = option(0.9, "Training accuracy at which a member stops (paper §5.1).")
+    max_epochs: int | None = option(None, "Epochs after which a member stops in any case.")
+    max_images: int | None = option(
+        None, "Images after which a member stops in any case, whole epochs (ours; 0: no limit)."
+    )
+    multiclass_epochs: int | None = option(None, "Epochs of the multiclass model.")
+    class_weights: str | None = option(
+        None, "Weights of the multiclass loss: N/(8 n) or its square root (ours).", choices=("balanced", "sqrt")
+    )
+    multiclass_schedule: str | None = option(
+        None,
+        "Learning rate of the multiclass model: constant, or falling to zero as a cosine (ours).",
+        choices=("constant", "cosine"),
+    )
+    batch_statistics: str | None = option(
+        None,
+        "BatchNorm of a finished member: its running average, or one pass over training pictures (ours).",
+        choices=("running", "population"),
+    )
+    slots: int = option(0, "Members trained side by side; 0: all on a CPU, one elsewhere.")
+    save_every_s: float = option(60.0, "Seconds between two checkpoints of running members.")
+    participants: int = option(24, "Simulated participants.")
+    area: float = option(0.1, "Extremal Perturbation: share of the image to keep.")
+    ep_iterations: int | None = option(None, "Extremal Perturbation: iterations.")
+    finetune_images: int | None = option(None, "Fine-tuning: images each member sees.")
+    finetune_learning_rate: float | None = option(None, "Fine-tuning: Adam's learning rate (the paper gives none).")
+    masked_ratio: float = option(0.5, "Fine-tuning: share of click-revealed images, the rest unmasked (ours).")
+
+
+# `paper` is §5.1 and §5.2; `small` is ours: what two CPU cores can do from scratch in minutes.
+PRESETS: dict[str, dict[str, Any]] = {
+    "paper": {
+        "model": "resnet50",
+        "image_size": 224,
+        "learning_rate": 1e-4,
+        "batch_size": 64,
+        "max_epochs": 150,
+        "max_images": 0,
+        "multiclass_epochs": 40,
+        "class_weights": "balanced",
+        "multiclass_schedule": "constant",
+        "batch_statistics": "running",
+        "ep_iterations": 800,
+        "finetune_images": 12_800,
+        "finetune_learning_rate": 1e-4,
+    },
+    "small": {
+        "model": {"procedural_faces": "tiny", "ferplus": "small"},
+        "image_size": {"procedural_faces": 64, "ferplus": 48},
+        "learning_rate": 1e-3,
+        "batch_size": {"procedural_faces": 16, "ferplus": 32},
+        "max_epochs": 150,
+        "max_images": {"procedural_faces": 7_200, "ferplus": 64_000},
+        "multiclass_epochs": {"procedural_faces": 16, "ferplus": 24},
+        "class_weights": "sqrt",
+        "multiclass_schedule": "cosine",
+        "batch_statistics": "population",
+        "ep_iterations": 120,
+        "finetune_images": 1_280,
+        "finetune_learning_rate": 2e-4,
+    },
+}
+
+
+def resolve(config: StudyConfig) -> StudyConfig:
+    """Fill every None from the preset and check what can be checked before any work.
+
+    Raises:
+      UsageError: a value that cannot be used.
+    """
+    if not config.out:
+        raise UsageError("`--out`: wanted a run folder, such as --out=runs/first, got none.")
+    chosen = {}
+    for name, value in PRESETS[config.preset].items():
+        if getattr(config, name) is None:
+            chosen[name] = value[config.dataset] if isinstance(value, dict) else value
+    config = dataclasses.replace(config, **chosen)
+    if config.dataset != "procedural_faces" and not config.data_dir:
+        raise UsageError(
+            f"`--data_dir`: --dataset={config.dataset} wants the folder or zip its pictures lie in, got none."
+        )
+    bounds = {
+        "image_size": (32, 1024),
+        "train_per_expression": (8, 1_000_000),
+        "validation_per_expression": (12, 1_000_000),
+        "per_ordered_pair": (1, 1000),
+        "batch_size": (2, 4096),
+        "max_epochs": (1, 100_000),
+        "max_images": (0, 10**12),
+        "multiclass_epochs": (1, 100_000),
+        "participants": (4, 10_000),
+        "ep_iterations": (1, 100_000),
+        "finetune_images": (1, 10**9),
+        "slots": (0, 28),
+        "area": (1e-3, 0.999),
+        "stop_accuracy": (0.01, 1.0),
+        "masked_ratio": (0.0, 1.0),
+        "learning_rate": (1e-8, 10.0),
+        "finetune_learning_rate": (1e-8, 10.0),
+        "save_every_s": (0.0, 1e9),
+    }
+    for name, (low, high) in bounds.items():
+        value = getattr(config, name)
+        if not low <= value <= high:
+            raise UsageError(f"`--{name}`: wanted a number in [{low:g}, {high:g}], got {value}.")
+    chosen_stages(config)
+    return config
+
+
+def chosen_stages(config: StudyConfig) -> list[str]:
+    """The stages to run, in order.
+
+    Raises:
+      UsageError: an unknown stage; the message names the near one.
+    """
+    import difflib
+
+    if config.stages == "all":
+        return list(STAGES)
+    names = [name.strip() for name in config.stages.split(",") if name.strip()]
+    for name in names:
+        if name not in STAGES:
+            near = difflib.get_close_matches(name, STAGES, n=1)
+            hint = f" Did you mean `{near[0]}`?" if near else ""
+            raise UsageError(f"`--stages`: wanted all or some of {', '.join(STAGES)}, got {name!r}.{hint}")
+    if not names:
+        raise UsageError(f"`--stages`: wanted all or some of {', '.join(STAGES)}, got nothing.")
+    return [name for name in STAGES if name in names]

@@ -1,0 +1,52 @@
+"""The whole study in one command: pictures in, a report out (every table and figure of the paper, in its order).
+
+    python -m experiments.reproduce --out=runs/first
+    python -m experiments.reproduce --out=runs/ferplus --dataset=ferplus --data_dir=ferplus_train_valid.zip
+    python -m experiments.reproduce --out=runs/paper --preset=paper --dataset=... --data_dir=...
+
+Stages: data, design (§3), members and multiclass (§5.1), vote (§5.2), people (§4; simulated here), saliency and
+compare (§5.3), finetune (§5.1), figures, report. Each leaves its results in the run folder when it ends; the same
+command goes on where it was stopped. `summary.json` holds the numbers, `report.html` is for reading.
+
+The default draws its own faces and takes about five minutes on two CPU cores. The paper's numbers on AffectNet, to
+compare with: simple and weighted vote 49 and 50 %, multiclass 54 %, people 83.9 %.
+"""
+
+import contextlib
+import sys
+
+from experiments import command
+from experiments.config import StudyConfig, chosen_stages, resolve
+from fer_jax.errors import MemberFailed, UsageError
+
+
+def reproduce(config: StudyConfig) -> int:
+    """Run the stages that are not finished yet; print the report's path.
+
+    Returns:
+      An exit code: 0, or 4 if a member failed.
+    """
+    config = resolve(config)
+    stop = command.StopRequest().install()
+    from experiments.run_folder import RunFolder
+    from experiments.stages import WORK, Study, failed_members
+
+    with contextlib.closing(RunFolder(config)) as folder:
+        study = Study(config, folder, stop)
+        for name in chosen_stages(config):
+            missing = [before for before in WORK[name].needs if not folder.finished(before)]
+            if missing:
+                raise UsageError(f"`--stages`: {name} wants {missing[0]} to have run in {config.out}; add it.")
+            folder.stage(name, lambda work=WORK[name]: work.run(study))
+            stop.check()
+        if folder.has("report.html"):
+            print(folder.path / "report.html")
+        failed = failed_members(folder)
+    if failed:
+        sys.stderr.write(f"error: {len(failed)} member(s) failed (loss not finite): {', '.join(failed)}.\n")
+        return MemberFailed.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(command.run(reproduce, StudyConfig, usage=__doc__))

@@ -1,0 +1,231 @@
+"""The folder of one run: its configuration, its lock, its finished stages, and files written whole or not at all."""
+
+import dataclasses
+import fcntl
+import io
+import json
+import os
+import pathlib
+import platform
+import shutil
+import time
+from collections.abc import Callable
+from importlib import metadata
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from fer_jax.errors import StorageError, UsageError
+
+SCHEMA = 1
+# Where a run lies, what it does next and how often it saves may change between two commands; what it computes may not.
+_FREE = ("out", "stages", "overwrite", "save_every_s")
+
+
+class RunFolder:
+    """A locked run folder.
+
+    Args:
+      config: the resolved configuration, a dataclass with `out` and `overwrite`.
+
+    Raises:
+      UsageError: the folder holds another configuration, other files, or is in use.
+      StorageError: it cannot be written.
+    """
+
+    def __init__(self, config: Any):
+        self.path = pathlib.Path(config.out)
+        self.config = config
+        if config.overwrite and self.path.exists():
+            if not (self.path / "run.json").exists():
+                raise UsageError(f"`--overwrite`: {self.path} is no run folder of ours; remove it yourself.")
+            shutil.rmtree(self.path)
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            self._lock = open(self.path / "LOCK", "a+", encoding="utf-8")  # noqa: SIM115  held while the process lives
+        except OSError as error:
+            raise StorageError(f"`--out`: {self.path} cannot be written: {error.strerror}. Choose another.") from error
+        try:
+            self._take_lock()
+            self._check_config()
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Let go of the lock."""
+        self._lock.close()
+
+    def _take_lock(self):
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            self._lock.seek(0)
+            raise UsageError(
+                f"`--out`: {self.path} is in use by {self._lock.read().strip() or 'another run'}."
+            ) from None
+        self._lock.truncate(0)
+        self._lock.write(f"process {os.getpid()} on {platform.node()}\n")
+        self._lock.flush()
+
+    def _check_config(self):
+        wanted = {k: v for k, v in dataclasses.asdict(self.config).items() if k not in _FREE}
+        file = self.path / "run.json"
+        if file.exists():
+            saved = json.loads(file.read_text(encoding="utf-8"))
+            if saved.get("schema") != SCHEMA:
+                raise StorageError(f"`{file}`: wanted run schema {SCHEMA}, got {saved.get('schema')}.")
+            known = saved["config"]
+            differ = [f"--{k} was {known.get(k)!r}, is {v!r}" for k, v in wanted.items() if known.get(k) != v]
+            if differ:
+                raise UsageError(
+                    f"`--out`: {self.path} was made with another configuration ({'; '.join(differ[:5])}). "
+                    f"Choose another folder, or --overwrite to start anew."
+                )
+            return
+        strangers = [entry.name for entry in self.path.iterdir() if entry.name != "LOCK"]
+        if strangers:
+            raise UsageError(
+                f"`--out`: {self.path} is not empty and holds no run of ours ({strangers[0]}). Choose another."
+            )
+        self.write_text("flags.txt", "".join(f"--{k}={v}\n" for k, v in wanted.items() if v is not None))
+        self.write_json("run.json", {"schema": SCHEMA, "config": wanted, "versions": versions()})
+
+    def file(self, *parts: str) -> pathlib.Path:
+        """A path inside the run folder, its parent folders made."""
+        path = self.path.joinpath(*parts)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def write_bytes(self, name: str, content: bytes) -> pathlib.Path:
+        """Write a file whole or not at all."""
+        path = self.file(name)
+        unfinished = path.with_name(f".{path.name}.unfinished")
+        unfinished.write_bytes(content)
+        os.replace(unfinished, path)
+        return path
+
+    def write_text(self, name: str, text: str) -> pathlib.Path:
+        """Write UTF-8 text."""
+        return self.write_bytes(name, text.encode())
+
+    def write_json(self, name: str, value: Any) -> pathlib.Path:
+        """Write JSON; numbers that are not finite become null."""
+        return self.write_text(name, json.dumps(_plain(value), indent=1, allow_nan=False) + "\n")
+
+    def read_json(self, name: str) -> Any:
+        """Read what `write_json` wrote."""
+        return json.loads((self.path / name).read_text(encoding="utf-8"))
+
+    def write_table(self, name: str, table: pd.DataFrame) -> pathlib.Path:
+        """Write a table as CSV under `tables/`."""
+        return self.write_text(f"tables/{name}.csv", table.to_csv(index=False, lineterminator="\n"))
+
+    def read_table(self, name: str) -> pd.DataFrame:
+        """Read a table from `tables/`."""
+        return pd.read_csv(self.path / "tables" / f"{name}.csv", keep_default_na=True)
+
+    def write_arrays(self, name: str, **arrays: np.ndarray) -> pathlib.Path:
+        """Write arrays as one NPZ."""
+        buffer = io.BytesIO()
+        np.savez(buffer, **arrays)
+        return self.write_bytes(f"{name}.npz", buffer.getvalue())
+
+    def read_arrays(self, name: str) -> dict[str, np.ndarray]:
+        """Read what `write_arrays` wrote."""
+        with np.load(self.path / f"{name}.npz", allow_pickle=False) as arrays:
+            return dict(arrays)
+
+    def has(self, name: str) -> bool:
+        """Whether a file is there, and so is whole."""
+        return (self.path / name).exists()
+
+    def finished(self, stage: str) -> bool:
+        """Whether a stage has ended."""
+        return self.has(f"stages/{stage}.json")
+
+    def stage(self, name: str, work: Callable[[], None]) -> None:
+        """Run a stage unless it has ended; its seconds add up over interruptions."""
+        if self.finished(name):
+            return
+        clock = f"stages/{name}.seconds"
+        before = float(self.read_json(clock)) if self.has(clock) else 0.0
+        start = time.monotonic()
+        try:
+            work()
+        except BaseException:
+            self.write_json(clock, before + time.monotonic() - start)
+            raise
+        self.write_json(f"stages/{name}.json", {"seconds": round(before + time.monotonic() - start, 2)})
+
+    def seconds(self) -> dict[str, float]:
+        """Seconds of each stage that has ended (those of a killed process are not counted)."""
+        files = sorted((self.path / "stages").glob("*.json"), key=lambda file: file.stat().st_mtime_ns)
+        return {file.stem: json.loads(file.read_text(encoding="utf-8"))["seconds"] for file in files}
+
+
+class MetricsLog:
+    """`metrics.jsonl`: one object a line, cut back to a saved length when a run resumes."""
+
+    def __init__(self, path: pathlib.Path):
+        self._file = open(path, "a", encoding="utf-8")  # noqa: SIM115  open as long as the stage
+        self._file.seek(0, os.SEEK_END)
+
+    def length(self) -> int:
+        """Bytes written so far."""
+        self._file.flush()
+        return self._file.tell()
+
+    def cut(self, length: int) -> None:
+        """Forget everything after `length` bytes."""
+        self._file.flush()
+        self._file.truncate(length)
+        self._file.seek(0, os.SEEK_END)
+
+    def write(self, row: dict) -> None:
+        """Append one object."""
+        self._file.write(json.dumps(_plain(row), allow_nan=False) + "\n")
+
+    def close(self) -> None:
+        """Flush and close."""
+        self._file.close()
+
+
+def versions() -> dict[str, str]:
+    """Versions of everything that can change a number."""
+    names = (
+        "fer-jax",
+        "jax",
+        "jaxlib",
+        "flax",
+        "optax",
+        "orbax-checkpoint",
+        "numpy",
+        "scipy",
+        "pandas",
+        "opencv-python-headless",
+    )
+    return {"python": platform.python_version(), **{name: _version(name) for name in names}}
+
+
+def _version(name) -> str:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def _plain(value):
+    """JSON-ready copy: numpy scalars and arrays become plain, what is not finite becomes None."""
+    if isinstance(value, dict):
+        return {str(key): _plain(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(entry) for entry in value]
+    if isinstance(value, np.ndarray):
+        return _plain(value.tolist())
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and not np.isfinite(value):
+        return None
+    return value

@@ -1,0 +1,26 @@
+"""Stage `design`: the study images, drawn from validation and kept out of training and evaluation (paper §3)."""
+
+import sys
+
+import numpy as np
+
+from experiments.stages.study import Study
+from fer_jax import human
+from fer_jax.expressions import NUM_EXPRESSIONS
+
+
+def draw_study(study: Study) -> None:
+    """Draw the balanced study table; fewer images in the same balance where the set cannot give them."""
+    pool = study.pictures("validation")
+    wanted = study.config.per_ordered_pair
+    each = human.study.largest_balanced(pool.labels, wanted=wanted)
+    table = human.study.make_study(pool.labels, pool.names, seed=study.config.seed, per_ordered_pair=each)
+    row_of = {name: row for row, name in enumerate(pool.names)}
+    table["row"] = [row_of[name] for name in table["image"]]
+    study.folder.write_table("study_images", table)
+    if each < wanted:
+        smallest = np.bincount(pool.labels, minlength=NUM_EXPRESSIONS).min()
+        sys.stderr.write(
+            f"study images: {len(table)} instead of {wanted * NUM_EXPRESSIONS * (NUM_EXPRESSIONS - 1)}, {each} per "
+            f"ordered pair: the rarest expression has {smallest} validation pictures, and evaluation keeps some.\n"
+        )

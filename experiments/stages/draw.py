@@ -1,0 +1,139 @@
+"""Stage `figures`: every figure of the study as PNG and SVG."""
+
+import numpy as np
+import pandas as pd
+
+from experiments.stages.compare import MODELS
+from experiments.stages.explain import METHODS
+from experiments.stages.people import read_people
+from experiments.stages.study import Study
+from experiments.stages.vote import confusion_counts, scores
+from fer_jax import figures, human, masks
+from fer_jax.expressions import EXPRESSIONS
+
+METHOD_NAMES = {"cam": "CAM", "grad_cam": "Grad-CAM", "extremal_perturbation": "Extremal Perturbation"}
+MODEL_NAMES = {
+    "ensemble_simple_vote": "Ensemble, simple vote",
+    "ensemble_weighted_vote": "Ensemble, weighted vote",
+    "multiclass": "Multiclass model",
+    "finetuned_simple_vote": "Fine-tuned, simple vote",
+    "finetuned_weighted_vote": "Fine-tuned, weighted vote",
+}
+
+
+def draw_figures(study: Study) -> None:
+    """Draw and save all figures; names start with the paper's figure number where there is one."""
+    marks = {"simulated": True, "synthetic": study.synthetic}
+    for draw in (_stimuli, _people, _sequences, _confusions, _training, _saliency, _dice, _correlations):
+        draw(study, marks)
+        study.stop.check()
+
+
+def _save(study, name, drawn):
+    figure = drawn if hasattr(drawn, "savefig") else drawn.figure
+    figures.save(figure, study.folder.file("figures", name))
+
+
+def _first_of_each(study):
+    """Row of the first study image of each expression."""
+    truth = study.study_table["true_label"].to_numpy()
+    return [int(np.flatnonzero(truth == expression)[0]) for expression in EXPRESSIONS]
+
+
+def _stimuli(study, marks):
+    rows = _first_of_each(study)
+    sharp = study.study_pictures.images[rows]
+    size = study.config.image_size
+    veiled = human.stimuli.blurred(sharp, masks.blur_size(size)).reshape(len(rows), size, size, 1)
+    arrays = study.folder.read_arrays("attention")
+    revealed = []
+    for row, picture, veil in zip(rows, sharp, veiled, strict=True):
+        own = np.flatnonzero(arrays["revealed_rows"] == row)
+        points = arrays["revealed_points"][own[0]] if len(own) else np.zeros((0, 2), np.float32)
+        points = points[~np.isnan(points).any(1)]
+        mask = human.stimuli.reveal_mask(points, (size, size), masks.reveal_radius(size))
+        revealed.append(human.stimuli.composite(picture, veil, mask))
+    veiled = np.repeat(veiled, 3, -1)
+    _save(study, "fig01_stimuli", figures.draw_stimuli(sharp, veiled, np.stack(revealed), EXPRESSIONS, **marks))
+
+
+def _people(study, marks):
+    counts = study.folder.read_arrays("people_confusion")["counts"]
+    _save(study, "fig02_people_confusion", figures.draw_confusion(counts, title="People", **marks))
+    pairs = study.folder.read_table("people_pairs")
+    for letter, value, title, form in (
+        ("a", "accuracy", "Accuracy", "{:.2f}"),
+        ("b", "clicks", "Clicks before the decision", "{:.1f}"),
+        ("c", "time_s", "Time from first click to decision (s)", "{:.1f}"),
+    ):
+        table = pairs.assign(time_s=pairs["time_ms"] / 1000)
+        drawn = figures.draw_pair_matrix(table, value, title=title, fmt=form, **marks)
+        _save(study, f"fig03{letter}_people_{value}", drawn)
+
+
+def _sequences(study, marks):
+    """Click sequences of the first image with the highest and the first with the lowest accuracy (Fig. 4)."""
+    people = read_people(study)
+    table = human.behaviour.image_table(people, study.study_table)
+    size = study.config.image_size
+    panels = []
+    for name, row in (("highest", int(table["accuracy"].argmax())), ("lowest", int(table["accuracy"].argmin()))):
+        image = table["image"][row]
+        picture = study.study_pictures.images[row].astype(np.float32) / 255
+        labels = f"{table['true_label'][row]}, not {table['false_label'][row]}"
+        caption = f"{name} accuracy: {table['accuracy'][row]:.0%}\n{labels}"
+        panels.append((picture, caption))
+        drawn = human.attention.click_sequence(
+            people, image, image_px=size, radius=masks.reveal_radius(size), trials_used="all"
+        )
+        shown = drawn[..., 3:] * drawn[..., :3] + (1 - drawn[..., 3:]) * picture.mean(-1, keepdims=True)
+        panels.append((np.clip(shown, 0, 1), "clicks: red first, yellow last"))
+    _save(study, "fig04_click_sequences", figures.draw_click_sequence(panels, **marks))
+
+
+def _confusions(study, marks):
+    numbers = ("fig05a", "fig05b", "fig07", "fig08a", "fig08b")
+    for number, model in zip(numbers, MODELS, strict=True):
+        drawn = figures.draw_confusion(
+            confusion_counts(study, model), title=MODEL_NAMES[model], simulated=False, synthetic=marks["synthetic"]
+        )
+        _save(study, f"{number}_{model}", drawn)
+    recalls = {MODEL_NAMES[model]: scores(confusion_counts(study, model))["recall"] for model in MODELS}
+    _save(study, "recall", figures.draw_recall(recalls, synthetic=marks["synthetic"]))
+
+
+def _training(study, marks):
+    metrics = pd.read_json(study.folder.path / "metrics.jsonl", lines=True)
+    target, synthetic = study.config.stop_accuracy, marks["synthetic"]
+    own = metrics[metrics["model"] == "ensemble"]
+    _save(study, "training", figures.draw_training(own, target=target, synthetic=synthetic))
+    _save(study, "members", figures.draw_members(study.folder.read_table("members_validated"), synthetic=synthetic))
+
+
+def _saliency(study, marks):
+    maps, human_maps = study.folder.read_arrays("maps"), study.folder.read_arrays("attention")["maps"]
+    table, pictures = study.study_table, study.study_pictures.images
+    rows = []
+    for row in _first_of_each(study):
+        shown = {METHOD_NAMES[method]: maps[method][row] for method in METHODS} | {"Simulated people": human_maps[row]}
+        rows.append((pictures[row], shown, f"{table['true_label'][row]}\nnot {table['false_label'][row]}"))
+    image, shown, _ = rows[1]
+    _save(study, "fig09_saliency", figures.draw_saliency(image, shown, **marks))
+    _save(study, "saliency_by_expression", figures.draw_saliency_grid(rows, **marks))
+
+
+def _dice(study, marks):
+    table = study.folder.read_table("dice")
+    table["method"] = table["method"].map(METHOD_NAMES)
+    drawn = figures.draw_dice(table, baselines=study.folder.read_table("dice_baselines"), **marks)
+    _save(study, "fig10_dice", drawn)
+
+
+def _correlations(study, marks):
+    table = study.folder.read_table("confusion_correlation")
+    table["model"] = table["model"].map(MODEL_NAMES)
+    _save(study, "confusion_correlation", figures.draw_correlations(table, **marks))
+    people = study.folder.read_arrays("people_confusion")["counts"]
+    counts = confusion_counts(study, "ensemble_simple_vote")
+    shares = [c / np.maximum(c.sum(1, keepdims=True), 1) for c in (people, counts)]
+    _save(study, "confusion_scatter", figures.draw_confusion_scatter(*shares, **marks))

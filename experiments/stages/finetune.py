@@ -1,0 +1,98 @@
+"""Stage `finetune`: members go on learning from pictures as people saw them when they were right (paper §5.1)."""
+
+import numpy as np
+import optax
+import pandas as pd
+
+from experiments.stages.study import Study
+from experiments.stages.train import Plan, fit
+from experiments.stages.vote import member_accuracy, write_votes
+from fer_jax import checkpoints, data, ensemble, masks, training
+from fer_jax.augment import Augmentation
+from fer_jax.expressions import NUM_PAIRS, PAIRS, pair_name
+
+# Unmoved, and moved by one pixel in eight directions (§5.1).
+MOVES = np.asarray(((0, 0), *masks.SHIFTS), np.int32)
+
+
+def finetune(study: Study) -> None:
+    """Fine-tune every member on its pair's revealed and unmasked study images; vote again on the evaluation images."""
+    config, shown = study.config, study.study_pictures
+    attention = study.folder.read_arrays("attention")
+    pools = [_Pool(study, pair, attention) for pair in range(NUM_PAIRS)]
+    optimiser = optax.adam(config.finetune_learning_rate)
+    start_from = ensemble.unstack(study.load_ensemble())
+    size = config.image_size
+    view = training.revealed_view(Augmentation(), radius=masks.reveal_radius(size), blur=masks.blur_size(size))
+    # BatchNorm keeps the running statistics of whole faces: half-blurred batches would move them (ours).
+    step = training.make_step(study.network(2), optimiser, training.cross_entropy(), view, train_statistics=False)
+    plan = Plan(
+        name="finetuned",
+        trainer=training.Trainer(
+            step,
+            [training.Job(pair, config.finetune_images) for pair in range(NUM_PAIRS)],
+            start=lambda pair: training.init_state(start_from[pair], optimiser),
+            batch_of=lambda pair, step: pools[pair].batch(shown.images, step, config.batch_size),
+            key=study.key("finetune"),
+            batch_size=min(config.batch_size, config.finetune_images),
+            stop=training.StopRule(None, 1),
+            width=config.slots or None,
+        ),
+        like=study.state_like(2, optimiser),
+        label=pair_name,
+        most_images=NUM_PAIRS * config.finetune_images,
+    )
+    left = fit(study, plan)
+    variables = ensemble.stack([left[pair][0] for pair in range(NUM_PAIRS)])
+    checkpoints.save(study.folder.path / "finetuned", variables, facts=study.facts("finetuned"))
+    evaluation = study.evaluation_pictures
+    logits = study.ensemble_logits(variables, evaluation.images)
+    write_votes(study, "finetuned", logits, evaluation.labels)
+    rows = [
+        {
+            "pair": pair_name(pair),
+            "revealed_trials": pool.trials,
+            "masked_views": pool.masked,
+            "validation_accuracy": accuracy,
+            **left[pair][1],
+        }
+        for pair, (pool, accuracy) in enumerate(zip(pools, member_accuracy(logits, evaluation.labels), strict=True))
+    ]
+    study.folder.write_table("members_finetuned", pd.DataFrame(rows))
+    study.folder.write_arrays("predictions_finetuned", ensemble_logits=logits, labels=evaluation.labels)
+
+
+class _Pool:
+    """What one member may see: correct trials times nine moves of their masks, and the whole pictures."""
+
+    def __init__(self, study: Study, pair: int, attention: dict[str, np.ndarray]):
+        self._seed, self._pair, self._ratio = study.config.seed, pair, study.config.masked_ratio
+        self._whole = np.flatnonzero(study.study_pairs == pair)
+        self._labels = (study.study_pictures.labels == PAIRS[pair][1]).astype(np.int32)
+        own = np.isin(attention["revealed_rows"], self._whole)
+        self._rows, self._points = attention["revealed_rows"][own], attention["revealed_points"][own]
+        self.trials = len(self._rows)
+        self.masked = self.trials * len(MOVES)
+
+    def batch(self, pictures: np.ndarray, step: int, batch_size: int) -> dict:
+        """The batch of one step: the share of masked views that was asked for, the rest unmasked."""
+        count = round(self._ratio * batch_size) if self.masked else 0
+        views = self._draw(0, self.masked, step * count, count)
+        trial, move = views // len(MOVES), views % len(MOVES)
+        whole = self._whole[self._draw(1, len(self._whole), step * (batch_size - count), batch_size - count)]
+        rows = np.concatenate([self._rows[trial], whole])
+        blank = np.full((len(whole), *self._points.shape[1:]), np.nan, np.float32)
+        return {
+            "image": pictures[rows],
+            "labels": self._labels[rows],
+            "points": np.concatenate([self._points[trial], blank]),
+            "shift": np.concatenate([MOVES[move], np.zeros((len(whole), 2), np.int32)]),
+            "masked": np.arange(batch_size) < count,
+        }
+
+    def _draw(self, kind, size, start, count):
+        """A stretch of an endless stream of permutations; each kind of view has a stream of its own."""
+        if not count:
+            return np.zeros(0, np.int32)
+        member = (2 + kind) * NUM_PAIRS + self._pair
+        return data.stream_indices(size, seed=self._seed, member=member, start=start, count=count)

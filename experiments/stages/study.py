@@ -1,0 +1,185 @@
+"""What the stages of one run share: configuration, run folder, pictures, and the networks they rebuild from it."""
+
+import dataclasses
+import functools
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pandas as pd
+
+from experiments.command import StopRequest
+from experiments.config import StudyConfig
+from experiments.run_folder import RunFolder
+from fer_jax import checkpoints, ensemble, images, models
+from fer_jax.expressions import EXPRESSIONS, NUM_EXPRESSIONS, NUM_PAIRS, PAIRS
+from fer_jax.training import MemberState, init_state, variables_of
+
+# One stream of random keys for each use, so that no two stages share bits.
+STREAMS = ("members", "member_training", "multiclass", "multiclass_training", "finetune", "saliency")
+
+EVALUATION_BATCH = 128
+
+
+@dataclasses.dataclass(frozen=True)
+class Stage:
+    """A stage's work and the stages it needs."""
+
+    run: Callable[["Study"], None]
+    needs: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Pictures:
+    """Bytes (N, H, W, 3) with canonical labels (N,) and names."""
+
+    images: np.ndarray
+    labels: np.ndarray
+    names: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def select(self, rows: np.ndarray) -> "Pictures":
+        """Some rows, in the order given."""
+        return Pictures(self.images[rows], self.labels[rows], self.names[rows])
+
+
+class Study:
+    """One run, as its stages see it.
+
+    Args:
+      config: resolved configuration.
+      folder: the run folder.
+      stop: asked between pieces of work.
+    """
+
+    def __init__(self, config: StudyConfig, folder: RunFolder, stop: StopRequest):
+        self.config, self.folder, self.stop = config, folder, stop
+
+    def key(self, stream: str) -> jax.Array:
+        """The typed random key of one stream."""
+        return jax.random.fold_in(jax.random.key(self.config.seed, impl="threefry2x32"), STREAMS.index(stream))
+
+    @property
+    def synthetic(self) -> bool:
+        """Whether the pictures were rendered."""
+        return self.config.dataset == "procedural_faces"
+
+    # Pictures
+
+    def pictures(self, split: str) -> Pictures:
+        """A split as the data stage left it: "train" or "validation"."""
+        return self._pictures[split]
+
+    @functools.cached_property
+    def _pictures(self) -> dict[str, Pictures]:
+        arrays = self.folder.read_arrays("data/pictures")
+        splits = {}
+        for split in ("train", "validation"):
+            pixels = arrays[f"{split}_images"]
+            pixels = np.repeat(pixels, 3, -1) if pixels.shape[-1] == 1 else pixels
+            splits[split] = Pictures(pixels, arrays[f"{split}_labels"], arrays[f"{split}_names"])
+        return splits
+
+    @functools.cached_property
+    def study_table(self) -> pd.DataFrame:
+        """The study images: image, true_label, false_label, and `row` in the validation split."""
+        return self.folder.read_table("study_images")
+
+    @property
+    def study_pictures(self) -> Pictures:
+        """The study images' pixels, in the table's order."""
+        return self.pictures("validation").select(self.study_table["row"].to_numpy())
+
+    @property
+    def evaluation_pictures(self) -> Pictures:
+        """Validation without the study images (paper §3)."""
+        held_out = np.setdiff1d(np.arange(len(self.pictures("validation"))), self.study_table["row"])
+        return self.pictures("validation").select(held_out)
+
+    @functools.cached_property
+    def study_pairs(self) -> np.ndarray:
+        """(T,) the unordered pair of each study image."""
+        from fer_jax.expressions import index_of, pair_index
+
+        table = self.study_table
+        return np.asarray(
+            [
+                pair_index(index_of(a), index_of(b))
+                for a, b in zip(table["true_label"], table["false_label"], strict=True)
+            ]
+        )
+
+    # Networks
+
+    def network(self, num_classes: int, *, lowering: str | None = None):
+        """A module of the configured architecture."""
+        extra = {} if lowering is None else {"lowering": lowering}
+        return models.MODELS[self.config.model](num_classes=num_classes, **extra)
+
+    def state_like(self, num_classes: int, optimiser) -> MemberState:
+        """Shapes of one member's training state, without computing anything."""
+        size = self.config.image_size
+        sample = jax.ShapeDtypeStruct((1, size, size, 3), jnp.float32)
+
+        def build(sample):
+            return init_state(self.network(num_classes).init(jax.random.key(0), sample), optimiser)
+
+        return jax.eval_shape(build, sample)
+
+    def variables_like(self, num_classes: int, members: int | None = None) -> dict:
+        """Shapes of a network's variables, or of a stack of them."""
+        import optax
+
+        like = variables_of(self.state_like(num_classes, optax.identity()))
+        if members is None:
+            return like
+        return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((members, *leaf.shape), leaf.dtype), like)
+
+    def facts(self, kind: str) -> dict:
+        """What a checkpoint of this study says about itself."""
+        return {
+            "kind": kind,
+            "expressions": list(EXPRESSIONS),
+            "pairs": [list(pair) for pair in PAIRS],
+            "model": self.config.model,
+            "image_size": self.config.image_size,
+            "normalise": [list(images.IMAGENET_MEAN), list(images.IMAGENET_STD)],
+        }
+
+    def load_ensemble(self, name: str = "ensemble"):
+        """The stacked variables of the 28 members ("ensemble" or "finetuned")."""
+        like = self.variables_like(2, NUM_PAIRS)
+        return checkpoints.load(self.folder.path / name, like, facts=self.facts(name))
+
+    def load_multiclass(self):
+        """The multiclass model's variables."""
+        like = self.variables_like(NUM_EXPRESSIONS)
+        return checkpoints.load(self.folder.path / "multiclass", like, facts=self.facts("multiclass"))
+
+    def ensemble_logits(self, variables, pictures: np.ndarray) -> np.ndarray:
+        """Every member's logits (28, N, 2) for byte images (N, H, W, 3)."""
+        predict = self._predict(2)
+        members = ensemble.unstack(variables)
+        return np.stack([_in_batches(predict, member, pictures) for member in members])
+
+    def multiclass_logits(self, variables, pictures: np.ndarray) -> np.ndarray:
+        """Logits (N, 8) for byte images (N, H, W, 3)."""
+        return _in_batches(self._predict(NUM_EXPRESSIONS), variables, pictures)
+
+    def _predict(self, num_classes):
+        model = self.network(num_classes)
+        return jax.jit(lambda variables, x: model.apply(variables, images.normalise(images.to_float(x))).logits)
+
+
+def _in_batches(predict, variables, pictures) -> np.ndarray:
+    """Fixed batches, the last one padded and cut, so that one program serves any number of pictures."""
+    parts = []
+    for first in range(0, len(pictures), EVALUATION_BATCH):
+        part = pictures[first : first + EVALUATION_BATCH]
+        spare = EVALUATION_BATCH - len(part)
+        full = np.concatenate([part, np.zeros((spare, *part.shape[1:]), part.dtype)]) if spare else part
+        parts.append(np.asarray(predict(variables, full))[: len(part)])
+    return np.concatenate(parts)

@@ -1,0 +1,253 @@
+"""Stage `report`: one page a person reads."""
+
+import pandas as pd
+
+from experiments.stages.compare import MODELS, write_summary
+from experiments.stages.draw import METHOD_NAMES, MODEL_NAMES
+from experiments.stages.explain import METHODS
+from experiments.stages.study import Study
+from fer_jax import figures
+from fer_jax.figures import Headline, Section
+
+# What the paper reports on AffectNet, to read beside ours (§4.3, §5.2, §5.3).
+PAPER = {
+    "people": 0.839,
+    "ensemble_simple_vote": 0.49,
+    "ensemble_weighted_vote": 0.50,
+    "multiclass": 0.54,
+    "finetuned_simple_vote": 0.43,
+    "finetuned_weighted_vote": 0.44,
+}
+DATASET_NAMES = {"procedural_faces": "procedural (synthetic) faces", "ferplus": "FER+ photographs"}
+
+
+def write_report(study: Study) -> None:
+    """Write `report.html`, and `summary.json` once more with the seconds of all stages before."""
+    write_summary(study)
+    summary = study.folder.read_json("summary.json")
+    page = figures.write_report
+    title = f"People and networks see expressions: {DATASET_NAMES[summary['dataset']]}"
+    sections = [part(study, summary) for part in (_about, _people, _networks, _saliency, _comparison, _honesty)]
+    page(study.folder.file("report.html"), title, _headline(summary), sections)
+
+
+def _headline(s):
+    dice = {method: s["dice"][method]["mean"] for method in METHODS}
+    best = max(dice, key=lambda method: dice[method] or 0)
+    reached = sum(member["stopped_by"] == "target" for member in s["members"])
+    return Headline(
+        [
+            (
+                _share(s["ensemble"]["simple_vote"]["accuracy"]),
+                "ensemble, simple vote",
+                "28 members, eight expressions; chance 12.5 %",
+            ),
+            (
+                _share(s["multiclass"]["accuracy"]),
+                "multiclass model",
+                f"balanced {_share(s['multiclass']['balanced_accuracy'])}",
+            ),
+            (f"{reached} of 28", "members reached the target", "training accuracy at which a member stops"),
+            (
+                _share(s["people"]["accuracy"]),
+                "simulated people",
+                f"{s['people']['participants']} simulated, {s['people']['trials']} trials",
+            ),
+            (f"{dice[best]:.2f}", f"Dice, {METHOD_NAMES[best]}", "highest of three methods, mean over pairs"),
+        ]
+    )
+
+
+def _about(study, s):
+    config, table = study.config, study.study_table
+    pictures = {split: len(study.pictures(split)) for split in ("train", "validation")}
+    text = (
+        f"This run repeats the study of Park and Wallraven (2021, arXiv 2110.04481) on {DATASET_NAMES[s['dataset']]} of "
+        f"{s['image_size']} pixels, with the {config.preset} preset ({s['model']} network, seed {s['seed']}).\n\n"
+        f"{pictures['train']} pictures train the networks. {len(table)} study images were drawn from the "
+        f"{pictures['validation']} of validation, equally many for each true and false label, and kept out of training and "
+        f"evaluation; {len(study.evaluation_pictures)} remain to evaluate on.\n\n"
+        "All people in this report are simulated observers. They test the method and say nothing about real people."
+    )
+    if study.synthetic:
+        text += " The faces are drawn by a program; numbers on them say nothing about photographs."
+    counts = study.folder.read_table("class_counts")
+    shown = [
+        _figure(
+            study,
+            "fig01_stimuli",
+            "What a participant sees: the picture, its blurred start, and what one simulated person had uncovered when deciding (paper Fig. 1).",
+        )
+    ]
+    return Section("The study", text, shown, [(counts, "Pictures by expression.")])
+
+
+def _people(study, s):
+    p = s["people"]
+    text = (
+        f"{p['participants']} simulated observers are analysed after the paper's exclusions; they were right in "
+        f"{_share(p['accuracy'])} of {p['trials']} trials (the paper's people: {_share(PAPER['people'])}, chance 50 %). Over the 56 "
+        f"cells of true and false label, clicks and time correlate {_r(p['r_clicks_time'])} (paper .93), clicks and accuracy "
+        f"{_r(p['r_clicks_accuracy'])} (−.56), time and accuracy {_r(p['r_time_accuracy'])} (−.65)."
+    )
+    shown = [
+        _figure(
+            study,
+            "fig02_people_confusion",
+            "Answers of the simulated people (Fig. 2). A row offers each foil in one seventh of its trials, so an error cell cannot exceed .14.",
+        ),
+        _figure(study, "fig03a_people_accuracy", "Accuracy by true and false label (Fig. 3a)."),
+        _figure(study, "fig03b_people_clicks", "Clicks before the decision (Fig. 3b)."),
+        _figure(study, "fig03c_people_time_s", "Time from first click to decision (Fig. 3c)."),
+        _figure(study, "fig04_click_sequences", "Order of the clicks on the easiest and the hardest image (Fig. 4)."),
+    ]
+    return Section(
+        "People (simulated)",
+        text,
+        shown,
+        [(study.folder.read_table("people_exclusions"), "Exclusions, each with its reason.")],
+    )
+
+
+def _networks(study, s):
+    reached = sum(member["stopped_by"] == "target" for member in s["members"])
+    text = (
+        f"One binary network for each of the 28 pairs, trained on as many pictures of either label, until it was right on "
+        f"{study.config.stop_accuracy:.0%} of an epoch's augmented training pictures: {reached} of 28 reached that, the others "
+        f"stopped at their last epoch. Each member votes for one label; the weighted vote counts its larger logit.\n\n"
+        "The multiclass model decides among all eight at once. Accuracy counts every picture alike, balanced accuracy every "
+        "expression alike: with as unequal classes as in photographs, only the second tells how rare expressions fare."
+    )
+    rows = []
+    for model in MODELS:
+        score = _score(s, model)
+        rows.append(
+            {
+                "model": MODEL_NAMES[model],
+                "accuracy": score["accuracy"],
+                "balanced accuracy": score["balanced_accuracy"],
+                "paper, on AffectNet": PAPER[model],
+                **score["recall"],
+            }
+        )
+    members = study.folder.read_table("members_validated")
+    tables = [
+        (pd.DataFrame(rows), f"Accuracy and recall on {len(study.evaluation_pictures)} evaluation pictures."),
+        (members.drop(columns=["first", "second"]), "The 28 members."),
+        (
+            study.folder.read_table("members_finetuned"),
+            "The 28 members after fine-tuning on what the simulated people uncovered.",
+        ),
+    ]
+    shown = [
+        _figure(study, "training", "Training accuracy of the 28 members; a line ends where its member stops."),
+        _figure(study, "members", "Every member: training and validation accuracy."),
+        _figure(study, "fig05a_ensemble_simple_vote", "Ensemble, simple vote (Fig. 5a)."),
+        _figure(study, "fig05b_ensemble_weighted_vote", "Ensemble, weighted vote (Fig. 5b)."),
+        _figure(study, "fig07_multiclass", "Multiclass model (Fig. 7)."),
+        _figure(study, "fig08a_finetuned_simple_vote", "Fine-tuned ensemble, simple vote (Fig. 8a)."),
+        _figure(study, "fig08b_finetuned_weighted_vote", "Fine-tuned ensemble, weighted vote (Fig. 8b)."),
+        _figure(study, "recall", "Recall by expression."),
+    ]
+    return Section("Networks", text, shown, tables)
+
+
+def _saliency(study, s):
+    text = (
+        "Each study image is explained through its own pair's member, for the logit of its true label. CAM and Grad-CAM come "
+        "from the last feature map; for this architecture Grad-CAM is the positive part of CAM by construction, so they can "
+        f"differ only where CAM is negative. Extremal Perturbation looks for the {study.config.area:.0%} of the image that "
+        f"keep the logit highest, in {study.config.ep_iterations} iterations."
+    )
+    shown = [
+        _figure(
+            study, "fig09_saliency", "One image through three methods, and what simulated people uncovered (Fig. 9)."
+        ),
+        _figure(study, "saliency_by_expression", "One study image of each expression."),
+    ]
+    return Section("Explanations", text, shown, [])
+
+
+def _comparison(study, s):
+    dice = study.folder.read_table("dice")
+    means = (
+        dice.groupby("method")[["dice", "chance", "corrected", "area_human", "area_model"]].mean().loc[list(METHODS)]
+    )
+    means.insert(0, "n pairs", dice.groupby("method")["dice"].count())
+    means.index = [METHOD_NAMES[method] for method in means.index]
+    grid = study.folder.read_table("dice_options").groupby("method")["dice"].agg(["min", "max"]).loc[list(METHODS)]
+    anova, df = s["anova"], s["anova"]["df"]
+    f, p = _number(anova["F"]), _p(anova["p"])
+    text = (
+        "Mean maps of a pair are scaled to 0–255, cut above 50 and compared by Dice. Two maps that know nothing of each other "
+        "overlap as well, the more the larger they are: chance is that overlap, 2ab/(a + b) for areas a and b, and the corrected "
+        "Dice is what remains above it.\n\n"
+        f"One-way analysis of variance over methods, as in the paper: F({df[0]}, {df[1]}) = {f}, {p} (paper: 85.45). "
+        "The baselines below go through the same protocol; a method that does not beat them has not been shown to look where "
+        "people look.\n\n"
+        "Depending on what the paper leaves open (scaling, rounding, the value 50 itself), mean Dice lies between "
+        + "; ".join(f"{row['min']:.2f} and {row['max']:.2f} ({METHOD_NAMES[m]})" for m, row in grid.iterrows())
+        + "."
+    )
+    tukey = study.folder.read_table("tukey")
+    for column in ("a", "b"):
+        tukey[column] = tukey[column].map(METHOD_NAMES)
+    correlations = study.folder.read_table("confusion_correlation")
+    correlations["model"] = correlations["model"].map(MODEL_NAMES)
+    tables = [
+        (means.reset_index(names="method"), "Dice by method, means over pairs."),
+        (study.folder.read_table("dice_baselines"), "Baselines: maps that know nothing of the network."),
+        (tukey, "Tukey's comparison of the methods."),
+        (
+            study.folder.read_table("anova"),
+            "Analysis of variance: between, as in the paper, and repeated over the same pairs.",
+        ),
+        (
+            correlations.drop(columns=["reason"]),
+            "Confusions of people and networks. The correlation over all cells is high for any two decent matrices; off the diagonal it compares the errors, with an exact permutation test.",
+        ),
+    ]
+    shown = [
+        _figure(study, "fig10_dice", "Dice of people's and networks' maps (Fig. 10); each point is a pair."),
+        _figure(study, "confusion_correlation", "Correlation of confusion matrices with and without the diagonal."),
+        _figure(study, "confusion_scatter", "Error cells of simulated people and of the ensemble's simple vote."),
+    ]
+    return Section("People and networks compared", text, shown, tables)
+
+
+def _honesty(study, s):
+    seconds = pd.DataFrame({"stage": list(s["seconds"]), "seconds": list(s["seconds"].values())})
+    text = (
+        "People are simulated, so nothing here compares networks with people. One seed, one run: intervals over seeds are not "
+        "given. The training accuracy that stops a member is the running one, over the augmented pictures of an epoch. Fine-tuning "
+        "uses the study images themselves, as the paper does. Extremal Perturbation's area is a share of the image. Every number "
+        "stands in tables/ as CSV and in summary.json; flags.txt repeats the run."
+    )
+    return Section("What to keep in mind", text, [], [(seconds, "Seconds by stage.")])
+
+
+def _figure(study, name, caption):
+    return study.folder.path / "figures" / f"{name}.png", caption
+
+
+def _score(s, model):
+    kind, _, rule = model.partition("_")
+    return s[kind][rule] if rule else s[kind]
+
+
+def _share(value):
+    return "–" if value is None else f"{100 * value:.1f} %"
+
+
+def _r(value):
+    return "–" if value is None else f"{value:.2f}".replace("-", "−").replace("0.", ".", 1)
+
+
+def _number(value):
+    return "–" if value is None else f"{value:.2f}"
+
+
+def _p(value):
+    if value is None:
+        return "p not defined"
+    return "p < .001" if value < 0.001 else f"p = {value:.3f}"

@@ -1,0 +1,143 @@
+"""How people's and a network's confusions agree: cell against cell, and the correlations of all models (paper §5.3)."""
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from fer_jax.errors import UsageError
+from fer_jax.expressions import EXPRESSIONS, NUM_EXPRESSIONS
+from fer_jax.figures import style
+
+# A row of two-choice answers offers each foil in one seventh of its trials.
+FOIL_LIMIT = 1 / 7
+_NAMED = 6  # cells
+
+
+@style.styled
+def draw_confusion_scatter(
+    human: np.ndarray,
+    model: np.ndarray,
+    ax: Axes | None = None,
+    *,
+    title: str = "Errors of people and of the network, cell by cell",
+    human_name: str = "people",
+    model_name: str = "network",
+    simulated: bool = False,
+    synthetic: bool = False,
+) -> Axes:
+    """The 56 error cells of two confusion matrices against each other; the largest are named.
+
+    Args:
+      human: shares (8, 8), rows true.
+      model: shares (8, 8), rows true.
+      ax: where to draw; a new figure if None.
+      title: the caller's, with r where it is known.
+      human_name: for the horizontal axis.
+      model_name: for the vertical axis.
+      simulated: the people are simulated.
+      synthetic: the faces are drawn by a program.
+
+    Returns:
+      The axes.
+
+    Raises:
+      UsageError: a matrix is not (8, 8).
+    """
+    human, model = np.asarray(human, np.float64), np.asarray(model, np.float64)
+    for name, matrix in (("human", human), ("model", model)):
+        if matrix.shape != (NUM_EXPRESSIONS, NUM_EXPRESSIONS):
+            raise UsageError(f"`{name}`: wanted shares of shape (8, 8), got {matrix.shape}.")
+    known = ~np.eye(NUM_EXPRESSIONS, dtype=bool) & np.isfinite(human) & np.isfinite(model)
+    rows, columns = np.nonzero(known)
+    x, y = human[known], model[known]
+    ax = style.axes_of(ax, 6.4, 5.4)
+    right, top = 1.12 * x.max(initial=0.01), 1.12 * y.max(initial=0.01)
+    if 0.06 < x.max(initial=0) <= FOIL_LIMIT + 1e-9:
+        right = 1.1 * FOIL_LIMIT
+        ax.axvline(FOIL_LIMIT, color=style.GREY, linewidth=1, linestyle=":", label="most that one foil can draw, 1/7")
+    ax.plot([0, 1], [0, 1], color=style.GREY, linewidth=1, linestyle="--", label="equal shares")
+    ax.scatter(x, y, s=30, color=style.BLUE, alpha=0.75, linewidth=0)
+    _name_largest(ax, rows, columns, x, y, right, top)
+    ax.set_xlim(-0.02 * right, right)
+    ax.set_ylim(-0.02 * top, top)
+    ax.grid(True)
+    ax.set_xlabel(f"share of the true label's answers, {'simulated ' if simulated else ''}{human_name}")
+    ax.set_ylabel(f"share of the true label's answers, {model_name}")
+    ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=2)
+    notes = [f"n = {len(x)} error cells", "true → answer"]
+    style.set_heading(ax, style.heading(title, notes, simulated=simulated, synthetic=synthetic))
+    return ax
+
+
+@style.styled
+def draw_correlations(
+    table: pd.DataFrame, ax: Axes | None = None, *, simulated: bool = False, synthetic: bool = False
+) -> Axes:
+    """Correlation of each model's confusions with people's, with and without the diagonal, side by side.
+
+    Args:
+      table: one row a model: model (name), r_all, r_off_diagonal, p_qap; NaN where undefined.
+      ax: where to draw; a new figure if None.
+      simulated: the people are simulated.
+      synthetic: the faces are drawn by a program.
+
+    Returns:
+      The axes.
+
+    Raises:
+      UsageError: a column is missing.
+    """
+    style.need_columns("table", table, ("model", "r_all", "r_off_diagonal", "p_qap"))
+    ax = style.axes_of(ax, 7.4, 1.9 + 0.42 * len(table))
+    values = table[["r_all", "r_off_diagonal"]].to_numpy(np.float64)
+    places = np.arange(len(table))
+    ax.axvline(0, color=style.GREY, linewidth=1)
+    ax.hlines(places, *values.T, color=style.PALE, linewidth=3, zorder=1)
+    kinds = (("all 64 cells, as in the paper", "s", style.SKY), ("56 error cells", "o", style.VERMILLION))
+    for column, (label, marker, colour) in enumerate(kinds):
+        ax.scatter(values[:, column], places, marker=marker, s=46, color=colour, label=label, zorder=2)
+    texts = [
+        (22, "all", [style.number(r) for r in values[:, 0]]),
+        (60, "errors", [style.number(r) for r in values[:, 1]]),
+        (98, "p", [_p(p) for p in table["p_qap"]]),
+    ]
+    for across, head, words in texts:
+        _beside(ax, -0.8, across, head, 8, style.GREY)
+        for place, word in zip(places, words, strict=True):
+            _beside(ax, place, across, word, 8.5, style.INK)
+    ax.set_yticks(places, [str(name) for name in table["model"]])
+    ax.set_xlim(min(-0.25, float(np.nanmin(values, initial=0)) - 0.1), 1.03)
+    ax.set_ylim(len(table) - 0.4, -0.6)
+    ax.tick_params(axis="y", length=0)
+    ax.grid(True, axis="x")
+    ax.set_xlabel(f"correlation with {'simulated ' if simulated else ''}people's confusions (r)")
+    ax.figure.legend(loc="outside lower center", ncols=2)
+    title, note = "Confusions of people and networks", "p: exact permutation test over the error cells"
+    style.set_heading(ax, style.heading(title, [note], simulated=simulated, synthetic=synthetic))
+    return ax
+
+
+def _beside(ax, place, across, words, size, colour):
+    """Words right of the axes, a fixed number of points off, which the layout can reckon with."""
+    at = {"xy": (1, place), "xycoords": ax.get_yaxis_transform(), "xytext": (across, 0), "textcoords": "offset points"}
+    ax.annotate(words, **at, ha="center", va="center", fontsize=size, color=colour, annotation_clip=False)
+
+
+def _p(p):
+    return "< .001" if p < 0.001 else style.number(p, 3)
+
+
+def _name_largest(ax, rows, columns, x, y, right, top):
+    """Names beside the cells farthest out, moved apart where they would fall on each other."""
+    far = np.argsort(-((x / right) ** 2) - (y / top) ** 2, kind="stable")[:_NAMED]
+    heights = style.spread(y[far], 0.05 * top, 0, 0.97 * top)
+    for cell, height in zip(far, heights, strict=True):
+        left = x[cell] > 0.55 * right
+        ax.annotate(
+            f"{EXPRESSIONS[rows[cell]]} → {EXPRESSIONS[columns[cell]]}",
+            (x[cell], y[cell]),
+            (x[cell] + (-0.02 if left else 0.02) * right, height),
+            ha="right" if left else "left",
+            va="center",
+            fontsize=8,
+        )

@@ -1,0 +1,151 @@
+"""Matrices over the eight expressions: confusions (paper Figs 2, 5–8) and values per true and false label (Fig. 3).
+
+Contract: rows are the true label, in the order of `EXPRESSIONS`.
+"""
+
+import numpy as np
+import pandas as pd
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.colors import Normalize
+
+from fer_jax.errors import UsageError
+from fer_jax.expressions import EXPRESSIONS, NUM_EXPRESSIONS, index_of
+from fer_jax.figures import style
+
+_COLOURS = "Blues"
+_SIZE = (6.4, 5.9)
+
+
+@style.styled
+def draw_confusion(
+    counts: np.ndarray,
+    ax: Axes | None = None,
+    *,
+    title: str = "Confusion matrix",
+    interval: tuple[float, float] | None = None,
+    simulated: bool = False,
+    synthetic: bool = False,
+) -> Axes:
+    """A confusion matrix: colours by the square root of a row's share, shares printed plain (paper Fig. 2).
+
+    Args:
+      counts: whole numbers (8, 8), rows true, columns given. A row without answers is shown as empty.
+      ax: where to draw; a new figure if None.
+      title: what the matrix is of.
+      interval: 95 % interval of the accuracy, to be printed; none is computed here, since answers of the same people
+        are not independent.
+      simulated: the people are simulated.
+      synthetic: the faces are drawn by a program.
+
+    Returns:
+      The axes.
+
+    Raises:
+      UsageError: not (8, 8), or not whole numbers from 0.
+    """
+    counts = np.asarray(counts)
+    if counts.shape != (NUM_EXPRESSIONS, NUM_EXPRESSIONS):
+        raise UsageError(f"`counts`: wanted shape (8, 8), got {counts.shape}; count over all eight expressions.")
+    if not np.isfinite(counts).all() or (counts < 0).any() or (counts != np.floor(counts)).any():
+        raise UsageError("`counts`: wanted whole numbers from 0, got others; pass counts, not shares.")
+    totals = counts.sum(1)
+    shares = np.where(totals[:, None] > 0, counts / np.maximum(totals, 1)[:, None], np.nan)
+    words = [[style.number(share) if share else "0" for share in row] for row in shares]
+    ax = style.axes_of(ax, *_SIZE)
+    _matrix(ax, np.sqrt(shares), words, Normalize(0, 1))
+    ax.set_xlabel("answer")
+    for row, total in enumerate(totals):
+        ax.text(7.65, row, style.count(total), ha="left", va="center", fontsize=8, color=style.GREY)
+    ax.text(7.65, -0.72, "n", ha="left", va="center", fontsize=8, color=style.GREY)
+    total = counts.sum()
+    notes = [f"n = {style.count(total)}"]
+    if total:
+        said = f"accuracy {style.number(np.trace(counts) / total)}"
+        if interval is not None:
+            said += f" (95 % {style.number(interval[0])}–{style.number(interval[1])})"
+        notes += [said, f"mean of rows {style.number(np.nanmean(np.diagonal(shares)))}"]
+    style.set_heading(ax, style.heading(title, notes, simulated=simulated, synthetic=synthetic))
+    return ax
+
+
+@style.styled
+def draw_pair_matrix(
+    table: pd.DataFrame,
+    value: str,
+    ax: Axes | None = None,
+    *,
+    title: str | None = None,
+    fmt: str = "{:.2f}",
+    simulated: bool = False,
+    synthetic: bool = False,
+) -> Axes:
+    """A value for each true and false label, the diagonal empty (paper Fig. 3).
+
+    Args:
+      table: 56 rows (fewer leave cells empty): true_label and false_label (names or numbers), n and `value`.
+      value: the column to show; NaN is shown as empty.
+      ax: where to draw; a new figure if None.
+      title: what is shown; the column's name if None.
+      fmt: how a value is printed, as for `str.format`.
+      simulated: the people are simulated.
+      synthetic: the faces are drawn by a program.
+
+    Returns:
+      The axes.
+
+    Raises:
+      UsageError: a column is missing, or a cell is there twice or on the diagonal.
+    """
+    style.need_columns("table", table, ("true_label", "false_label", "n", value))
+    cells = np.full((NUM_EXPRESSIONS, NUM_EXPRESSIONS), np.nan)
+    seen = set()
+    for true, false, one in zip(table["true_label"], table["false_label"], table[value], strict=True):
+        cell = _index(true), _index(false)
+        if cell in seen or cell[0] == cell[1]:
+            raise UsageError(f"`table`: wanted two labels, each pair of them once, got {true}, {false}; average first.")
+        seen.add(cell)
+        cells[cell] = one
+    words = [[style.MISSING if np.isnan(cell) else _plain(fmt.format(cell)) for cell in row] for row in cells]
+    for same in range(NUM_EXPRESSIONS):
+        words[same][same] = ""
+    ax = style.axes_of(ax, *_SIZE)
+    known = cells[~np.isnan(cells)]
+    low, high = (known.min(), known.max()) if len(known) else (0.0, 1.0)
+    _matrix(ax, cells, words, Normalize(low - (0.15 * (high - low) or 1.0), high))
+    ax.set_xlabel("false label (foil)")
+    n = table["n"].fillna(0)
+    notes = [f"n = {style.count(n.sum())} answers"]
+    if len(known):
+        notes += [f"{style.count(n.min())}–{style.count(n.max())} a cell", f"mean {_plain(fmt.format(known.mean()))}"]
+    style.set_heading(ax, style.heading(title or value, notes, simulated=simulated, synthetic=synthetic))
+    return ax
+
+
+def _index(label):
+    return int(label) if isinstance(label, int | np.integer) else index_of(label)
+
+
+def _plain(text):
+    return text.replace("0.", ".", 1) if text.startswith("0.") else text.replace("-", "−")
+
+
+def _matrix(ax, values, words, norm):
+    """Cells coloured by value, with words in a colour that can be read on them; a NaN cell is grey."""
+    colours = colormaps[_COLOURS].with_extremes(bad=style.PALE)
+    ax.imshow(np.ma.masked_invalid(values), cmap=colours, norm=norm, interpolation="nearest")
+    for row, column in np.ndindex(values.shape):
+        value = values[row, column]
+        red, green, blue, _ = colours(float(norm(value))) if np.isfinite(value) else (1.0, 1.0, 1.0, 1.0)
+        dark = 0.299 * red + 0.587 * green + 0.114 * blue < 0.55
+        empty = words[row][column] in ("0", style.MISSING)
+        ink = "white" if dark else style.GREY if empty else style.INK
+        ax.text(column, row, words[row][column], ha="center", va="center", fontsize=9, color=ink)
+    ax.set_xticks(range(NUM_EXPRESSIONS), EXPRESSIONS, rotation=40, ha="right", rotation_mode="anchor")
+    ax.set_yticks(range(NUM_EXPRESSIONS), EXPRESSIONS)
+    ax.set_xticks(np.arange(NUM_EXPRESSIONS - 1) + 0.5, minor=True)
+    ax.set_yticks(np.arange(NUM_EXPRESSIONS - 1) + 0.5, minor=True)
+    ax.tick_params(which="both", length=0)
+    ax.grid(which="minor", color="white", linewidth=1.5)
+    ax.set_ylabel("true label")
+    ax.spines[:].set_visible(False)

@@ -1,0 +1,118 @@
+"""Overlap of people's and networks' maps: one box a method, every pair a point, chance beside it (paper Fig. 10)."""
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from fer_jax.figures import style
+
+RESAMPLES = 2000  # of the pairs, for the interval of a mean (ours)
+
+
+@style.styled
+def draw_dice(
+    table: pd.DataFrame,
+    ax: Axes | None = None,
+    *,
+    baselines: pd.DataFrame | None = None,
+    title: str = "Overlap of people's and networks' maps (Dice)",
+    simulated: bool = False,
+    synthetic: bool = False,
+) -> Axes:
+    """Dice of every pair by method, the mean with its interval, and what chance and baselines reach.
+
+    The interval is a percentile bootstrap over pairs, so it speaks of other pairs, not of other people.
+
+    Args:
+      table: long, one row a unit and method: unit, method (name), dice, chance (the Dice of unrelated masks of the same
+        areas). Rows without dice are left out and not counted.
+      ax: where to draw; a new figure if None.
+      baselines: baseline (name), dice (mean under the same protocol).
+      title: what is shown.
+      simulated: the people are simulated.
+      synthetic: the faces are drawn by a program.
+
+    Returns:
+      The axes.
+
+    Raises:
+      UsageError: a column is missing.
+    """
+    style.need_columns("table", table, ("unit", "method", "dice", "chance"))
+    ax = style.axes_of(ax, 7.6, 5.0)
+    methods = list(dict.fromkeys(table["method"]))
+    labels = []
+    for place, method in enumerate(methods):
+        own = table[(table["method"] == method) & table["dice"].notna()]
+        values = own["dice"].to_numpy(np.float64)
+        labels.append(f"{method}\n{_mean_and_interval(values)}\nn = {len(values)} pairs")
+        if len(values):
+            _box(ax, place, values, style.PALETTE[place % len(style.PALETTE)])
+            _chance(ax, place, own["chance"].mean())
+    ax.set_xticks(range(len(methods)), labels, linespacing=1.35)
+    ax.set_xlim(-0.5, max(len(methods), 1) - 0.4)
+    ax.set_ylim(0, 1)
+    ax.tick_params(axis="x", length=0)
+    ax.grid(True, axis="y")
+    ax.set_ylabel("Dice coefficient")
+    if baselines is not None:
+        _baselines(ax, baselines)
+    notes = ["◆ mean, 95 % interval over pairs", "- - chance"]
+    style.set_heading(ax, style.heading(title, notes, simulated=simulated, synthetic=synthetic, width=80))
+    return ax
+
+
+def _box(ax, place, values, colour):
+    line = {"color": colour}
+    ax.boxplot(
+        values,
+        positions=[place],
+        widths=0.4,
+        showfliers=False,
+        boxprops=line,
+        whiskerprops=line,
+        capprops=line,
+        medianprops={"color": colour, "linewidth": 2},
+        manage_ticks=False,
+    )
+    # Neighbouring values go to different sides, so equal ones stay apart; no chance in it.
+    ranks = np.argsort(np.argsort(values, kind="stable"), kind="stable")
+    ax.scatter(
+        place + 0.3 * ((ranks * 0.618034) % 1 - 0.5), values, s=16, color=colour, alpha=0.55, linewidth=0, zorder=3
+    )
+    ax.plot([place - 0.28] * 2, _interval(values), color=style.INK, linewidth=1.4, zorder=4)
+    ax.scatter([place - 0.28], [values.mean()], marker="D", s=28, color=style.INK, zorder=5)
+
+
+def _chance(ax, place, chance):
+    if np.isfinite(chance):
+        dashes = (0, (4, 2))
+        ax.plot([place - 0.22, place + 0.26], [chance] * 2, color=style.INK, linewidth=1.3, linestyle=dashes, zorder=4)
+        box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1}
+        words = f"chance\n{style.number(chance)}"
+        ax.text(place + 0.28, chance, words, fontsize=8, va="center", linespacing=1.1, bbox=box)
+
+
+def _baselines(ax, table):
+    style.need_columns("baselines", table, ("baseline", "dice"))
+    table = table[table["dice"].notna()]
+    values = table["dice"].to_numpy(np.float64)
+    side = ax.get_yaxis_transform()
+    for name, value, place in zip(table["baseline"], values, style.spread(values, 0.05, 0.02, 0.98), strict=True):
+        ax.axhline(value, color=style.GREY, linewidth=1, linestyle=":", zorder=1)
+        ax.plot([1, 1.025], [value, place], transform=side, color=style.GREY, linewidth=0.8, clip_on=False)
+        words = f"{name} {style.number(value)}"
+        ax.text(1.03, place, words, transform=side, fontsize=8, va="center", color=style.GREY)
+
+
+def _mean_and_interval(values):
+    if not len(values):
+        return style.MISSING
+    low, high = _interval(values)
+    return f"mean {style.number(values.mean())} ({style.number(low)}–{style.number(high)})"
+
+
+def _interval(values):
+    generator = np.random.Generator(np.random.PCG64(np.random.SeedSequence([len(values)])))
+    means = values[generator.integers(0, len(values), (RESAMPLES, len(values)))].mean(1)
+    return np.percentile(means, [2.5, 97.5])

@@ -1,0 +1,131 @@
+"""The report: one HTML file that a person reads without a network, its pictures inside it.
+
+Contract: all text is plain; it is escaped, and blank lines part paragraphs. Nothing is fetched and nothing runs.
+"""
+
+import base64
+import dataclasses
+import html
+import os
+import pathlib
+import re
+from collections.abc import Sequence
+
+import pandas as pd
+
+from fer_jax.errors import DataError, StorageError
+from fer_jax.figures.stylesheet import STYLESHEET
+from fer_jax.figures.tables import table_html
+
+_WIDE = 1.45  # a picture this much wider than high has a row of its own
+_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+
+
+@dataclasses.dataclass(frozen=True)
+class Headline:
+    """The numbers a reader should take away.
+
+    Attributes:
+      items: (value as text, what it is, a note or "") for each card.
+    """
+
+    items: Sequence[tuple[str, str, str]] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Section:
+    """A part of the report.
+
+    Attributes:
+      title: one line, also its entry in the table of contents.
+      text: paragraphs, parted by blank lines.
+      figures: (path of a PNG, caption); the caption is the picture's alternative text too.
+      tables: (table, caption); a long one is folded.
+    """
+
+    title: str
+    text: str = ""
+    figures: Sequence[tuple[str | pathlib.Path, str]] = ()
+    tables: Sequence[tuple[pd.DataFrame, str]] = ()
+
+
+def write_report(path: str | pathlib.Path, title: str, headline: Headline, sections: Sequence[Section]) -> pathlib.Path:
+    """Write the report; the same content gives the same bytes.
+
+    Args:
+      path: of the HTML file; an older one is replaced only when the new one is whole.
+      title: of the page.
+      headline: the cards at the top.
+      sections: in reading order.
+
+    Returns:
+      The path.
+
+    Raises:
+      DataError: a figure is missing or no PNG.
+      StorageError: the file cannot be written.
+    """
+    path = pathlib.Path(path)
+    page = _page(title, headline, sections)
+    part = path.with_name(f".{path.name}.part")
+    try:
+        part.write_text(page, encoding="utf-8", newline="\n")
+        os.replace(part, path)
+    except OSError as error:
+        raise StorageError(f"`path`: cannot write the report {path}: {error.strerror or error}.") from error
+    return path
+
+
+def _page(title, headline, sections):
+    contents = "".join(
+        f'<li><a href="#section-{place}">{html.escape(section.title)}</a></li>'
+        for place, section in enumerate(sections, 1)
+    )
+    body = "".join(_section(place, section) for place, section in enumerate(sections, 1))
+    return (
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        '<meta name="color-scheme" content="light dark">\n'
+        f"<title>{html.escape(title)}</title>\n<style>{STYLESHEET}</style>\n</head>\n<body>\n"
+        f"<header>\n<h1>{html.escape(title)}</h1>\n{_cards(headline)}</header>\n"
+        f'<nav aria-label="Contents"><h2>Contents</h2><ol>{contents}</ol></nav>\n'
+        f"<main>\n{body}</main>\n</body>\n</html>\n"
+    )
+
+
+def _cards(headline):
+    cards = "".join(
+        f"<div><dt>{html.escape(label)}</dt><dd><strong>{html.escape(str(value))}</strong>"
+        + (f"<span>{html.escape(note)}</span>" if note else "")
+        + "</dd></div>\n"
+        for value, label, note in headline.items
+    )
+    return f'<dl class="cards">\n{cards}</dl>\n' if cards else ""
+
+
+def _section(place, section):
+    paragraphs = (part.strip() for part in re.split(r"\n\s*\n", section.text))
+    text = "".join(f"<p>{html.escape(part)}</p>\n" for part in paragraphs if part)
+    pictures = "".join(_figure(path, caption) for path, caption in section.figures)
+    pictures = f'<div class="figures">\n{pictures}</div>\n' if pictures else ""
+    tables = "".join(table_html(table, caption) for table, caption in section.tables)
+    name = f"section-{place}"
+    title = f'<h2 id="{name}-title">{html.escape(section.title)}</h2>'
+    return f'<section id="{name}" aria-labelledby="{name}-title">\n{title}\n{text}{pictures}{tables}</section>\n'
+
+
+def _figure(path, caption):
+    try:
+        data = pathlib.Path(path).read_bytes()
+    except OSError as error:
+        raise DataError(f"`figures`: cannot read {path}: {error.strerror or error}; draw it first.") from error
+    if data[:8] != _SIGNATURE or len(data) < 24:
+        raise DataError(f"`figures`: {path} is no PNG; save it with `figures.save`.")
+    width, height = int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big")
+    wide = ' class="wide"' if width > _WIDE * height else ""
+    words = html.escape(caption)
+    source = base64.b64encode(data).decode("ascii")
+    return (
+        f'<figure{wide}><img src="data:image/png;base64,{source}" width="{width}" height="{height}" alt="{words}">'
+        f"<figcaption>{words}</figcaption></figure>\n"
+    )

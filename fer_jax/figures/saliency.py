@@ -1,0 +1,116 @@
+"""Maps over faces: what a network needs and where people looked, side by side (paper Fig. 9).
+
+Contract: images are (H, W, 3), maps float (h, w) of any range; each map is shown by its own range.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import ListedColormap, Normalize
+from matplotlib.figure import Figure
+
+from fer_jax.errors import UsageError
+from fer_jax.figures import style
+from fer_jax.figures.people import bare, scale_bar, set_suptitle
+
+_HEAT = "inferno"
+_ALPHA = (0.15, 0.75)  # how much of the face a low and a high value cover
+
+
+@style.styled
+def draw_saliency(
+    image: np.ndarray,
+    maps: Mapping[str, np.ndarray],
+    *,
+    title: str = "One picture, explained",
+    simulated: bool = False,
+    synthetic: bool = False,
+) -> Figure:
+    """A picture and its maps in one row (paper Fig. 9).
+
+    Args:
+      image: uint8 (H, W, 3), or float in [0, 1].
+      maps: name -> (h, w), stretched over the picture. A map that does not vary is said to be so, not drawn.
+      title: of the figure.
+      simulated: the people are simulated.
+      synthetic: the faces are drawn by a program.
+
+    Returns:
+      A figure of 1 + len(maps) panels.
+
+    Raises:
+      UsageError: no map, or shapes that do not fit.
+    """
+    return _panels([(image, maps, "")], 1.75, title, simulated, synthetic)
+
+
+@style.styled
+def draw_saliency_grid(
+    rows: Sequence[tuple[np.ndarray, Mapping[str, np.ndarray], str]],
+    *,
+    title: str = "One picture of each expression, explained",
+    simulated: bool = False,
+    synthetic: bool = False,
+) -> Figure:
+    """Several pictures and their maps, one row a picture.
+
+    Args:
+      rows: (image and maps as for `draw_saliency`, caption); the same names of maps in every row.
+      title: of the figure.
+      simulated: the people are simulated.
+      synthetic: the faces are drawn by a program.
+
+    Returns:
+      A figure of len(rows) × (1 + number of maps) panels.
+
+    Raises:
+      UsageError: no row, or names or shapes that do not fit.
+    """
+    return _panels(rows, 1.3, title, simulated, synthetic)
+
+
+def _panels(rows, side, title, simulated, synthetic):
+    if not len(rows) or not rows[0][1]:
+        raise UsageError("`maps`: wanted at least one picture with at least one map, got none.")
+    names = list(rows[0][1])
+    figure = style.new_figure(side * (1 + len(names)) + 0.4, side * len(rows) + 1.25)
+    panels = figure.subplots(len(rows), 1 + len(names), squeeze=False)
+    for line, (image, maps, caption) in zip(panels, rows, strict=True):
+        if list(maps) != names:
+            raise UsageError(f"`rows`: wanted maps {', '.join(names)} in every row, got {', '.join(maps)}.")
+        if np.ndim(image) != 3 or np.shape(image)[-1] != 3:
+            raise UsageError(f"`image`: wanted shape (H, W, 3), got {np.shape(image)}.")
+        bare(line[0], image)
+        line[0].set_ylabel(caption, fontsize=8.5)
+        for ax, name in zip(line[1:], names, strict=True):
+            _overlay(ax, np.asarray(image), name, np.asarray(maps[name], np.float64))
+    for ax, name in zip(panels[0], ("picture", *names), strict=True):
+        ax.set_title(str(name).replace(" ", "\n", 1), fontsize=9)
+    scale_bar(figure, panels, ScalarMappable(Normalize(0, 1), _covering()), ("lowest", "highest"), 0.3)
+    notes = [f"n = {len(rows)} pictures" if len(rows) > 1 else "n = 1 picture", "each map by its own range"]
+    set_suptitle(figure, style.heading(title, notes, simulated=simulated, synthetic=synthetic, width=80))
+    return figure
+
+
+def _overlay(ax, image, name, values):
+    """A map over the grey face: the higher, the lighter and the denser."""
+    if values.ndim != 2:
+        raise UsageError(f"`maps`: wanted {name} of shape (h, w), got {values.shape}.")
+    bare(ax, image.mean(-1, keepdims=True).repeat(3, -1) / (255 if image.dtype == np.uint8 else 1))
+    span = np.ptp(values)
+    if not np.isfinite(span) or span == 0:
+        said = "map does\nnot vary" if np.isfinite(span) else "no map"
+        box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.85}
+        ax.text(0.5, 0.5, said, transform=ax.transAxes, ha="center", va="center", fontsize=8.5, bbox=box)
+        return
+    height, width = image.shape[:2]
+    place = (-0.5, width - 0.5, height - 0.5, -0.5)
+    ax.imshow((values - values.min()) / span, cmap=_covering(), vmin=0, vmax=1, extent=place, interpolation="bilinear")
+
+
+def _covering():
+    colours = colormaps[_HEAT](np.linspace(0, 1, 256))
+    colours[:, 3] = np.linspace(*_ALPHA, 256)
+    return ListedColormap(colours)

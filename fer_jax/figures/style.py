@@ -1,0 +1,183 @@
+"""What all figures share: palette, sizes, titles that say whose data it is, numbers as text, and saving.
+
+Contract: sizes are inches; a share is printed without its leading zero (.49), a missing value as an en dash.
+"""
+
+import pathlib
+import textwrap
+from collections.abc import Iterable
+
+import matplotlib
+import numpy as np
+import pandas as pd
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from fer_jax.errors import StorageError, UsageError
+
+# Okabe and Ito (2008): told apart with any common colour blindness.
+BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"
+PALETTE = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY)
+MARKERS = ("o", "s", "^", "D", "v", "P")
+INK, GREY, PALE = "#222222", "#6b6b6b", "#e9e9e9"
+
+DPI = 150
+MISSING = "–"
+
+RC = {
+    "font.family": "DejaVu Sans",  # ships with matplotlib: the same picture on every machine
+    "font.size": 9,
+    "axes.titlesize": 10,
+    "axes.labelsize": 9,
+    "axes.edgecolor": GREY,
+    "axes.labelcolor": INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "grid.color": PALE,
+    "grid.linewidth": 0.8,
+    "legend.frameon": False,
+    "legend.fontsize": 8.5,
+    "xtick.color": GREY,
+    "ytick.color": GREY,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "text.color": INK,
+    "figure.facecolor": "white",
+    "axes.facecolor": "white",
+}
+# Used as a decorator: the figure is drawn in the house style, the caller's own settings stay as they were.
+styled = matplotlib.rc_context(RC)
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """An empty figure of the given size in inches, known to no window system."""
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def axes_of(ax: Axes | None, width: float, height: float) -> Axes:
+    """The axes given, or those of a new figure of the given size in inches."""
+    return new_figure(width, height).add_subplot() if ax is None else ax
+
+
+def heading(title: str, notes: Iterable[str] = (), *, simulated: bool, synthetic: bool, width: int = 64) -> str:
+    """The title, and below it whose data it is and further notes, broken into lines.
+
+    Args:
+      title: what the figure shows.
+      notes: such as "n = 3,720".
+      simulated: the people are simulated observers.
+      synthetic: the faces are drawn by a program.
+      width: characters a line.
+
+    Returns:
+      Text of one or more lines.
+    """
+    marks = [words for said, words in ((simulated, "simulated people"), (synthetic, "synthetic faces")) if said]
+    # A note is not torn apart: its own spaces stand in for ones that do not break.
+    parts = [part.replace(" ", "\x1f") for part in (*marks, *notes) if part]
+    below = textwrap.wrap(" · ".join(parts), width, break_long_words=False, break_on_hyphens=False)
+    return "\n".join([*textwrap.wrap(title, width), *(line.removesuffix(" ·") for line in below)]).replace("\x1f", " ")
+
+
+def set_heading(ax: Axes, text: str) -> None:
+    """Put a heading above the axes, flush with their left edge."""
+    ax.set_title(text, x=0, ha="left", linespacing=1.35)
+
+
+def number(value: float | None, decimals: int = 2) -> str:
+    """A value as text: .49, −.56, 1.00, and an en dash for NaN or None."""
+    if value is None or not np.isfinite(value):
+        return MISSING
+    text = f"{value:.{decimals}f}"
+    if text.lstrip("-").startswith("0."):
+        text = text.replace("0.", ".", 1)
+    return text.replace("-", "−")
+
+
+def count(value: float) -> str:
+    """A whole number with separators between thousands: 3,720; an en dash for NaN."""
+    return f"{int(value):,}" if np.isfinite(value) else MISSING
+
+
+def need_columns(name: str, table: pd.DataFrame, columns: Iterable[str]) -> None:
+    """Raise `UsageError` unless the table holds the columns."""
+    missing = [column for column in columns if column not in table.columns]
+    if missing:
+        raise UsageError(
+            f"`{name}`: wanted columns {', '.join(columns)}, lacks {', '.join(missing)}; "
+            f"got {', '.join(map(str, table.columns))}."
+        )
+
+
+def spread(values: np.ndarray, gap: float, low: float, high: float) -> np.ndarray:
+    """Places for labels: as near the values as a distance of `gap` between neighbours within [low, high] allows.
+
+    Args:
+      values: (n,), in any order.
+      gap: least distance between two labels; if n labels do not fit, they are set evenly.
+      low: lowest place.
+      high: highest place.
+
+    Returns:
+      (n,), in the order of `values`.
+    """
+    values = np.asarray(values, np.float64)
+    if not len(values):
+        return values
+    gap = min(gap, (high - low) / max(len(values) - 1, 1))
+    order = np.argsort(values, kind="stable")
+    steps = gap * np.arange(len(values))
+    # Less their steps, places need only not fall: least squares under that order is isotonic regression.
+    places = np.clip(_isotonic(values[order] - steps), low, max(low, high - steps[-1]))
+    result = np.empty(len(values))
+    result[order] = places + steps
+    return result
+
+
+def save(figure: Figure, path: str | pathlib.Path) -> tuple[pathlib.Path, pathlib.Path]:
+    """Write a figure as PNG (150 dots an inch) and SVG, and close it. The same drawing gives the same bytes.
+
+    Args:
+      figure: a matplotlib figure.
+      path: without suffix; missing folders are made.
+
+    Returns:
+      The paths of the PNG and of the SVG.
+
+    Raises:
+      StorageError: the files cannot be written.
+    """
+    path = pathlib.Path(path)
+    png, svg = path.with_name(path.name + ".png"), path.with_name(path.name + ".svg")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with matplotlib.rc_context(RC | {"svg.hashsalt": "fer_jax", "svg.fonttype": "path"}):
+            _settle(figure)
+            figure.savefig(png, dpi=DPI, metadata={"Software": None})
+            figure.savefig(svg, metadata={"Date": None, "Creator": None})
+    except OSError as error:
+        raise StorageError(f"`path`: cannot write the figure {path}: {error.strerror or error}.") from error
+    finally:
+        plt.close(figure)
+    return png, svg
+
+
+def _settle(figure):
+    """Lay the figure out and keep it so: every further drawing would move things a little."""
+    for _ in range(2):
+        figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+
+
+def _isotonic(values):
+    """The nearest sequence that does not fall, by pooling neighbours that do."""
+    blocks: list[list[float]] = []  # [mean, size]
+    for value in values:
+        blocks.append([float(value), 1.0])
+        while len(blocks) > 1 and blocks[-2][0] > blocks[-1][0]:
+            mean, size = blocks.pop()
+            blocks[-1][0] = (blocks[-1][0] * blocks[-1][1] + mean * size) / (blocks[-1][1] + size)
+            blocks[-1][1] += size
+    return np.asarray([mean for mean, size in blocks for _ in range(int(size))])

@@ -1,0 +1,62 @@
+"""How well maps agree with maps and with clicks, and labels with labels.
+
+Contract: a map is float (H, W) of any scale; a region or binary map is bool (H, W). Where two maps play different
+parts the model's comes first and the people's second. Clicks are float (N, 2), x then y in image pixels, as in
+`fer_jax.masks`; a click with a NaN coordinate or outside the image is left out, so lists can be padded. What is
+undefined is NaN, never a silent zero; the few zeros by convention are named. Formulas and constants are those of the
+MIT saliency benchmark (Bylinskii et al., arXiv 1604.03605). One pair of maps is the unit: batch with `jax.vmap`.
+"""
+
+from fer_jax.metrics._binary import (
+    COMPARISONS,
+    EMPTY,
+    NORMALISATIONS,
+    PAPER_THRESHOLD,
+    ROUNDINGS,
+    dice,
+    dice_at_area,
+    dice_at_threshold,
+    iou,
+    most_salient,
+    threshold,
+    to_bytes,
+)
+from fer_jax.metrics._clicks import at_clicks, auc_judd, auc_shuffled, auc_uniform, information_gain, nss
+from fer_jax.metrics._labels import accuracy, balanced_accuracy, confusion, confusion_accuracy, recall, row_shares
+from fer_jax.metrics._maps import cc, density, kl, sim, spearman
+from fer_jax.metrics._regions import energy_pointing, pointing_game, relevance_rank
+
+__all__ = [
+    "COMPARISONS",
+    "EMPTY",
+    "NORMALISATIONS",
+    "PAPER_THRESHOLD",
+    "ROUNDINGS",
+    "accuracy",
+    "at_clicks",
+    "auc_judd",
+    "auc_shuffled",
+    "auc_uniform",
+    "balanced_accuracy",
+    "cc",
+    "confusion",
+    "confusion_accuracy",
+    "density",
+    "dice",
+    "dice_at_area",
+    "dice_at_threshold",
+    "energy_pointing",
+    "information_gain",
+    "iou",
+    "kl",
+    "most_salient",
+    "nss",
+    "pointing_game",
+    "recall",
+    "relevance_rank",
+    "row_shares",
+    "sim",
+    "spearman",
+    "threshold",
+    "to_bytes",
+]

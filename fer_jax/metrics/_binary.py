@@ -1,0 +1,139 @@
+"""Binary maps: from a map to pixels that are on, by level or by area, and how far two such overlap."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from fer_jax.errors import UsageError
+
+NORMALISATIONS = ("minmax", "max")
+ROUNDINGS = ("floor", "round")
+COMPARISONS = ("gt", "ge")
+EMPTY = ("nan", "one")
+
+PAPER_THRESHOLD = 50  # of 255, §5.3: "values over 50" are 1
+
+
+def to_bytes(heat: jax.Array, *, normalise: str = "minmax", integer: str = "floor") -> jax.Array:
+    """Scale a map to whole numbers 0..255 (paper §5.3, which leaves both options open).
+
+    Args:
+      heat: float (H, W).
+      normalise: "minmax", or "max" (divided by the maximum, negative values to 0).
+      integer: "floor" or "round" (halves to even).
+
+    Returns:
+      float (H, W) of whole numbers 0..255, so that NaN can be said: everywhere for a constant map under "minmax" or
+      one without a positive value under "max".
+
+    Raises:
+      UsageError: an unknown option.
+    """
+    _check(normalise=(normalise, NORMALISATIONS), integer=(integer, ROUNDINGS))
+    low = heat.min() if normalise == "minmax" else jnp.zeros((), heat.dtype)
+    span = heat.max() - low
+    scaled = jnp.clip(255 * ((heat - low) / jnp.where(span > 0, span, jnp.nan)), 0, 255)
+    return jnp.floor(scaled) if integer == "floor" else jnp.round(scaled)
+
+
+def threshold(values: jax.Array, level: float = PAPER_THRESHOLD, *, compare: str = "gt") -> jax.Array:
+    """Which pixels are on: above the level ("gt", "over 50" in the paper) or at least at it ("ge"); never where NaN."""
+    _check(compare=(compare, COMPARISONS))
+    return values > level if compare == "gt" else values >= level
+
+
+def dice(first: jax.Array, second: jax.Array, *, empty: str = "nan") -> jax.Array:
+    """Dice coefficient 2|A ∩ B| / (|A| + |B|) of two binary maps.
+
+    Args:
+      first: bool (H, W).
+      second: bool (H, W).
+      empty: what two empty maps score: "nan" or "one".
+
+    Returns:
+      A scalar in [0, 1].
+
+    Raises:
+      UsageError: maps that are not boolean or of unlike shape, or an unknown option.
+    """
+    _check_binary(first, second, empty)
+    return _share(2 * jnp.sum(first & second), jnp.sum(first) + jnp.sum(second), empty)
+
+
+def iou(first: jax.Array, second: jax.Array, *, empty: str = "nan") -> jax.Array:
+    """Intersection over union (Jaccard index) of two binary maps; arguments as in `dice`."""
+    _check_binary(first, second, empty)
+    return _share(jnp.sum(first & second), jnp.sum(first | second), empty)
+
+
+def dice_at_threshold(
+    first: jax.Array,
+    second: jax.Array,
+    *,
+    level: float = PAPER_THRESHOLD,
+    compare: str = "gt",
+    normalise: str = "minmax",
+    integer: str = "floor",
+    empty: str = "nan",
+) -> jax.Array:
+    """The paper's Dice (§5.3): both maps to whole numbers 0..255, binary at a level, compared.
+
+    Args:
+      first: float (H, W).
+      second: float (H, W).
+      level: 50 in the paper.
+      compare: see `threshold`.
+      normalise: see `to_bytes`.
+      integer: see `to_bytes`.
+      empty: see `dice`.
+
+    Returns:
+      A scalar in [0, 1]; NaN where `to_bytes` has no answer for one of the maps.
+    """
+    maps = [to_bytes(heat, normalise=normalise, integer=integer) for heat in (first, second)]
+    agreement = dice(*(threshold(heat, level, compare=compare) for heat in maps), empty=empty)
+    return jnp.where(jnp.isnan(maps[0]).any() | jnp.isnan(maps[1]).any(), jnp.nan, agreement)
+
+
+def dice_at_area(first: jax.Array, second: jax.Array, count, *, empty: str = "nan") -> jax.Array:
+    """Dice of the `count` most salient pixels of each map: free of the advantage of diffuse maps.
+
+    Args:
+      first: float (H, W).
+      second: float (H, W).
+      count: pixels on in both; may be traced, such as the size of a binary human map.
+      empty: see `dice`.
+
+    Returns:
+      A scalar in [0, 1]; NaN if a map holds a NaN or is constant, as its pixels have no order.
+    """
+    agreement = dice(most_salient(first, count), most_salient(second, count), empty=empty)
+    orderless = [jnp.isnan(heat).any() | (heat.min() == heat.max()) for heat in (first, second)]
+    return jnp.where(orderless[0] | orderless[1], jnp.nan, agreement)
+
+
+def most_salient(heat: jax.Array, count) -> jax.Array:
+    """The `count` largest pixels of a map, bool (H, W); among equals the earlier in row-major order."""
+    order = jnp.argsort(heat.reshape(-1), descending=True, stable=True)
+    rank = jnp.zeros(heat.size, jnp.int32).at[order].set(jnp.arange(heat.size, dtype=jnp.int32))
+    return (rank < count).reshape(heat.shape)
+
+
+def _share(part, whole, empty):
+    absent = jnp.nan if empty == "nan" else 1.0
+    return jnp.where(whole > 0, part / jnp.maximum(whole, 1), absent)
+
+
+def _check(**options):
+    for name, (value, known) in options.items():
+        if value not in known:
+            raise UsageError(f"`{name}`: wanted one of {', '.join(known)}, got {value!r}.")
+
+
+def _check_binary(first, second, empty):
+    _check(empty=(empty, EMPTY))
+    for name, mask in (("first", first), ("second", second)):
+        if mask.dtype != np.bool_:
+            raise UsageError(f"`{name}`: wanted a boolean map, got {mask.dtype}; see `threshold`.")
+    if first.shape != second.shape:
+        raise UsageError(f"`second`: wanted the shape of `first`, {first.shape}, got {second.shape}.")

@@ -1,0 +1,112 @@
+"""Maps against clicks: standardised values, areas under the ROC curve, bits gained over a baseline."""
+
+import jax
+import jax.numpy as jnp
+
+from fer_jax.errors import UsageError
+from fer_jax.metrics._labels import mean_where
+from fer_jax.metrics._maps import density, is_constant
+
+
+def nss(heat: jax.Array, clicks: jax.Array) -> jax.Array:
+    """Normalised scanpath saliency: mean standardised value at the clicks; 0 if the map is constant (benchmark)."""
+    values, valid = at_clicks(heat, clicks)
+    spread = jnp.where(is_constant(heat), 1, heat.std())
+    return mean_where((values - heat.mean()) / spread * jnp.where(is_constant(heat), 0, 1), valid)
+
+
+def auc_judd(heat: jax.Array, clicks: jax.Array, *, jitter: float = 0.0, key: jax.Array | None = None) -> jax.Array:
+    """Area under the ROC curve, un-clicked pixels as negatives, thresholds at the clicked values only.
+
+    Args:
+      heat: float (H, W).
+      clicks: float (N, 2).
+      jitter: height of uniform noise against ties (the official code adds 1e-7).
+      key: typed key of that noise.
+
+    Returns:
+      A scalar in [0, 1]; NaN without clicks, or where every pixel is clicked.
+
+    Raises:
+      UsageError: jitter without a key.
+    """
+    if jitter:
+        if key is None:
+            raise UsageError("`key`: wanted a typed random key (jax.random.key) for `jitter`, got None.")
+        heat = heat + jitter * jax.random.uniform(key, heat.shape, heat.dtype)
+    values, valid = at_clicks(heat, clicks)
+    rows, columns, _ = _pixels(heat.shape, clicks)
+    clicked = jnp.zeros(heat.shape, bool).at[rows, columns].max(valid)
+    positives = jnp.sort(jnp.where(valid, values, -jnp.inf))[::-1]
+    negatives = jnp.sort(jnp.where(clicked, -jnp.inf, heat).reshape(-1))
+    count, others = valid.sum(), heat.size - clicked.sum()
+    # At each threshold, from high to low: shares of positives and of negatives that reach it. Padding ends at (1, 1).
+    live = jnp.arange(len(positives)) < count
+    hit = (len(positives) - jnp.searchsorted(positives[::-1], positives, side="left")) / count
+    false = (heat.size - jnp.searchsorted(negatives, positives, side="left")) / others
+    hit, false = jnp.where(live, hit, 1), jnp.where(live, false, 1)
+    hit = jnp.concatenate([jnp.zeros(1, hit.dtype), hit, jnp.ones(1, hit.dtype)])
+    false = jnp.concatenate([jnp.zeros(1, false.dtype), false, jnp.ones(1, false.dtype)])
+    area = jnp.sum(jnp.diff(false) * (hit[1:] + hit[:-1])) / 2
+    return jnp.where((count > 0) & (others > 0), area, jnp.nan)
+
+
+def auc_uniform(heat: jax.Array, clicks: jax.Array) -> jax.Array:
+    """Area under the ROC curve with every pixel as a negative: P(clicked > any) + P(equal) / 2; NaN without clicks."""
+    values, valid = at_clicks(heat, clicks)
+    return _rank_auc(values, valid, heat.reshape(-1), jnp.ones(heat.size, bool))
+
+
+def auc_shuffled(heat: jax.Array, clicks: jax.Array, other_clicks: jax.Array) -> jax.Array:
+    """Area under the ROC curve with clicks on other images as negatives, which takes the centre bias out.
+
+    Args:
+      heat: float (H, W).
+      clicks: float (N, 2), on this image.
+      other_clicks: float (M, 2), on others, in this image's pixels.
+
+    Returns:
+      A scalar in [0, 1]; NaN without clicks of either kind.
+    """
+    return _rank_auc(*at_clicks(heat, clicks), *at_clicks(heat, other_clicks))
+
+
+def information_gain(heat: jax.Array, baseline: jax.Array, clicks: jax.Array) -> jax.Array:
+    """Bits a click by which a density predicts better than a baseline: mean log2 P'(x) - log2 B'(x).
+
+    Args:
+      heat: float (H, W), made a density.
+      baseline: float (H, W), made a density: the centre bias, from other images' clicks.
+      clicks: float (N, 2).
+
+    Returns:
+      A scalar, -inf where the model gave a clicked pixel no mass; NaN without clicks.
+    """
+    model, valid = at_clicks(density(heat), clicks)
+    prior, _ = at_clicks(density(baseline), clicks)
+    return mean_where(jnp.log2(model) - jnp.log2(prior), valid)
+
+
+def at_clicks(heat: jax.Array, clicks: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """A map's values at clicks (N,), and which clicks count (N,): those inside the image."""
+    if clicks.ndim != 2 or clicks.shape[1] != 2:
+        raise UsageError(f"`clicks`: wanted (N, 2), x then y, got {clicks.shape}.")
+    rows, columns, valid = _pixels(heat.shape, clicks)
+    return heat[rows, columns], valid
+
+
+def _pixels(shape, clicks):
+    """(row, column, valid) of each click; invalid ones point at pixel (0, 0)."""
+    corner = jnp.floor(clicks)
+    column, row = corner[:, 0], corner[:, 1]
+    valid = (row >= 0) & (row < shape[0]) & (column >= 0) & (column < shape[1])
+    return jnp.where(valid, row, 0).astype(jnp.int32), jnp.where(valid, column, 0).astype(jnp.int32), valid
+
+
+def _rank_auc(positives, live, negatives, against):
+    """P(positive > negative) + P(equal) / 2 over the valid ones."""
+    ordered = jnp.sort(jnp.where(against, negatives, jnp.inf))
+    below = jnp.searchsorted(ordered, positives, side="left")
+    upto = jnp.minimum(jnp.searchsorted(ordered, positives, side="right"), against.sum())
+    count = against.sum()
+    return mean_where((below + upto) / 2 / jnp.where(count > 0, count, jnp.nan), live)

@@ -1,0 +1,54 @@
+"""Labels against labels: accuracy, and the confusion matrix with what is read from it."""
+
+import jax
+import jax.numpy as jnp
+
+
+def accuracy(labels: jax.Array, predictions: jax.Array) -> jax.Array:
+    """Share of predictions (N,) equal to their labels (N,); NaN without any."""
+    return mean_where((labels == predictions).astype(jnp.float32), jnp.ones(labels.shape, bool))
+
+
+def confusion(labels: jax.Array, predictions: jax.Array, *, classes: int = 8) -> jax.Array:
+    """Counts of (true, predicted), which merge by adding.
+
+    Args:
+      labels: int (N,).
+      predictions: int (N,).
+      classes: how many there are.
+
+    Returns:
+      int32 (classes, classes), rows true. A trial with a label or prediction outside 0..classes - 1 (such as
+      `expressions.DROP`) is not counted.
+    """
+    inside = (labels >= 0) & (labels < classes) & (predictions >= 0) & (predictions < classes)
+    cell = jnp.where(inside, labels * classes + predictions, 0)
+    return jnp.zeros(classes**2, jnp.int32).at[cell].add(inside.astype(jnp.int32)).reshape(classes, classes)
+
+
+def row_shares(counts: jax.Array) -> jax.Array:
+    """A confusion matrix with rows that sum to 1; NaN in the row of a class that never came."""
+    total = counts.sum(-1, keepdims=True)
+    return counts / jnp.where(total > 0, total, jnp.nan)
+
+
+def recall(counts: jax.Array) -> jax.Array:
+    """Share right of each class (classes,), from a confusion matrix; NaN for a class that never came."""
+    return jnp.diagonal(row_shares(counts))
+
+
+def confusion_accuracy(counts: jax.Array) -> jax.Array:
+    """Share right of all trials in a confusion matrix; NaN if it is empty."""
+    total = counts.sum()
+    return jnp.trace(counts) / jnp.where(total > 0, total, jnp.nan)
+
+
+def balanced_accuracy(counts: jax.Array) -> jax.Array:
+    """Mean recall over the classes that came; NaN if none did."""
+    shares = recall(counts)
+    return mean_where(jnp.nan_to_num(shares), ~jnp.isnan(shares))
+
+
+def mean_where(values, valid):
+    count = valid.sum()
+    return jnp.where(valid, values, 0).sum() / jnp.where(count > 0, count, jnp.nan)

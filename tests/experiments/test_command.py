@@ -1,0 +1,148 @@
+import dataclasses
+import errno
+import subprocess
+import sys
+import time
+
+import pytest
+
+from experiments import command
+from experiments.config import StudyConfig, chosen_stages, resolve
+from experiments.run_folder import MetricsLog, RunFolder
+from fer_jax.errors import DataError, StorageError, UsageError
+
+
+def _config(tmp_path, **changes):
+    return resolve(dataclasses.replace(StudyConfig(out=str(tmp_path / "run")), **changes))
+
+
+def _run(card, *arguments, capsys):
+    code = command.run(card, StudyConfig, usage="usage", argv=["prog", *arguments])
+    return code, capsys.readouterr()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--dataest=ferplus"], "Unknown command line flag 'dataest'. Did you mean: dataset ?"),
+        (["--dataset=affectnet9"], "value should be one of <procedural_faces|ferplus>"),
+        (["--seed=one"], "--seed"),
+        (["runs/x"], "`runs/x`: wanted flags only"),
+        (["--out=x", "--area=2"], "`--area`: wanted a number in [0.001, 0.999], got 2.0"),
+        (["--out=x", "--stages=salience"], "Did you mean `saliency`?"),
+        (["--out=x", "--stages=,"], "got nothing"),
+        ([], "`--out`: wanted a run folder"),
+        (["--out=x", "--dataset=ferplus"], "`--data_dir`: --dataset=ferplus wants the folder or zip"),
+    ],
+)
+def test_wrong_flags_are_one_line_and_exit_1(arguments, message, capsys):
+    code, printed = _run(lambda config: resolve(config) and 0, *arguments, capsys=capsys)
+    assert code == 1
+    assert message in printed.err
+    assert printed.err.startswith("error: ")
+    assert len(printed.err.strip().splitlines()) <= 3
+    assert "Traceback" not in printed.err
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (DataError("bad data"), 2),
+        (StorageError("full"), 3),
+        (OSError(errno.ENOSPC, "No space left on device", "file"), 3),
+        (KeyboardInterrupt(), 75),
+    ],
+)
+def test_each_kind_of_error_has_its_exit_code(error, code, capsys):
+    def card(config):
+        raise error
+
+    got, printed = _run(card, capsys=capsys)
+    assert got == code
+    assert len(printed.err.strip().splitlines()) == 1
+
+
+def test_a_bug_is_70_and_says_where(capsys):
+    code, printed = _run(lambda config: 1 // 0, capsys=capsys)
+    assert code == 70
+    assert "A bug of ours at test_command.py" in printed.err
+
+
+def test_help_is_quick_and_exits_0(root):
+    start = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-m", "experiments.reproduce", "--help"], cwd=root, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    assert "--dataset" in done.stdout
+    assert "One of procedural_faces, ferplus" in done.stdout
+    assert time.monotonic() - start < 20
+
+
+def test_presets_fill_what_is_not_given(tmp_path):
+    paper = _config(tmp_path, preset="paper")
+    assert (paper.model, paper.image_size, paper.learning_rate, paper.batch_size) == ("resnet50", 224, 1e-4, 64)
+    assert (paper.stop_accuracy, paper.max_epochs, paper.multiclass_epochs) == (0.9, 150, 40)
+    small = _config(tmp_path, model="resnet50")
+    assert small.model == "resnet50"
+    assert small.image_size == 64
+    assert chosen_stages(dataclasses.replace(small, stages="report,data")) == ["data", "report"]
+
+
+def test_flags_txt_is_a_flagfile_that_repeats_the_run(tmp_path):
+    config = _config(tmp_path, seed=7)
+    RunFolder(config).close()
+    again = command.parse(
+        StudyConfig, ["prog", f"--flagfile={tmp_path / 'run' / 'flags.txt'}", f"--out={config.out}"], usage=""
+    )
+    assert resolve(again) == config
+
+
+def test_another_configuration_is_refused_with_the_flags_that_differ(tmp_path):
+    RunFolder(_config(tmp_path)).close()
+    RunFolder(_config(tmp_path, stages="data")).close()
+    with pytest.raises(UsageError, match=r"made with another configuration \(--seed was 0, is 1\)"):
+        RunFolder(_config(tmp_path, seed=1))
+    fresh = RunFolder(_config(tmp_path, seed=1, overwrite=True))
+    assert fresh.read_json("run.json")["config"]["seed"] == 1
+    fresh.close()
+
+
+def test_a_folder_in_use_or_of_others_is_refused(tmp_path):
+    held = RunFolder(_config(tmp_path))
+    with pytest.raises(UsageError, match=r"is in use by process \d+"):
+        RunFolder(_config(tmp_path))
+    held.close()
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "thesis.txt").write_text("precious")
+    with pytest.raises(UsageError, match=r"is not empty and holds no run of ours \(thesis.txt\)"):
+        RunFolder(_config(tmp_path, out=str(other)))
+    with pytest.raises(UsageError, match=r"`--overwrite`: .* is no run folder of ours"):
+        RunFolder(_config(tmp_path, out=str(other), overwrite=True))
+    assert (other / "thesis.txt").read_text() == "precious"
+    with pytest.raises(StorageError, match=r"cannot be written"):
+        RunFolder(_config(tmp_path, out=str(other / "thesis.txt" / "run")))
+
+
+def test_a_stage_runs_once_and_its_failure_leaves_no_mark(tmp_path):
+    folder, calls = RunFolder(_config(tmp_path)), []
+    folder.close()
+    with pytest.raises(ZeroDivisionError):
+        folder.stage("data", lambda: 1 // 0)
+    assert not folder.finished("data")
+    for _ in range(2):
+        folder.stage("data", lambda: calls.append(1))
+    assert calls == [1]
+    assert folder.seconds()["data"] >= 0
+
+
+def test_metrics_are_cut_back_to_a_saved_length(tmp_path):
+    log = MetricsLog(tmp_path / "metrics.jsonl")
+    log.write({"a": 1, "b": float("nan")})
+    length = log.length()
+    log.write({"a": 2})
+    log.cut(length)
+    log.write({"a": 3})
+    log.close()
+    assert (tmp_path / "metrics.jsonl").read_text() == '{"a": 1, "b": null}\n{"a": 3}\n'

@@ -1,0 +1,120 @@
+"""The whole study, tiny, through the command line: its report and contract, and kills in the middle."""
+
+import html.parser
+import json
+import os
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from experiments import command, reproduce
+from experiments.config import STAGES, StudyConfig
+from fer_jax.expressions import EXPRESSIONS, PAIRS
+
+TINY = (
+    "--image_size=32", "--train_per_expression=12", "--validation_per_expression=12", "--per_ordered_pair=1",
+    "--batch_size=8", "--max_images=48", "--multiclass_epochs=1", "--ep_iterations=3", "--finetune_images=16",
+    "--participants=6",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    out = tmp_path_factory.mktemp("study") / "run"
+    code = command.run(reproduce.reproduce, StudyConfig, usage="", argv=["reproduce", f"--out={out}", *TINY])
+    assert code == 0
+    return out
+
+
+def _summary(out):
+    summary = json.loads((out / "summary.json").read_text())
+    del summary["seconds"]
+    return summary
+
+
+def test_the_summary_keeps_its_contract(finished):
+    summary = json.loads((finished / "summary.json").read_text())
+    assert summary["simulated_people"] is True
+    assert [tuple(member["pair"]) for member in summary["members"]] == [
+        (EXPRESSIONS[a], EXPRESSIONS[b]) for a, b in PAIRS
+    ]
+    for member in summary["members"]:
+        assert member["stopped_by"] in ("target", "max_epochs")
+        assert member["steps"] > 0
+        assert 0 <= member["train_accuracy"] <= 1
+    for score in (summary["ensemble"]["simple_vote"], summary["finetuned"]["weighted_vote"], summary["multiclass"]):
+        assert 0 <= score["accuracy"] <= 1
+        assert list(score["recall"]) == list(EXPRESSIONS)
+    assert set(summary["dice"]) == {"cam", "grad_cam", "extremal_perturbation"}
+    assert len(summary["dice"]["cam"]["per_pair"]) == 28
+    assert [len(summary["anova"]["df"]), len(summary["tukey"])] == [2, 3]
+    assert set(summary["tukey"][0]) == {"a", "b", "t", "p"}
+    assert set(summary["people"]) >= {"participants", "trials", "accuracy", "r_clicks_time", "r_time_accuracy"}
+    assert set(summary["seconds"]) >= set(STAGES) - {"report"}
+
+
+def test_the_summary_follows_from_the_tables(finished):
+    summary = _summary(finished)
+    predictions = np.load(finished / "predictions.npz")
+    labels = predictions["labels"]
+    right = predictions["multiclass_logits"].argmax(-1) == labels
+    np.testing.assert_allclose(summary["multiclass"]["accuracy"], right.mean(), rtol=1e-5)
+    votes = np.zeros((len(labels), 8))
+    for pair, logits in zip(PAIRS, predictions["ensemble_logits"], strict=True):
+        votes[np.arange(len(labels)), np.asarray(pair)[logits.argmax(-1)]] += logits.max(-1)
+    weighted = (votes.argmax(-1) == labels).mean()
+    np.testing.assert_allclose(summary["ensemble"]["weighted_vote"]["accuracy"], weighted, rtol=1e-5)
+    dice = pd.read_csv(finished / "tables" / "dice.csv")
+    np.testing.assert_allclose(summary["dice"]["cam"]["mean"], dice[dice["method"] == "cam"]["dice"].mean())
+
+
+def test_study_images_are_kept_out_of_training_and_evaluation(finished):
+    study = pd.read_csv(finished / "tables" / "study_images.csv")
+    assert len(study) == 56
+    evaluated = set(np.load(finished / "predictions.npz")["names"])
+    assert not evaluated & set(study["image"])
+    assert all(name.startswith("validation/") for name in study["image"])
+
+
+def test_the_report_is_one_page_without_a_network(finished):
+    page = (finished / "report.html").read_text()
+    html.parser.HTMLParser().feed(page)
+    assert "simulated" in page
+    assert 'src="http' not in page
+    assert page.count("data:image/png;base64,") >= 15
+    names = {path.stem for path in (finished / "figures").glob("*.png")}
+    assert names == {path.stem for path in (finished / "figures").glob("*.svg")}
+
+
+def test_the_same_command_redoes_nothing(finished):
+    before = {path: path.stat().st_mtime_ns for path in finished.rglob("*") if path.is_file() and path.name != "LOCK"}
+    assert command.run(reproduce.reproduce, StudyConfig, usage="", argv=["r", f"--out={finished}", *TINY]) == 0
+    assert before == {path: path.stat().st_mtime_ns for path in before}
+
+
+@pytest.mark.parametrize("cue", ["training/ensemble/2", "saliency/02_neutral-surprise.npz"])
+def test_killed_in_the_middle_the_same_command_ends_with_the_same_summary(finished, tmp_path, root, cue):
+    out = tmp_path / "run"
+    command_line = [sys.executable, "-m", "experiments.reproduce", f"--out={out}", "--save_every_s=0.5", *TINY]
+    cache = {
+        "JAX_COMPILATION_CACHE_DIR": str(root / ".cache" / "jax"),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+    }
+    environment = os.environ | cache | {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": ""}
+    child = subprocess.Popen(command_line, cwd=root, env=environment, stderr=subprocess.PIPE, stdout=subprocess.PIPE)
+    deadline = time.monotonic() + 200
+    while not (out / cue).exists():
+        assert child.poll() is None, child.stderr.read().decode()
+        assert time.monotonic() < deadline, "the cue never came"
+        time.sleep(0.02)
+    child.kill()
+    child.communicate()
+    assert not (out / "summary.json").exists()
+    done = subprocess.run(command_line, cwd=root, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == str(out / "report.html")
+    assert _summary(out) == _summary(finished)

@@ -1,0 +1,184 @@
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from fer_jax import figures
+from fer_jax.errors import UsageError
+from fer_jax.expressions import EXPRESSIONS, ORDERED_PAIRS, pair_name
+
+RANDOM = np.random.default_rng(7)
+COUNTS = RANDOM.integers(0, 90, (8, 8))
+CELLS = pd.DataFrame(
+    [(EXPRESSIONS[a], EXPRESSIONS[b], k / 100, 20) for k, (a, b) in enumerate(ORDERED_PAIRS)],
+    columns=["true_label", "false_label", "accuracy", "n"],
+)
+DICE = pd.DataFrame(
+    [(p, m, RANDOM.uniform(0.2, 0.8), 0.25) for m in ("CAM", "Grad-CAM") for p in range(28)],
+    columns=["unit", "method", "dice", "chance"],
+)
+METRICS = pd.DataFrame(
+    [("ensemble", pair_name(p), e, 64 * e, min(0.5 + e * (p + 1) / 100, 0.95)) for p in range(28) for e in range(1, 9)],
+    columns=["model", "pair", "epoch", "images", "train_accuracy"],
+)
+MEMBERS = pd.DataFrame(
+    [(pair_name(p), 1000 + p, 8, 0.91, 0.6 + p / 100, "target" if p else "max_epochs") for p in range(28)],
+    columns=["pair", "train_images", "epochs", "train_accuracy", "validation_accuracy", "stopped_by"],
+)
+CORRELATIONS = pd.DataFrame(
+    {"model": ["a", "b"], "r_all": [0.9, np.nan], "r_off_diagonal": [-0.3, 0.2], "p_qap": [5e-4, 0.3]}
+)
+PICTURES = RANDOM.integers(0, 256, (8, 16, 16, 3), dtype=np.uint8)
+MAPS = {"CAM": RANDOM.normal(size=(4, 4)), "Grad-CAM": np.zeros((16, 16))}
+RECALL = {"votes": dict.fromkeys(EXPRESSIONS, 0.5), "multiclass": dict.fromkeys(EXPRESSIONS, np.nan)}
+
+AXES = {
+    "confusion": lambda **k: figures.draw_confusion(COUNTS, **k),
+    "pair_matrix": lambda **k: figures.draw_pair_matrix(CELLS, "accuracy", **k),
+    "scatter": lambda **k: figures.draw_confusion_scatter(COUNTS / 900, COUNTS.T / 90, **k),
+    "correlations": lambda **k: figures.draw_correlations(CORRELATIONS, **k),
+    "dice": lambda **k: figures.draw_dice(DICE, **k),
+    "training": lambda **k: figures.draw_training(METRICS, **k),
+    "members": lambda **k: figures.draw_members(MEMBERS, **k),
+    "recall": lambda **k: figures.draw_recall(RECALL, **k),
+}
+PANELS = {
+    "stimuli": lambda **k: figures.draw_stimuli(PICTURES, PICTURES, PICTURES, EXPRESSIONS, **k),
+    "clicks": lambda **k: figures.draw_click_sequence([(PICTURES[0], "one"), (PICTURES[1] / 255, "two")], **k),
+    "saliency": lambda **k: figures.draw_saliency(PICTURES[0], MAPS, **k),
+    "grid": lambda **k: figures.draw_saliency_grid(
+        [(p, MAPS, n) for p, n in zip(PICTURES[:2], "xy", strict=True)], **k
+    ),
+}
+
+
+def words(ax):
+    return [text.get_text() for text in ax.texts]
+
+
+@pytest.mark.parametrize("name", AXES)
+def test_axes_come_back_and_say_whose_data_they_show(name):
+    own = Figure(layout="constrained").add_subplot()
+    assert AXES[name](ax=own) is own
+    assert "simulated" not in own.get_title() and "synthetic" not in own.get_title()
+    drawn = AXES[name](simulated=True, synthetic=True)
+    assert isinstance(drawn, Axes)
+    assert "simulated people" in drawn.get_title() and "synthetic faces" in drawn.get_title()
+    drawn.figure.draw_without_rendering()
+
+
+@pytest.mark.parametrize("name", PANELS)
+def test_panels_come_back_and_say_whose_data_they_show(name):
+    drawn = PANELS[name](simulated=True, synthetic=True)
+    assert isinstance(drawn, Figure)
+    assert "simulated people" in drawn.get_suptitle() and "synthetic faces" in drawn.get_suptitle()
+    assert "simulated" not in PANELS[name]().get_suptitle()
+    drawn.draw_without_rendering()
+
+
+def test_nothing_sticks_out_of_a_figure():
+    for name, draw in AXES.items():
+        figure = draw(simulated=True, synthetic=True).figure
+        figure.draw_without_rendering()
+        box, tight = figure.bbox_inches, figure.get_tightbbox()
+        assert tight.x0 >= -0.02 and tight.x1 <= box.width + 0.02, name
+        assert tight.y0 >= -0.02 and tight.y1 <= box.height + 0.02, name
+
+
+def test_confusion_prints_row_shares_and_colours_by_their_roots():
+    counts = np.diag(np.full(8, 49)) + np.diag(np.full(7, 51), 1)
+    counts[7] = 0
+    ax = figures.draw_confusion(counts, title="T", interval=(0.4, 0.6))
+    assert words(ax)[:3] == [".49", ".51", "0"]
+    assert words(ax)[56:64] == ["–"] * 8
+    np.testing.assert_allclose(ax.images[0].get_array()[0, :3], [0.7, 0.51**0.5, 0])
+    assert ax.images[0].get_array().mask[7].all()
+    assert "n = 700" in ax.get_title() and "accuracy .49 (95 % .40–.60)" in ax.get_title()
+    assert [label.get_text() for label in ax.get_yticklabels()] == list(EXPRESSIONS)
+    figures.draw_confusion(np.zeros((8, 8), int)).figure.draw_without_rendering()
+
+
+def test_pair_matrix_puts_each_cell_where_it_belongs_in_any_row_order():
+    shuffled = CELLS.sample(frac=1, random_state=1).replace({"accuracy": {0.05: np.nan}})
+    ax = figures.draw_pair_matrix(shuffled, "accuracy")
+    shown = np.reshape(words(ax), (8, 8))
+    for k, (true, foil) in enumerate(ORDERED_PAIRS):
+        assert shown[true, foil] == ("–" if k == 5 else f".{k:02d}")
+    assert (np.diagonal(shown) == "").all()
+    assert "n = 1,120 answers" in ax.get_title()
+
+
+def test_scatter_leaves_out_the_diagonal_and_unknown_cells():
+    human = COUNTS / 900
+    human[2] = np.nan
+    ax = figures.draw_confusion_scatter(human, COUNTS / 90)
+    assert len(ax.collections[0].get_offsets()) == 49
+    assert "n = 49" in ax.get_title()
+
+
+def test_correlations_print_both_r_and_p():
+    said = words(figures.draw_correlations(CORRELATIONS))
+    assert {".90", "–", "−.30", ".20", "< .001", ".300"} <= set(said)
+
+
+def test_dice_counts_pairs_and_prints_means_chance_and_baselines():
+    table = DICE.copy()
+    table.loc[0, "dice"] = np.nan
+    baselines = pd.DataFrame({"baseline": ["centre", "lost"], "dice": [0.71, np.nan]})
+    ax = figures.draw_dice(table, baselines=baselines)
+    first, second = (label.get_text() for label in ax.get_xticklabels())
+    assert first.startswith("CAM\n") and "n = 27 pairs" in first and "n = 28 pairs" in second
+    assert f"mean {DICE['dice'][28:].mean():.2f}"[6:] in second
+    assert "chance\n.25" in words(ax) and "centre .71" in words(ax)
+    assert not any("lost" in text for text in words(ax))
+
+
+def test_training_draws_a_line_a_member_and_tells_who_reached_the_target():
+    ax = figures.draw_training(METRICS, target=0.9)
+    assert sum(len(line.get_xdata()) == 8 for line in ax.lines) == 28
+    _, labels = ax.get_legend_handles_labels()
+    reached = int((METRICS.groupby("pair")["train_accuracy"].last() >= 0.9).sum())
+    assert f"reached the target ({reached})" in labels and "target 90 %" in labels
+
+
+def test_members_are_sorted_and_bear_unknown_values():
+    members = MEMBERS.copy()
+    members.loc[3, ["train_accuracy", "validation_accuracy"]] = np.nan
+    members.loc[3, "stopped_by"] = "failed"
+    ax = figures.draw_members(members)
+    assert [label.get_text() for label in ax.get_yticklabels()][:2] == [pair_name(3), pair_name(0)]
+    assert "n = 28 members" in ax.get_title()
+    assert "failed (1)" in ax.get_legend_handles_labels()[1]
+
+
+def test_a_map_that_does_not_vary_is_said_to_be_so():
+    figure = figures.draw_saliency(PICTURES[0], MAPS | {"people": np.full((2, 2), np.nan)})
+    said = [text for ax in figure.axes for text in words(ax)]
+    assert said == ["map does\nnot vary", "no map"]
+
+
+def test_recall_keeps_models_apart():
+    _, labels = figures.draw_recall(RECALL).get_legend_handles_labels()
+    assert labels[:2] == ["votes (mean .50)", "multiclass (mean –)"]
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: figures.draw_confusion(COUNTS[:7]), "`counts`: wanted shape"),
+        (lambda: figures.draw_confusion(COUNTS / 90), "`counts`: wanted whole numbers"),
+        (lambda: figures.draw_pair_matrix(pd.concat([CELLS, CELLS[:1]]), "accuracy"), "`table`: wanted two labels"),
+        (lambda: figures.draw_confusion_scatter(COUNTS, COUNTS[:2]), "`model`"),
+        (lambda: figures.draw_stimuli(PICTURES, PICTURES[:7], PICTURES, EXPRESSIONS), "`veiled`"),
+        (lambda: figures.draw_click_sequence([]), "`pictures`"),
+        (lambda: figures.draw_saliency(PICTURES[0], {}), "`maps`"),
+        (lambda: figures.draw_saliency_grid([(PICTURES[0], MAPS, ""), (PICTURES[0], {"x": 0}, "")]), "`rows`"),
+        (lambda: figures.draw_members(MEMBERS.assign(stopped_by="bored")), "'bored'"),
+        (lambda: figures.draw_recall({"votes": {"happy": 1}}), "votes lacks neutral"),
+        (lambda: figures.draw_recall({}), "`scores`"),
+    ],
+)
+def test_bad_input_is_named(call, words):
+    with pytest.raises(UsageError, match=words):
+        call()

@@ -1,0 +1,63 @@
+"""What the README says works: its code runs, its commands exist, and its words keep to the project."""
+
+import re
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+import fer_jax as fer
+
+
+def _blocks(text, language):
+    return re.findall(rf"```{language}\n(.*?)```", text, re.S)
+
+
+def test_the_function_that_is_no_network_is_explained(root):
+    block = next(b for b in _blocks((root / "README.md").read_text(), "python") if "def score" in b)
+    exec(compile(block, "README.md", "exec"), {})
+
+
+def test_the_first_example_runs_on_a_small_network(root):
+    block = next(b for b in _blocks((root / "README.md").read_text(), "python") if "ResNet50" in b)
+    head = block.replace("ResNet50(num_classes=2)", "SmallResNet(num_classes=2, width=8)")
+    head = head.replace("area=0.1)", "area=0.1, iterations=2, step=4, sigma=8.0)")
+    images = jax.random.normal(jax.random.key(1), (2, 32, 32, 3))
+    names = {
+        "images": images,
+        "image": images[0],
+        "features": jnp.ones((4, 4, 3)),
+        "head_fn": lambda features: features.mean((0, 1))[:2],
+        "score_fn": lambda image: image[:8].mean(),
+        "target": 1,
+    }
+    exec(compile(head, "README.md", "exec"), names)
+    assert names["labels"].shape == (2,)
+    assert names["output"].logits.shape == (28, 2, 2)
+    assert names["mask"].shape == (32, 32)
+    assert set(range(8)) >= set(names["labels"].tolist())
+    assert len(fer.EXPRESSIONS) == 8
+
+
+@pytest.mark.parametrize("document", ["README.md", "BUILD.md"])
+def test_every_command_and_file_it_names_is_there(root, document):
+    text = (root / document).read_text()
+    targets = re.findall(r"^make (\w+)", "\n".join(_blocks(text, "sh")), re.M)
+    rules = re.findall(r"^(\w+):", (root / "Makefile").read_text(), re.M)
+    assert targets
+    assert set(targets) <= set(rules)
+    for module in re.findall(r"-m (experiments\.\w+)", text):
+        assert (root / (module.replace(".", "/") + ".py")).exists()
+    for path in re.findall(r"\]\(([\w./]+)\)", text):
+        assert (root / path).exists(), path
+
+
+def test_flags_the_documents_name_exist(root):
+    import dataclasses
+
+    from experiments.config import StudyConfig
+
+    known = {field.name for field in dataclasses.fields(StudyConfig)} | {"help", "signal"}
+    for document in ("README.md", "BUILD.md"):
+        for flag in re.findall(r"--(\w+)", (root / document).read_text()):
+            assert flag in known, flag
