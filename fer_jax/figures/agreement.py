@@ -92,7 +92,7 @@ def draw_correlations(
     values = table[["r_all", "r_off_diagonal"]].to_numpy(np.float64)
     places = np.arange(len(table))
     ax.axvline(0, color=style.GREY, linewidth=1)
-    ax.hlines(places, *values.T, color=style.PALE, linewidth=3, zorder=1)
+    ax.hlines(places, values[:, 0], values[:, 1], color=style.PALE, linewidth=3, zorder=1)
     kinds = (("all 64 cells, as in the paper", "s", style.SKY), ("56 error cells", "o", style.VERMILLION))
     for column, (label, marker, colour) in enumerate(kinds):
         ax.scatter(values[:, column], places, marker=marker, s=46, color=colour, label=label, zorder=2)

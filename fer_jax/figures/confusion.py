@@ -64,7 +64,7 @@ def draw_confusion(
         said = f"accuracy {style.number(np.trace(counts) / total)}"
         if interval is not None:
             said += f" (95 % {style.number(interval[0])}–{style.number(interval[1])})"
-        notes += [said, f"mean of rows {style.number(np.nanmean(np.diagonal(shares)))}"]
+        notes += [said, f"mean of rows {style.number(float(np.nanmean(np.diagonal(shares))))}"]
     style.set_heading(ax, style.heading(title, notes, simulated=simulated, synthetic=synthetic))
     return ax
 

@@ -104,7 +104,8 @@ def _is_number(value):
 
 
 def _is_numeric(values):
-    known = [value for value in values if value is not None and not (np.isscalar(value) and pd.isna(value))]
+    # NaN is the value that differs from itself.
+    known = [value for value in values if value is not None and value is not pd.NA and value == value]
     return bool(known) and all(_is_number(value) for value in known)
 
 

@@ -130,7 +130,7 @@ def draw_members(
     side = ax.get_yaxis_transform()
     for place, images, epochs in zip(places, members["train_images"], members["epochs"], strict=True):
         words = f"{style.count(images)} · {style.count(epochs)}"
-        ax.text(1.02, place, words, transform=side, va="center", fontsize=8, color=style.GREY)
+        ax.text(1.02, float(place), words, transform=side, va="center", fontsize=8, color=style.GREY)
     ax.text(1.02, len(members), "images · epochs", transform=side, va="center", fontsize=8, color=style.GREY)
     _percent(ax.xaxis)
     ax.grid(True, axis="x")
@@ -176,7 +176,7 @@ def draw_recall(
         if lacking:
             raise UsageError(f"`scores`: wanted a recall for every expression, {name} lacks {', '.join(lacking)}.")
         values = np.asarray([recalls[expression] for expression in EXPRESSIONS], np.float64)
-        mean = style.number(np.nanmean(values) if np.isfinite(values).any() else None)
+        mean = style.number(float(np.nanmean(values)) if np.isfinite(values).any() else None)
         ax.scatter(
             places + 0.6 * ((model + 0.5) / len(scores) - 0.5),
             values,

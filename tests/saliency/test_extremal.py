@@ -63,7 +63,7 @@ def test_first_fifty_iterations_equal_the_reference(tiny_cnn, tiny_images, array
     for iteration in range(50):
         state, energies = step(state)
         # The reference mixes rewards of several areas; their sum is right.
-        np.testing.assert_allclose(np.asarray(energies.reward).sum(), history[:, 0, iteration].sum(), atol=5e-3)
+        np.testing.assert_allclose(energies.reward.sum(), history[:, 0, iteration].sum(), atol=5e-3)
         if iteration + 1 in arrays[f"{case}_iters"]:
             at = list(arrays[f"{case}_iters"]).index(iteration + 1)
             tolerance = 2e-2 if case in "af" else 5e-5  # all-ones starts sort rounding noise
@@ -181,17 +181,16 @@ def test_a_size_that_breaks_the_reference_works():
 
 def test_areas_together_equal_areas_alone():
     start = jax.random.uniform(jax.random.key(1), (2, 6, 6))
-    together, info = jax.jit(small(area=(0.1, 0.3), initial=start))(noise())
+    together, info = small(area=(0.1, 0.3), initial=start)(noise())
     assert together.shape == (2, 24, 24)
     assert info.reward.shape == (20, 2)
     for index, area in enumerate((0.1, 0.3)):
-        alone, _ = jax.jit(small(area=area, initial=start[index]))(noise())
+        alone, _ = small(area=area, initial=start[index])(noise())
         np.testing.assert_allclose(together[index], alone, atol=1e-5)
 
 
 def test_constant_score_leaves_the_area_alone_to_be_reached():
-    method = small(lambda image: 0 * image.sum(), area=0.3, iterations=150, initial=jax.random.key(0))
-    mask, _ = jax.jit(method)(noise())
+    mask, _ = small(lambda image: 0 * image.sum(), area=0.3, iterations=150, initial=jax.random.key(0))(noise())
     assert mask.mean() == pytest.approx(0.3, abs=0.05)
 
 
@@ -212,9 +211,8 @@ def test_flipping_a_symmetric_problem_flips_the_mask():
     """25 columns at step 4 put parameters symmetrically."""
     image, start = noise(0, (25, 25, 3)), jax.random.uniform(jax.random.key(0), (7, 7))
     method = functools.partial(small, iterations=5, area=0.2)
-    plain, _ = jax.jit(method(lambda x: (x[:, 3:9] ** 2).mean(), initial=start))(image)
-    mirrored = jax.jit(method(lambda x: (x[:, ::-1][:, 3:9] ** 2).mean(), initial=start[:, ::-1]))
-    flipped, _ = mirrored(image[:, ::-1])
+    plain, _ = method(lambda x: (x[:, 3:9] ** 2).mean(), initial=start)(image)
+    flipped, _ = method(lambda x: (x[:, ::-1][:, 3:9] ** 2).mean(), initial=start[:, ::-1])(image[:, ::-1])
     np.testing.assert_allclose(flipped[:, ::-1], plain, atol=5e-4)
 
 
@@ -222,8 +220,8 @@ def test_jitter_is_seen_by_asymmetric_scores_only():
     image, start = noise(), jax.random.key(0)
     symmetric = [small(lambda x: x[6:14].mean(), flip_jitter=f, initial=start, iterations=3)(image)[0] for f in (0, 1)]
     np.testing.assert_allclose(*symmetric, atol=1e-6)
-    info = jax.jit(small(flip_jitter=True, initial=start, iterations=3))(image)[1]
-    plain = jax.jit(small(initial=start, iterations=3))(image)[1]
+    info = small(flip_jitter=True, initial=start, iterations=3)(image)[1]
+    plain = small(initial=start, iterations=3)(image)[1]
     assert info.reward[0] != plain.reward[0]
 
 
@@ -243,9 +241,9 @@ def test_stopping_on_convergence_reports_where_and_changes_little():
 
 def test_going_on_from_the_parameters_repeats_a_longer_run_without_momentum():
     method = functools.partial(small, momentum=0.0, growth=1.0)
-    first = jax.jit(method(iterations=4, initial=jax.random.key(0)))(noise())[1]
-    second = jax.jit(method(iterations=3, initial=first.parameters))(noise())[1]
-    whole = jax.jit(method(iterations=7, initial=jax.random.key(0)))(noise())[1]
+    first = method(iterations=4, initial=jax.random.key(0))(noise())[1]
+    second = method(iterations=3, initial=first.parameters)(noise())[1]
+    whole = method(iterations=7, initial=jax.random.key(0))(noise())[1]
     np.testing.assert_allclose(second.parameters, whole.parameters, atol=1e-6)
 
 
