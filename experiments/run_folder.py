@@ -20,7 +20,8 @@ from fer_jax.errors import StorageError, UsageError
 
 SCHEMA = 1
 # Where a run lies, what it does next and how often it saves may change between two commands; what it computes may not.
-_FREE = ("out", "stages", "overwrite", "save_every_s")
+_FREE = ("out", "stages", "overwrite", "save_every_s", "data_dir")
+_NOT_REPEATED = ("out", "stages", "overwrite")
 
 
 class RunFolder:
@@ -78,18 +79,23 @@ class RunFolder:
                 raise StorageError(f"`{file}`: wanted run schema {SCHEMA}, got {saved.get('schema')}.")
             known = saved["config"]
             differ = [f"--{k} was {known.get(k)!r}, is {v!r}" for k, v in wanted.items() if known.get(k) != v]
-            if differ:
+            if differ and any((self.path / "stages").glob("*.json")):
                 raise UsageError(
                     f"`--out`: {self.path} was made with another configuration ({'; '.join(differ[:5])}). "
                     f"Choose another folder, or --overwrite to start anew."
                 )
-            return
+            if not differ:
+                return
+        # A folder in which no stage has ended yet, such as after a mistyped path, takes the new configuration.
         strangers = [entry.name for entry in self.path.iterdir() if entry.name != "LOCK"]
-        if strangers:
+        if strangers and not file.exists():
             raise UsageError(
                 f"`--out`: {self.path} is not empty and holds no run of ours ({strangers[0]}). Choose another."
             )
-        self.write_text("flags.txt", "".join(f"--{k}={v}\n" for k, v in wanted.items() if v is not None))
+        repeated = {
+            k: v for k, v in dataclasses.asdict(self.config).items() if k not in _NOT_REPEATED and v is not None
+        }
+        self.write_text("flags.txt", "".join(f"--{k}={v}\n" for k, v in repeated.items()))
         self.write_json("run.json", {"schema": SCHEMA, "config": wanted, "versions": versions()})
 
     def file(self, *parts: str) -> pathlib.Path:
@@ -99,11 +105,22 @@ class RunFolder:
         return path
 
     def write_bytes(self, name: str, content: bytes) -> pathlib.Path:
-        """Write a file whole or not at all."""
-        path = self.file(name)
+        """Write a file whole or not at all.
+
+        Raises:
+          StorageError: the disk is full or cannot be written; nothing unfinished is left on it.
+        """
+        path = self.path / name
         unfinished = path.with_name(f".{path.name}.unfinished")
-        unfinished.write_bytes(content)
-        os.replace(unfinished, path)
+        try:
+            self.file(name)
+            unfinished.write_bytes(content)
+            os.replace(unfinished, path)
+        except OSError as error:
+            unfinished.unlink(missing_ok=True)
+            raise StorageError(
+                f"`{path}`: cannot be written: {error.strerror}. Nothing finished is lost; free the disk and run again."
+            ) from error
         return path
 
     def write_text(self, name: str, text: str) -> pathlib.Path:

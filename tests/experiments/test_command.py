@@ -98,8 +98,31 @@ def test_flags_txt_is_a_flagfile_that_repeats_the_run(tmp_path):
     assert resolve(again) == config
 
 
+def test_a_full_disk_names_the_file_and_leaves_nothing_unfinished(tmp_path, monkeypatch):
+    folder = RunFolder(_config(tmp_path))
+
+    def full(self, content):
+        self.touch()
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("pathlib.Path.write_bytes", full)
+    with pytest.raises(StorageError, match=r"maps.npz`: cannot be written: No space left on device"):
+        folder.write_bytes("maps.npz", b"x")
+    assert not list(folder.path.glob(".*unfinished"))
+    folder.close()
+
+
+def test_a_run_without_a_finished_stage_takes_a_corrected_configuration(tmp_path):
+    RunFolder(_config(tmp_path, dataset="ferplus", data_dir="tpyo")).close()
+    folder = RunFolder(_config(tmp_path, seed=3))
+    assert folder.read_json("run.json")["config"]["seed"] == 3
+    folder.close()
+
+
 def test_another_configuration_is_refused_with_the_flags_that_differ(tmp_path):
-    RunFolder(_config(tmp_path)).close()
+    folder = RunFolder(_config(tmp_path))
+    folder.stage("data", lambda: None)
+    folder.close()
     RunFolder(_config(tmp_path, stages="data")).close()
     with pytest.raises(UsageError, match=r"made with another configuration \(--seed was 0, is 1\)"):
         RunFolder(_config(tmp_path, seed=1))
