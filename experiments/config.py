@@ -108,7 +108,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "class_weights": "sqrt",
         "multiclass_schedule": "cosine",
         "batch_statistics": "population",
-        "ep_iterations": 120,
+        "ep_iterations": 300,
         "finetune_images": 1_280,
         "finetune_learning_rate": 2e-4,
     },

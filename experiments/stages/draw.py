@@ -7,7 +7,7 @@ from experiments.stages.compare import MODELS
 from experiments.stages.explain import METHODS
 from experiments.stages.people import read_people
 from experiments.stages.study import Study
-from experiments.stages.vote import confusion_counts, scores
+from experiments.stages.vote import accuracy_interval, confusion_counts, scores
 from fer_jax import figures, human, masks
 from fer_jax.expressions import EXPRESSIONS
 
@@ -94,8 +94,9 @@ def _sequences(study, marks):
 def _confusions(study, marks):
     numbers = ("fig05a", "fig05b", "fig07", "fig08a", "fig08b")
     for number, model in zip(numbers, MODELS, strict=True):
+        counts = confusion_counts(study, model)
         drawn = figures.draw_confusion(
-            confusion_counts(study, model), title=MODEL_NAMES[model], simulated=False, synthetic=marks["synthetic"]
+            counts, title=MODEL_NAMES[model], interval=accuracy_interval(counts), synthetic=marks["synthetic"]
         )
         _save(study, f"{number}_{model}", drawn)
     recalls = {MODEL_NAMES[model]: scores(confusion_counts(study, model))["recall"] for model in MODELS}

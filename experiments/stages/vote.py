@@ -3,6 +3,7 @@
 import jax.numpy as jnp
 import numpy as np
 import pandas as pd
+from scipy import stats
 
 from experiments.stages.study import Study
 from fer_jax import ensemble, metrics
@@ -68,6 +69,12 @@ def _write_recall(study, name, predicted, labels):
 def confusion_counts(study: Study, name: str) -> np.ndarray:
     """(8, 8) counts, rows true, of "ensemble_simple_vote", "multiclass", "finetuned_weighted_vote", ..."""
     return study.folder.read_table(f"confusion_{name}")[list(EXPRESSIONS)].to_numpy()
+
+
+def accuracy_interval(counts: np.ndarray) -> tuple[float, float]:
+    """Wilson's 95 % interval of the accuracy in confusion counts (8, 8), pictures taken as independent."""
+    interval = stats.binomtest(int(np.trace(counts)), int(counts.sum())).proportion_ci(method="wilson")
+    return interval.low, interval.high
 
 
 def scores(counts: np.ndarray) -> dict:

@@ -6,6 +6,7 @@ from experiments.stages.compare import MODELS, write_summary
 from experiments.stages.draw import METHOD_NAMES, MODEL_NAMES
 from experiments.stages.explain import METHODS
 from experiments.stages.study import Study
+from experiments.stages.vote import accuracy_interval, confusion_counts
 from fer_jax import figures
 from fer_jax.figures import Headline, Section
 
@@ -121,10 +122,12 @@ def _networks(study, s):
     rows = []
     for model in MODELS:
         score = _score(s, model)
+        low, high = accuracy_interval(confusion_counts(study, model))
         rows.append(
             {
                 "model": MODEL_NAMES[model],
                 "accuracy": score["accuracy"],
+                "95 % interval": f"{low:.3f} to {high:.3f}",
                 "balanced accuracy": score["balanced_accuracy"],
                 "paper, on AffectNet": PAPER[model],
                 **score["recall"],
@@ -132,7 +135,10 @@ def _networks(study, s):
         )
     members = study.folder.read_table("members_validated")
     tables = [
-        (pd.DataFrame(rows), f"Accuracy and recall on {len(study.evaluation_pictures)} evaluation pictures."),
+        (
+            pd.DataFrame(rows),
+            f"Accuracy (Wilson's interval over pictures) and recall on {len(study.evaluation_pictures)} evaluation pictures.",
+        ),
         (members.drop(columns=["first", "second"]), "The 28 members."),
         (
             study.folder.read_table("members_finetuned"),
@@ -218,8 +224,8 @@ def _comparison(study, s):
 def _honesty(study, s):
     seconds = pd.DataFrame({"stage": list(s["seconds"]), "seconds": list(s["seconds"].values())})
     text = (
-        "People are simulated, so nothing here compares networks with people. One seed, one run: intervals over seeds are not "
-        "given. The training accuracy that stops a member is the running one, over the augmented pictures of an epoch. Fine-tuning "
+        "People are simulated, so nothing here compares networks with people. One seed, one run: intervals are over pictures or pairs, not "
+        "over seeds. The training accuracy that stops a member is the running one, over the augmented pictures of an epoch. Fine-tuning "
         "uses the study images themselves, as the paper does. Extremal Perturbation's area is a share of the image. Every number "
         "stands in tables/ as CSV and in summary.json; flags.txt repeats the run."
     )
