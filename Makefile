@@ -9,7 +9,7 @@ reproduce: .venv/ready
 	$(BIN)/python -m experiments.reproduce --out=$(OUT)
 
 test: .venv/ready
-	$(BIN)/python -m pytest -n 2 --dist=worksteal -m "not slow"
+	$(BIN)/python -m pytest -n 2 --dist=loadfile -m "not slow"
 
 lint: .venv/ready
 	$(BIN)/ruff check .
