@@ -75,6 +75,14 @@ class StudyConfig:
     participants: int = option(24, "Simulated participants.")
     area: float = option(0.1, "Extremal Perturbation: share of the image to keep.")
     ep_iterations: int | None = option(None, "Extremal Perturbation: iterations.")
+    ep_target: str | None = option(
+        None,
+        "Extremal Perturbation: keep the true label's logit, or its lead over the foil's.",
+        choices=("true", "difference"),
+    )
+    ep_reward_scale: float | None = option(
+        None, "Extremal Perturbation: factor on the score, which competes with an area weight of 300 upward (ours)."
+    )
     finetune_images: int | None = option(None, "Fine-tuning: images each member sees.")
     finetune_learning_rate: float | None = option(None, "Fine-tuning: Adam's learning rate (the paper gives none).")
     masked_ratio: float = option(0.5, "Fine-tuning: share of click-revealed images, the rest unmasked (ours).")
@@ -94,6 +102,8 @@ PRESETS: dict[str, dict[str, Any]] = {
         "multiclass_schedule": "constant",
         "batch_statistics": "running",
         "ep_iterations": 800,
+        "ep_target": "true",
+        "ep_reward_scale": 1.0,
         "finetune_images": 12_800,
         "finetune_learning_rate": 1e-4,
     },
@@ -109,6 +119,10 @@ PRESETS: dict[str, dict[str, Any]] = {
         "multiclass_schedule": "cosine",
         "batch_statistics": "population",
         "ep_iterations": 300,
+        # Logits of small networks span a few units, not the tens the area weight was chosen for: left alone, the area
+        # term rules and the masks flee to the border, whatever the network has learned.
+        "ep_target": "difference",
+        "ep_reward_scale": 10.0,
         "finetune_images": 1_280,
         "finetune_learning_rate": 2e-4,
     },
@@ -143,6 +157,7 @@ def resolve(config: StudyConfig) -> StudyConfig:
         "multiclass_epochs": (1, 100_000),
         "participants": (4, 10_000),
         "ep_iterations": (1, 100_000),
+        "ep_reward_scale": (1e-3, 1e6),
         "finetune_images": (1, 10**9),
         "slots": (0, 28),
         "area": (1e-3, 0.999),

@@ -19,11 +19,11 @@ MAX_BLUR_AT_REFERENCE = 20.0
 
 
 def explain(study: Study) -> None:
-    """Three maps for each study image, of the logit of its true label; one file a pair, then one for all."""
+    """Three maps for each study image, for its true label; one file a pair, then one for all."""
     config, pairs, shown = study.config, study.study_pairs, study.study_pictures
     truth = np.asarray([index_of(label) for label in study.study_table["true_label"]])
     members = study.load_ensemble()
-    explain_pair = jax.jit(jax.vmap(functools.partial(_explain_one, _networks(study), _options(config)), (None, 0, 0)))
+    explain_pair = jax.jit(jax.vmap(functools.partial(_explain_one, _networks(study), config), (None, 0, 0)))
     progress = Progress("explaining", len(shown), unit="images")
     for pair in range(NUM_PAIRS):
         rows = np.flatnonzero(pairs == pair)
@@ -55,7 +55,7 @@ def _options(config):
     }
 
 
-def _explain_one(networks, options, variables, picture, target):
+def _explain_one(networks, config, variables, picture, target):
     """Maps of one byte image (H, W, 3) through one member, all resized to (H, W)."""
     network, network_in_loop = networks
     image = images.normalise(images.to_float(picture))
@@ -67,9 +67,11 @@ def _explain_one(networks, options, variables, picture, target):
         return cells.mean((0, 1)) @ weights + bias
 
     def score(view):
-        return network_in_loop.apply(variables, view[None]).logits[0, target]
+        logits = network_in_loop.apply(variables, view[None]).logits[0]
+        kind = "difference" if config.ep_target == "difference" else "logit"
+        return config.ep_reward_scale * saliency.class_score(logits, target, score=kind)
 
-    mask, _ = saliency.extremal_perturbation(score, image, **options)
+    mask, _ = saliency.extremal_perturbation(score, image, **_options(config))
     coarse = {
         "cam": saliency.cam(features, weights, target),
         "grad_cam": saliency.grad_cam(head, features, target),

@@ -160,10 +160,10 @@ def _networks(study, s):
 
 def _saliency(study, s):
     text = (
-        "Each study image is explained through its own pair's member, for the logit of its true label. CAM and Grad-CAM come "
+        "Each study image is explained through its own pair's member, for its true label. CAM and Grad-CAM of its logit come "
         "from the last feature map; for this architecture Grad-CAM is the positive part of CAM by construction, so they can "
         f"differ only where CAM is negative. Extremal Perturbation looks for the {study.config.area:.0%} of the image that "
-        f"keep the logit highest, in {study.config.ep_iterations} iterations."
+        f"keep {_ep_score(study.config)} highest, in {study.config.ep_iterations} iterations."
     )
     shown = [
         _figure(
@@ -230,6 +230,15 @@ def _honesty(study, s):
         "stands in tables/ as CSV and in summary.json; flags.txt repeats the run."
     )
     return Section("What to keep in mind", text, [], [(seconds, "Seconds by stage.")])
+
+
+def _ep_score(config):
+    what = "the logit of the true label" if config.ep_target == "true" else "the true label's lead over the foil"
+    return (
+        what
+        if config.ep_reward_scale == 1
+        else f"{what} (times {config.ep_reward_scale:g}, against the weight of the area)"
+    )
 
 
 def _figure(study, name, caption):
