@@ -91,6 +91,8 @@ def _people(study, s):
         f"cells of true and false label, clicks and time correlate {_r(p['r_clicks_time'])} (paper .93), clicks and accuracy "
         f"{_r(p['r_clicks_accuracy'])} (−.56), time and accuracy {_r(p['r_time_accuracy'])} (−.65)."
     )
+    if not study.synthetic:
+        text += " These pictures come without landmarks, so the simulated clicks aim where eyes and mouth usually are."
     shown = [
         _figure(
             study,
