@@ -113,17 +113,17 @@ PRESETS: dict[str, dict[str, Any]] = {
         "learning_rate": 1e-3,
         "batch_size": {"procedural_faces": 16, "ferplus": 32},
         "max_epochs": 150,
-        "max_images": {"procedural_faces": 7_200, "ferplus": 64_000},
+        "max_images": {"procedural_faces": 6_240, "ferplus": 64_000},
         "multiclass_epochs": {"procedural_faces": 16, "ferplus": 24},
         "class_weights": "sqrt",
         "multiclass_schedule": "cosine",
         "batch_statistics": "population",
-        "ep_iterations": 300,
+        "ep_iterations": {"procedural_faces": 150, "ferplus": 300},
         # Logits of small networks span a few units, not the tens the area weight was chosen for: left alone, the area
         # term rules and the masks flee to the border, whatever the network has learned.
         "ep_target": "difference",
         "ep_reward_scale": 10.0,
-        "finetune_images": 1_280,
+        "finetune_images": {"procedural_faces": 640, "ferplus": 1_280},
         "finetune_learning_rate": 2e-4,
     },
 }
