@@ -8,7 +8,7 @@ Stages: data, design (§3), members and multiclass (§5.1), vote (§5.2), people
 compare (§5.3), finetune (§5.1), figures, report. Each leaves its results in the run folder when it ends; the same
 command goes on where it was stopped. `summary.json` holds the numbers, `report.html` is for reading.
 
-The default draws its own faces and takes about five minutes on two CPU cores. The paper's numbers on AffectNet, to
+The default draws its own faces and takes under six minutes on two CPU cores. The paper's numbers on AffectNet, to
 compare with: simple and weighted vote 49 and 50 %, multiclass 54 %, people 83.9 %.
 """
 
