@@ -96,7 +96,7 @@ def test_the_same_command_redoes_nothing(finished):
     assert before == {path: path.stat().st_mtime_ns for path in before}
 
 
-@pytest.mark.parametrize("cue", ["training/ensemble/2", "saliency/02_neutral-surprise.npz"])
+@pytest.mark.parametrize("cue", ["training/ensemble/[0-9]*", pytest.param("saliency/02_*.npz", marks=pytest.mark.slow)])
 def test_killed_in_the_middle_the_same_command_ends_with_the_same_summary(finished, tmp_path, root, cue):
     out = tmp_path / "run"
     command_line = [sys.executable, "-m", "experiments.reproduce", f"--out={out}", "--save_every_s=0.5", *TINY]
@@ -107,7 +107,7 @@ def test_killed_in_the_middle_the_same_command_ends_with_the_same_summary(finish
     environment = os.environ | cache | {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": ""}
     child = subprocess.Popen(command_line, cwd=root, env=environment, stderr=subprocess.PIPE, stdout=subprocess.PIPE)
     deadline = time.monotonic() + 200
-    while not (out / cue).exists():
+    while not list(out.glob(cue)):
         assert child.poll() is None, child.stderr.read().decode()
         assert time.monotonic() < deadline, "the cue never came"
         time.sleep(0.02)
