@@ -1,6 +1,7 @@
 """The configuration of a whole study, and its presets."""
 
 import dataclasses
+import difflib
 from typing import Any
 
 from experiments.command import option
@@ -181,8 +182,6 @@ def chosen_stages(config: StudyConfig) -> list[str]:
     Raises:
       UsageError: an unknown stage; the message names the near one.
     """
-    import difflib
-
     if config.stages == "all":
         return list(STAGES)
     names = [name.strip() for name in config.stages.split(",") if name.strip()]

@@ -50,12 +50,13 @@ def reveal(points: jax.Array, size: tuple[int, int], *, radius: int) -> jax.Arra
     return (squared <= radius**2).any(0)
 
 
-def shift(mask: jax.Array, rows: int, columns: int) -> jax.Array:
-    """A mask moved by whole pixels; the vacated edge is closed (ours: §5.1 does not say)."""
+def shift(mask: jax.Array, rows: int | jax.Array, columns: int | jax.Array) -> jax.Array:
+    """A mask moved by whole pixels, which may be traced; the vacated edge is closed (ours: §5.1 does not say)."""
     height, width = mask.shape
-    padded = jnp.pad(mask, ((max(rows, 0), max(-rows, 0)), (max(columns, 0), max(-columns, 0))))
-    top, left = max(-rows, 0), max(-columns, 0)
-    return padded[top : top + height, left : left + width]
+    from_row, from_column = jnp.arange(height) - rows, jnp.arange(width) - columns
+    inside = ((from_row >= 0) & (from_row < height))[:, None] & ((from_column >= 0) & (from_column < width))[None, :]
+    moved = mask[jnp.clip(from_row, 0, height - 1)][:, jnp.clip(from_column, 0, width - 1)]
+    return jnp.where(inside, moved, jnp.zeros_like(moved))
 
 
 def blurred(sharp: jax.Array, *, size: int) -> jax.Array:

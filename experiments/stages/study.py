@@ -7,13 +7,14 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pandas as pd
 
 from experiments.command import StopRequest
 from experiments.config import StudyConfig
 from experiments.run_folder import RunFolder
 from fer_jax import checkpoints, ensemble, images, models
-from fer_jax.expressions import EXPRESSIONS, NUM_EXPRESSIONS, NUM_PAIRS, PAIRS
+from fer_jax.expressions import EXPRESSIONS, NUM_EXPRESSIONS, NUM_PAIRS, PAIRS, index_of, pair_index
 from fer_jax.training import MemberState, init_state, variables_of
 
 # One stream of random keys for each use, so that no two stages share bits.
@@ -88,12 +89,12 @@ class Study:
         """The study images: image, true_label, false_label, and `row` in the validation split."""
         return self.folder.read_table("study_images")
 
-    @property
+    @functools.cached_property
     def study_pictures(self) -> Pictures:
         """The study images' pixels, in the table's order."""
         return self.pictures("validation").select(self.study_table["row"].to_numpy())
 
-    @property
+    @functools.cached_property
     def evaluation_pictures(self) -> Pictures:
         """Validation without the study images (paper §3)."""
         held_out = np.setdiff1d(np.arange(len(self.pictures("validation"))), self.study_table["row"])
@@ -102,8 +103,6 @@ class Study:
     @functools.cached_property
     def study_pairs(self) -> np.ndarray:
         """(T,) the unordered pair of each study image."""
-        from fer_jax.expressions import index_of, pair_index
-
         table = self.study_table
         return np.asarray(
             [
@@ -131,8 +130,6 @@ class Study:
 
     def variables_like(self, num_classes: int, members: int | None = None) -> dict:
         """Shapes of a network's variables, or of a stack of them."""
-        import optax
-
         like = variables_of(self.state_like(num_classes, optax.identity()))
         if members is None:
             return like

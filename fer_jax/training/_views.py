@@ -43,7 +43,7 @@ def revealed_view(ranges: Augmentation, *, radius: int, blur: int) -> Callable:
 
     def one(image, points, shift, masked):
         opened = masks.reveal(points, image.shape[:2], radius=radius)
-        moved = _rolled(opened, shift)
+        moved = masks.shift(opened, shift[0], shift[1])
         seen = masks.composite(image, masks.blurred(image, size=blur), moved | ~masked)
         return images.to_float(seen)
 
@@ -57,9 +57,3 @@ def revealed_view(ranges: Augmentation, *, radius: int, blur: int) -> Callable:
 def _augmented(key, pictures, ranges):
     keys = jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.arange(pictures.shape[0]))
     return images.normalise(jax.vmap(lambda k, image: augment(k, image, ranges))(keys, pictures))
-
-
-def _rolled(mask, shift):
-    """`masks.shift` by a traced amount of at most one pixel each way: the vacated edge is closed."""
-    padded = jnp.pad(mask, 1)
-    return jax.lax.dynamic_slice(padded, (1 - shift[0], 1 - shift[1]), mask.shape)
