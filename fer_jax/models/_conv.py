@@ -24,6 +24,11 @@ from fer_jax.errors import UsageError
 LOWERINGS = ("native", "dots", "matmul", "frozen")
 _NUMBERS = ("NHWC", "HWIO", "NHWC")
 
+# Below this many input channels (a picture has 3) a product with the kernel is too thin to be fast.
+_FEW_CHANNELS = 16
+# Up to this many cells turning a kernel round, which a loop would do again and again, costs as much as using it.
+_FEW_CELLS = 256
+
 
 def conv2d(image: jax.Array, kernel: jax.Array, *, stride: int = 1, padding: int = 0, lowering: str = "dots"):
     """Convolve with symmetric zero padding (never SAME: that shifts strided layers against the reference weights).
@@ -83,17 +88,36 @@ def _frozen_forward(image, kernel, stride, padding):
 
 def _frozen_backward(stride, padding, saved, cotangent):
     image, kernel = saved
-    # Both gradients through linear_transpose-free formulas: an NHWC/HWIO convolution with the kernel turned round.
-    turned = kernel[::-1, ::-1].swapaxes(2, 3)
-    edges = []
-    for length, size, out in zip(image.shape[1:3], kernel.shape[:2], cotangent.shape[1:3], strict=True):
-        low = size - 1 - padding
-        edges.append((low, length - ((out - 1) * stride + 1 + low - size + 1)))
-    to_image = lax.conv_general_dilated(
-        cotangent, turned, (1, 1), edges, lhs_dilation=(stride, stride), dimension_numbers=_NUMBERS
-    )
-    _, pull = jax.vjp(lambda k: _as_matmul(image, k, stride, padding), kernel)
-    return to_image, pull(cotangent)[0]
+    _, pull = jax.vjp(lambda x, k: _as_matmul(x, k, stride, padding), image, kernel)
+    if stride == 1 and cotangent.shape[1] * cotangent.shape[2] > _FEW_CELLS:
+        turned = kernel[::-1, ::-1].swapaxes(2, 3)
+        edges = [(size - 1 - padding,) * 2 for size in kernel.shape[:2]]
+        to_image = lax.conv_general_dilated(cotangent, turned, (1, 1), edges, dimension_numbers=_NUMBERS)
+    elif stride > 1 and kernel.shape[2] < _FEW_CHANNELS:
+        to_image = _gradient_by_phases(cotangent, kernel, stride, padding, image.shape)
+    else:
+        to_image = pull(cotangent)[0]
+    return to_image, pull(cotangent)[1]
+
+
+def _gradient_by_phases(cotangent, kernel, stride, padding, shape):
+    """Input gradient of a strided convolution: one dense convolution to stride² times the channels, then unfolded.
+
+    Padded pixel stride * m + r has gradient Σ_q cotangent[m - q] kernel[stride * q + r], for each phase r.
+    """
+    taps = -(-max(kernel.shape[:2]) // stride)
+    channels, out = kernel.shape[2:]
+    missing = [(0, taps * stride - size) for size in kernel.shape[:2]]
+    phases = jnp.pad(kernel, (*missing, (0, 0), (0, 0))).reshape(taps, stride, taps, stride, channels, out)
+    phases = phases[::-1, :, ::-1].transpose(0, 2, 5, 1, 3, 4).reshape(taps, taps, out, stride**2 * channels)
+    spread = lax.conv_general_dilated(cotangent, phases, (1, 1), [(taps - 1,) * 2] * 2, dimension_numbers=_NUMBERS)
+    batch, h, w, _ = spread.shape
+    spread = spread.reshape(batch, h, w, stride, stride, channels).transpose(0, 1, 3, 2, 4, 5)
+    spread = spread.reshape(batch, h * stride, w * stride, channels)
+    # Pixels behind the last window, which no output has seen, get zeros.
+    behind = [(0, max(0, padding + size - have)) for size, have in zip(shape[1:3], spread.shape[1:3], strict=True)]
+    spread = jnp.pad(spread, ((0, 0), *behind, (0, 0)))
+    return spread[:, padding : padding + shape[1], padding : padding + shape[2]]
 
 
 _frozen.defvjp(_frozen_forward, _frozen_backward)

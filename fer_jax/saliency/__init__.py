@@ -1,8 +1,10 @@
 """Saliency maps of any JAX function: class activation maps, Grad-CAM and extremal perturbation.
 
-Every function takes a single image or feature map and is batched by `jax.vmap`; maps are returned raw.
+Every function takes a single image or feature map and is batched by `jax.vmap`; maps are returned raw. Whether a map
+is true to the function it explains is asked in `faithfulness`.
 """
 
+from fer_jax.saliency import faithfulness
 from fer_jax.saliency._area import area_term
 from fer_jax.saliency._cam import cam
 from fer_jax.saliency._extremal import (
@@ -49,6 +51,7 @@ __all__ = [
     "extremal",
     "extremal_area",
     "extremal_perturbation",
+    "faithfulness",
     "gaussian_blur",
     "grad_cam",
     "grid_shape",

@@ -22,6 +22,8 @@ from fer_jax.errors import UsageError
 POOLINGS = ("smooth_max", "sum", "sigmoid")
 COLDNESS = 20.0  # the smooth maximum's inverse temperature
 
+_LARGE_MASK = 4096  # pixels
+
 # exp(coldness * v) is formed without a shift, as v <= 1; float32 overflows at exp(88).
 _LARGEST_COLDNESS = 80.0
 
@@ -173,7 +175,8 @@ def _smooth_max_forward(neighbours, step, sigma, coldness):
         return (sums[0] + bumps * powers, sums[1] + powers), None
 
     zero = jnp.zeros((step**2, neighbours.shape[1]), neighbours.dtype)
-    (numerator, denominator), _ = lax.scan(tap, (zero, zero), (weights, neighbours), unroll=_unroll(step, sigma))
+    unroll = _unroll(step, sigma, zero.size)
+    (numerator, denominator), _ = lax.scan(tap, (zero, zero), (weights, neighbours), unroll=unroll)
     mask = numerator / denominator
     return mask, (neighbours, mask, denominator)
 
@@ -202,9 +205,9 @@ def _outer(weight, row):
     return weight[:, None] * row[None, :]
 
 
-def _unroll(step, sigma):
-    """One row of the window at a time: fewer passes over the running sums."""
-    return 2 * _radius(step, sigma) + 1
+def _unroll(step, sigma, pixels):
+    """One row of the window at a time: fewer passes over the running sums, where they outweigh a longer program."""
+    return 2 * _radius(step, sigma) + 1 if pixels > _LARGE_MASK else 1
 
 
 def _radius(step, sigma):

@@ -194,6 +194,20 @@ def test_constant_score_leaves_the_area_alone_to_be_reached():
     assert mask.mean() == pytest.approx(0.3, abs=0.05)
 
 
+def test_a_faster_pace_goes_the_way_of_the_whole_schedule():
+    """Four published iterations at a time: the same end in a quarter, where a cut schedule is still on its way."""
+    image, start = noise(), jax.random.key(0)
+    whole = jax.jit(small(iterations=400, initial=start))(image)[0]
+    paced = jax.jit(small(iterations=100, initial=start, pace=4.0))(image)[0]
+    cut = jax.jit(small(iterations=100, initial=start))(image)[0]
+    assert jnp.abs(paced - whole).mean() < 0.5 * jnp.abs(cut - whole).mean()
+    options = saliency.ExtremalOptions(pace=4.0)
+    assert area_weight(jnp.asarray(50), options, jnp.float32) == pytest.approx(300 * 1.0035**200, rel=1e-5)
+    parameters, velocity = descend(jnp.ones(1), jnp.ones(1), jnp.zeros(1), jnp.asarray(7), options)
+    assert velocity == pytest.approx(0.6)
+    assert parameters == pytest.approx(1 - 4 * 0.01 * 0.6)
+
+
 def test_targets_and_members_are_vmapped_too():
     weights = jnp.asarray([[1.0, 0.0], [0.0, 1.0]])
 
