@@ -1,12 +1,13 @@
 """The grammar of the public functions: documented, key first, options keyword-only, arguments named in the text."""
 
 import inspect
+import operator
 
 import pytest
 
 import fer_jax
 
-CORE = ("augment", "images", "masks", "metrics", "models", "saliency", "ensemble", "training")
+CORE = ("augment", "images", "masks", "metrics", "models", "saliency", "saliency.faithfulness", "ensemble", "training")
 HOST = ("checkpoints", "data", "faces", "figures")
 # Arguments with a default that are read naturally in place: what to explain, where to draw.
 POSITIONAL_DEFAULTS = {"target", "ax", "platform", "level", "options"}
@@ -14,7 +15,7 @@ POSITIONAL_DEFAULTS = {"target", "ax", "platform", "level", "options"}
 
 def _public(namespaces):
     for name in namespaces:
-        module = getattr(fer_jax, name)
+        module = operator.attrgetter(name)(fer_jax)
         exported = getattr(module, "__all__", None) or [n for n in vars(module) if not n.startswith("_")]
         for entry in exported:
             thing = getattr(module, entry)

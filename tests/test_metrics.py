@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.ndimage
 import scipy.stats
 
 from fer_jax import metrics
@@ -13,7 +14,7 @@ from fer_jax.errors import UsageError
 TOLERANCE = 1e-9  # of the reference arrays, float64
 
 
-_OPTIONS = ("normalise", "integer", "compare", "empty", "classes", "jitter")
+_OPTIONS = ("normalise", "integer", "compare", "empty", "classes", "jitter", "data_range")
 
 
 def _compile(function):
@@ -51,7 +52,7 @@ def random_map(seed, shape=(12, 17)):
     ("name", "metric"),
     [
         ("cc_f64", compiled.cc),
-        ("pearson_f64", compiled.cc),
+        ("pearson_f64", compiled.pearson),
         ("spearman_f64", compiled.spearman),
         ("sim_f64", compiled.sim),
         ("kl_mit_f64", compiled.kl),
@@ -76,6 +77,12 @@ def test_map_against_clicks_equals_the_reference(x64, arrays, name, metric):
     clicks = clicks_of(arrays["fix_y"], arrays["fix_x"])
     got = [metric(jnp.asarray(heat), clicks) for heat in arrays["maps_f64"]]
     np.testing.assert_allclose(got, arrays[name], atol=TOLERANCE, rtol=0)
+
+
+def test_kendall_equals_the_reference(x64, arrays):
+    human = jnp.asarray(arrays["human_f64"][::3, ::3])
+    got = [compiled.kendall(jnp.asarray(heat[::3, ::3]), human) for heat in arrays["maps_f64"]]
+    np.testing.assert_allclose(got, arrays["kendall_f64"], atol=TOLERANCE, rtol=0)
 
 
 def test_shuffled_auc_equals_the_reference(x64, arrays):
@@ -108,6 +115,11 @@ def test_localisation_equals_the_reference(x64, arrays):
         np.testing.assert_allclose(
             compiled.relevance_rank(heat, region), arrays["q_relevance_rank_f64"][index], atol=1e-7
         )
+        # Attribution localisation is the same share of the mass under another name.
+        np.testing.assert_allclose(
+            compiled.energy_pointing(heat, region), arrays["q_attribution_localisation_f64"][index], atol=1e-7
+        )
+        np.testing.assert_allclose(compiled.auc_region(heat, region), arrays["q_loc_auc_f64"][index], atol=TOLERANCE)
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -141,6 +153,10 @@ def test_constant_maps_are_never_a_silent_zero():
     assert jnp.isnan(compiled.dice_at_threshold(flat, heat))
     assert jnp.isnan(compiled.dice_at_area(heat, flat, 4))
     assert jnp.isnan(compiled.spearman(flat, heat))
+    assert jnp.isnan(compiled.kendall(heat, flat))
+    assert jnp.isnan(compiled.pearson(flat, heat))
+    assert jnp.isnan(compiled.auc_region(heat, flat > 0))
+    assert compiled.auc_region(flat, heat > 0.5) == 0.5
     assert jnp.isnan(compiled.cc(heat, flat))
     assert jnp.isnan(compiled.energy_pointing(jnp.zeros((6, 6)), heat > 0))
     assert compiled.cc(flat, heat) == 0  # the benchmark's convention
@@ -201,10 +217,44 @@ def test_information_gain_in_bits():
     assert compiled.information_gain(jnp.asarray([[0.0, 1.0, 1.0, 1.0]]), uniform, clicks) == -jnp.inf
 
 
-def test_spearman_with_ties_equals_scipy(x64):
+def test_rank_correlations_with_ties_equal_scipy(x64):
     first, second = jnp.round(random_map(6) * 5), jnp.round(random_map(7) * 3)
-    expected = scipy.stats.spearmanr(np.ravel(first), np.ravel(second)).statistic
-    np.testing.assert_allclose(compiled.spearman(first, second), expected, atol=1e-6)
+    for ours, theirs in ((compiled.spearman, scipy.stats.spearmanr), (compiled.kendall, scipy.stats.kendalltau)):
+        expected = theirs(np.ravel(first), np.ravel(second)).statistic
+        np.testing.assert_allclose(ours(first, second), expected, atol=1e-6)
+
+
+def ssim_by_scipy(first, second, span):
+    """Independent, in float64: scipy's own Gaussian, cut at the same 5 px, its border windows thrown away."""
+    first, second = np.asarray(first, float), np.asarray(second, float)
+
+    def mean(values):
+        return scipy.ndimage.gaussian_filter(values, 1.5, radius=5)[5:-5, 5:-5]
+
+    one, other = mean(first), mean(second)
+    squares, product = mean(first**2) + mean(second**2) - one**2 - other**2, mean(first * second) - one * other
+    flat = ((0.01 * span) ** 2, (0.03 * span) ** 2)
+    return np.mean(
+        (2 * one * other + flat[0]) * (2 * product + flat[1]) / ((one**2 + other**2 + flat[0]) * (squares + flat[1]))
+    )
+
+
+@pytest.mark.parametrize(("scale", "data_range"), [(1.0, 1.0), (255.0, 255.0), (3.0, None)])
+def test_ssim_equals_scipy(scale, data_range):
+    first = scale * random_map(13, (20, 31))
+    second = 0.6 * first + 0.3 * scale * random_map(14, (20, 31))
+    span = data_range or float(max(first.max(), second.max()) - min(first.min(), second.min()))
+    got = compiled.ssim(first, second, data_range=data_range)
+    assert got == pytest.approx(ssim_by_scipy(first, second, span), abs=1e-5)
+    assert 0.1 < got < 0.95
+
+
+def test_ssim_laws():
+    first, second = random_map(15, (20, 31)), random_map(16, (20, 31))
+    assert compiled.ssim(first, first) == pytest.approx(1)
+    assert compiled.ssim(first, second) == pytest.approx(compiled.ssim(second, first))
+    assert compiled.ssim(first, 1 - first) < -0.5
+    assert jnp.isnan(compiled.ssim(jnp.ones((11, 11)), jnp.ones((11, 11))))
 
 
 def test_kl_is_zero_on_itself_and_not_symmetric():
@@ -260,6 +310,10 @@ def test_accuracy_equals_the_trace_of_the_confusion():
         (lambda: metrics.threshold(random_map(0), compare="eq"), "`compare`: wanted one of gt, ge"),
         (lambda: metrics.dice(random_map(0), random_map(0)), "`first`: wanted a boolean map, got float32"),
         (lambda: metrics.nss(random_map(0), jnp.zeros((2, 3))), r"`clicks`: wanted \(N, 2\), x then y, got \(2, 3\)"),
+        (lambda: metrics.ssim(random_map(0, (10, 20)), random_map(0, (10, 20))), "`heat`: wanted .* at least 11 x 11"),
+        (lambda: metrics.ssim(random_map(0), random_map(0).T), r"`human`: wanted the shape of `heat`, \(12, 17\)"),
+        (lambda: metrics.ssim(random_map(0), random_map(0), data_range=0), "`data_range`: wanted a positive span"),
+        (lambda: metrics.auc_region(random_map(0), random_map(0)), "`region`: wanted a boolean map"),
         (lambda: metrics.auc_judd(random_map(0), jnp.zeros((2, 2)), jitter=1e-7), "`key`: wanted a typed random key"),
     ],
 )
@@ -270,6 +324,7 @@ def test_bad_calls_name_the_argument(call, message):
 
 def test_everything_maps_over_a_batch():
     heats, humans = random_map(11, (3, 12, 17)), random_map(12, (3, 12, 17))
-    for metric in (compiled.cc, compiled.spearman, compiled.sim, compiled.kl, compiled.dice_at_threshold):
+    by_name = ("cc", "spearman", "kendall", "sim", "ssim", "kl", "dice_at_threshold")
+    for metric in (getattr(compiled, name) for name in by_name):
         got = jax.jit(jax.vmap(metric))(heats, humans)
         np.testing.assert_allclose(got, [metric(p, q) for p, q in zip(heats, humans, strict=True)], rtol=2e-5)

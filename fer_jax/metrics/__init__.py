@@ -18,13 +18,15 @@ from fer_jax.metrics._binary import (
     dice_at_threshold,
     iou,
     most_salient,
+    salience_rank,
     threshold,
     to_bytes,
 )
-from fer_jax.metrics._clicks import at_clicks, auc_judd, auc_shuffled, auc_uniform, information_gain, nss
+from fer_jax.metrics._clicks import at_clicks, auc_judd, auc_region, auc_shuffled, auc_uniform, information_gain, nss
 from fer_jax.metrics._labels import accuracy, balanced_accuracy, confusion, confusion_accuracy, recall, row_shares
-from fer_jax.metrics._maps import cc, density, kl, sim, spearman
+from fer_jax.metrics._maps import cc, density, kendall, kl, pearson, sim, spearman
 from fer_jax.metrics._regions import energy_pointing, pointing_game, relevance_rank
+from fer_jax.metrics._structure import SSIM_WINDOW, ssim
 
 __all__ = [
     "COMPARISONS",
@@ -32,9 +34,11 @@ __all__ = [
     "NORMALISATIONS",
     "PAPER_THRESHOLD",
     "ROUNDINGS",
+    "SSIM_WINDOW",
     "accuracy",
     "at_clicks",
     "auc_judd",
+    "auc_region",
     "auc_shuffled",
     "auc_uniform",
     "balanced_accuracy",
@@ -48,15 +52,19 @@ __all__ = [
     "energy_pointing",
     "information_gain",
     "iou",
+    "kendall",
     "kl",
     "most_salient",
     "nss",
+    "pearson",
     "pointing_game",
     "recall",
     "relevance_rank",
     "row_shares",
+    "salience_rank",
     "sim",
     "spearman",
+    "ssim",
     "threshold",
     "to_bytes",
 ]

@@ -114,9 +114,14 @@ def dice_at_area(first: jax.Array, second: jax.Array, count, *, empty: str = "na
 
 def most_salient(heat: jax.Array, count) -> jax.Array:
     """The `count` largest pixels of a map, bool (H, W); among equals the earlier in row-major order."""
+    return salience_rank(heat) < count
+
+
+def salience_rank(heat: jax.Array) -> jax.Array:
+    """Place of each pixel when a map is sorted, int32 (H, W): 0 the largest; equals in row-major order."""
     order = jnp.argsort(heat.reshape(-1), descending=True, stable=True)
     rank = jnp.zeros(heat.size, jnp.int32).at[order].set(jnp.arange(heat.size, dtype=jnp.int32))
-    return (rank < count).reshape(heat.shape)
+    return rank.reshape(heat.shape)
 
 
 def _share(part, whole, empty):

@@ -1,4 +1,4 @@
-"""Maps against clicks: standardised values, areas under the ROC curve, bits gained over a baseline."""
+"""Maps against clicks: standardised values, areas under the ROC curve (of a region too), bits over a baseline."""
 
 import jax
 import jax.numpy as jnp
@@ -69,6 +69,25 @@ def auc_shuffled(heat: jax.Array, clicks: jax.Array, other_clicks: jax.Array) ->
       A scalar in [0, 1]; NaN without clicks of either kind.
     """
     return _rank_auc(*at_clicks(heat, clicks), *at_clicks(heat, other_clicks))
+
+
+def auc_region(heat: jax.Array, region: jax.Array) -> jax.Array:
+    """Area under the ROC curve of a map against a region, its pixels positives and all others negatives.
+
+    Args:
+      heat: float (H, W).
+      region: bool (H, W).
+
+    Returns:
+      A scalar in [0, 1]; NaN if the region is empty or the whole image.
+
+    Raises:
+      UsageError: a region that is not boolean or of another shape than the map.
+    """
+    if region.dtype != jnp.bool_ or region.shape != heat.shape:
+        raise UsageError(f"`region`: wanted a boolean map {heat.shape}, got {region.dtype} {region.shape}.")
+    values, inside = heat.reshape(-1), region.reshape(-1)
+    return _rank_auc(values, inside, values, ~inside)
 
 
 def information_gain(heat: jax.Array, baseline: jax.Array, clicks: jax.Array) -> jax.Array:

@@ -11,7 +11,7 @@ from fer_jax.errors import UsageError
 from fer_jax.saliency._extremal import Energies, Extremal, ExtremalOptions, ExtremalState, extremal
 from fer_jax.saliency._normalise import resize as resize_map
 from fer_jax.saliency._perturbation import gaussian_blur, perturb, pyramid
-from fer_jax.saliency._score import output_shape
+from fer_jax.saliency._score import check_image, output_shape
 from fer_jax.saliency._smooth_mask import COLDNESS, grid_shape
 
 STOPS = ("never", "converged")
@@ -107,7 +107,7 @@ def extremal_perturbation(
       UsageError: a batch, an integer image, an area outside (0, 1), another bad option, a score that is no scalar, or
         (outside `jax.jit` only; see `info.finite` inside) a score that is not finite.
     """
-    _check_image(image)
+    check_image(image)
     single = not isinstance(area, (tuple, list))
     options = ExtremalOptions(
         areas=(area,) if single else tuple(area),
@@ -268,12 +268,3 @@ def _start(initial, image, options):
         grid = grid_shape(image.shape[:2], step=options.step)
         return jax.random.uniform(initial, (len(options.areas), *grid), dtype)
     return initial[None] if initial.ndim == 2 else initial
-
-
-def _check_image(image):
-    if jnp.ndim(image) != 3:
-        raise UsageError(
-            f"`image`: wanted (H, W, C) of one image, got shape {jnp.shape(image)}; use jax.vmap for a batch."
-        )
-    if not jnp.issubdtype(image.dtype, jnp.floating):
-        raise UsageError(f"`image`: wanted floating point, got {image.dtype}; see fer_jax.images.to_float.")

@@ -56,6 +56,16 @@ def check_target(target, classes: int) -> None:
         raise UsageError(f"`target`: wanted a class in 0..{classes - 1}, got {int(target)}.")
 
 
+def check_image(image: jax.Array) -> None:
+    """Raise unless `image` is one float image."""
+    if jnp.ndim(image) != 3:
+        raise UsageError(
+            f"`image`: wanted (H, W, C) of one image, got shape {jnp.shape(image)}; use jax.vmap for a batch."
+        )
+    if not jnp.issubdtype(image.dtype, jnp.floating):
+        raise UsageError(f"`image`: wanted floating point, got {image.dtype}; see fer_jax.images.to_float.")
+
+
 def check_features(features: jax.Array) -> None:
     """Raise unless `features` is the float map of one image."""
     if jnp.ndim(features) != 3:
