@@ -3,6 +3,8 @@
 Contract: a checkpoint is a folder `arrays/` (Orbax) beside `manifest.json` (schema, the caller's facts, and for each
 array its shape, dtype and SHA-256). A folder is either whole or not there: it is written beside its place and renamed.
 Orbax by itself loads flipped bits and other dtypes without a word; here both are refused.
+
+Weights made elsewhere are read from safetensors files; nothing is ever unpickled.
 """
 
 import hashlib
@@ -17,10 +19,12 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
-from fer_jax.errors import StorageError
+from fer_jax.errors import DataError, StorageError, UsageError
 
 SCHEMA = 1
 _MANIFEST = "manifest.json"
+# How a file of torch.save begins: a zip archive, or a bare pickle.
+_PICKLES = (b"PK\x03\x04", b"\x80")
 
 
 def save(folder: str | os.PathLike, tree: Any, *, facts: dict | None = None) -> dict[str, str]:
@@ -113,6 +117,46 @@ def load(folder: str | os.PathLike, like: Any, *, facts: dict | None = None) -> 
             raise StorageError(f"`{folder}`: array {path} is damaged (its SHA-256 changed) and was not loaded.")
     structure = jax.tree.structure(flax.serialization.to_state_dict(like))
     return flax.serialization.from_state_dict(like, jax.tree.unflatten(structure, [arrays[path] for path in target]))
+
+
+def read_safetensors(path: str | os.PathLike) -> dict[str, np.ndarray]:
+    """The tensors of a safetensors file, such as the weights of a network trained with another library.
+
+    Args:
+      path: the file.
+
+    Returns:
+      Arrays by name, in the dtypes of the file (float16 and bfloat16 among them), for `models.from_state_dict`.
+
+    Raises:
+      UsageError: a pickle, as `torch.save` writes it, or the package safetensors is not installed.
+      DataError: no such file, or one that is damaged or something else.
+    """
+    try:
+        from safetensors import SafetensorError
+        from safetensors.numpy import load_file
+    except ImportError:
+        raise UsageError(f"`{path}`: reading it wants safetensors: pip install 'fer-jax[weights]'") from None
+    try:
+        return load_file(path)
+    except FileNotFoundError:
+        raise DataError(f"`{path}`: wanted a safetensors file, found none.") from None
+    except (OSError, SafetensorError, AttributeError, TypeError) as error:  # the last two: dtypes that numpy lacks
+        # Only now: a sound file may begin with these bytes too, they are the length of its header.
+        if _begins_with(path, _PICKLES):
+            raise UsageError(
+                f"`{path}`: a pickle, which is never unpickled; save it as safetensors where torch is installed: "
+                "safetensors.torch.save_file(torch.load(path, weights_only=True), 'weights.safetensors')."
+            ) from None
+        raise DataError(f"`{path}`: wanted a safetensors file, it cannot be read: {_first_line(error)}.") from error
+
+
+def _begins_with(path, starts) -> bool:
+    try:
+        with open(path, "rb") as file:
+            return file.read(4).startswith(starts)
+    except OSError:
+        return False
 
 
 def _flat(tree) -> dict[str, Any]:

@@ -1,6 +1,8 @@
 """Networks in Flax Linen that return named intermediates: `(logits, features)`."""
 
 from fer_jax.models._conv import LOWERINGS, conv2d
+from fer_jax.models._folding import fold_batch_norm
+from fer_jax.models._pretrained import from_state_dict, to_state_dict
 from fer_jax.models._resnet import (
     BATCH_NORM_MOMENTUM,
     MODELS,
@@ -9,6 +11,8 @@ from fer_jax.models._resnet import (
     ResNet50,
     SmallResNet,
     TinyResNet,
+    features_at,
+    head_after,
     head_weights,
 )
 
@@ -22,5 +26,10 @@ __all__ = [
     "SmallResNet",
     "TinyResNet",
     "conv2d",
+    "features_at",
+    "fold_batch_norm",
+    "from_state_dict",
+    "head_after",
     "head_weights",
+    "to_state_dict",
 ]

@@ -2,13 +2,18 @@
 
 Contract: input float (B, H, W, 3), already normalised (`fer_jax.images.normalise`); output `Output(logits, features)`
 with logits (B, classes) before any softmax and features (B, h, w, C) after the final ReLU, which global average
-pooling and one linear layer turn into the logits. Variables are `{"params", "batch_stats"}`.
+pooling and one linear layer turn into the logits. Variables are `{"params", "batch_stats"}`; of a folded network
+(`fold_batch_norm`) `{"params"}` alone.
+
+A network is a row of named layers, "stem", "layer1", "layer2", ..., and the head. A call may stop after any of them
+and another may start there, so that every map in between can be explained.
 
 The architecture is He et al. 2016 in its "v1.5" form (the stride of a stage on its 3×3 convolution), padded
 explicitly as the reference weights expect.
 """
 
 import functools
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -23,6 +28,7 @@ BATCH_NORM_MOMENTUM = 0.9
 
 STEMS = ("imagenet", "small")
 BLOCKS = ("bottleneck", "basic")
+HEAD_INIT = nn.initializers.lecun_normal()
 
 
 class Output(NamedTuple):
@@ -33,26 +39,31 @@ class Output(NamedTuple):
 
 
 class Conv(nn.Module):
-    """A bias-free convolution with symmetric padding and a choice of lowering."""
+    """A convolution with symmetric padding and a choice of lowering; without a bias unless BatchNorm is folded in."""
 
     features: int
     size: int
     stride: int = 1
     lowering: str = "dots"
     dtype: Any = jnp.float32
+    use_bias: bool = False
 
     @nn.compact
     def __call__(self, x):
         """Convolve (B, H, W, C)."""
         shape = (self.size, self.size, x.shape[-1], self.features)
         kernel = self.param("kernel", nn.initializers.he_normal(), shape, jnp.float32)
-        return conv2d(
+        y = conv2d(
             x.astype(self.dtype),
             kernel.astype(self.dtype),
             stride=self.stride,
             padding=self.size // 2,
             lowering=self.lowering,
         )
+        if self.use_bias:
+            bias = self.param("bias", nn.initializers.zeros, (self.features,), jnp.float32)
+            y += bias.astype(self.dtype).reshape(1, 1, 1, -1)
+        return y
 
 
 class Block(nn.Module):
@@ -95,8 +106,9 @@ class ResNet(nn.Module):
       stem: how the resolution falls to a quarter: "imagenet" (7×7 stride 2, then a max-pool) or "small" (3×3 stride 2
         with half the width, then a first stage that halves as well: for pictures of 32 to 96 pixels, ours).
       lowering: how convolutions are computed (see `_conv`); changes no number beyond rounding.
-      dtype: of the computation; parameters and batch statistics stay float32.
+      dtype: of the computation; parameters and batch statistics keep theirs (float32 when made here).
       axis_name: mapped axis over which batch statistics are averaged, if data is split over devices.
+      folded: whether every BatchNorm is part of the convolution before it, see `fold_batch_norm`.
     """
 
     num_classes: int
@@ -107,23 +119,42 @@ class ResNet(nn.Module):
     lowering: str = "dots"
     dtype: Any = jnp.float32
     axis_name: str | None = None
+    folded: bool = False
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """Names of the layers before the head, in their order."""
+        return ("stem", *(f"layer{number}" for number in range(1, len(self.stage_sizes) + 1)))
 
     @nn.compact
-    def __call__(self, images: jax.Array, *, train: bool = False) -> Output:
+    def __call__(
+        self,
+        images: jax.Array,
+        *,
+        train: bool = False,
+        start_after: str | None = None,
+        stop_after: str | None = None,
+    ) -> Output | jax.Array:
         """Logits and features of a batch; `train` uses and updates batch statistics.
 
         Args:
-          images: float (B, H, W, 3), normalised.
+          images: float (B, H, W, 3), normalised; with `start_after` the feature map (B, h, w, C) there.
           train: normalise by the batch (mutable "batch_stats") instead of the running statistics.
+          start_after: one of `layers`, to leave out it and all before it.
+          stop_after: one of `layers`, to leave out all behind it, and the head.
 
         Returns:
-          `Output` of logits (B, num_classes) and features (B, h, w, C), float32.
+          `Output` of logits (B, num_classes) and features (B, h, w, C), at least float32; with `stop_after` the feature
+          map (B, h, w, C) there alone.
 
         Raises:
-          UsageError: not a batch of images, or an unknown stem or block.
+          UsageError: not a batch of images or of such features, an unknown stem, block or layer, or a folded network
+            in training.
         """
-        _check(images, self.stem, self.block)
-        conv = functools.partial(Conv, lowering=self.lowering, dtype=self.dtype)
+        _check(self, train)
+        first, last = _span(self, start_after, stop_after)
+        _check_input(self, images, first)
+        conv = functools.partial(Conv, lowering=self.lowering, dtype=self.dtype, use_bias=self.folded)
         norm = functools.partial(
             nn.BatchNorm,
             use_running_average=not train,
@@ -132,33 +163,87 @@ class ResNet(nn.Module):
             dtype=self.dtype,
             axis_name=self.axis_name if train else None,
         )
-        large = self.stem == "imagenet"
-        x = conv(self.width if large else self.width // 2, 7 if large else 3, 2, name="conv1")(images)
-        x = nn.relu(norm(name="bn1")(x))
-        if large:
-            x = nn.max_pool(x, (3, 3), (2, 2), [(1, 1), (1, 1)])
-        for stage, blocks in enumerate(self.stage_sizes):
-            for index in range(blocks):
-                halves = index == 0 and (stage > 0 or not large)
-                features = self.width * 2**stage
-                x = Block(features, 2 if halves else 1, self.block, conv, norm, name=f"layer{stage + 1}_{index}")(x)
-        features = x.astype(jnp.float32)
+        if self.folded:
+            norm = _no_norm
+        x = images
+        for position in range(first, last):
+            x = x.astype(self.dtype)
+            x = self._stage(x, position, conv, norm) if position else self._stem(x, conv, norm)
+        features = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+        if stop_after is not None:
+            return features
         pooled = features.mean((1, 2))
-        head = nn.Dense(self.num_classes, kernel_init=nn.initializers.lecun_normal(), name="fc")
+        head = nn.Dense(self.num_classes, kernel_init=HEAD_INIT, name="fc")
         return Output(head(pooled), features)
 
+    @nn.nowrap
+    def _stem(self, x, conv, norm):
+        large = self.stem == "imagenet"
+        x = conv(_channels(self, 0), 7 if large else 3, 2, name="conv1")(x)
+        x = nn.relu(norm(name="bn1")(x))
+        return nn.max_pool(x, (3, 3), (2, 2), [(1, 1), (1, 1)]) if large else x
 
-def _check(images, stem, block):
-    if images.ndim != 4 or images.shape[-1] != 3:
-        raise UsageError(f"`images`: wanted a batch (B, H, W, 3), got shape {images.shape}; add a leading axis to one.")
-    if not jnp.issubdtype(images.dtype, jnp.floating):
+    @nn.nowrap
+    def _stage(self, x, number, conv, norm):
+        for index in range(self.stage_sizes[number - 1]):
+            halves = index == 0 and (number > 1 or self.stem != "imagenet")
+            features = self.width * 2 ** (number - 1)
+            x = Block(features, 2 if halves else 1, self.block, conv, norm, name=f"layer{number}_{index}")(x)
+        return x
+
+
+def _no_norm(name):
+    return lambda x: x
+
+
+def _channels(model, position):
+    """Of the map after a layer."""
+    if position == 0:
+        return model.width if model.stem == "imagenet" else model.width // 2
+    return model.width * 2 ** (position - 1) * (4 if model.block == "bottleneck" else 1)
+
+
+def _position(model, layer, argument):
+    if layer not in model.layers:
+        raise UsageError(f"`{argument}`: wanted one of {', '.join(model.layers)}, got {layer!r}.")
+    return model.layers.index(layer)
+
+
+def _span(model, start_after, stop_after):
+    """Positions of the layers to run: the first, and the one behind the last."""
+    first = 0 if start_after is None else _position(model, start_after, "start_after") + 1
+    last = len(model.layers) if stop_after is None else _position(model, stop_after, "stop_after") + 1
+    if stop_after is not None and last <= first:
+        raise UsageError(f"`stop_after`: wanted a layer behind {start_after}, got {stop_after!r}.")
+    return first, last
+
+
+def _check(model, train):
+    if model.stem not in STEMS:
+        raise UsageError(f"`stem`: wanted one of {', '.join(STEMS)}, got {model.stem!r}.")
+    if model.block not in BLOCKS:
+        raise UsageError(f"`block`: wanted one of {', '.join(BLOCKS)}, got {model.block!r}.")
+    if model.folded and train:
+        raise UsageError("`train`: a folded network has no BatchNorm to train; use the model before `fold_batch_norm`.")
+
+
+def _check_input(model, images, first):
+    if first == 0:
+        if images.ndim != 4 or images.shape[-1] != 3:
+            raise UsageError(
+                f"`images`: wanted a batch (B, H, W, 3), got shape {images.shape}; add a leading axis to one."
+            )
+        if not jnp.issubdtype(images.dtype, jnp.floating):
+            raise UsageError(
+                f"`images`: wanted normalised floats, got {images.dtype}; pass images.normalise(images.to_float(x))."
+            )
+        return
+    channels = _channels(model, first - 1)
+    if images.ndim != 4 or images.shape[-1] != channels or not jnp.issubdtype(images.dtype, jnp.floating):
         raise UsageError(
-            f"`images`: wanted normalised floats, got {images.dtype}; pass images.normalise(images.to_float(x))."
+            f"`images`: wanted the float map (B, h, w, {channels}) after {model.layers[first - 1]}, "
+            f"got {images.dtype} {images.shape}."
         )
-    if stem not in STEMS:
-        raise UsageError(f"`stem`: wanted one of {', '.join(STEMS)}, got {stem!r}.")
-    if block not in BLOCKS:
-        raise UsageError(f"`block`: wanted one of {', '.join(BLOCKS)}, got {block!r}.")
 
 
 ResNet50 = functools.partial(ResNet, stage_sizes=(3, 4, 6, 3), width=64)
@@ -174,3 +259,50 @@ def head_weights(variables) -> tuple[jax.Array, jax.Array]:
     """The linear head of a ResNet's variables: weights (C, classes) and bias (classes,)."""
     head = variables["params"]["fc"]
     return head["kernel"], head["bias"]
+
+
+def features_at(model: ResNet, variables, images: jax.Array, *, layer: str) -> jax.Array:
+    """The feature maps of a batch after a named layer.
+
+    Args:
+      model: a ResNet.
+      variables: its variables.
+      images: float (B, H, W, 3), normalised.
+      layer: one of `model.layers`: "stem", "layer1", ...; the last has the features of `Output`.
+
+    Returns:
+      (B, h, w, C), at least float32.
+
+    Raises:
+      UsageError: an unknown layer, or not a batch of images.
+    """
+    _position(model, layer, "layer")
+    maps: Any = model.apply(variables, images, stop_after=layer)
+    return maps
+
+
+def head_after(model: ResNet, variables, *, layer: str) -> Callable[[jax.Array], jax.Array]:
+    """All of a network that comes behind a named layer, as the function that `saliency.grad_cam` wants.
+
+    Args:
+      model: a ResNet.
+      variables: its variables.
+      layer: one of `model.layers`.
+
+    Returns:
+      A function from the features (h, w, C) of one image there to its logits (classes,).
+
+    Raises:
+      UsageError: an unknown layer; from the function: features of a batch or of another layer.
+    """
+    _position(model, layer, "layer")
+
+    def head(features):
+        if jnp.ndim(features) != 3:
+            raise UsageError(
+                f"`features`: wanted (h, w, C) of one image, got shape {jnp.shape(features)}; use jax.vmap."
+            )
+        output: Any = model.apply(variables, features[None], start_after=layer)
+        return output.logits[0]
+
+    return head

@@ -1,3 +1,5 @@
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,95 +9,78 @@ from fer_jax import models
 from fer_jax.errors import UsageError
 
 
-def _variables_from_torch(weights, stage_sizes):
-    """Our variables from arrays under torchvision's names."""
-
-    def conv(name):
-        return {"kernel": jnp.asarray(weights[f"{name}.weight"]).transpose(2, 3, 1, 0)}
-
-    def norm(name):
-        params = {"scale": weights[f"{name}.weight"], "bias": weights[f"{name}.bias"]}
-        return params, {"mean": weights[f"{name}.running_mean"], "var": weights[f"{name}.running_var"]}
-
-    params, stats = {"conv1": conv("conv1")}, {}
-    params["bn1"], stats["bn1"] = norm("bn1")
-    for stage, blocks in enumerate(stage_sizes, start=1):
-        for index in range(blocks):
-            theirs, ours = f"layer{stage}.{index}", f"layer{stage}_{index}"
-            params[ours], stats[ours] = {}, {}
-            names = {f"conv{n}": f"conv{n}" for n in (1, 2, 3)} | {f"bn{n}": f"bn{n}" for n in (1, 2, 3)}
-            if f"{theirs}.downsample.0.weight" in weights:
-                names |= {"downsample_conv": "downsample.0", "downsample_bn": "downsample.1"}
-            for name, source in names.items():
-                if "conv" in name:
-                    params[ours][name] = conv(f"{theirs}.{source}")
-                else:
-                    params[ours][name], stats[ours][name] = norm(f"{theirs}.{source}")
-    params["fc"] = {"kernel": jnp.asarray(weights["fc.weight"]).T, "bias": weights["fc.bias"]}
-    return jax.tree.map(jnp.asarray, {"params": params, "batch_stats": stats})
-
-
-def _relative(got, wanted):
+def relative(got, wanted):
     return np.abs(np.asarray(got) - wanted).max() / np.abs(wanted).max()
 
 
-@pytest.mark.parametrize("lowering", models.LOWERINGS)
-def test_a_bottleneck_resnet_equals_the_reference(goldens, lowering):
-    golden = np.load(goldens / "miniresnet.npz")
-    weights = {name[2:]: golden[name] for name in golden.files if name.startswith("w/")}
-    model = models.ResNet(num_classes=2, stage_sizes=(1, 2, 1, 1), width=8, lowering=lowering)
-    output = jax.jit(model.apply)(_variables_from_torch(weights, (1, 2, 1, 1)), golden["x"].transpose(0, 2, 3, 1))
-    assert _relative(output.logits, golden["logits"]) < 1e-5
-    assert _relative(output.features.transpose(0, 3, 1, 2), golden["layer4"]) < 1e-5
+def channels_first(maps):
+    return maps.transpose(0, 3, 1, 2)
 
 
-@pytest.mark.slow
-def test_resnet50_equals_the_reference(goldens):
-    golden = np.load(goldens / "resnet50.npz")
-    model = models.ResNet50(num_classes=2)
-    like = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, 224, 224, 3)))
-    weights = _weights_by_recipe(like, seed=5001)
-    output = jax.jit(model.apply)(_variables_from_torch(weights, (3, 4, 6, 3)), golden["x"].transpose(0, 2, 3, 1))
-    assert _relative(output.logits, golden["logits"]) < 1e-5
-    assert _relative(output.features.transpose(0, 3, 1, 2), golden["features"]) < 1e-5
+def every_layer(model, variables, images):
+    """Every named map, each made from the one before it, and the output."""
+    maps, x, before = {}, images, None
+    for layer in model.layers:
+        x = maps[layer] = model.apply(variables, x, start_after=before, stop_after=layer)
+        before = layer
+    return maps, model.apply(variables, x, start_after=before)
 
 
-def _weights_by_recipe(like, seed):
-    """The reference file's weight recipe: one uniform stream over the tensors in the order of their names."""
-    shapes = {}
+@pytest.mark.parametrize("lowering", [*models.LOWERINGS, "folded"])
+def test_every_layer_of_a_bottleneck_resnet_equals_the_reference(mini, lowering):
+    if lowering == "folded":
+        model, variables = models.fold_batch_norm(mini.model, mini.variables)
+    else:
+        model, variables = mini.model.clone(lowering=lowering), mini.variables
+    maps, output = jax.jit(functools.partial(every_layer, model))(variables, mini.images)
+    assert maps.keys() == {"stem", "layer1", "layer2", "layer3", "layer4"}
+    for name, got in maps.items():
+        assert relative(channels_first(got), mini.arrays[name]) < 1e-5, name
+    assert relative(output.logits, mini.arrays["logits"]) < 1e-5
+    np.testing.assert_array_equal(output.features, maps["layer4"])
 
-    def name_of(parts):
-        block, *rest = parts
-        block = block.replace("_", ".", 1) if block.startswith("layer") else block
-        return ".".join([block, *(part.replace("_conv", ".0").replace("_bn", ".1") for part in rest)])
 
-    leaf_names = {"kernel": "weight", "scale": "weight", "bias": "bias", "mean": "running_mean", "var": "running_var"}
-    for path, leaf in jax.tree_util.tree_flatten_with_path(like)[0]:
-        _, *parts, last = [part.key for part in path]
-        shape = leaf.shape
-        if last == "kernel":
-            shape = (shape[3], shape[2], *shape[:2]) if len(shape) == 4 else shape[::-1]
-        shapes[f"{name_of(parts)}.{leaf_names[last]}"] = shape
-    stream, weights = np.random.PCG64(seed), {}
-    for name in sorted(shapes):
-        shape = shapes[name]
-        u = (stream.random_raw(int(np.prod(shape))) >> 11) * 2.0**-53
-        if name.endswith("running_var"):
-            value = 0.8 + 0.4 * u
-        elif name.endswith("running_mean"):
-            value = 0.2 * (2 * u - 1)
-        elif len(shape) == 4:
-            value = (2 * u - 1) * np.sqrt(6 / np.prod(shape[1:]))
-        elif len(shape) == 2:
-            value = (2 * u - 1) * np.sqrt(12 / shape[1])
-        elif name.endswith("bn3.weight"):
-            value = 0.2 + 0.2 * u
-        elif name.endswith("weight"):
-            value = 0.8 + 0.4 * u
-        else:
-            value = (0.1 if name == "fc.bias" else 0.2) * (2 * u - 1)
-        weights[name] = value.astype(np.float32).reshape(shape)
-    return weights
+@pytest.mark.parametrize("folded", [False, True])
+def test_float64_logits_equal_the_reference(x64, mini, folded):
+    weights = {name: array.astype(np.float64) for name, array in mini.weights.items()}
+    model = mini.model.clone(dtype=jnp.float64)
+    variables = models.from_state_dict(weights, model)
+    if folded:
+        model, variables = models.fold_batch_norm(model, variables)
+    output = jax.jit(model.apply)(variables, mini.arrays["x"].transpose(0, 2, 3, 1).astype(np.float64))
+    assert output.logits.dtype == output.features.dtype == jnp.float64
+    assert relative(output.logits, mini.arrays["logits_f64"]) < 1e-10
+
+
+@pytest.mark.parametrize(
+    ("stem", "block", "dtype"),
+    [
+        ("imagenet", "bottleneck", jnp.float32),
+        ("imagenet", "basic", jnp.float32),
+        ("small", "basic", jnp.bfloat16),
+    ],
+)
+def test_stopping_and_going_on_is_the_whole_call(random_variables, stem, block, dtype):
+    model = models.ResNet(num_classes=3, stage_sizes=(1, 2), width=4, stem=stem, block=block, dtype=dtype)
+    x = jax.random.normal(jax.random.key(1), (2, 32, 32, 3))
+
+    @jax.jit
+    def every_way(variables):
+        ways = {}
+        for layer in model.layers:
+            maps = models.features_at(model, variables, x, layer=layer)
+            again = model.apply(variables, maps, start_after=layer)
+            ways[layer] = maps, again, models.head_after(model, variables, layer=layer)(maps[1])
+        return model.apply(variables, x), ways
+
+    whole, ways = every_way(random_variables(model))
+    close = functools.partial(np.testing.assert_allclose, rtol=0, atol=1e-5 * float(abs(whole.features).max()))
+    for maps, again, of_one in ways.values():
+        assert maps.dtype == again.features.dtype == jnp.float32
+        close(again.features, whole.features)
+        close(again.logits, whole.logits)
+        close(of_one, whole.logits[1])
+    close(ways[model.layers[-1]][0], whole.features)
 
 
 def test_resnet50_has_the_published_number_of_parameters():
@@ -113,11 +98,11 @@ def test_the_small_net_keeps_an_eighth_of_the_side(size, cells):
     assert output.features.shape == (3, cells, cells, 128)
 
 
-def test_logits_are_the_head_on_pooled_features():
+def test_logits_are_the_head_on_pooled_features(random_variables):
     model = models.SmallResNet(num_classes=2, width=8)
     x = jax.random.normal(jax.random.key(1), (2, 32, 32, 3))
-    variables = model.init(jax.random.key(0), x)
-    output = model.apply(variables, x)
+    variables = random_variables(model)
+    output = jax.jit(model.apply)(variables, x)
     weights, bias = models.head_weights(variables)
     np.testing.assert_allclose(output.features.mean((1, 2)) @ weights + bias[None], output.logits, atol=1e-5)
 
@@ -140,3 +125,35 @@ def test_unknown_parts_are_named():
         models.ResNet(num_classes=2, stem="large").init(jax.random.key(0), x)
     with pytest.raises(UsageError, match=r"`block`: wanted one of bottleneck, basic, got 'wide'"):
         models.ResNet(num_classes=2, block="wide").init(jax.random.key(0), x)
+
+
+TINY = models.TinyResNet(num_classes=2, width=4)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (
+            lambda v, x: models.features_at(TINY, v, x, layer="layer3"),
+            "`layer`: wanted one of stem, layer1, layer2, got",
+        ),
+        (lambda v, x: models.head_after(TINY, v, layer="fc"), "`layer`: wanted one of stem, layer1, layer2, got 'fc'"),
+        (lambda v, x: models.head_after(TINY, v, layer="stem")(x), r"`features`: wanted \(h, w, C\) of one image"),
+        (
+            lambda v, x: TINY.apply(v, x, stop_after="conv1"),
+            "`stop_after`: wanted one of stem, layer1, layer2, got 'conv1'",
+        ),
+        (lambda v, x: TINY.apply(v, x, start_after=""), "`start_after`: wanted one of stem, layer1, layer2, got ''"),
+        (
+            lambda v, x: TINY.apply(v, x, start_after="layer1", stop_after="layer1"),
+            "`stop_after`: wanted a layer behind layer1, got 'layer1'",
+        ),
+        (
+            lambda v, x: TINY.apply(v, x, start_after="stem"),
+            r"`images`: wanted the float map \(B, h, w, 2\) after stem, got float32 \(1, 16, 16, 3\)",
+        ),
+    ],
+)
+def test_wrong_layers_are_named(random_variables, call, message):
+    with pytest.raises(UsageError, match=message):
+        call(random_variables(TINY), jnp.zeros((1, 16, 16, 3)))
