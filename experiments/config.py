@@ -75,7 +75,9 @@ class StudyConfig:
     save_every_s: float = option(60.0, "Seconds between two checkpoints of running members.")
     participants: int = option(24, "Simulated participants.")
     area: float = option(0.1, "Extremal Perturbation: share of the image to keep.")
-    ep_iterations: int | None = option(None, "Extremal Perturbation: iterations.")
+    ep_iterations: int | None = option(
+        None, "Extremal Perturbation: steps in which the published schedule of 800 iterations is taken (fewer is ours)."
+    )
     ep_target: str | None = option(
         None,
         "Extremal Perturbation: keep the true label's logit, or its lead over the foil's.",

@@ -24,7 +24,39 @@ _FREE = ("out", "stages", "overwrite", "save_every_s", "data_dir")
 _NOT_REPEATED = ("out", "stages", "overwrite")
 
 
-class RunFolder:
+class FinishedFiles:
+    """What a run has finished, to be read: without its lock, so also while the run goes on.
+
+    Args:
+      path: the run folder.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]):
+        self.path = pathlib.Path(path)
+
+    def read_json(self, name: str) -> Any:
+        """Read what `write_json` wrote."""
+        return json.loads((self.path / name).read_text(encoding="utf-8"))
+
+    def read_table(self, name: str) -> pd.DataFrame:
+        """Read a table from `tables/`."""
+        return pd.read_csv(self.path / "tables" / f"{name}.csv", keep_default_na=True)
+
+    def read_arrays(self, name: str) -> dict[str, np.ndarray]:
+        """Read what `write_arrays` wrote."""
+        with np.load(self.path / f"{name}.npz", allow_pickle=False) as arrays:
+            return dict(arrays)
+
+    def has(self, name: str) -> bool:
+        """Whether a file is there, and so is whole."""
+        return (self.path / name).exists()
+
+    def finished(self, stage: str) -> bool:
+        """Whether a stage has ended."""
+        return self.has(f"stages/{stage}.json")
+
+
+class RunFolder(FinishedFiles):
     """A locked run folder.
 
     Args:
@@ -36,7 +68,7 @@ class RunFolder:
     """
 
     def __init__(self, config: Any):
-        self.path = pathlib.Path(config.out)
+        super().__init__(config.out)
         self.config = config
         if config.overwrite and self.path.exists():
             if not (self.path / "run.json").exists():
@@ -131,36 +163,15 @@ class RunFolder:
         """Write JSON; numbers that are not finite become null."""
         return self.write_text(name, json.dumps(_plain(value), indent=1, allow_nan=False) + "\n")
 
-    def read_json(self, name: str) -> Any:
-        """Read what `write_json` wrote."""
-        return json.loads((self.path / name).read_text(encoding="utf-8"))
-
     def write_table(self, name: str, table: pd.DataFrame) -> pathlib.Path:
         """Write a table as CSV under `tables/`."""
         return self.write_text(f"tables/{name}.csv", table.to_csv(index=False, lineterminator="\n"))
-
-    def read_table(self, name: str) -> pd.DataFrame:
-        """Read a table from `tables/`."""
-        return pd.read_csv(self.path / "tables" / f"{name}.csv", keep_default_na=True)
 
     def write_arrays(self, name: str, **arrays: np.ndarray) -> pathlib.Path:
         """Write arrays as one NPZ."""
         buffer = io.BytesIO()
         np.savez(buffer, **arrays)
         return self.write_bytes(f"{name}.npz", buffer.getvalue())
-
-    def read_arrays(self, name: str) -> dict[str, np.ndarray]:
-        """Read what `write_arrays` wrote."""
-        with np.load(self.path / f"{name}.npz", allow_pickle=False) as arrays:
-            return dict(arrays)
-
-    def has(self, name: str) -> bool:
-        """Whether a file is there, and so is whole."""
-        return (self.path / name).exists()
-
-    def finished(self, stage: str) -> bool:
-        """Whether a stage has ended."""
-        return self.has(f"stages/{stage}.json")
 
     def stage(self, name: str, work: Callable[[], None]) -> None:
         """Run a stage unless it has ended; its seconds add up over interruptions."""

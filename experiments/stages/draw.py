@@ -3,15 +3,14 @@
 import numpy as np
 import pandas as pd
 
+from experiments.explanations import METHOD_NAMES, METHODS
 from experiments.stages.compare import MODELS
-from experiments.stages.explain import METHODS
 from experiments.stages.people import read_people
 from experiments.stages.study import Study
 from experiments.stages.vote import accuracy_interval, confusion_counts, scores
 from fer_jax import figures, human, masks
 from fer_jax.expressions import EXPRESSIONS
 
-METHOD_NAMES = {"cam": "CAM", "grad_cam": "Grad-CAM", "extremal_perturbation": "Extremal Perturbation"}
 MODEL_NAMES = {
     "ensemble_simple_vote": "Ensemble, simple vote",
     "ensemble_weighted_vote": "Ensemble, weighted vote",

@@ -2,8 +2,9 @@
 
 import pandas as pd
 
+from experiments.explanations import METHOD_NAMES, PUBLISHED_ITERATIONS
 from experiments.stages.compare import MODELS, write_summary
-from experiments.stages.draw import METHOD_NAMES, MODEL_NAMES
+from experiments.stages.draw import MODEL_NAMES
 from experiments.stages.explain import METHODS
 from experiments.stages.study import Study
 from experiments.stages.vote import accuracy_interval, confusion_counts
@@ -165,7 +166,8 @@ def _saliency(study, s):
         "Each study image is explained through its own pair's member, for its true label. CAM and Grad-CAM of its logit come "
         "from the last feature map; for this architecture Grad-CAM is the positive part of CAM by construction, so they can "
         f"differ only where CAM is negative. Extremal Perturbation looks for the {study.config.area:.0%} of the image that "
-        f"keep {_ep_score(study.config)} highest, in {study.config.ep_iterations} iterations."
+        f"keep {_ep_score(study.config)} highest, in {_ep_schedule(study.config)}; its masks cover "
+        f"{study.folder.read_arrays('maps')['final_area'].mean():.0%} on average."
     )
     shown = [
         _figure(
@@ -232,6 +234,15 @@ def _honesty(study, s):
         "stands in tables/ as CSV and in summary.json; flags.txt repeats the run."
     )
     return Section("What to keep in mind", text, [], [(seconds, "Seconds by stage.")])
+
+
+def _ep_schedule(config):
+    steps = f"{config.ep_iterations} iterations"
+    return (
+        steps
+        if config.ep_iterations == PUBLISHED_ITERATIONS
+        else f"{steps} that take the published schedule of {PUBLISHED_ITERATIONS}"
+    )
 
 
 def _ep_score(config):

@@ -17,6 +17,7 @@ from fer_jax.figures.people import bare, scale_bar, set_suptitle
 
 _HEAT = "inferno"
 _ALPHA = (0.15, 0.75)  # how much of the face a low and a high value cover
+_LETTERS_AN_INCH, _LINE = 12, 0.2  # of a heading; inches
 
 
 @style.styled
@@ -25,6 +26,7 @@ def draw_saliency(
     maps: Mapping[str, np.ndarray],
     *,
     title: str = "One picture, explained",
+    notes: Sequence[str] = ("n = 1 picture",),
     simulated: bool = False,
     synthetic: bool = False,
 ) -> Figure:
@@ -34,6 +36,7 @@ def draw_saliency(
       image: uint8 (H, W, 3), or float in [0, 1].
       maps: name -> (h, w), stretched over the picture. A map that does not vary is said to be so, not drawn.
       title: of the figure.
+      notes: said below the title, such as what the network predicts.
       simulated: the people are simulated.
       synthetic: the faces are drawn by a program.
 
@@ -43,7 +46,7 @@ def draw_saliency(
     Raises:
       UsageError: no map, or shapes that do not fit.
     """
-    return _panels([(image, maps, "")], 1.75, title, simulated, synthetic)
+    return _panels([(image, maps, "")], 1.75, title, notes, simulated, synthetic)
 
 
 @style.styled
@@ -68,14 +71,18 @@ def draw_saliency_grid(
     Raises:
       UsageError: no row, or names or shapes that do not fit.
     """
-    return _panels(rows, 1.3, title, simulated, synthetic)
+    return _panels(rows, 1.3, title, (f"n = {len(rows)} picture{'s' * (len(rows) > 1)}",), simulated, synthetic)
 
 
-def _panels(rows, side, title, simulated, synthetic):
+def _panels(rows, side, title, notes, simulated, synthetic):
     if not len(rows) or not rows[0][1]:
         raise UsageError("`maps`: wanted at least one picture with at least one map, got none.")
     names = list(rows[0][1])
-    figure = style.new_figure(side * (1 + len(names)) + 0.4, side * len(rows) + 1.25)
+    width = side * (1 + len(names)) + 0.4
+    letters = min(80, int(_LETTERS_AN_INCH * width))
+    said = (*notes, "each map by its own range")
+    heading = style.heading(title, said, simulated=simulated, synthetic=synthetic, width=letters)
+    figure = style.new_figure(width, side * len(rows) + 1.25 + _LINE * max(0, heading.count("\n") - 1))
     panels = figure.subplots(len(rows), 1 + len(names), squeeze=False)
     for line, (image, maps, caption) in zip(panels, rows, strict=True):
         if list(maps) != names:
@@ -89,8 +96,7 @@ def _panels(rows, side, title, simulated, synthetic):
     for ax, name in zip(panels[0], ("picture", *names), strict=True):
         ax.set_title(str(name).replace(" ", "\n", 1), fontsize=9)
     scale_bar(figure, panels, ScalarMappable(Normalize(0, 1), _covering()), ("lowest", "highest"), 0.3)
-    notes = [f"n = {len(rows)} pictures" if len(rows) > 1 else "n = 1 picture", "each map by its own range"]
-    set_suptitle(figure, style.heading(title, notes, simulated=simulated, synthetic=synthetic, width=80))
+    set_suptitle(figure, heading)
     return figure
 
 

@@ -158,6 +158,20 @@ def test_a_map_that_does_not_vary_is_said_to_be_so():
     assert said == ["map does\nnot vary", "no map"]
 
 
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_notes_of_an_explained_picture_fit_however_narrow_it_is(count):
+    maps = {f"Extremal\xa0Perturbation for {name}": RANDOM.normal(size=(4, 4)) for name in "abc"[:count]}
+    notes = ["predicted: surprise (probability .99)", "explained: surprise, not contempt"]
+    figure = figures.draw_saliency(PICTURES[0], maps, title="holiday/one of them.jpg", notes=notes)
+    figure.draw_without_rendering()
+    said = figure.get_suptitle().replace("\n", " ")
+    assert all(note in said for note in notes) and "each map by its own range" in said and "n = 1" not in said
+    assert figure.get_tightbbox().x1 <= figure.bbox_inches.width + 0.02
+    assert figure.get_tightbbox().y1 <= figure.bbox_inches.height + 0.02
+    below = figure.texts[0].get_window_extent().y0 if figure.texts else figure._suptitle.get_window_extent().y0
+    assert all(ax.title.get_window_extent().y1 <= below + 1 for ax in figure.axes)
+
+
 def test_recall_keeps_models_apart():
     _, labels = figures.draw_recall(RECALL).get_legend_handles_labels()
     assert labels[:2] == ["votes (mean .50)", "multiclass (mean –)"]

@@ -1,0 +1,261 @@
+"""The folder `experiments.explain` fills: for each picture its maps (NPZ) and a drawing (PNG), then one table.
+
+Contract: an NPZ that is there is whole and stands for its source's bytes under the folder's `settings.json`; everything
+else can be made again from it.
+"""
+
+import hashlib
+import io
+import json
+import pathlib
+import sys
+import types
+import zipfile
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+
+from experiments.command import StopRequest
+from experiments.explanations import METHOD_NAMES, METHODS
+from experiments.picture_files import PictureFile
+from experiments.progress import Progress
+from experiments.run_folder import RunFolder, versions
+from fer_jax import figures
+from fer_jax.data import ImageRejected
+from fer_jax.errors import DataError, StorageError, UsageError
+from fer_jax.figures.style import DPI, number
+
+SCHEMA = 1
+_RECORD = "settings.json"
+_LONGEST_TITLE, _LONGEST_CLASS = 44, 18
+_REJECTIONS_TOLD = 20
+_WIDE = 1.5
+# Latin letters, which the figures' font has; an escaped dollar sign begins no formula.
+_DRAWN = range(0x20, 0x250)
+
+
+class ExplainedFolder(RunFolder):
+    """A locked folder of explanations that were all made in one way.
+
+    Args:
+      out: where.
+      images: where the pictures lie.
+      made: JSON-ready: how they are explained, and which network.
+
+    Raises:
+      UsageError: the folder holds explanations made in another way, other files, or is in use.
+      StorageError: it cannot be written, or its record cannot be read.
+    """
+
+    def __init__(self, out: str, images: str, made: dict):
+        self.made = json.loads(json.dumps(made))
+        self._images = str(pathlib.Path(images).resolve())
+        self._refuse_strangers(pathlib.Path(out))
+        super().__init__(types.SimpleNamespace(out=out, overwrite=False))
+
+    def _refuse_strangers(self, path):
+        """Before anything is written: the folder may be one of pictures."""
+        if path.is_dir() and not (path / _RECORD).exists():
+            strangers = sorted(entry.name for entry in path.iterdir() if entry.name != "LOCK")
+            if strangers:
+                raise UsageError(
+                    f"`--out`: {path} is not empty and holds no explanations ({strangers[0]}). Choose another."
+                )
+
+    def _check_config(self):
+        if not self.has(_RECORD):
+            record = {"schema": SCHEMA, "images": self._images, "made": self.made, "versions": versions()}
+            self.write_json(_RECORD, record)
+            return
+        wanted = self.made | {"images": self._images}
+        try:
+            record = self.read_json(_RECORD)
+            schema, known = record["schema"], record["made"] | {"images": record["images"]}
+            differ = [f"{name} was {known.get(name)!r}, is {v!r}" for name, v in wanted.items() if known.get(name) != v]
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise StorageError(
+                f"`{self.path / _RECORD}`: damaged ({type(error).__name__}). Choose another --out, or remove this one."
+            ) from error
+        if schema != SCHEMA:
+            raise StorageError(f"`{self.path / _RECORD}`: wanted schema {SCHEMA}, got {schema}.")
+        if differ:
+            raise UsageError(
+                f"`--out`: {self.path} holds explanations made in another way ({'; '.join(differ):.200}). "
+                "Choose another folder, or remove this one."
+            )
+
+    def saved(self, file: PictureFile, digest: str) -> dict[str, np.ndarray] | None:
+        """A picture's arrays, if it is finished; None if it is not, or its file has changed since."""
+        if not self.has(f"{file.name}.npz"):
+            return None
+        try:
+            arrays = self.read_arrays(file.name)
+            same = (str(arrays["source"]), str(arrays["sha256"])) == (file.source, digest)
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+            return None  # damaged from outside
+        return arrays if same else None
+
+    def draw(self, file: PictureFile, arrays: dict[str, np.ndarray]) -> None:
+        """The picture with one overlay a method, as PNG."""
+        names = [_drawable(_short(str(name), _LONGEST_CLASS)) for name in arrays["class_names"]]
+        target, predicted = int(arrays["target"]), int(arrays["logits"].argmax())
+        notes = [
+            f"predicted: {names[predicted]} (probability {number(_probabilities(arrays)[predicted])})",
+            f"explained: {names[target]}" + (f", not {names[1 - target]}" if len(names) == 2 else ""),
+        ]
+        titles = {method: f"{METHOD_NAMES[method].replace(' ', chr(0xA0))} for {names[target]}" for method in METHODS}
+        maps = {titles[method]: arrays[method] for method in METHODS if method in arrays}
+        figure = figures.draw_saliency(arrays["picture"], maps, title=_drawable(_short(file.source)), notes=notes)
+        content = io.BytesIO()
+        figure.savefig(content, format="png", dpi=DPI, metadata={"Software": None})
+        self.write_bytes(f"{file.name}.png", content.getvalue())
+
+
+def fill(
+    folder: ExplainedFolder,
+    files: list[PictureFile],
+    *,
+    explain: Callable[[np.ndarray], dict],
+    to_input: Callable[[bytes], tuple[np.ndarray, str]],
+    chunk: int,
+    stop: StopRequest,
+) -> None:
+    """Explain what is not finished yet, write it picture by picture, and the tables at the end.
+
+    Args:
+      folder: where.
+      files: all files, picture or not.
+      explain: from pictures (B, H, W, 3) to arrays with a leading B; always called with the same B.
+      to_input: from a file's bytes to what the network sees, and the crop that was made.
+      chunk: B; fewer where there are fewer files.
+      stop: asked between chunks.
+
+    Raises:
+      DataError: none of the files is a picture that can be read.
+      Preempted: a stop was asked for.
+    """
+    chunk = max(1, min(chunk, len(files)))
+    rows, rejected, waiting, new = {}, [], [], 0
+    progress = Progress("explaining", len(files), unit="pictures")
+    for index, file in enumerate(files):
+        try:
+            data = file.read()
+            digest = hashlib.sha256(data).hexdigest()
+            arrays = folder.saved(file, digest)
+            if arrays is None:
+                picture, crop = to_input(data)
+                waiting.append((file, {"picture": picture, "crop": crop, "source": file.source, "sha256": digest}))
+            else:
+                if not folder.has(f"{file.name}.png"):
+                    folder.draw(file, arrays)
+                rows[file.name] = summary_row(file, arrays)
+        except ImageRejected as rejection:
+            rejected.append({"image": file.source, "reason": rejection.reason, "detail": rejection.detail})
+            _tell(rejected)
+        if len(waiting) == chunk or (waiting and index == len(files) - 1):
+            for explained, arrays in _explained(waiting, explain, chunk):
+                arrays["class_names"] = np.asarray(folder.made["class_names"])
+                arrays["settings"] = np.asarray(json.dumps(folder.made))
+                if "masks" in arrays:
+                    arrays["areas"] = np.asarray(folder.made["areas"])
+                folder.draw(explained, arrays)
+                folder.write_arrays(explained.name, **arrays)
+                rows[explained.name] = summary_row(explained, arrays)
+            new, waiting = new + len(waiting), []
+            progress.update(index + 1)
+            stop.check()
+    folder.write_text("rejected.csv", as_csv(rejected, ("image", "reason", "detail")))
+    if not rows:
+        first = f", such as {files[0].source} ({rejected[0]['reason']})" if rejected else ""
+        raise DataError(f"`--images`: wanted pictures, got none that can be read: {len(files)} file(s){first}.")
+    folder.write_text("summary.csv", as_csv([rows[file.name] for file in files if file.name in rows]))
+    _tell_doubts(folder.made, rows.values())
+    earlier = f", {len(rows) - new} were there already" if len(rows) > new else ""
+    progress.finish(f"{new} pictures{earlier}, {len(rejected)} rejected")
+
+
+def _explained(waiting, explain, chunk):
+    """Pairs (file, arrays) of one chunk, a short one filled up with its last picture: one program serves all."""
+    pictures = [known["picture"] for _, known in waiting]
+    filled = np.stack(pictures + pictures[-1:] * (chunk - len(pictures)))
+    found = {name: np.asarray(values) for name, values in explain(filled).items()}
+    for place, (file, known) in enumerate(waiting):
+        own = {name: values[place] for name, values in found.items()}
+        yield file, own | {name: np.asarray(value) for name, value in known.items()}
+
+
+def _tell(rejected):
+    last = rejected[-1]
+    if len(rejected) <= _REJECTIONS_TOLD:
+        sys.stderr.write(f"rejected {last['image']}: {last['reason']}: {last['detail']}\n")
+    elif len(rejected) == _REJECTIONS_TOLD + 1:
+        sys.stderr.write("more were rejected; rejected.csv will list them\n")
+
+
+def _tell_doubts(made, rows):
+    """What a reader of the drawings would not see: faces not found, masks that are wide yet, values not finite."""
+    lost = sum(made["crop"] == "face" and row["crop"] != "face" for row in rows)
+    if lost:
+        sys.stderr.write(f"No face was found in {lost} of {len(rows)} pictures: their central square was taken.\n")
+    broken = sum(not row.get("finite", True) for row in rows)
+    if broken:
+        sys.stderr.write(f"Extremal Perturbation met values that are not finite in {broken} pictures.\n")
+    for area in made["areas"]:
+        reached = np.mean([row.get(f"area_{area:g}", 0) for row in rows])
+        if reached > _WIDE * area:
+            sys.stderr.write(
+                f"Extremal Perturbation: masks cover {reached:.0%} of a picture on average where {area:.0%} was "
+                "asked: not converged. More --iterations, or a smaller --ep_reward_scale, bring them nearer.\n"
+            )
+
+
+def summary_row(file: PictureFile, arrays: dict[str, np.ndarray]) -> dict:
+    """One line of summary.csv: classes, the highest point of each map (input pixels), shares kept, files."""
+    names, share, target = arrays["class_names"], _probabilities(arrays), int(arrays["target"])
+    predicted = int(arrays["logits"].argmax())
+    row = {
+        "image": file.source,
+        "predicted": str(names[predicted]),
+        "probability": round(float(share[predicted]), 6),
+        "target": str(names[target]),
+        "target_probability": round(float(share[target]), 6),
+        "crop": str(arrays["crop"]),
+    }
+    for method in METHODS:
+        if method in arrays:
+            row[f"{method}_x"], row[f"{method}_y"] = _peak(arrays[method])
+    for area, reached in zip(arrays.get("areas", ()), arrays.get("final_area", ()), strict=True):
+        row[f"area_{area:g}"] = round(float(reached), 6)
+    if "finite" in arrays:
+        row["finite"] = bool(arrays["finite"])
+    return row | {"png": f"{file.name}.png", "npz": f"{file.name}.npz"}
+
+
+def as_csv(rows: list[dict], columns: tuple[str, ...] | None = None) -> str:
+    """A table as CSV text."""
+    return pd.DataFrame(rows, columns=columns).to_csv(index=False, lineterminator="\n")
+
+
+def _probabilities(arrays):
+    logits = np.asarray(arrays["logits"], np.float64)
+    shifted = np.exp(logits - logits.max())
+    return shifted / shifted.sum()
+
+
+def _peak(heat):
+    """Column and row of the first highest value; none where a map does not vary."""
+    if not np.isfinite(heat).all() or np.ptp(heat) == 0:
+        return None, None
+    y, x = np.unravel_index(int(heat.argmax()), heat.shape)
+    return int(x), int(y)
+
+
+def _drawable(text):
+    """Text that a figure can show as it is."""
+    shown = "".join(letter if ord(letter) in _DRAWN and letter.isprintable() else "?" for letter in text)
+    return shown.replace("$", r"\$")
+
+
+def _short(text, longest=_LONGEST_TITLE):
+    return text if len(text) <= longest else f"…{text[1 - longest :]}"

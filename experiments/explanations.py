@@ -1,0 +1,171 @@
+"""One picture explained through one network: what the study's saliency stage and `experiments.explain` share.
+
+Contract: pictures are bytes (H, W, 3); maps are float32 (H, W), raw, never normalised.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from fer_jax import images, models, saliency
+
+METHODS = ("cam", "grad_cam", "extremal_perturbation")
+METHOD_NAMES = {"cam": "CAM", "grad_cam": "Grad-CAM", "extremal_perturbation": "Extremal Perturbation"}
+
+# The published settings of Extremal Perturbation, at 224 px; smaller pictures get them in proportion (ours).
+REFERENCE_PX = 224
+STEP_AT_REFERENCE = 7
+SIGMA_AT_REFERENCE = 21.0
+MAX_BLUR_AT_REFERENCE = 20.0
+PUBLISHED_ITERATIONS = 800
+
+# As a target: whatever class the network predicts for that picture.
+PREDICTED = -1
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """What is computed; each combination is a program of its own.
+
+    Attributes:
+      methods: some of `METHODS`.
+      score: Grad-CAM: what it differentiates, see `saliency.class_score`.
+      signed: Grad-CAM: keep negative evidence.
+      areas: Extremal Perturbation: K shares of the picture to keep; the map is the sum of the K masks.
+      iterations: Extremal Perturbation: in so many steps the published schedule is taken (see `pace`); where it may
+        stop early, at most so many published ones.
+      ep_score: Extremal Perturbation: the score, see `saliency.class_score`.
+      ep_reward_scale: factor on that score, which competes with the area weight.
+      variant: see `saliency.ExtremalOptions`.
+      perturbation: see `saliency.ExtremalOptions`.
+      stop: see `saliency.extremal_perturbation`.
+    """
+
+    methods: tuple[str, ...] = METHODS
+    score: str = "logit"
+    signed: bool = False
+    areas: tuple[float, ...] = (0.1,)
+    iterations: int = 800
+    ep_score: str = "logit"
+    ep_reward_scale: float = 1.0
+    variant: str = "preserve"
+    perturbation: str = "blur"
+    stop: str = "never"
+
+    @property
+    def pace(self) -> float:
+        """Published iterations in one step: a schedule cut short would leave masks far wider than asked (ours)."""
+        return PUBLISHED_ITERATIONS / self.iterations if self.stop == "never" else 1.0
+
+
+class Networks(NamedTuple):
+    """One network, twice: convolutions lowered for a plain pass and for the inside of a compiled loop."""
+
+    plain: Any
+    in_loop: Any
+
+
+def networks(build: Callable[..., Any]) -> Networks:
+    """Both forms of a network, from `build(lowering=...)`, whose own default serves the plain pass."""
+    return Networks(build(), build(lowering="frozen" if jax.default_backend() == "cpu" else "native"))
+
+
+def score_of_config(ep_target: str) -> str:
+    """The score a run's `ep_target` stands for: "true" is the class's own logit."""
+    return "difference" if ep_target == "difference" else "logit"
+
+
+def scaled_options(size: int) -> dict[str, Any]:
+    """Step, sigma and strongest blur of Extremal Perturbation for pictures of `size` pixels."""
+    share = size / REFERENCE_PX
+    return {
+        "step": max(2, round(STEP_AT_REFERENCE * share)),
+        "sigma": SIGMA_AT_REFERENCE * share,
+        "max_blur": MAX_BLUR_AT_REFERENCE * share,
+    }
+
+
+def program(build: Callable[..., Any], settings: Settings) -> Callable[..., dict[str, jax.Array]]:
+    """`explain_picture` over a batch, compiled: (variables, pictures (B, H, W, 3), targets (B,) or one) -> results.
+
+    Args:
+      build: see `networks`.
+      settings: what to compute.
+    """
+    explain_one = functools.partial(explain_picture, networks(build), settings)
+
+    @jax.jit
+    def explain(variables, pictures, targets):
+        targets = jnp.broadcast_to(targets, pictures.shape[:1])
+        return jax.vmap(explain_one, (None, 0, 0))(variables, pictures, targets)
+
+    return explain
+
+
+def explain_picture(networks: Networks, settings: Settings, variables, picture, target) -> dict[str, jax.Array]:
+    """Explain one picture; for `jax.jit(jax.vmap(...))` over pictures and targets.
+
+    Args:
+      networks: of one architecture with global average pooling and a linear head.
+      settings: what to compute.
+      variables: the network's.
+      picture: uint8 (H, W, 3).
+      target: index of a class, or `PREDICTED`; may be traced.
+
+    Returns:
+      A map (H, W) for each method, and "logits" (classes,), "target" int32; with Extremal Perturbation also "masks"
+      (K, H, W), "final_area" (K,) (mean of each mask), "iterations" int32 and "finite" bool.
+    """
+    image = images.normalise(images.to_float(picture))
+    output = networks.plain.apply(variables, image[None])
+    logits, features = output.logits[0], output.features[0]
+    target = jnp.where(target < 0, logits.argmax(), target).astype(jnp.int32)
+    weights, bias = models.head_weights(variables)
+    found = {"logits": logits, "target": target}
+    if "cam" in settings.methods:
+        found["cam"] = _stretched(saliency.cam(features, weights, target), picture)
+    if "grad_cam" in settings.methods:
+        heat = saliency.grad_cam(
+            lambda cells: cells.mean((0, 1)) @ weights + bias,
+            features,
+            target,
+            rectify=not settings.signed,
+            score=settings.score,
+        )
+        found["grad_cam"] = _stretched(heat, picture)
+    if "extremal_perturbation" in settings.methods:
+        found |= _perturb(networks.in_loop, settings, variables, image, target)
+    return found
+
+
+def _stretched(heat, picture):
+    return images.resize(heat[..., None], picture.shape[:2])[..., 0]
+
+
+def _perturb(network, settings, variables, image, target):
+    def score(view):
+        logits = network.apply(variables, view[None]).logits[0]
+        return settings.ep_reward_scale * saliency.class_score(logits, target, score=settings.ep_score)
+
+    masks, info = saliency.extremal_perturbation(
+        score,
+        image,
+        area=settings.areas,
+        iterations=settings.iterations,
+        variant=settings.variant,
+        perturbation=settings.perturbation,
+        stop=settings.stop,
+        pace=settings.pace,
+        **scaled_options(min(image.shape[:2])),
+    )
+    return {
+        "extremal_perturbation": masks.sum(0),
+        "masks": masks,
+        "final_area": masks.mean((1, 2)),
+        "iterations": info.iterations,
+        "finite": info.finite,
+    }
