@@ -253,6 +253,15 @@ def test_stopping_on_convergence_reports_where_and_changes_little():
     assert 2 * (on & wanted).sum() / (on.sum() + wanted.sum()) > 0.9
 
 
+def test_a_mask_that_the_score_holds_open_has_not_converged():
+    image, start = noise(), jax.random.key(0)
+    method = functools.partial(small, iterations=60, initial=start, stop="converged", patience=10)
+    held, info = method(lambda x: 1e4 * (x**2).mean())(image)
+    assert info.iterations == 60 and (held > 0.5).mean() > 1.2 * 0.15
+    _, free = method(lambda x: 0.0 * x.sum())(image)
+    assert free.iterations < 60
+
+
 def test_going_on_from_the_parameters_repeats_a_longer_run_without_momentum():
     method = functools.partial(small, momentum=0.0, growth=1.0)
     first = method(iterations=4, initial=jax.random.key(0))(noise())[1]

@@ -1,0 +1,125 @@
+"""The benchmark card: what a row says, and that the peers it times compute the same thing. No time is asserted."""
+
+import functools
+import json
+import types
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from experiments import benchmark
+from experiments.benchmarks import pairing, plain_jax, plain_torch
+from experiments.benchmarks import saliency as suite
+from fer_jax import models, saliency
+
+SIZE, STEPS = 64, 4
+KEYS = ["name", "ours", "theirs", "unit", "ratio", "goal", "holds"]
+needs_torch = pytest.mark.skipif(not plain_torch.INSTALLED, reason="torch is not installed")
+
+
+@pytest.fixture(scope="module")
+def subject():
+    """A small network in float32, whole and folded, and eight pictures."""
+    model = suite.MODELS["mini"](num_classes=2)
+    images = jax.random.normal(jax.random.key(1), (suite.GRAD_CAM_BATCH, SIZE, SIZE, 3))
+    variables = jax.jit(model.init)(jax.random.key(0), images[:1])
+    config = types.SimpleNamespace(size=SIZE, repeats=1, iterations=STEPS)
+    return suite.Subject(config, model, variables, *models.fold_batch_norm(model, variables), images)
+
+
+def _benchmark(*arguments):
+    return benchmark.main(["benchmark", "saliency", "--model=mini", f"--size={SIZE}", "--repeats=1", *arguments])
+
+
+def test_rows_are_printed_and_written(tmp_path, capsys):
+    out = tmp_path / "new" / "rows.json"
+    assert _benchmark("--only=area term", f"--out={out}") == 0
+    rows = json.loads(out.read_text())
+    assert [list(row) for row in rows] == [KEYS] * 3
+    same = rows[-1]
+    assert same["name"].startswith("area term, relative difference") and same["ratio"] <= 1e-6 and same["holds"] is True
+    for row in rows[:-1]:
+        assert row["unit"] == "ms" and row["goal"] == ">= 20" and row["holds"] == (row["ratio"] >= 20)
+    printed = capsys.readouterr().out
+    assert [printed.count(row["name"]) for row in rows] == [1] * 3
+
+
+@pytest.mark.parametrize(
+    ("ours", "ratio", "goal", "holds"),
+    [(4.0, None, "<= 5", True), (6.0, None, "<= 5", False), (6.0, 1.6, ">= 1.6", True), (1.0, 1.5, ">= 1.6", False)],
+)
+def test_a_goal_is_of_the_ratio_or_else_of_ours(ours, ratio, goal, holds):
+    assert pairing.row("compile", ours, None, "s", ratio=ratio, goal=goal).holds is holds
+
+
+def test_a_ratio_is_a_speed_or_a_cost_of_one_piece_of_work(monkeypatch):
+    clock = iter(np.cumsum([0.0, 2.0, 0.0, 3.0, 0.0, 4.0, 0.0, 4.0]))
+    monkeypatch.setattr(pairing.time, "perf_counter", lambda: next(clock))
+    speed = pairing.speed_row("fast", lambda: 0, lambda: 0, repeats=2, parts=(2, 1), goal=">= 2")
+    assert (speed.ours, speed.theirs, speed.ratio, speed.holds) == (1500.0, 3500.0, 2.5, True)  # pairs: 3/1, 4/2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--only=nothing such"], "`--only`: wanted part of a row's name"),
+        (["--repeats=0"], "`--repeats`: wanted a number in [1, 1000], got 0"),
+        (["--out=rows.txt"], "`--out`: wanted a name that ends in .json"),
+        (["--run=gone", "--only=stopping"], "`--run`: wanted a run folder of experiments.reproduce, got gone"),
+    ],
+)
+def test_a_wrong_flag_is_named(arguments, said, capsys):
+    assert _benchmark(*arguments) == 1
+    assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [[], ["speed"], ["--size=64"]])
+def test_a_suite_is_wanted(arguments, capsys):
+    assert benchmark.main(["benchmark", *arguments]) == 1
+    assert "`suite`: wanted one of saliency as the first argument" in capsys.readouterr().err
+
+
+def _levels(subject):
+    return saliency.pyramid(subject.images[0])
+
+
+def _ours(subject):
+    return suite.optimiser(subject, STEPS)(subject.folded_variables, subject.images[:1])[0]
+
+
+def test_the_eager_peer_makes_the_same_mask(subject):
+    def score(view):
+        return subject.model.apply(subject.variables, view).logits[0, suite.TARGET]
+
+    mask = plain_jax.extremal(jax.jit(score), _levels(subject), plain_jax.geometry(SIZE), iterations=STEPS)
+    np.testing.assert_allclose(mask, _ours(subject), atol=2e-3)
+    assert mask.std() > 0.01
+
+
+def test_the_full_graph_peer_draws_the_same_grad_cam(subject):
+    targets = jnp.arange(len(subject.images)) % 2
+    draw = functools.partial(plain_jax.full_graph_grad_cam, subject.model, subject.variables)
+    heat, of_params = jax.jit(draw)(subject.images, targets)
+    wanted = suite._maps(subject)(subject.folded_variables, subject.images, targets)[2]
+    found = saliency.resize(heat, (SIZE, SIZE))
+    np.testing.assert_allclose(found, wanted, atol=1e-5 * float(wanted.max()))
+    assert jnp.abs(of_params["conv1"]["kernel"]).max() > 0  # the whole graph was differentiated
+
+
+@needs_torch
+def test_torch_makes_the_same_mask_and_grad_cam(subject):
+    torch = plain_torch.torch
+    state = models.to_state_dict(subject.model, subject.variables)
+    levels, targets = np.asarray(_levels(subject)), np.arange(len(subject.images)) % 2
+    wanted = suite._maps(subject)(subject.folded_variables, subject.images, targets)[2]
+    for layout in ("contiguous", "channels_last"):
+        given = plain_torch.picture(levels, layout=layout)
+        tensors = plain_torch.tensors(state, layout=layout)
+        mask = plain_torch.extremal(tensors, given, plain_jax.geometry(SIZE), suite.TARGET, iterations=STEPS)
+        np.testing.assert_allclose(mask.numpy(), _ours(subject), atol=2e-3)
+        tensors = plain_torch.tensors(state, layout=layout, trainable=True)
+        pictures = plain_torch.picture(np.asarray(subject.images), layout=layout)
+        heat = plain_torch.full_graph_grad_cam(tensors, pictures, torch.tensor(targets).long(), SIZE)
+        np.testing.assert_allclose(heat.numpy(), wanted, atol=1e-5 * float(wanted.max()))
