@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         masks,
         metrics,
         models,
+        placement,
         saliency,
         training,
     )
@@ -55,6 +56,7 @@ __all__ = [
     "masks",
     "metrics",
     "models",
+    "placement",
     "saliency",
     "training",
 ]

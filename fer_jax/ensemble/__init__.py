@@ -1,11 +1,10 @@
 """The stacked ensemble: many members as one model, on one device or many, and their votes."""
 
-from fer_jax.ensemble._placement import OVER_DEVICES, OVER_MEMBERS, default_over_members, over_members
+from fer_jax.ensemble._placement import OVER_MEMBERS, default_over_members, over_members
 from fer_jax.ensemble._stack import apply, init, member, num_members, stack, unstack
 from fer_jax.ensemble._vote import TIES, WEIGHTS, ballots, simple_vote, weighted_ballots, weighted_vote
 
 __all__ = [
-    "OVER_DEVICES",
     "OVER_MEMBERS",
     "TIES",
     "WEIGHTS",

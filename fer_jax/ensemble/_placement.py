@@ -1,23 +1,18 @@
 """Where members run: one after another, mapped, vmapped, and spread over devices.
 
 Contract: a member function takes one member's tree first and arrays for that member after it; `over_members` lifts it
-to trees and arrays with a leading axis M. Meshes and shardings are made here and nowhere else.
-
-Members never talk, so splitting them over devices needs no collective. The split is always a `shard_map` (or `pmap`)
-and never left to `jit`: partitioning a vmapped member axis automatically returns wrong 1×1 convolutions without a
-word (openxla/xla issues 47945 and 48086).
+to trees and arrays with a leading axis M.
 """
 
 from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
-from jax.sharding import AxisType, PartitionSpec
 
+from fer_jax import placement
 from fer_jax.errors import UsageError
 
 OVER_MEMBERS = ("loop", "map", "vmap")
-OVER_DEVICES = ("none", "shard_map", "pmap")
 
 
 def default_over_members(platform: str | None = None) -> str:
@@ -48,17 +43,10 @@ def over_members(
     how = over_members or default_over_members()
     if how not in OVER_MEMBERS:
         raise UsageError(f"`over_members`: wanted one of {', '.join(OVER_MEMBERS)}, got {how!r}.")
-    if over_devices not in OVER_DEVICES:
-        raise UsageError(f"`over_devices`: wanted one of {', '.join(OVER_DEVICES)}, got {over_devices!r}.")
-    if over_devices == "none":
-        return _on_one_device(function, how)
-    if how == "loop":
+    lifted = placement.over_devices(_on_one_device(function, how), how=over_devices, devices=devices)
+    if how == "loop" and over_devices != "none":
         raise UsageError("`over_members`: wanted map or vmap inside a split over devices, got 'loop'.")
-    count = jax.local_device_count() if devices is None else devices
-    if not 1 <= count <= jax.local_device_count():
-        raise UsageError(f"`devices`: wanted 1..{jax.local_device_count()}, got {devices}.")
-    split = _shard_mapped if over_devices == "shard_map" else _pmapped
-    return _padded(split(_on_one_device(function, how), count), count)
+    return lifted
 
 
 def _on_one_device(function, how):
@@ -74,36 +62,3 @@ def _on_one_device(function, how):
         return jax.tree.map(lambda *leaves: jnp.stack(leaves), *rows)
 
     return loop
-
-
-def _shard_mapped(function, count):
-    mesh = jax.make_mesh((count,), ("member",), axis_types=(AxisType.Auto,), devices=jax.local_devices()[:count])
-    spec = PartitionSpec("member")
-
-    def split(*stack):
-        return jax.shard_map(function, mesh=mesh, in_specs=spec, out_specs=spec)(*stack)
-
-    return jax.jit(split)
-
-
-def _pmapped(function, count):
-    mapped = jax.pmap(lambda stack: function(*stack), axis_name="member", devices=jax.local_devices()[:count])
-
-    def split(*stack):
-        dealt = jax.tree.map(lambda leaf: leaf.reshape(count, -1, *leaf.shape[1:]), stack)
-        return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), mapped(dealt))
-
-    return split
-
-
-def _padded(split, count):
-    """Members rounded up to a multiple of the devices by repeating the first; the copies are cut off again."""
-
-    def call(*stack):
-        members = jax.tree.leaves(stack)[0].shape[0]
-        spare = -members % count
-        index = jnp.concatenate([jnp.arange(members), jnp.zeros(spare, jnp.int32)])
-        full = jax.tree.map(lambda leaf: jnp.take(jnp.asarray(leaf), index, axis=0), stack) if spare else stack
-        return jax.tree.map(lambda leaf: leaf[:members], split(*full))
-
-    return call

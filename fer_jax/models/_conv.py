@@ -88,7 +88,6 @@ def _frozen_forward(image, kernel, stride, padding):
 
 def _frozen_backward(stride, padding, saved, cotangent):
     image, kernel = saved
-    _, pull = jax.vjp(lambda x, k: _as_matmul(x, k, stride, padding), image, kernel)
     if stride == 1 and cotangent.shape[1] * cotangent.shape[2] > _FEW_CELLS:
         turned = kernel[::-1, ::-1].swapaxes(2, 3)
         edges = [(size - 1 - padding,) * 2 for size in kernel.shape[:2]]
@@ -96,8 +95,9 @@ def _frozen_backward(stride, padding, saved, cotangent):
     elif stride > 1 and kernel.shape[2] < _FEW_CHANNELS:
         to_image = _gradient_by_phases(cotangent, kernel, stride, padding, image.shape)
     else:
-        to_image = pull(cotangent)[0]
-    return to_image, pull(cotangent)[1]
+        to_image = jax.linear_transpose(lambda x: _as_matmul(x, kernel, stride, padding), image)(cotangent)[0]
+    # A frozen network asks for no kernel gradient: correct, not fast, and short to trace.
+    return to_image, jax.linear_transpose(lambda k: _native(image, k, stride, padding), kernel)(cotangent)[0]
 
 
 def _gradient_by_phases(cotangent, kernel, stride, padding, shape):

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from fer_jax import placement
 from fer_jax.errors import UsageError
 from fer_jax.saliency._extremal import Energies, Extremal, ExtremalOptions, ExtremalState, extremal
 from fer_jax.saliency._normalise import resize as resize_map
@@ -211,27 +212,35 @@ def extremal_area(
     return area, masks[chosen], scores
 
 
-def over_images(fn: Callable, *arguments: jax.Array, chunk: int):
+def over_images(
+    fn: Callable, *arguments: jax.Array, chunk: int, over_devices: str = "none", devices: int | None = None
+):
     """Map a function over the leading axis of its arguments, a chunk at a time, in one program.
 
-    The memory the function itself needs is that of one chunk, however many images there are.
+    The memory the function itself needs is that of one chunk a device, however many images there are.
 
     Args:
       fn: of one image (and one of each further argument), such as `lambda x, t: extremal_perturbation(...)[0]`.
       *arguments: arrays or pytrees of arrays with a common leading axis.
-      chunk: how many are in work at once; the last chunk may be smaller.
+      chunk: how many are in work at once on a device; the last chunk may be smaller.
+      over_devices: "none", or "shard_map" or "pmap", which deal the images out; see `placement.over_devices`.
+      devices: how many of the local devices to use; all of them by default.
 
     Returns:
       What `fn` returns, with a leading axis.
 
     Raises:
-      UsageError: no argument, a chunk below 1.
+      UsageError: no argument, a chunk below 1, an unknown split, more devices than there are.
     """
     if not arguments:
         raise UsageError("`arguments`: wanted at least one array to map over, got none.")
     if not isinstance(chunk, int) or chunk < 1:
         raise UsageError(f"`chunk`: wanted a whole number, at least 1, got {chunk!r}.")
-    return lax.map(lambda each: fn(*each), arguments, batch_size=chunk)
+
+    def mapped(*rows):
+        return lax.map(lambda each: fn(*each), rows, batch_size=chunk)
+
+    return placement.over_devices(mapped, how=over_devices, devices=devices)(*arguments)
 
 
 def _run_until_converged(problem: Extremal, state: ExtremalState, areas, iterations, patience, tolerance):

@@ -305,6 +305,19 @@ def test_over_images_in_chunks_equals_all_at_once():
     np.testing.assert_allclose(chunked, jax.jit(jax.vmap(method))(images, starts), atol=1e-5)
 
 
+@pytest.mark.parametrize(("how", "devices"), [("shard_map", 1), ("shard_map", 4), ("pmap", 2)])
+def test_over_images_on_several_devices_equals_one_also_where_images_do_not_divide(how, devices):
+    images, starts = jnp.stack([noise(seed) for seed in range(5)]), jax.random.uniform(jax.random.key(0), (5, 6, 6))
+    kept = jnp.zeros((24, 24, 3)).at[2:6, 2:6].set(1)  # closed over: it goes to every device
+
+    def method(image, start):
+        return small(lambda x: 20 * (x * kept).mean(), initial=start, iterations=3, stop="converged")(image)[0]
+
+    over = functools.partial(saliency.over_images, method, chunk=2)
+    split = jax.jit(functools.partial(over, over_devices=how, devices=devices))(images, starts)
+    np.testing.assert_allclose(split, jax.jit(over)(images, starts), atol=1e-5)
+
+
 def test_a_score_that_is_not_finite_is_flagged_inside_jit_and_named_outside():
     def bad(image):
         return bright_spot(image) / 0
@@ -344,6 +357,10 @@ def test_a_score_that_is_not_finite_is_flagged_inside_jit_and_named_outside():
             "`variant`: not an option",
         ),
         (lambda: saliency.over_images(bright_spot, noise()[None], chunk=0), "`chunk`: wanted a whole number"),
+        (
+            lambda: saliency.over_images(bright_spot, noise()[None], chunk=1, over_devices="jit"),
+            "`over_devices`: wanted one of none, shard_map, pmap, got 'jit'",
+        ),
         (lambda: saliency.over_images(bright_spot, chunk=1), "`arguments`: wanted at least one array"),
     ],
 )
