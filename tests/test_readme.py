@@ -13,8 +13,9 @@ def _blocks(text, language):
     return re.findall(rf"```{language}\n(.*?)```", text, re.S)
 
 
-def test_the_function_that_is_no_network_is_explained(root):
-    block = next(b for b in _blocks((root / "README.md").read_text(), "python") if "def score" in b)
+@pytest.mark.parametrize("word", ["def score", "import equinox"])
+def test_a_function_and_a_model_that_are_not_ours_are_explained(root, word):
+    block = next(b for b in _blocks((root / "README.md").read_text(), "python") if word in b)
     exec(compile(block, "README.md", "exec"), {})
 
 
@@ -55,9 +56,12 @@ def test_every_command_and_file_it_names_is_there(root, document):
 def test_flags_the_documents_name_exist(root):
     import dataclasses
 
+    from experiments.benchmark import BenchmarkConfig
     from experiments.config import StudyConfig
+    from experiments.explain import ExplainConfig
 
-    known = {field.name for field in dataclasses.fields(StudyConfig)} | {"help", "signal"}
+    configs = (StudyConfig, ExplainConfig, BenchmarkConfig)
+    known = {field.name for config in configs for field in dataclasses.fields(config)} | {"help", "signal"}
     for document in ("README.md", "BUILD.md"):
         for flag in re.findall(r"--(\w+)", (root / document).read_text()):
             assert flag in known, flag
