@@ -1,6 +1,7 @@
 """The suite `saliency`: explanations of a ResNet against plain implementations of the same mathematics."""
 
 import functools
+import statistics
 import time
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
@@ -125,11 +126,14 @@ def _extremal(subject) -> list[Row]:
 
 
 def _compile(subject) -> list[Row]:
-    """Tracing and compiling the whole optimisation of 800 iterations once."""
-    explain = optimiser(subject, 800)
-    start = time.perf_counter()
-    explain.lower(subject.folded_variables, subject.images[:EXTREMAL_BATCH]).compile()
-    return [row("Extremal Perturbation, compile once", time.perf_counter() - start, None, "s", goal="<= 5")]
+    """Tracing and compiling the whole optimisation of 800 iterations, anew each time."""
+    seconds = []
+    for _ in range(subject.config.repeats):
+        explain = optimiser(subject, 800)
+        start = time.perf_counter()
+        explain.lower(subject.folded_variables, subject.images[:EXTREMAL_BATCH]).compile()
+        seconds.append(time.perf_counter() - start)
+    return [row("Extremal Perturbation, trace and compile", statistics.median(seconds), None, "s", goal="<= 5")]
 
 
 def _memory(subject) -> list[Row]:
