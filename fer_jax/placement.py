@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
-from jax.sharding import AxisType, PartitionSpec
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from fer_jax.errors import UsageError
 
@@ -35,19 +35,42 @@ def over_devices(function: Callable, *, how: str, devices: int | None = None) ->
         raise UsageError(f"`over_devices`: wanted one of {', '.join(OVER_DEVICES)}, got {how!r}.")
     if how == "none":
         return function
-    count = jax.local_device_count() if devices is None else devices
-    if not 1 <= count <= jax.local_device_count():
-        raise UsageError(f"`devices`: wanted 1..{jax.local_device_count()}, got {devices}.")
+    count = num_devices(how, devices)
     return _padded((_shard_mapped if how == "shard_map" else _pmapped)(function, count), count)
 
 
+def num_devices(how: str, devices: int | None = None) -> int:
+    """How many devices a split uses: 1 for "none".
+
+    Raises:
+      UsageError: more devices than there are.
+    """
+    if how == "none":
+        return 1
+    count = jax.local_device_count() if devices is None else devices
+    if not 1 <= count <= jax.local_device_count():
+        raise UsageError(f"`devices`: wanted 1..{jax.local_device_count()}, got {devices}.")
+    return count
+
+
+def row_sharding(how: str, devices: int | None = None) -> NamedSharding | None:
+    """Where a split keeps its rows, to place arguments and results there beforehand; None where nothing is split.
+
+    It only places: what splits the computation is `over_devices`.
+    """
+    return None if how == "none" else NamedSharding(_mesh(num_devices(how, devices)), PartitionSpec("row"))
+
+
+def _mesh(count):
+    return jax.make_mesh((count,), ("row",), axis_types=(AxisType.Auto,), devices=jax.local_devices()[:count])
+
+
 def _shard_mapped(function, count):
-    mesh = jax.make_mesh((count,), ("row",), axis_types=(AxisType.Auto,), devices=jax.local_devices()[:count])
     spec = PartitionSpec("row")
 
     def split(*trees):
         # Loops inside start from constants, which the check would want marked as differing from device to device.
-        return jax.shard_map(function, mesh=mesh, in_specs=spec, out_specs=spec, check_vma=False)(*trees)
+        return jax.shard_map(function, mesh=_mesh(count), in_specs=spec, out_specs=spec, check_vma=False)(*trees)
 
     return jax.jit(split)
 

@@ -121,6 +121,8 @@ class Trainer:
       stop: when a member leaves.
       width: slots, all members at once by default.
       over_members: how slots run, see `make_slots`.
+      over_devices: how slots are split over devices, see `make_slots`.
+      devices: how many of the local devices to use.
 
     Raises:
       UsageError: a member whose epoch is smaller than one batch.
@@ -138,6 +140,8 @@ class Trainer:
         stop: StopRule,
         width: int | None = None,
         over_members: str | None = None,
+        over_devices: str = "none",
+        devices: int | None = None,
     ):
         for job in jobs:
             if job.num_images < batch_size:
@@ -150,7 +154,9 @@ class Trainer:
         self._sizes = {job.member: job.num_images for job in jobs}
         self._waiting = [job.member for job in sorted(jobs, key=lambda job: (-job.num_images, job.member))]
         self._width = max(1, min(width or len(jobs), len(jobs)))
-        self._slots = make_slots(step, self._width, over_members=over_members)
+        self._slots = make_slots(
+            step, self._width, over_members=over_members, over_devices=over_devices, devices=devices
+        )
         self._cursors: list[_Cursor | None] = [None] * self._width
 
     def run(self) -> Iterator[Stepped | EpochEnded | MemberLeft]:

@@ -4,11 +4,15 @@ Contract: one compiled step; members come and go through `load` and `take` witho
 member's numbers are the same whatever its neighbours are.
 """
 
+import math
 from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jax import lax
 
+from fer_jax import placement
 from fer_jax.ensemble import default_over_members
 from fer_jax.errors import UsageError
 from fer_jax.training._step import MemberState
@@ -37,20 +41,29 @@ class LoopSlots:
 
 
 class StackedSlots:
-    """Slots as one stacked tree, stepped by one program under `lax.map` or `vmap`; idle slots are frozen."""
+    """Slots as one stacked tree, stepped by one program under `lax.map` or `vmap`, on one device or dealt out to many.
 
-    def __init__(self, step: Callable, width: int, how: str):
-        lift = jax.vmap(step) if how == "vmap" else lambda *stack: jax.lax.map(lambda one: step(*one), stack)
-        self._step = jax.jit(lift, donate_argnums=0)
-        self._load = jax.jit(lambda s, i, new: jax.tree.map(lambda a, b: a.at[i].set(b), s, new), donate_argnums=0)
+    Idle slots keep their state. Under "map" they cost nothing (a real branch), under "vmap" as much as running ones.
+    """
+
+    def __init__(self, step: Callable, width: int, how: str, *, over_devices: str = "none", devices: int | None = None):
+        lift = placement.over_devices(_LIFTS[how](step), how=over_devices, devices=devices)
+        # Every program leaves the slots where the next one expects them: moving them would compile it anew.
+        self._placed = placement.row_sharding(over_devices, devices)
+        placed = {} if self._placed is None else {"out_shardings": self._placed}
+        self._step = jax.jit(lift, donate_argnums=0, **placed)
+        self._load = jax.jit(
+            lambda s, i, new: jax.tree.map(lambda a, b: a.at[i].set(b), s, new), donate_argnums=0, **placed
+        )
         self._take = jax.jit(lambda s, i: jax.tree.map(lambda a: a[i], s))
-        self._width = width
+        count = placement.num_devices(over_devices, devices)
+        self._width = math.ceil(width / count) * count
         self._states = None
 
     def load(self, slot: int, state: MemberState) -> None:
         """Put a member into a slot."""
         if self._states is None:
-            self._states = jax.tree.map(lambda leaf: jnp.stack([leaf] * self._width), state)
+            self._states = self._place(jax.tree.map(lambda leaf: jnp.stack([leaf] * self._width), state))
         self._states = self._load(self._states, jnp.int32(slot), state)
 
     def take(self, slot: int) -> MemberState:
@@ -60,31 +73,58 @@ class StackedSlots:
     def step(self, batches: Sequence[dict | None], keys: Sequence[jax.Array]) -> None:
         """Step every slot that has a batch; an idle one is fed a neighbour's and keeps its state."""
         filler = next(batch for batch in batches if batch is not None)
-        full = [batch if batch is not None else filler for batch in batches]
-        stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *full)
-        active = jnp.asarray([batch is not None for batch in batches])
-        self._states = self._step(self._states, stacked, jnp.stack(keys), active)
+        spare = self._width - len(batches)
+        full = [filler if batch is None else batch for batch in [*batches, *[None] * spare]]
+        stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *full)
+        active = np.asarray([batch is not None for batch in batches] + [False] * spare)
+        every = (stacked, jnp.stack([*keys, *[keys[0]] * spare]), active)
+        self._states = self._step(self._states, *self._place(every))
+
+    def _place(self, tree):
+        return tree if self._placed is None else jax.device_put(tree, self._placed)
 
 
-def make_slots(step: Callable, width: int, *, over_members: str | None = None) -> LoopSlots | StackedSlots:
+def _mapped(step):
+    def one(state, batch, key, active):
+        return lax.cond(active, lambda: step(state, batch, key, jnp.bool_(True)), lambda: state)
+
+    return lambda *stack: lax.map(lambda row: one(*row), stack)
+
+
+_LIFTS = {"map": _mapped, "vmap": jax.vmap}
+
+
+def make_slots(
+    step: Callable,
+    width: int,
+    *,
+    over_members: str | None = None,
+    over_devices: str = "none",
+    devices: int | None = None,
+) -> LoopSlots | StackedSlots:
     """Empty slots for a step function.
 
     Args:
       step: one member's step, see `make_step`.
       width: how many members train side by side.
-      over_members: "loop", "map" or "vmap"; default by platform.
+      over_members: "loop", "map" or "vmap"; default by platform, "map" where slots are split over devices.
+      over_devices: "none", "shard_map" or "pmap", see `placement.over_devices`. Slots beyond `width`, up to a multiple
+        of the devices, stay idle.
+      devices: how many of the local devices to use; all of them by default.
 
     Returns:
       An object with `load`, `take` and `step`.
 
     Raises:
-      UsageError: a width below one or an unknown layout.
+      UsageError: a width below one, an unknown layout, "loop" with a split, or more devices than there are.
     """
-    how = over_members or default_over_members()
+    how = over_members or (default_over_members() if over_devices == "none" else "map")
     if width < 1:
         raise UsageError(f"`width`: wanted at least one slot, got {width}.")
-    if how == "loop":
+    if how == "loop" and over_devices == "none":
         return LoopSlots(step, width)
-    if how in ("map", "vmap"):
-        return StackedSlots(step, width, how)
+    if how == "loop":
+        raise UsageError("`over_members`: wanted map or vmap inside a split over devices, got 'loop'.")
+    if how in _LIFTS:
+        return StackedSlots(step, width, how, over_devices=over_devices, devices=devices)
     raise UsageError(f"`over_members`: wanted loop, map or vmap, got {how!r}.")

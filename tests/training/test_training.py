@@ -53,6 +53,21 @@ def _same(one, two):
     return jax.tree.all(jax.tree.map(lambda a, b: bool((np.asarray(a) == np.asarray(b)).all()), one, two))
 
 
+@pytest.fixture
+def compilations():
+    """A list that grows by one for each program the backend compiles (or fetches from the cache on disk)."""
+    seen = []
+
+    def listen(event, seconds, **details):
+        del seconds, details
+        if event == "/jax/core/compile/backend_compile_duration":
+            seen.append(event)
+
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    yield seen
+    jax.monitoring.unregister_event_duration_listener(listen)
+
+
 @pytest.fixture(scope="module")
 def together():
     return _left(_trainer(over_members="loop").run())
@@ -77,6 +92,43 @@ def test_stacked_layouts_agree_with_the_loop(together, how):
         ):
             np.testing.assert_allclose(got, wanted, atol=2e-3)
         assert stacked[member].epochs == together[member].epochs
+
+
+@pytest.mark.parametrize(
+    ("split", "how", "devices"), [("shard_map", "map", 2), ("shard_map", "vmap", 4), ("pmap", "map", 2)]
+)
+def test_slots_on_several_devices_train_as_on_one(split, how, devices):
+    """Three members and idle slots; at as many slots a device even the bits are the same under map."""
+    one = _left(_trainer(over_members=how).run())
+    many = _left(_trainer(over_members=how, over_devices=split, devices=devices).run())
+    for member in range(3):
+        assert many[member].epochs == one[member].epochs and many[member].accuracy == one[member].accuracy
+        for got, wanted in zip(jax.tree.leaves(many[member].state), jax.tree.leaves(one[member].state), strict=True):
+            if how == "map":
+                np.testing.assert_array_equal(got, wanted)
+            else:
+                np.testing.assert_allclose(got, wanted, atol=2e-3)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"over_members": "loop", "width": 2},
+        {"over_members": "map", "width": 2},
+        {"over_members": "map", "width": 2, "over_devices": "shard_map", "devices": 2},
+    ],
+    ids=["loop", "map", "shard_map"],
+)
+def test_nothing_is_compiled_after_the_second_step_through_stops_and_refills(options, compilations):
+    trainer = _trainer((0, 1, 2), stop=training.StopRule(None, 2), **options)
+    steps, before = 0, None
+    for event in trainer.run():
+        if isinstance(event, training.Stepped):
+            steps += 1
+            if steps == 2:
+                before = len(compilations)
+    # What ends an epoch (taking a member out, once) is compiled when the first one ends.
+    assert steps == 12 and len(compilations) - before <= 1
 
 
 def test_a_resumed_run_ends_where_the_unbroken_one_does(together):
