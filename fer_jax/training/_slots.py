@@ -4,6 +4,7 @@ Contract: one compiled step; members come and go through `load` and `take` witho
 member's numbers are the same whatever its neighbours are.
 """
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 
@@ -50,11 +51,9 @@ class StackedSlots:
         lift = placement.over_devices(_LIFTS[how](step), how=over_devices, devices=devices)
         # Every program leaves the slots where the next one expects them: moving them would compile it anew.
         self._placed = placement.row_sharding(over_devices, devices)
-        placed = {} if self._placed is None else {"out_shardings": self._placed}
-        self._step = jax.jit(lift, donate_argnums=0, **placed)
-        self._load = jax.jit(
-            lambda s, i, new: jax.tree.map(lambda a, b: a.at[i].set(b), s, new), donate_argnums=0, **placed
-        )
+        keep_there = functools.partial(jax.jit, donate_argnums=0, out_shardings=self._placed)
+        self._step = keep_there(lift)
+        self._load = keep_there(lambda s, i, new: jax.tree.map(lambda a, b: a.at[i].set(b), s, new))
         self._take = jax.jit(lambda s, i: jax.tree.map(lambda a: a[i], s))
         count = placement.num_devices(over_devices, devices)
         self._width = math.ceil(width / count) * count
