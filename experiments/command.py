@@ -10,7 +10,7 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import UnionType
 from typing import Any, get_args
 
@@ -67,6 +67,22 @@ def parse(config_class: type, argv: Sequence[str], *, usage: str) -> Any:
     if stray:
         raise UsageError(f"`{stray[0]}`: wanted flags only (--name=value), got an argument. See --help.")
     return config_class(**{field.name: values[field.name].value for field in dataclasses.fields(config_class)})
+
+
+def check_bounds(config: Any, bounds: Mapping[str, tuple[float, float]]) -> None:
+    """Refuse numbers out of range, both ends included.
+
+    Args:
+      config: a dataclass of `option`s.
+      bounds: field -> (lowest, highest).
+
+    Raises:
+      UsageError: the first that is out of range, by its flag.
+    """
+    for name, (low, high) in bounds.items():
+        value = getattr(config, name)
+        if not low <= value <= high:
+            raise UsageError(f"`--{name}`: wanted a number in [{low:g}, {high:g}], got {value}.")
 
 
 def run(card: Callable[[Any], int | None], config_class: type, *, usage: str, argv: Sequence[str] | None = None) -> int:

@@ -4,7 +4,7 @@ import dataclasses
 import difflib
 from typing import Any
 
-from experiments.command import option
+from experiments.command import check_bounds, option
 from fer_jax.errors import UsageError
 
 DATASETS = ("procedural_faces", "ferplus")
@@ -170,10 +170,7 @@ def resolve(config: StudyConfig) -> StudyConfig:
         "finetune_learning_rate": (1e-8, 10.0),
         "save_every_s": (0.0, 1e9),
     }
-    for name, (low, high) in bounds.items():
-        value = getattr(config, name)
-        if not low <= value <= high:
-            raise UsageError(f"`--{name}`: wanted a number in [{low:g}, {high:g}], got {value}.")
+    check_bounds(config, bounds)
     chosen_stages(config)
     return config
 

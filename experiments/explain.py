@@ -137,12 +137,9 @@ def _check(config) -> tuple[tuple[str, ...], tuple[float, ...]]:
         "iterations": (0, 100_000),
         "chunk": (1, 4096),
         "ep_reward_scale": (0, 1e6),
-        "image_size": (0, 1024),
+        "image_size": (32 if config.image_size else 0, 1024),
     }
-    for name, (low, high) in bounds.items():
-        value = getattr(config, name)
-        if not low <= value <= high or (name == "image_size" and 0 < value < 32):
-            raise UsageError(f"`--{name}`: wanted a number in [{low:g}, {high:g}], got {value}.")
+    command.check_bounds(config, bounds)
     return _methods(config.methods), _areas(config.area)
 
 
