@@ -21,9 +21,9 @@ from fer_jax.errors import FerError, Preempted, StorageError, UsageError
 BUG = 70
 
 
-def option(default: Any, text: str, *, choices: Sequence[str] | None = None) -> Any:
-    """A field of a script's configuration that becomes a flag; a default of None means: from the preset."""
-    return dataclasses.field(default=default, metadata={"help": text, "choices": choices})
+def option(default: Any, text: str, *, choices: Sequence[str] | None = None, unset: str = "from the preset") -> Any:
+    """A field of a script's configuration that becomes a flag; `unset` says what a default of None means."""
+    return dataclasses.field(default=default, metadata={"help": text, "choices": choices, "unset": unset})
 
 
 def parse(config_class: type, argv: Sequence[str], *, usage: str) -> Any:
@@ -148,7 +148,7 @@ def _optional(kind) -> bool:
 def _flag_page(config_class) -> str:
     lines = []
     for field in dataclasses.fields(config_class):
-        default = "from the preset" if field.default is None else repr(field.default)
+        default = field.metadata["unset"] if field.default is None else repr(field.default)
         choices = f" One of {', '.join(field.metadata['choices'])}." if field.metadata["choices"] else ""
         lines.append(f"  --{field.name}\n      {field.metadata['help']}{choices} Default: {default}.")
     lines.append("  --flagfile\n      Read flags from a file, such as the flags.txt of an earlier run.")

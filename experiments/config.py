@@ -6,6 +6,7 @@ from typing import Any
 
 from experiments.command import check_bounds, option
 from fer_jax.errors import UsageError
+from fer_jax.expressions import NUM_PAIRS
 
 DATASETS = ("procedural_faces", "ferplus")
 STAGES = (
@@ -28,9 +29,11 @@ FACE_PRESETS = ("easy", "medium", "hard", "study", "very_hard")
 class StudyConfig:
     """Every choice a run depends on. None means: from `--preset`, or from the data set."""
 
-    out: str | None = option(None, "Run folder, such as runs/first.")
+    out: str | None = option(None, "Run folder, such as runs/first.", unset="none")
     dataset: str = option("procedural_faces", "Pictures to study.", choices=DATASETS)
-    data_dir: str | None = option(None, "Where the pictures lie: a folder or a zip (not for procedural_faces).")
+    data_dir: str | None = option(
+        None, "Where the pictures lie: a folder or a zip (not for procedural_faces).", unset="none"
+    )
     preset: str = option(
         "small",
         "small: a small network from scratch, ours. paper: ResNet-50 as the paper trains it.",
@@ -52,7 +55,28 @@ class StudyConfig:
     per_ordered_pair: int = option(5, "Study images per (true, foil); fewer where a set cannot give them.")
     learning_rate: float | None = option(None, "Adam's learning rate.")
     batch_size: int | None = option(None, "Images a step and member.")
-    stop_accuracy: float = option(0.9, "Training accuracy at which a member stops (paper §5.1).")
+    members: str = option(
+        "all", "Members to train: all, or pairs by number, such as 0-6,9; experiments.merge_members joins such runs."
+    )
+    undersample: str = option(
+        "fixed",
+        "Pictures of a pair's larger class: drawn once a member, or anew each epoch (the paper is silent).",
+        choices=("fixed", "per_epoch"),
+    )
+    init_from: str | None = option(
+        None,
+        "Start from these weights: a safetensors file (ImageNet's, say; heads are new), or a run folder, each network "
+        "from its namesake there (cascaded fine-tuning).",
+        unset="from scratch",
+    )
+    compute_dtype: str = option(
+        "float32",
+        "Arithmetic of the networks; parameters stay float32. bfloat16 is for accelerators.",
+        choices=("float32", "bfloat16"),
+    )
+    stop_accuracy: float = option(
+        0.9, "Training accuracy at which a member stops (paper §5.1); 0: all its epochs (the paper's second ensemble)."
+    )
     max_epochs: int | None = option(None, "Epochs after which a member stops in any case.")
     max_images: int | None = option(
         None, "Images after which a member stops in any case, whole epochs (ours; 0: no limit)."
@@ -72,6 +96,13 @@ class StudyConfig:
         choices=("running", "population"),
     )
     slots: int = option(0, "Members trained side by side; 0: all on a CPU, one elsewhere.")
+    over_members: str | None = option(
+        None, "How slots run on a device.", choices=("loop", "map", "vmap"), unset="by platform"
+    )
+    over_devices: str = option(
+        "none", "How slots are split over this machine's devices.", choices=("none", "shard_map", "pmap")
+    )
+    devices: int = option(0, "Devices to split over; 0: all of them.")
     save_every_s: float = option(60.0, "Seconds between two checkpoints of running members.")
     participants: int = option(24, "Simulated participants.")
     area: float = option(0.1, "Extremal Perturbation: share of the image to keep.")
@@ -164,15 +195,39 @@ def resolve(config: StudyConfig) -> StudyConfig:
         "finetune_images": (1, 10**9),
         "slots": (0, 28),
         "area": (1e-3, 0.999),
-        "stop_accuracy": (0.01, 1.0),
+        "stop_accuracy": (0.0, 1.0),
+        "devices": (0, 100_000),
         "masked_ratio": (0.0, 1.0),
         "learning_rate": (1e-8, 10.0),
         "finetune_learning_rate": (1e-8, 10.0),
         "save_every_s": (0.0, 1e9),
     }
     check_bounds(config, bounds)
+    chosen_members(config)
+    if config.over_members == "loop" and config.over_devices != "none":
+        raise UsageError("`--over_members`: wanted map or vmap with --over_devices, got loop.")
     chosen_stages(config)
     return config
+
+
+def chosen_members(config: StudyConfig) -> list[int]:
+    """The members to train, ascending.
+
+    Raises:
+      UsageError: `members` is neither all nor numbers and ranges in 0..27.
+    """
+    if config.members == "all":
+        return list(range(NUM_PAIRS))
+    chosen: set[int] = set()
+    for part in config.members.split(","):
+        first, _, last = part.strip().partition("-")
+        ends = [int(end) if end.isascii() and end.isdecimal() else -1 for end in (first, last or first)]
+        if not 0 <= ends[0] <= ends[1] < NUM_PAIRS:
+            raise UsageError(
+                f"`--members`: wanted all, or numbers and ranges in 0..{NUM_PAIRS - 1} such as 0-6,9, got {part!r}."
+            )
+        chosen.update(range(ends[0], ends[1] + 1))
+    return sorted(chosen)
 
 
 def chosen_stages(config: StudyConfig) -> list[str]:

@@ -13,7 +13,9 @@ compare with: simple and weighted vote 49 and 50 %, multiclass 54 %, people 83.9
 """
 
 import contextlib
+import pathlib
 import sys
+from collections.abc import Sequence
 
 from experiments import command
 from experiments.config import StudyConfig, chosen_stages, resolve
@@ -27,20 +29,36 @@ def reproduce(config: StudyConfig) -> int:
       An exit code: 0, or 4 if a member failed.
     """
     config = resolve(config)
+    if config.members != "all" and set(chosen_stages(config)) - {"data", "design", "members"}:
+        raise UsageError(
+            f"`--members`: {config.members} only is a job for experiments.train_ensemble; once all members are "
+            "trained, experiments.merge_members joins the runs and experiments.reproduce goes on."
+        )
+    code = run_stages(config, chosen_stages(config))
+    report = pathlib.Path(config.out) / "report.html"
+    if report.exists():
+        print(report)
+    return code
+
+
+def run_stages(config: StudyConfig, names: Sequence[str]) -> int:
+    """Run some stages of a resolved configuration, each unless it has ended; returns an exit code, 0 or 4.
+
+    Raises:
+      UsageError: a stage whose forerunners have not run.
+    """
     stop = command.StopRequest().install()
     from experiments.run_folder import RunFolder
     from experiments.stages import WORK, Study, failed_members
 
     with contextlib.closing(RunFolder(config)) as folder:
         study = Study(config, folder, stop)
-        for name in chosen_stages(config):
+        for name in names:
             missing = [before for before in WORK[name].needs if not folder.finished(before)]
             if missing:
                 raise UsageError(f"`--stages`: {name} wants {missing[0]} to have run in {config.out}; add it.")
             folder.stage(name, lambda work=WORK[name]: work.run(study))
             stop.check()
-        if folder.has("report.html"):
-            print(folder.path / "report.html")
         failed = failed_members(folder)
     if failed:
         sys.stderr.write(f"error: {len(failed)} member(s) failed (loss not finite): {', '.join(failed)}.\n")

@@ -109,7 +109,8 @@ class RunFolder(FinishedFiles):
             saved = json.loads(file.read_text(encoding="utf-8"))
             if saved.get("schema") != SCHEMA:
                 raise StorageError(f"`{file}`: wanted run schema {SCHEMA}, got {saved.get('schema')}.")
-            known = saved["config"]
+            # A run made before an option existed was made with its default.
+            known = {field.name: field.default for field in dataclasses.fields(self.config)} | saved["config"]
             differ = [f"--{k} was {known.get(k)!r}, is {v!r}" for k, v in wanted.items() if known.get(k) != v]
             if differ and any((self.path / "stages").glob("*.json")):
                 raise UsageError(

@@ -4,8 +4,9 @@ import numpy as np
 import optax
 import pandas as pd
 
+from experiments.stages.fit import Plan, fit
 from experiments.stages.study import Study
-from experiments.stages.train import Plan, fit
+from experiments.stages.train import slots_of
 from experiments.stages.vote import member_accuracy, write_votes
 from fer_jax import checkpoints, data, ensemble, masks, training
 from fer_jax.augment import Augmentation
@@ -36,7 +37,7 @@ def finetune(study: Study) -> None:
             key=study.key("finetune"),
             batch_size=min(config.batch_size, config.finetune_images),
             stop=training.StopRule(None, 1),
-            width=config.slots or None,
+            **slots_of(config),
         ),
         like=study.state_like(2, optimiser),
         label=pair_name,

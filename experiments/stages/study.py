@@ -116,7 +116,8 @@ class Study:
     def network(self, num_classes: int, *, lowering: str | None = None):
         """A module of the configured architecture."""
         extra = {} if lowering is None else {"lowering": lowering}
-        return models.MODELS[self.config.model](num_classes=num_classes, **extra)
+        dtype = jnp.dtype(self.config.compute_dtype)
+        return models.MODELS[self.config.model](num_classes=num_classes, dtype=dtype, **extra)
 
     def state_like(self, num_classes: int, optimiser) -> MemberState:
         """Shapes of one member's training state, without computing anything."""

@@ -1,13 +1,7 @@
 """Stages `members` and `multiclass`: the 28 binary networks as one queue through the slots, and the eight-way one."""
 
-import contextlib
-import dataclasses
-import datetime
+import functools
 import math
-import pathlib
-import shutil
-import sys
-import time
 from collections.abc import Callable
 
 import jax
@@ -15,92 +9,175 @@ import numpy as np
 import optax
 import pandas as pd
 
-from experiments.progress import Progress
-from experiments.run_folder import MetricsLog
+from experiments.config import StudyConfig, chosen_members
+from experiments.stages.fit import Plan, clear, fit
 from experiments.stages.study import Study
-from fer_jax import checkpoints, data, ensemble, training
+from fer_jax import checkpoints, data, ensemble, models, placement, training
 from fer_jax.augment import Augmentation
-from fer_jax.errors import StorageError
+from fer_jax.errors import UsageError
 from fer_jax.expressions import EXPRESSIONS, NUM_PAIRS, PAIRS, pair_name
 
 # For the statistics of a finished member: enough for means and variances, little beside training.
 STATISTICS_BATCH = 64
 STATISTICS_IMAGES = 1024
 
-
-@dataclasses.dataclass(frozen=True)
-class Plan:
-    """One queue of members to train, and how to name and account for them.
-
-    Attributes:
-      name: of the result: "ensemble", "multiclass" or "finetuned".
-      trainer: fresh, not yet running.
-      like: shapes of one member's training state.
-      label: member -> its name in tables.
-      most_images: images seen if every member runs to its last epoch.
-    """
-
-    name: str
-    trainer: training.Trainer
-    like: training.MemberState
-    label: Callable[[int], str]
-    most_images: int
+# Where a run of some members keeps them, until `experiments.merge_members` makes an ensemble of such runs.
+PART = "part"
 
 
 def train_members(study: Study) -> None:
     """Train one member a pair on balanced images until 90 % or its last epoch (paper §5.1)."""
     config, train = study.config, study.pictures("train")
-    rows = [data.pair_subset(train.labels, pair, seed=config.seed) for pair in range(NUM_PAIRS)]
+    chosen = chosen_members(config)
+    draws = {pair: PairDraw(train.labels, pair, config) for pair in chosen}
     optimiser = optax.adam(config.learning_rate)
     model = study.network(2)
-    fresh = jax.jit(model.init)
-    sample = np.zeros((1, config.image_size, config.image_size, 3), np.float32)
-    stop = training.StopRule(config.stop_accuracy, config.max_epochs, config.max_images or None)
-
-    def start(member):
-        return training.init_state(fresh(jax.random.fold_in(study.key("members"), member), sample), optimiser)
+    starting = starting_variables(study, model, "ensemble")
+    stop = training.StopRule(config.stop_accuracy or None, config.max_epochs, config.max_images or None)
 
     def batch_of(member, step):
-        chosen = rows[member][stream(study, len(rows[member]), member, step, config.batch_size)]
-        labels = (train.labels[chosen] == PAIRS[member][1]).astype(np.int32)
-        return {"image": train.images[chosen], "labels": labels}
+        rows = draws[member].rows(step)
+        labels = (train.labels[rows] == PAIRS[member][1]).astype(np.int32)
+        return {"image": train.images[rows], "labels": labels}
 
-    view = training.augmented_view(Augmentation())
     plan = Plan(
         name="ensemble",
         trainer=training.Trainer(
-            training.make_step(model, optimiser, training.cross_entropy(), view),
-            [training.Job(pair, len(rows[pair])) for pair in range(NUM_PAIRS)],
-            start=start,
+            training.make_step(model, optimiser, training.cross_entropy(), training.augmented_view(Augmentation())),
+            [training.Job(pair, draws[pair].size) for pair in chosen],
+            start=lambda member: training.init_state(starting(member), optimiser),
             batch_of=batch_of,
             key=study.key("member_training"),
             batch_size=config.batch_size,
             stop=stop,
-            width=config.slots or (NUM_PAIRS if jax.default_backend() == "cpu" else 1),
+            **slots_of(config),
         ),
         like=study.state_like(2, optimiser),
         label=pair_name,
-        most_images=sum(len(r) * stop.epochs_for(len(r)) for r in rows),
+        most_images=sum(draw.size * stop.epochs_for(draw.size) for draw in draws.values()),
     )
     left = fit(study, plan)
-    members = [left[pair][0] for pair in range(NUM_PAIRS)]
+    members = [left[pair][0] for pair in chosen]
     if config.batch_statistics == "population":
         members = [
-            _at_rest(study, model, variables, pair, train.images[rows[pair]]) for pair, variables in enumerate(members)
+            _at_rest(study, model, variables, pair, train.images[draws[pair].first_epoch])
+            for pair, variables in zip(chosen, members, strict=True)
         ]
-    checkpoints.save(study.folder.path / "ensemble", ensemble.stack(members), facts=study.facts("ensemble"))
+    save_members(study, members, chosen)
     table = pd.DataFrame(
         {
             "pair": pair_name(pair),
             "first": EXPRESSIONS[PAIRS[pair][0]],
             "second": EXPRESSIONS[PAIRS[pair][1]],
-            "train_images": len(rows[pair]),
+            "train_images": draws[pair].size,
             **left[pair][1],
         }
-        for pair in range(NUM_PAIRS)
+        for pair in chosen
     )
     study.folder.write_table("members", table)
-    _clear(study, "ensemble")
+    clear(study, "ensemble")
+
+
+class PairDraw:
+    """Which training pictures one member sees, as a pure function of seed, pair and step.
+
+    Args:
+      labels: (N,) of all training pictures.
+      pair: index into `PAIRS`.
+      config: its seed, batch_size and undersample.
+    """
+
+    def __init__(self, labels: np.ndarray, pair: int, config: StudyConfig):
+        self._labels, self._pair, self._config = labels, pair, config
+        # Two: a batch may cross from one epoch to the next.
+        self._subset = functools.lru_cache(maxsize=2)(self._draw)
+        self.first_epoch = self._subset(0)
+        self.size = len(self.first_epoch)
+
+    def rows(self, step: int) -> np.ndarray:
+        """(B,) positions in the training pictures, of one step."""
+        seed, count = self._config.seed, self._config.batch_size
+        start = step * count
+        at = data.stream_indices(self.size, seed=seed, member=self._pair, start=start, count=count)
+        if self._config.undersample == "fixed":
+            return self.first_epoch[at]
+        epochs = (start + np.arange(count)) // self.size
+        return np.concatenate([self._subset(int(epoch))[at[epochs == epoch]] for epoch in np.unique(epochs)])
+
+    def _draw(self, epoch):
+        anew = {"undersample": "per_epoch", "epoch": epoch} if self._config.undersample == "per_epoch" else {}
+        return data.pair_subset(self._labels, self._pair, seed=self._config.seed, **anew)
+
+
+def starting_variables(study: Study, model, name: str) -> Callable[[int], dict]:
+    """Member -> its variables before training: fresh ones, or those of `--init_from`.
+
+    Args:
+      study: the run.
+      model: the network to fill.
+      name: "ensemble" or "multiclass", which is also where a run that is started from keeps it.
+    """
+    source = study.config.init_from
+    key = study.key("members" if name == "ensemble" else "multiclass")
+
+    def key_of(member):
+        return jax.random.fold_in(key, member) if name == "ensemble" else key
+
+    if source is None:
+        fresh = jax.jit(model.init)
+        sample = np.zeros((1, study.config.image_size, study.config.image_size, 3), np.float32)
+        return lambda member: fresh(key_of(member), sample)
+    if source.endswith(".safetensors"):
+        arrays = checkpoints.read_safetensors(source)
+        return lambda member: models.from_state_dict(arrays, model, head="new", key=key_of(member))
+    from experiments.explained_network import open_run  # which itself builds on the stages
+
+    other = open_run(source)
+    if other.config.model != study.config.model:
+        raise UsageError(
+            f"`--init_from`: {source} holds networks of --model={other.config.model}, wanted {study.config.model}."
+        )
+    if name == "multiclass":
+        variables = other.load_multiclass()
+        return lambda member: variables
+    members = other.load_ensemble()
+    return lambda member: ensemble.member(members, member)
+
+
+def slots_of(config: StudyConfig) -> dict:
+    """How many members train side by side, and where: arguments of `training.Trainer`."""
+    everything = NUM_PAIRS if jax.default_backend() == "cpu" else 1
+    devices = config.devices or None
+    return {
+        "width": config.slots or max(everything, placement.num_devices(config.over_devices, devices)),
+        "over_members": config.over_members,
+        "over_devices": config.over_devices,
+        "devices": devices,
+    }
+
+
+def save_members(study: Study, members: list[dict], numbers: list[int]) -> None:
+    """Keep trained members: all of them as the ensemble, some as a part of one, to be merged."""
+    name = "ensemble" if len(numbers) == NUM_PAIRS else PART
+    facts = study.facts(name) | ({} if name == "ensemble" else {"members": numbers})
+    checkpoints.save(study.folder.path / name, ensemble.stack(members), facts=facts)
+
+
+def load_part(study: Study) -> tuple[list[int], list[dict]]:
+    """The members that a run of some, or of all, has trained: their numbers and variables.
+
+    Raises:
+      UsageError: the run has not ended its training yet.
+      StorageError: a checkpoint that is damaged or was made otherwise.
+    """
+    path = study.folder.path
+    if checkpoints.exists(path / "ensemble"):
+        return list(range(NUM_PAIRS)), ensemble.unstack(study.load_ensemble())
+    if not checkpoints.exists(path / PART):
+        raise UsageError(f"`{path}`: wanted trained members, there are none yet; finish that run first.")
+    numbers = checkpoints.facts(path / PART)["members"]
+    like = study.variables_like(2, len(numbers))
+    return numbers, ensemble.unstack(checkpoints.load(path / PART, like, facts=study.facts(PART)))
 
 
 def train_multiclass(study: Study) -> None:
@@ -115,7 +192,7 @@ def train_multiclass(study: Study) -> None:
         rate = optax.cosine_decay_schedule(rate, steps)
     optimiser = optax.adam(rate)
     model = study.network(len(EXPRESSIONS))
-    sample = np.zeros((1, config.image_size, config.image_size, 3), np.float32)
+    starting = starting_variables(study, model, "multiclass")
 
     def batch_of(member, step):
         chosen = stream(study, len(train), NUM_PAIRS + member, step, config.batch_size)
@@ -127,7 +204,7 @@ def train_multiclass(study: Study) -> None:
         trainer=training.Trainer(
             training.make_step(model, optimiser, objective, training.augmented_view(Augmentation())),
             [training.Job(0, len(train))],
-            start=lambda member: training.init_state(jax.jit(model.init)(study.key("multiclass"), sample), optimiser),
+            start=lambda member: training.init_state(starting(member), optimiser),
             batch_of=batch_of,
             key=study.key("multiclass_training"),
             batch_size=config.batch_size,
@@ -140,7 +217,7 @@ def train_multiclass(study: Study) -> None:
     variables, row = fit(study, plan)[0]
     checkpoints.save(study.folder.path / "multiclass", variables, facts=study.facts("multiclass"))
     study.folder.write_table("multiclass", pd.DataFrame([{"train_images": len(train), **row}]))
-    _clear(study, "multiclass")
+    clear(study, "multiclass")
 
 
 def _at_rest(study, model, variables, member, pictures):
@@ -158,138 +235,9 @@ def stream(study: Study, size: int, member: int, step: int, batch_size: int) -> 
     return data.stream_indices(size, seed=study.config.seed, member=member, start=step * batch_size, count=batch_size)
 
 
-def fit(study: Study, plan: Plan) -> dict[int, tuple[dict, dict]]:
-    """Run a plan to its end, going on from the last checkpoint there is.
-
-    Args:
-      study: the run.
-      plan: what to train.
-
-    Returns:
-      member -> (its variables, a row for the members table: epochs, steps, train_accuracy, stopped_by).
-    """
-    with contextlib.closing(MetricsLog(study.folder.file("metrics.jsonl"))) as metrics:
-        metrics.cut(_metrics_start(study.folder, plan.name, metrics.length()))
-        left: dict[int, tuple[dict, dict]] = {}
-        seen = _resume(study, plan, left, metrics)
-        return _run(study, plan, left, seen, metrics)
-
-
-def _run(study, plan, left, seen, metrics):
-    progress = Progress(f"training {plan.name}", plan.most_images, unit="images at most", done=seen)
-    clock = saved = time.monotonic()
-    for event in plan.trainer.run():
-        match event:
-            case training.Stepped():
-                seen += event.images
-                progress.update(seen, f"{event.running} running, {event.waiting} waiting, {len(left)} done")
-                due = time.monotonic() - saved >= study.config.save_every_s
-                # With nobody running the next members are about to start: there is nothing to save yet.
-                if event.running and (due or study.stop.signal is not None):
-                    _checkpoint(study, plan, left, seen, metrics.length())
-                    study.stop.check()
-                    saved = time.monotonic()
-            case training.EpochEnded():
-                wall = time.monotonic() - clock
-                metrics.write(_metrics_row(study.config, plan, event, event.images / max(wall, 1e-9), wall))
-            case training.MemberLeft():
-                row = {
-                    "epochs": event.epochs,
-                    "steps": event.steps,
-                    "train_accuracy": event.accuracy,
-                    "stopped_by": event.status,
-                }
-                left[event.member] = (training.variables_of(event.state), row)
-    progress.finish(f"{seen} images")
-    return left
-
-
 def failed_members(folder) -> list[str]:
     """Names of members whose loss or updates were not finite."""
     if not folder.has("tables/members.csv"):
         return []
     table = folder.read_table("members")
     return list(table.loc[table["stopped_by"] == "failed", "pair"])
-
-
-def _metrics_start(folder, name, length):
-    """Where this stage's lines begin, noted once: a stage killed before its first checkpoint starts anew from there."""
-    mark = f"stages/{name}.metrics"
-    if not folder.has(mark):
-        folder.write_json(mark, length)
-    return min(folder.read_json(mark), length) if not _snapshots(folder, name) else length
-
-
-def _metrics_row(config, plan, event, rate, wall):
-    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    return {
-        "run": pathlib.Path(config.out).name,
-        "model": plan.name,
-        "member": event.member,
-        "pair": plan.label(event.member),
-        "epoch": event.epoch,
-        "step": event.step,
-        "images": event.images,
-        "train_loss": event.loss,
-        "train_accuracy": event.accuracy,
-        "val_accuracy": None,
-        "images_per_s": round(rate, 1),
-        "wall_s": round(wall, 2),
-        "time_utc": now,
-    }
-
-
-# Checkpoints of a running plan: training/<name>/<number>/{running,left}, the two newest kept.
-
-
-def _snapshots(folder, name):
-    found = (folder.path / "training" / name).glob("[0-9]*")
-    return sorted((path for path in found if checkpoints.exists(path)), key=lambda path: int(path.name))
-
-
-def _checkpoint(study, plan, left, seen, metrics_bytes):
-    states, account = plan.trainer.snapshot()
-    members = sorted(left)
-    tree = {"running": ensemble.stack(states)}
-    if members:
-        tree["left"] = ensemble.stack([left[member][0] for member in members])
-    facts = study.facts(f"training {plan.name}") | {
-        "account": account,
-        "left": [[member, left[member][1]] for member in members],
-        "seen": seen,
-        "metrics_bytes": metrics_bytes,
-    }
-    done = _snapshots(study.folder, plan.name)
-    number = int(done[-1].name) + 1 if done else 1
-    checkpoints.save(study.folder.file("training", plan.name, str(number)), tree, facts=facts)
-    for old in done[:-1]:
-        shutil.rmtree(old)
-
-
-def _resume(study, plan, left, metrics):
-    """Load the newest whole checkpoint into the trainer; a damaged one is named and the one before it used."""
-    for path in reversed(_snapshots(study.folder, plan.name)):
-        try:
-            facts = checkpoints.facts(path)
-            rows, running = facts["left"], len(facts["account"]["running"])
-            like = {"running": _stacked_like(plan.like, running)}
-            if rows:
-                like["left"] = _stacked_like(training.variables_of(plan.like), len(rows))
-            tree = checkpoints.load(path, like, facts=study.facts(f"training {plan.name}"))
-        except StorageError as error:
-            sys.stderr.write(f"{error} Going back to the checkpoint before it.\n")
-            continue
-        plan.trainer.resume(ensemble.unstack(tree["running"]), facts["account"])
-        for (member, row), variables in zip(rows, ensemble.unstack(tree["left"]) if rows else [], strict=True):
-            left[member] = (variables, row)
-        metrics.cut(facts["metrics_bytes"])
-        return facts["seen"]
-    return 0
-
-
-def _stacked_like(like, members):
-    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((members, *leaf.shape), leaf.dtype), like)
-
-
-def _clear(study, name):
-    shutil.rmtree(study.folder.path / "training" / name, ignore_errors=True)

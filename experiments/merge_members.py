@@ -1,0 +1,124 @@
+"""Join runs that trained some of the members each into one run with all 28 (no table of the paper).
+
+    python -m experiments.train_ensemble --out=runs/a --members=0-13 ...
+    python -m experiments.train_ensemble --out=runs/b --members=14-27 ...
+    python -m experiments.merge_members --runs=runs/a,runs/b --out=runs/all
+    python -m experiments.reproduce --flagfile=runs/all/flags.txt --out=runs/all
+
+The runs never talk and may run anywhere; they must have been made with the same flags and the same pictures. The result
+is bit for bit what one run of all members leaves. Missing and doubled members are refused.
+"""
+
+import contextlib
+import dataclasses
+import shutil
+import sys
+from typing import Any
+
+import numpy as np
+
+from experiments import command
+from experiments.command import option
+from fer_jax.errors import DataError, UsageError
+from fer_jax.expressions import NUM_PAIRS, pair_name
+
+# What the stages data and design leave.
+_PICTURES = (
+    "data",
+    "tables/class_counts.csv",
+    "tables/study_images.csv",
+    "rejected.csv",
+    "stages/data.json",
+    "stages/design.json",
+)
+_MAY_DIFFER = ("out", "members", "overwrite", "stages", "save_every_s", "data_dir")
+
+
+@dataclasses.dataclass(frozen=True)
+class MergeConfig:
+    """What to join."""
+
+    runs: str = option("", "Comma-separated run folders of experiments.train_ensemble.")
+    out: str = option("", "Run folder for all 28 members, such as runs/all.")
+
+
+def merge(config: MergeConfig) -> int:
+    """Check that the runs fit, write the merged run, print its folder; returns an exit code."""
+    for name in ("runs", "out"):
+        if not getattr(config, name):
+            raise UsageError(f"`--{name}`: wanted a path, got none.")
+    from experiments.explained_network import open_run
+    from experiments.reproduce import run_stages
+    from experiments.run_folder import RunFolder
+    from experiments.stages import Study
+    from experiments.stages.train import load_part, save_members
+
+    runs = [open_run(path.strip()) for path in config.runs.split(",") if path.strip()]
+    _check_alike(runs)
+    trained: dict[int, tuple[str, Any, Any]] = {}
+    for run in runs:
+        numbers, members = load_part(run)
+        table = run.folder.read_table("members").set_index("pair")
+        for number, variables in zip(numbers, members, strict=True):
+            if number in trained:
+                raise UsageError(
+                    f"`--runs`: {pair_name(number)} was trained in {trained[number][0]} and in {run.folder.path}; "
+                    "leave one of them out."
+                )
+            trained[number] = (str(run.folder.path), variables, table.loc[pair_name(number)])
+    missing = [pair_name(number) for number in range(NUM_PAIRS) if number not in trained]
+    if missing:
+        raise UsageError(
+            f"`--runs`: {len(missing)} members are in none of these runs ({', '.join(missing[:3])}, ...); train them "
+            "with experiments.train_ensemble --members=..."
+        )
+    whole = dataclasses.replace(runs[0].config, out=config.out, members="all")
+    with contextlib.closing(RunFolder(whole)) as folder:
+        if folder.finished("members"):
+            raise UsageError(f"`--out`: {config.out} has its members already; choose another folder.")
+        for name in _PICTURES:
+            _copy(runs[0].folder.path / name, folder.file(name))
+        lines = [(run.folder.path / "metrics.jsonl").read_text(encoding="utf-8") for run in runs]
+        folder.write_text("metrics.jsonl", "".join(lines))
+        study = Study(whole, folder, command.StopRequest())
+        folder.stage("members", lambda: _write(study, [trained[number] for number in range(NUM_PAIRS)], save_members))
+    code = run_stages(whole, ())
+    print(config.out)
+    return code
+
+
+def _write(study, trained, save_members):
+    import pandas as pd
+
+    save_members(study, [variables for _, variables, _ in trained], list(range(NUM_PAIRS)))
+    rows = pd.DataFrame([row for _, _, row in trained]).rename_axis("pair").reset_index()
+    study.folder.write_table("members", rows)
+
+
+def _check_alike(runs):
+    """The first run's configuration and pictures are everybody's."""
+    if not runs:
+        raise UsageError("`--runs`: wanted run folders, separated by commas, got none.")
+    first = runs[0]
+    for run in runs[1:]:
+        for field in dataclasses.fields(first.config):
+            wanted, got = getattr(first.config, field.name), getattr(run.config, field.name)
+            if wanted != got and field.name not in _MAY_DIFFER:
+                raise UsageError(
+                    f"`--runs`: {run.folder.path} was made with --{field.name}={got}, {first.folder.path} with "
+                    f"--{field.name}={wanted}; only runs made alike are joined."
+                )
+        pictures, others = (each.folder.read_arrays("data/pictures") for each in (first, run))
+        if not all(np.array_equal(pictures[name], others.get(name)) for name in pictures):
+            raise DataError(f"`--runs`: {run.folder.path} saw other pictures than {first.folder.path}.")
+
+
+def _copy(source, target):
+    if source.is_dir():
+        shutil.copytree(source, target, dirs_exist_ok=True)
+    elif source.exists():
+        shutil.copyfile(source, target)
+
+
+if __name__ == "__main__":
+    sys.exit(command.run(merge, MergeConfig, usage=__doc__))

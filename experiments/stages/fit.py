@@ -1,0 +1,178 @@
+"""A queue of members run to its end: progress, metrics, checkpoints on the way, and going on after a stop."""
+
+import contextlib
+import dataclasses
+import datetime
+import json
+import pathlib
+import shutil
+import sys
+import time
+from collections.abc import Callable
+
+import jax
+import pandas as pd
+
+from experiments.progress import Progress
+from experiments.run_folder import MetricsLog
+from experiments.stages.study import Study
+from fer_jax import checkpoints, ensemble, training
+from fer_jax.errors import StorageError
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """One queue of members to train, and how to name and account for them.
+
+    Attributes:
+      name: of the result: "ensemble", "multiclass" or "finetuned".
+      trainer: fresh, not yet running.
+      like: shapes of one member's training state.
+      label: member -> its name in tables.
+      most_images: images seen if every member runs to its last epoch.
+    """
+
+    name: str
+    trainer: training.Trainer
+    like: training.MemberState
+    label: Callable[[int], str]
+    most_images: int
+
+
+def fit(study: Study, plan: Plan) -> dict[int, tuple[dict, dict]]:
+    """Run a plan to its end, going on from the last checkpoint there is.
+
+    Args:
+      study: the run.
+      plan: what to train.
+
+    Returns:
+      member -> (its variables, a row for the members table: epochs, steps, train_accuracy, stopped_by).
+    """
+    with contextlib.closing(MetricsLog(study.folder.file("metrics.jsonl"))) as metrics:
+        metrics.cut(_metrics_start(study.folder, plan.name, metrics.length()))
+        left: dict[int, tuple[dict, dict]] = {}
+        seen = _resume(study, plan, left, metrics)
+        left = _run(study, plan, left, seen, metrics)
+    _write_metrics_table(study.folder, plan.name)
+    return left
+
+
+def _run(study, plan, left, seen, metrics):
+    progress = Progress(f"training {plan.name}", plan.most_images, unit="images at most", done=seen)
+    clock = saved = time.monotonic()
+    for event in plan.trainer.run():
+        match event:
+            case training.Stepped():
+                seen += event.images
+                progress.update(seen, f"{event.running} running, {event.waiting} waiting, {len(left)} done")
+                due = time.monotonic() - saved >= study.config.save_every_s
+                # With nobody running the next members are about to start: there is nothing to save yet.
+                if event.running and (due or study.stop.signal is not None):
+                    _checkpoint(study, plan, left, seen, metrics.length())
+                    study.stop.check()
+                    saved = time.monotonic()
+            case training.EpochEnded():
+                wall = time.monotonic() - clock
+                metrics.write(_metrics_row(study.config, plan, event, event.images / max(wall, 1e-9), wall))
+            case training.MemberLeft():
+                row = {
+                    "epochs": event.epochs,
+                    "steps": event.steps,
+                    "train_accuracy": event.accuracy,
+                    "stopped_by": event.status,
+                }
+                left[event.member] = (training.variables_of(event.state), row)
+    progress.finish(f"{seen} images")
+    return left
+
+
+def _metrics_start(folder, name, length):
+    """Where this stage's lines begin, noted once: a stage killed before its first checkpoint starts anew from there."""
+    mark = f"stages/{name}.metrics"
+    if not folder.has(mark):
+        folder.write_json(mark, length)
+    return min(folder.read_json(mark), length) if not _snapshots(folder, name) else length
+
+
+def _write_metrics_table(folder, name):
+    """`metrics.jsonl` of this plan once more, as a table."""
+    lines = (folder.path / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    rows = [row for row in map(json.loads, lines) if row["model"] == name]
+    folder.write_table(f"metrics_{name}", pd.DataFrame(rows))
+
+
+def _metrics_row(config, plan, event, rate, wall):
+    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    return {
+        "run": pathlib.Path(config.out).name,
+        "model": plan.name,
+        "member": event.member,
+        "pair": plan.label(event.member),
+        "epoch": event.epoch,
+        "step": event.step,
+        "images": event.images,
+        "train_loss": event.loss,
+        "train_accuracy": event.accuracy,
+        "val_accuracy": None,
+        "images_per_s": round(rate, 1),
+        "wall_s": round(wall, 2),
+        "time_utc": now,
+    }
+
+
+# Checkpoints of a running plan: training/<name>/<number>/{running,left}, the two newest kept.
+
+
+def _snapshots(folder, name):
+    found = (folder.path / "training" / name).glob("[0-9]*")
+    return sorted((path for path in found if checkpoints.exists(path)), key=lambda path: int(path.name))
+
+
+def _checkpoint(study, plan, left, seen, metrics_bytes):
+    states, account = plan.trainer.snapshot()
+    members = sorted(left)
+    tree = {"running": ensemble.stack(states)}
+    if members:
+        tree["left"] = ensemble.stack([left[member][0] for member in members])
+    facts = study.facts(f"training {plan.name}") | {
+        "account": account,
+        "left": [[member, left[member][1]] for member in members],
+        "seen": seen,
+        "metrics_bytes": metrics_bytes,
+    }
+    done = _snapshots(study.folder, plan.name)
+    number = int(done[-1].name) + 1 if done else 1
+    checkpoints.save(study.folder.file("training", plan.name, str(number)), tree, facts=facts)
+    for old in done[:-1]:
+        shutil.rmtree(old)
+
+
+def _resume(study, plan, left, metrics):
+    """Load the newest whole checkpoint into the trainer; a damaged one is named and the one before it used."""
+    for path in reversed(_snapshots(study.folder, plan.name)):
+        try:
+            facts = checkpoints.facts(path)
+            rows, running = facts["left"], len(facts["account"]["running"])
+            like = {"running": _stacked_like(plan.like, running)}
+            if rows:
+                like["left"] = _stacked_like(training.variables_of(plan.like), len(rows))
+            tree = checkpoints.load(path, like, facts=study.facts(f"training {plan.name}"))
+        except StorageError as error:
+            sys.stderr.write(f"{error} Going back to the checkpoint before it.\n")
+            continue
+        plan.trainer.resume(ensemble.unstack(tree["running"]), facts["account"])
+        for (member, row), variables in zip(rows, ensemble.unstack(tree["left"]) if rows else [], strict=True):
+            left[member] = (variables, row)
+        metrics.cut(facts["metrics_bytes"])
+        return facts["seen"]
+    return 0
+
+
+def _stacked_like(like, members):
+    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((members, *leaf.shape), leaf.dtype), like)
+
+
+def clear(study: Study, name: str) -> None:
+    """Forget the checkpoints of a plan whose result is saved."""
+    shutil.rmtree(study.folder.path / "training" / name, ignore_errors=True)

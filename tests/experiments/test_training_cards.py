@@ -1,0 +1,184 @@
+"""The cards that train a part of the study, members trained as separate jobs, and where networks start from."""
+
+import json
+
+import jax
+import numpy as np
+import pandas as pd
+import pytest
+import safetensors.numpy
+
+from experiments import command, finetune_clicks, merge_members, reproduce, train_ensemble, train_multiclass
+from experiments.config import StudyConfig, chosen_members, resolve
+from experiments.explained_network import open_run
+from experiments.stages.train import PairDraw, starting_variables
+from fer_jax import data, models
+from fer_jax.errors import UsageError
+from fer_jax.expressions import NUM_PAIRS, PAIRS
+
+SMALL = (
+    "--train_per_expression=16",
+    "--validation_per_expression=20",
+    "--per_ordered_pair=1",
+    "--max_epochs=1",
+    "--batch_size=8",
+    "--image_size=32",
+)
+
+
+def _card(card, usage, config_class, *arguments):
+    return command.run(card, config_class, usage=usage, argv=["card", *arguments])
+
+
+def _train(*arguments):
+    return _card(train_ensemble.train_ensemble, "", StudyConfig, *SMALL, *arguments)
+
+
+def _merge(*runs, out):
+    paths = ",".join(map(str, runs))
+    return _card(merge_members.merge, "", merge_members.MergeConfig, f"--runs={paths}", f"--out={out}")
+
+
+def _hashes(run, name="ensemble"):
+    arrays = json.loads((run / name / "manifest.json").read_text())["arrays"]
+    return {path: entry["sha256"] for path, entry in arrays.items()}
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """One run of all members, and two that share them."""
+    folder = tmp_path_factory.mktemp("runs")
+    assert _train(f"--out={folder / 'whole'}") == 0
+    assert _train(f"--out={folder / 'low'}", "--members=0-19") == 0
+    assert _train(f"--out={folder / 'high'}", "--members=27,20-26") == 0
+    return folder
+
+
+def test_parts_of_an_ensemble_merge_into_the_whole_bit_for_bit(runs, tmp_path, capsys):
+    assert not (runs / "low" / "ensemble").exists()
+    assert _merge(runs / "high", runs / "low", out=tmp_path / "all") == 0
+    assert capsys.readouterr().out.strip() == str(tmp_path / "all")
+    assert _hashes(tmp_path / "all") == _hashes(runs / "whole")
+    for table in ("members", "study_images", "class_counts"):
+        again, wanted = (run / "tables" / f"{table}.csv" for run in (tmp_path / "all", runs / "whole"))
+        assert again.read_bytes() == wanted.read_bytes()
+    merged = pd.read_json(tmp_path / "all" / "metrics.jsonl", lines=True)
+    assert sorted(merged["member"]) == list(range(NUM_PAIRS))
+    # And the study goes on from there.
+    flags = (*SMALL, f"--out={tmp_path / 'all'}", "--stages=members,people", "--participants=4")
+    assert _card(reproduce.reproduce, "", StudyConfig, *flags) == 1
+    assert "--participants was 24, is 4" in capsys.readouterr().err
+    assert _card(reproduce.reproduce, "", StudyConfig, *flags[:-1]) == 0
+
+
+@pytest.mark.parametrize(
+    ("parts", "said"),
+    [
+        (["low", "whole"], "neutral-happy was trained in"),
+        (["low"], "`--runs`: 8 members are in none of these runs (surprise-anger, surprise-contempt, "),
+        (["low", "gone"], "`--run`: wanted a run folder of experiments.reproduce"),
+        ([], "`--runs`: wanted a path, got none"),
+    ],
+)
+def test_parts_that_do_not_make_a_whole_are_refused(runs, tmp_path, capsys, parts, said):
+    assert _merge(*(runs / part for part in parts), out=tmp_path / "all") == 1
+    error = capsys.readouterr().err
+    assert said in error and error.count("\n") == 1
+    assert not (tmp_path / "all").exists()
+
+
+def test_parts_made_otherwise_are_refused(runs, tmp_path, capsys):
+    other = tmp_path / "other"
+    assert _train(f"--out={other}", "--members=20-27", "--seed=1") == 0
+    capsys.readouterr()
+    assert _merge(runs / "low", other, out=tmp_path / "all") == 1
+    assert "was made with --seed=1" in capsys.readouterr().err
+
+
+def test_an_ensemble_starts_where_another_ended(runs):
+    before = open_run(runs / "whole")
+    config = resolve(StudyConfig(out="unused", image_size=32, init_from=str(runs / "whole")))
+    start = starting_variables(_Study(before, config), before.network(2), "ensemble")
+    wanted = before.load_ensemble()["params"]["fc"]["kernel"]
+    for member in (0, 27):
+        np.testing.assert_array_equal(start(member)["params"]["fc"]["kernel"], wanted[member])
+    with pytest.raises(UsageError, match="holds networks of --model=tiny, wanted small"):
+        other = resolve(StudyConfig(out="unused", model="small", init_from=str(runs / "whole")))
+        starting_variables(_Study(before, other), before.network(2), "ensemble")
+
+
+def test_an_ensemble_starts_from_weights_with_heads_of_its_own(runs, tmp_path):
+    before = open_run(runs / "whole")
+    donor = before.network(5)
+    variables = donor.init(jax.random.key(3), np.zeros((1, 32, 32, 3), np.float32))
+    safetensors.numpy.save_file(models.to_state_dict(donor, variables), tmp_path / "net.safetensors")
+    config = resolve(StudyConfig(out="unused", image_size=32, init_from=str(tmp_path / "net.safetensors")))
+    start = starting_variables(_Study(before, config), before.network(2), "ensemble")
+    one, two = start(0)["params"], start(1)["params"]
+    np.testing.assert_allclose(one["conv1"]["kernel"], variables["params"]["conv1"]["kernel"])
+    assert one["fc"]["kernel"].shape[1] == 2
+    assert np.abs(np.asarray(one["fc"]["kernel"]) - np.asarray(two["fc"]["kernel"])).max() > 0
+
+
+class _Study:
+    """A study with another configuration."""
+
+    def __init__(self, study, config):
+        self.config, self.key, self.network = config, study.key, study.network
+
+
+@pytest.mark.parametrize("undersample", ["fixed", "per_epoch"])
+def test_every_epoch_shows_the_smaller_class_once_and_as_many_of_the_larger(undersample):
+    labels = np.repeat([PAIRS[3][0], PAIRS[3][1]], [30, 10]).astype(np.int32)
+    config = StudyConfig(batch_size=6, undersample=undersample)
+    draw = PairDraw(labels, 3, config)
+    assert draw.size == 20
+    shown = np.concatenate([draw.rows(step) for step in range(10)]).reshape(3, 20)
+    for epoch in shown:
+        assert sorted(epoch[epoch >= 30]) == list(range(30, 40))
+        assert len(set(epoch[epoch < 30])) == 10
+    assert (len(set(shown[shown < 30])) == 10) == (undersample == "fixed")
+    if undersample == "fixed":
+        np.testing.assert_array_equal(np.unique(shown[0]), data.pair_subset(labels, 3, seed=0))
+    np.testing.assert_array_equal(PairDraw(labels, 3, config).rows(3), draw.rows(3))  # history plays no part
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"), [("all", list(range(28))), ("3", [3]), ("0-2,27", [0, 1, 2, 27]), ("5,5-6", [5, 6])]
+)
+def test_members_are_numbers_and_ranges(text, wanted):
+    assert chosen_members(StudyConfig(members=text)) == wanted
+
+
+@pytest.mark.parametrize("text", ["28", "3-1", "-2", "a", "", "1,,2", "0-28", "1.5"])
+def test_other_members_are_refused(text):
+    with pytest.raises(UsageError, match=r"`--members`: wanted all, or numbers and ranges in 0..27"):
+        chosen_members(StudyConfig(members=text))
+
+
+@pytest.mark.parametrize(
+    ("card", "arguments", "said"),
+    [
+        (reproduce.reproduce, ["--members=0-3"], "`--members`: 0-3 only is a job for experiments.train_ensemble"),
+        (train_ensemble.train_ensemble, ["--stages=vote"], "`--stages`: this card runs data, design, members"),
+        (
+            train_ensemble.train_ensemble,
+            ["--over_members=loop", "--over_devices=pmap"],
+            "`--over_members`: wanted map or vmap with --over_devices, got loop",
+        ),
+        (train_multiclass.train_multiclass, ["--init_from=gone.safetensors"], "gone.safetensors"),
+        (finetune_clicks.finetune_clicks, [], "`--out`: wanted a run folder"),
+    ],
+)
+def test_wrong_flags_are_named(card, arguments, said, tmp_path, capsys):
+    out = [] if card is finetune_clicks.finetune_clicks else [f"--out={tmp_path / 'run'}"]
+    assert _card(card, "", StudyConfig, *SMALL, *arguments, *out) in (1, 2)
+    assert said in capsys.readouterr().err
+
+
+def test_the_multiclass_network_trains_by_its_own_card(tmp_path, capsys):
+    out = f"--out={tmp_path / 'net'}"
+    assert _card(train_multiclass.train_multiclass, "", StudyConfig, *SMALL, out, "--multiclass_epochs=2") == 0
+    assert capsys.readouterr().out.strip().endswith("tables/multiclass.csv")
+    metrics = pd.read_csv(tmp_path / "net" / "tables" / "metrics_multiclass.csv")
+    assert list(metrics["epoch"]) == [1, 2] and (metrics["images"].diff().dropna() > 0).all()
