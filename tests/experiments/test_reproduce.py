@@ -96,7 +96,8 @@ def test_the_same_command_redoes_nothing(finished):
     assert before == {path: path.stat().st_mtime_ns for path in before}
 
 
-@pytest.mark.parametrize("cue", ["training/ensemble/[0-9]*", pytest.param("saliency/02_*.npz", marks=pytest.mark.slow)])
+@pytest.mark.slow  # test_kills.py kills training in the fast suite
+@pytest.mark.parametrize("cue", ["training/ensemble/[0-9]*", "saliency/02_*.npz"])
 def test_killed_in_the_middle_the_same_command_ends_with_the_same_summary(finished, tmp_path, root, cue):
     out = tmp_path / "run"
     command_line = [sys.executable, "-m", "experiments.reproduce", f"--out={out}", "--save_every_s=0.5", *TINY]
