@@ -103,6 +103,7 @@ class StudyConfig:
         "none", "How slots are split over this machine's devices.", choices=("none", "shard_map", "pmap")
     )
     devices: int = option(0, "Devices to split over; 0: all of them.")
+    data_devices: int = option(1, "Of them, devices that share each member's batch (with --over_devices=shard_map).")
     save_every_s: float = option(60.0, "Seconds between two checkpoints of running members.")
     participants: int = option(24, "Simulated participants.")
     area: float = option(0.1, "Extremal Perturbation: share of the image to keep.")
@@ -197,6 +198,7 @@ def resolve(config: StudyConfig) -> StudyConfig:
         "area": (1e-3, 0.999),
         "stop_accuracy": (0.0, 1.0),
         "devices": (0, 100_000),
+        "data_devices": (1, 100_000),
         "masked_ratio": (0.0, 1.0),
         "learning_rate": (1e-8, 10.0),
         "finetune_learning_rate": (1e-8, 10.0),

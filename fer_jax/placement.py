@@ -14,6 +14,7 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from fer_jax.errors import UsageError
 
 OVER_DEVICES = ("none", "shard_map", "pmap")
+ROW, DATA = "row", "data"  # axes of every mesh: members or images, and a member's batch
 
 
 def over_devices(function: Callable, *, how: str, devices: int | None = None) -> Callable:
@@ -39,6 +40,32 @@ def over_devices(function: Callable, *, how: str, devices: int | None = None) ->
     return _padded((_shard_mapped if how == "shard_map" else _pmapped)(function, count), count)
 
 
+def over_grid(function: Callable, *, data_argument: int, data_devices: int, devices: int | None = None) -> Callable:
+    """Split rows, and the pictures of each row's batch, over a grid of devices by `shard_map`.
+
+    Args:
+      function: (*trees) -> tree; every leaf has leading axis N, a multiple of the grid's rows. Inside, axis `DATA` is
+        bound: results must be equal along it, by a `lax.pmean` of the loss *before* it is differentiated (afterwards
+        the gradient would come out too large by the number of devices).
+      data_argument: the argument whose leaves are (N, B, ...) and are split along B too.
+      data_devices: devices that share a row's batch; B and the devices are multiples of it.
+      devices: how many of the local devices to use; all of them by default.
+
+    Returns:
+      The function, split.
+
+    Raises:
+      UsageError: devices that do not divide.
+    """
+    mesh = _grid(num_devices("shard_map", devices), data_devices)
+
+    def split(*trees):
+        specs = tuple(PartitionSpec(ROW, DATA) if i == data_argument else PartitionSpec(ROW) for i in range(len(trees)))
+        return jax.shard_map(function, mesh=mesh, in_specs=specs, out_specs=PartitionSpec(ROW))(*trees)
+
+    return split
+
+
 def num_devices(how: str, devices: int | None = None) -> int:
     """How many devices a split uses: 1 for "none".
 
@@ -53,30 +80,44 @@ def num_devices(how: str, devices: int | None = None) -> int:
     return count
 
 
-def row_sharding(how: str, devices: int | None = None) -> NamedSharding | None:
+def row_sharding(
+    how: str, devices: int | None = None, *, data_devices: int = 1, batch: bool = False
+) -> NamedSharding | None:
     """Where a split keeps its rows, to place arguments and results there beforehand; None where nothing is split.
 
-    It only places: what splits the computation is `over_devices`.
+    It only places: what splits the computation is `over_devices` or `over_grid`.
+
+    Args:
+      how: "none", "shard_map" or "pmap".
+      devices: how many of the local devices are used.
+      data_devices: of them, those that share a row's batch.
+      batch: the arrays are (N, B, ...), split along B too.
     """
-    return None if how == "none" else NamedSharding(_mesh(num_devices(how, devices)), PartitionSpec("row"))
+    if how == "none":
+        return None
+    spec = PartitionSpec(ROW, DATA) if batch else PartitionSpec(ROW)
+    return NamedSharding(_grid(num_devices(how, devices), data_devices), spec)
 
 
-def _mesh(count):
-    return jax.make_mesh((count,), ("row",), axis_types=(AxisType.Auto,), devices=jax.local_devices()[:count])
+def _grid(count, data_devices=1):
+    if data_devices < 1 or count % data_devices:
+        raise UsageError(f"`data_devices`: wanted a divisor of the {count} devices, got {data_devices}.")
+    shape = (count // data_devices, data_devices)
+    return jax.make_mesh(shape, (ROW, DATA), axis_types=(AxisType.Auto,) * 2, devices=jax.local_devices()[:count])
 
 
 def _shard_mapped(function, count):
-    spec = PartitionSpec("row")
+    spec = PartitionSpec(ROW)
 
     def split(*trees):
         # Loops inside start from constants, which the check would want marked as differing from device to device.
-        return jax.shard_map(function, mesh=_mesh(count), in_specs=spec, out_specs=spec, check_vma=False)(*trees)
+        return jax.shard_map(function, mesh=_grid(count), in_specs=spec, out_specs=spec, check_vma=False)(*trees)
 
     return jax.jit(split)
 
 
 def _pmapped(function, count):
-    mapped = jax.pmap(lambda trees: function(*trees), axis_name="row", devices=jax.local_devices()[:count])
+    mapped = jax.pmap(lambda trees: function(*trees), axis_name=ROW, devices=jax.local_devices()[:count])
 
     def split(*trees):
         dealt = jax.tree.map(lambda leaf: leaf.reshape(count, -1, *leaf.shape[1:]), trees)

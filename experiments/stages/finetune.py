@@ -6,7 +6,7 @@ import pandas as pd
 
 from experiments.stages.fit import Plan, fit
 from experiments.stages.study import Study
-from experiments.stages.train import slots_of
+from experiments.stages.train import slots_of, training_network
 from experiments.stages.vote import member_accuracy, write_votes
 from fer_jax import checkpoints, data, ensemble, masks, training
 from fer_jax.augment import Augmentation
@@ -26,7 +26,9 @@ def finetune(study: Study) -> None:
     size = config.image_size
     view = training.revealed_view(Augmentation(), radius=masks.reveal_radius(size), blur=masks.blur_size(size))
     # BatchNorm keeps the running statistics of whole faces: half-blurred batches would move them (ours).
-    step = training.make_step(study.network(2), optimiser, training.cross_entropy(), view, train_statistics=False)
+    step = training.make_step(
+        training_network(study, 2), optimiser, training.cross_entropy(), view, train_statistics=False
+    )
     plan = Plan(
         name="finetuned",
         trainer=training.Trainer(

@@ -43,7 +43,9 @@ def train_members(study: Study) -> None:
     plan = Plan(
         name="ensemble",
         trainer=training.Trainer(
-            training.make_step(model, optimiser, training.cross_entropy(), training.augmented_view(Augmentation())),
+            training.make_step(
+                training_network(study, 2), optimiser, training.cross_entropy(), training.augmented_view(Augmentation())
+            ),
             [training.Job(pair, draws[pair].size) for pair in chosen],
             start=lambda member: training.init_state(starting(member), optimiser),
             batch_of=batch_of,
@@ -148,12 +150,20 @@ def slots_of(config: StudyConfig) -> dict:
     """How many members train side by side, and where: arguments of `training.Trainer`."""
     everything = NUM_PAIRS if jax.default_backend() == "cpu" else 1
     devices = config.devices or None
+    rows = placement.num_devices(config.over_devices, devices) // config.data_devices
     return {
-        "width": config.slots or max(everything, placement.num_devices(config.over_devices, devices)),
+        "width": config.slots or max(everything, rows),
         "over_members": config.over_members,
         "over_devices": config.over_devices,
         "devices": devices,
+        "data_devices": config.data_devices,
     }
+
+
+def training_network(study: Study, num_classes: int):
+    """The network as it trains: where devices share a batch, it takes batch statistics over all of it."""
+    axis = placement.DATA if study.config.data_devices > 1 else None
+    return study.network(num_classes).clone(axis_name=axis)
 
 
 def save_members(study: Study, members: list[dict], numbers: list[int]) -> None:
@@ -198,17 +208,19 @@ def train_multiclass(study: Study) -> None:
         chosen = stream(study, len(train), NUM_PAIRS + member, step, config.batch_size)
         return {"image": train.images[chosen], "labels": train.labels[chosen].astype(np.int32)}
 
-    objective = training.cross_entropy(class_weights=weights)
+    network = training_network(study, len(EXPRESSIONS))
+    objective = training.cross_entropy(class_weights=weights, axis_name=network.axis_name)
     plan = Plan(
         name="multiclass",
         trainer=training.Trainer(
-            training.make_step(model, optimiser, objective, training.augmented_view(Augmentation())),
+            training.make_step(network, optimiser, objective, training.augmented_view(Augmentation())),
             [training.Job(0, len(train))],
             start=lambda member: training.init_state(starting(member), optimiser),
             batch_of=batch_of,
             key=study.key("multiclass_training"),
             batch_size=config.batch_size,
             stop=training.StopRule(None, config.multiclass_epochs),
+            **slots_of(config),
         ),
         like=study.state_like(len(EXPRESSIONS), optimiser),
         label=lambda member: "multiclass",

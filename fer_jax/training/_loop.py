@@ -123,6 +123,7 @@ class Trainer:
       over_members: how slots run, see `make_slots`.
       over_devices: how slots are split over devices, see `make_slots`.
       devices: how many of the local devices to use.
+      data_devices: of them, how many share each member's batch.
 
     Raises:
       UsageError: a member whose epoch is smaller than one batch.
@@ -142,7 +143,10 @@ class Trainer:
         over_members: str | None = None,
         over_devices: str = "none",
         devices: int | None = None,
+        data_devices: int = 1,
     ):
+        if batch_size % data_devices:
+            raise UsageError(f"`data_devices`: wanted a divisor of the batch size {batch_size}, got {data_devices}.")
         for job in jobs:
             if job.num_images < batch_size:
                 raise UsageError(
@@ -155,7 +159,12 @@ class Trainer:
         self._waiting = [job.member for job in sorted(jobs, key=lambda job: (-job.num_images, job.member))]
         self._width = max(1, min(width or len(jobs), len(jobs)))
         self._slots = make_slots(
-            step, self._width, over_members=over_members, over_devices=over_devices, devices=devices
+            step,
+            self._width,
+            over_members=over_members,
+            over_devices=over_devices,
+            devices=devices,
+            data_devices=data_devices,
         )
         self._cursors: list[_Cursor | None] = [None] * self._width
 

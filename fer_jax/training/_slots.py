@@ -47,22 +47,36 @@ class StackedSlots:
     Idle slots keep their state. Under "map" they cost nothing (a real branch), under "vmap" as much as running ones.
     """
 
-    def __init__(self, step: Callable, width: int, how: str, *, over_devices: str = "none", devices: int | None = None):
-        lift = placement.over_devices(_LIFTS[how](step), how=over_devices, devices=devices)
+    def __init__(
+        self,
+        step: Callable,
+        width: int,
+        how: str,
+        *,
+        over_devices: str = "none",
+        devices: int | None = None,
+        data_devices: int = 1,
+    ):
+        lifted = _LIFTS[how](step)
+        if data_devices > 1:
+            lifted = placement.over_grid(lifted, data_argument=1, data_devices=data_devices, devices=devices)
+        else:
+            lifted = placement.over_devices(lifted, how=over_devices, devices=devices)
         # Every program leaves the slots where the next one expects them: moving them would compile it anew.
-        self._placed = placement.row_sharding(over_devices, devices)
-        keep_there = functools.partial(jax.jit, donate_argnums=0, out_shardings=self._placed)
-        self._step = keep_there(lift)
+        place = functools.partial(placement.row_sharding, over_devices, devices, data_devices=data_devices)
+        self._rows, self._batches, self._data_devices = place(), place(batch=True), data_devices
+        keep_there = functools.partial(jax.jit, donate_argnums=0, out_shardings=self._rows)
+        self._step = keep_there(lifted)
         self._load = keep_there(lambda s, i, new: jax.tree.map(lambda a, b: a.at[i].set(b), s, new))
         self._take = jax.jit(lambda s, i: jax.tree.map(lambda a: a[i], s))
-        count = placement.num_devices(over_devices, devices)
+        count = placement.num_devices(over_devices, devices) // data_devices
         self._width = math.ceil(width / count) * count
         self._states = None
 
     def load(self, slot: int, state: MemberState) -> None:
         """Put a member into a slot."""
         if self._states is None:
-            self._states = self._place(jax.tree.map(lambda leaf: jnp.stack([leaf] * self._width), state))
+            self._states = _placed(jax.tree.map(lambda leaf: jnp.stack([leaf] * self._width), state), self._rows)
         self._states = self._load(self._states, jnp.int32(slot), state)
 
     def take(self, slot: int) -> MemberState:
@@ -75,12 +89,15 @@ class StackedSlots:
         spare = self._width - len(batches)
         full = [filler if batch is None else batch for batch in [*batches, *[None] * spare]]
         stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *full)
+        if self._data_devices > 1:
+            stacked["position"] = np.tile(np.arange(len(filler["labels"]), dtype=np.int32), (self._width, 1))
         active = np.asarray([batch is not None for batch in batches] + [False] * spare)
-        every = (stacked, jnp.stack([*keys, *[keys[0]] * spare]), active)
-        self._states = self._step(self._states, *self._place(every))
+        every = _placed((jnp.stack([*keys, *[keys[0]] * spare]), active), self._rows)
+        self._states = self._step(self._states, _placed(stacked, self._batches), *every)
 
-    def _place(self, tree):
-        return tree if self._placed is None else jax.device_put(tree, self._placed)
+
+def _placed(tree, sharding):
+    return tree if sharding is None else jax.device_put(tree, sharding)
 
 
 def _mapped(step):
@@ -100,6 +117,7 @@ def make_slots(
     over_members: str | None = None,
     over_devices: str = "none",
     devices: int | None = None,
+    data_devices: int = 1,
 ) -> LoopSlots | StackedSlots:
     """Empty slots for a step function.
 
@@ -110,20 +128,24 @@ def make_slots(
       over_devices: "none", "shard_map" or "pmap", see `placement.over_devices`. Slots beyond `width`, up to a multiple
         of the devices, stay idle.
       devices: how many of the local devices to use; all of them by default.
+      data_devices: of them, so many share each member's batch; the step's model then has axis_name `placement.DATA`.
 
     Returns:
       An object with `load`, `take` and `step`.
 
     Raises:
-      UsageError: a width below one, an unknown layout, "loop" with a split, or more devices than there are.
+      UsageError: a width below one, an unknown layout, "loop" with a split, more devices than there are, or
+        `data_devices` that do not divide them or come without shard_map.
     """
     how = over_members or (default_over_members() if over_devices == "none" else "map")
     if width < 1:
         raise UsageError(f"`width`: wanted at least one slot, got {width}.")
+    if data_devices > 1 and over_devices != "shard_map":
+        raise UsageError(f"`data_devices`: wanted 1 unless over_devices is shard_map, got {data_devices}.")
     if how == "loop" and over_devices == "none":
         return LoopSlots(step, width)
     if how == "loop":
         raise UsageError("`over_members`: wanted map or vmap inside a split over devices, got 'loop'.")
     if how in _LIFTS:
-        return StackedSlots(step, width, how, over_devices=over_devices, devices=devices)
+        return StackedSlots(step, width, how, over_devices=over_devices, devices=devices, data_devices=data_devices)
     raise UsageError(f"`over_members`: wanted loop, map or vmap, got {how!r}.")

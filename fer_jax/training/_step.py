@@ -12,6 +12,7 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 import optax
+from jax import lax
 
 
 @flax.struct.dataclass
@@ -69,6 +70,9 @@ def make_step(
 ) -> Callable:
     """The step function of one member.
 
+    Where the model has an `axis_name` (`placement.DATA`), the batch is one device's share of the member's: loss,
+    gradients, batch statistics and counters are those of the whole batch.
+
     Args:
       model: a Linen module with `apply(variables, images, train=...)` returning logits first.
       optimiser: an optax transformation.
@@ -82,6 +86,11 @@ def make_step(
       in. A step that is not active, or whose loss or updates are not finite, changes nothing (and marks the latter).
     """
 
+    axis = getattr(model, "axis_name", None)
+
+    def over_batch(reduce, value):
+        return value if axis is None else reduce(value, axis)
+
     def step(state: MemberState, batch: dict, key: jax.Array, active: jax.Array) -> MemberState:
         images = view(jax.random.fold_in(key, state.step), batch)
 
@@ -92,10 +101,13 @@ def make_step(
                 statistics = changed["batch_stats"]
             else:
                 output, statistics = model.apply(variables, images), state.batch_stats
-            return objective(output.logits, batch["labels"]), (output.logits, statistics)
+            # Averaged before it is differentiated: see `placement.over_grid`.
+            loss = over_batch(lax.pmean, objective(output.logits, batch["labels"]))
+            return loss, (output.logits, statistics)
 
         (loss, (logits, statistics)), gradients = jax.value_and_grad(loss_of, has_aux=True)(state.params)
         updates, opt_state = optimiser.update(gradients, state.opt_state, state.params)
+        correct = (logits.argmax(-1) == batch["labels"]).sum(dtype=jnp.int32)
         finite = jnp.isfinite(loss) & jnp.isfinite(optax.tree.norm(updates))
         new = dataclasses.replace(
             state,
@@ -103,8 +115,8 @@ def make_step(
             batch_stats=statistics,
             opt_state=opt_state,
             step=state.step + 1,
-            correct=state.correct + (logits.argmax(-1) == batch["labels"]).sum(dtype=jnp.int32),
-            seen=state.seen + jnp.int32(batch["labels"].shape[0]),
+            correct=state.correct + over_batch(lax.psum, correct),
+            seen=state.seen + over_batch(lax.psum, jnp.int32(batch["labels"].shape[0])),
             loss=state.loss + loss,
         )
         keep = active & finite & ~state.bad

@@ -1,7 +1,8 @@
 """From what travels to the device (bytes) to what a network sees (normalised floats).
 
 Contract: a view takes a typed key and a batch, a dict of arrays with a leading B, and returns float32 (B, H, W, 3),
-normalised. Each picture's randomness is `fold_in`-ed from the key by its position in the batch.
+normalised. Each picture's randomness is `fold_in`-ed from the key by its position in the member's batch:
+`batch["position"]` int32 (B,) where the batch is a share of it, otherwise 0..B-1.
 """
 
 from collections.abc import Callable
@@ -23,7 +24,7 @@ def augmented_view(ranges: Augmentation) -> Callable:
     """A view that augments `batch["image"]` uint8 (B, H, W, 3), each picture by a key of its own."""
 
     def view(key, batch):
-        return _augmented(key, images.to_float(batch["image"]), ranges)
+        return _augmented(key, images.to_float(batch["image"]), batch, ranges)
 
     return view
 
@@ -49,11 +50,12 @@ def revealed_view(ranges: Augmentation, *, radius: int, blur: int) -> Callable:
 
     def view(key, batch):
         seen = jax.vmap(one)(batch["image"], batch["points"], batch["shift"], batch["masked"])
-        return _augmented(key, seen, ranges)
+        return _augmented(key, seen, batch, ranges)
 
     return view
 
 
-def _augmented(key, pictures, ranges):
-    keys = jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.arange(pictures.shape[0]))
+def _augmented(key, pictures, batch, ranges):
+    positions = batch.get("position", jnp.arange(pictures.shape[0]))
+    keys = jax.vmap(jax.random.fold_in, (None, 0))(key, positions)
     return images.normalise(jax.vmap(lambda k, image: augment(k, image, ranges))(keys, pictures))

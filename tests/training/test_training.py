@@ -1,4 +1,5 @@
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -6,7 +7,7 @@ import numpy as np
 import optax
 import pytest
 
-from fer_jax import masks, models, training
+from fer_jax import masks, models, placement, training
 from fer_jax.augment import Augmentation
 from fer_jax.errors import UsageError
 
@@ -108,6 +109,83 @@ def test_slots_on_several_devices_train_as_on_one(split, how, devices):
                 np.testing.assert_array_equal(got, wanted)
             else:
                 np.testing.assert_allclose(got, wanted, atol=2e-3)
+
+
+@pytest.mark.parametrize("reduction", ["weighted_mean", "mean"])
+def test_weighted_losses_of_shares_average_to_that_of_the_batch(reduction):
+    logits = jax.random.normal(jax.random.key(0), (8, 3))
+    labels = jnp.asarray([0, 0, 0, 1, 2, 2, 1, 2])
+    options = {"class_weights": [0.2, 1.0, 5.0], "reduction": reduction}
+    whole = training.cross_entropy(**options)(logits, labels)
+    share = training.cross_entropy(**options, axis_name="data")
+    shares = jax.vmap(share, axis_name="data")(logits.reshape(2, 4, 3), labels.reshape(2, 4))
+    np.testing.assert_allclose(shares.mean(), whole, rtol=1e-6)
+
+
+@pytest.mark.parametrize(("devices", "data_devices", "how"), [(2, 2, "map"), (4, 2, "vmap"), (8, 4, "map")])
+def test_a_batch_split_over_devices_trains_as_a_whole_one(devices, data_devices, how):
+    """By SGD: Adam would hide gradients of the wrong scale. The counters, which stop a member, are equal."""
+    optimiser = optax.sgd(0.05)
+    view = training.augmented_view(Augmentation())
+
+    def trained(model, **options):
+        trainer = training.Trainer(
+            training.make_step(model, optimiser, training.cross_entropy(), view),
+            [training.Job(member, 12) for member in range(3)],
+            start=lambda member: training.init_state(training.variables_of(_start(member)), optimiser),
+            batch_of=_batch_of,
+            key=jax.random.key(9),
+            batch_size=BATCH,
+            stop=training.StopRule(None, 2),
+            **options,
+        )
+        return _left(trainer.run())
+
+    whole = trained(MODEL, over_members="loop")
+    split = trained(
+        MODEL.clone(axis_name=placement.DATA),
+        over_members=how,
+        over_devices="shard_map",
+        devices=devices,
+        data_devices=data_devices,
+    )
+    for member in range(3):
+        assert split[member].state.seen == whole[member].state.seen == 24
+        for got, wanted in zip(
+            jax.tree.leaves(split[member].state.params), jax.tree.leaves(whole[member].state.params), strict=True
+        ):
+            np.testing.assert_allclose(got, wanted, atol=2e-5)
+
+
+def test_members_on_devices_of_their_own_need_no_collective_and_split_batches_only_sums():
+    stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), _start(0), _start(1))
+    batch = jax.tree.map(lambda leaf: np.stack([leaf, leaf]), _batch_of(0, 0))
+    arguments = (stacked, batch, jax.random.split(jax.random.key(0), 2), np.ones(2, bool))
+    over_rows = functools.partial(placement.over_devices, how="shard_map", devices=2)
+    over_both = functools.partial(placement.over_grid, data_argument=1, data_devices=2, devices=4)
+    texts = []
+    for split, model in ((over_rows, MODEL), (over_both, MODEL.clone(axis_name=placement.DATA))):
+        step = training.make_step(model, OPTIMISER, training.cross_entropy(), training.plain_view)
+        texts.append(jax.jit(split(jax.vmap(step))).lower(*arguments).compile().as_text())
+    gathers = ("all-gather(", "all-to-all(", "collective-permute(")
+    assert not any(word in text for word in gathers for text in texts)
+    assert "all-reduce(" not in texts[0]
+    assert "all-reduce(" in texts[1]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"over_devices": "shard_map", "devices": 4, "data_devices": 3}, "wanted a divisor of the batch size 4, got 3"),
+        ({"over_devices": "shard_map", "devices": 3, "data_devices": 2}, "wanted a divisor of the 3 devices, got 2"),
+        ({"over_devices": "pmap", "devices": 2, "data_devices": 2}, "wanted 1 unless over_devices is shard_map, got 2"),
+        ({"over_devices": "shard_map", "devices": 99}, r"`devices`: wanted 1..8, got 99"),
+        ({"over_devices": "shard_map", "over_members": "loop"}, "wanted map or vmap inside a split over devices"),
+    ],
+)
+def test_layouts_that_cannot_be_are_refused(options, said):
+    with pytest.raises(UsageError, match=said):
+        _trainer(**options)
 
 
 @pytest.mark.parametrize(
