@@ -52,6 +52,49 @@ def weighted_ballots(logits: jax.Array, *, weight: str = "max_logit") -> jax.Arr
     return _tally(logits, amounts[weight]())
 
 
+def probability_ballots(logits: jax.Array, *, temperatures: jax.Array | None = None) -> jax.Array:
+    """The votes each label gets when no member decides: its probabilities go to both of its labels (ours).
+
+    Divided by 28 this is the voting estimate of Hastie and Tibshirani (1998, Classification by pairwise coupling).
+
+    Args:
+      logits: float (28, B, 2).
+      temperatures: float (28,), what each member's logits are divided by before the softmax, such as those of
+        `metrics.fit_temperature`; None: 1.
+
+    Returns:
+      float32 (B, 8) in [0, 7], each row summing to 28.
+
+    Raises:
+      UsageError: logits or temperatures of another shape.
+    """
+    logits = _checked(logits)
+    if temperatures is not None:
+        if temperatures.shape != (NUM_PAIRS,):
+            raise UsageError(f"`temperatures`: wanted ({NUM_PAIRS},), one for each member, got {temperatures.shape}.")
+        logits = logits / temperatures[:, None, None]
+    shares = jax.nn.softmax(logits)
+    first, second = (jnp.broadcast_to(_pairs()[:, side, None], shares.shape[:2]) for side in range(2))
+    return _by_label(first, shares[..., 0]) + _by_label(second, shares[..., 1])
+
+
+def ballot_shares(votes: jax.Array) -> jax.Array:
+    """Ballots as probabilities: each label's part of all votes for an image.
+
+    A label stands in 7 of the 28 pairs, so its part of simple, softmax or probability ballots stays near or below
+    1/4 however sure the members are: read as probabilities such shares are underconfident by construction.
+
+    Args:
+      votes: float (B, 8), from any of the ballots.
+
+    Returns:
+      float (B, 8), rows summing to 1; NaN in a row with a negative vote (`max_logit` can give one) or none.
+    """
+    total = votes.sum(-1, keepdims=True)
+    sound = (votes >= 0).all(-1, keepdims=True) & (total > 0)
+    return votes / jnp.where(sound, total, jnp.nan)
+
+
 def simple_vote(logits: jax.Array, *, tie: str = "weighted") -> jax.Array:
     """The label most members voted for.
 
@@ -88,11 +131,32 @@ def weighted_vote(logits: jax.Array, *, weight: str = "max_logit") -> jax.Array:
     return weighted_ballots(logits, weight=weight).argmax(-1).astype(jnp.int32)
 
 
+def probability_vote(logits: jax.Array, *, temperatures: jax.Array | None = None) -> jax.Array:
+    """The label with the largest sum of the members' probabilities (ours).
+
+    Args:
+      logits: float (28, B, 2).
+      temperatures: see `probability_ballots`.
+
+    Returns:
+      int32 (B,), indices into `expressions.EXPRESSIONS`.
+    """
+    return probability_ballots(logits, temperatures=temperatures).argmax(-1).astype(jnp.int32)
+
+
 def _tally(logits, amounts):
     """Sum amounts (28, B) by the label each member chose."""
-    pairs = jnp.asarray(np.asarray(PAIRS), jnp.int32)
-    chosen = jnp.take_along_axis(pairs[:, None, :], logits.argmax(-1)[..., None], 2)[..., 0]
-    return (jax.nn.one_hot(chosen, NUM_EXPRESSIONS) * amounts[..., None]).sum(0)
+    chosen = jnp.take_along_axis(_pairs()[:, None, :], logits.argmax(-1)[..., None], 2)[..., 0]
+    return _by_label(chosen, amounts)
+
+
+def _by_label(labels, amounts):
+    """Sum amounts (28, B) by label (28, B)."""
+    return (jax.nn.one_hot(labels, NUM_EXPRESSIONS) * amounts[..., None]).sum(0)
+
+
+def _pairs():
+    return jnp.asarray(np.asarray(PAIRS), jnp.int32)
 
 
 def _checked(logits):

@@ -1,4 +1,4 @@
-"""How well maps agree with maps and with clicks, and labels with labels.
+"""How well maps agree with maps and with clicks, and labels with labels and probabilities.
 
 Contract: a map is float (H, W) of any scale; a region or binary map is bool (H, W). Where two maps play different
 parts the model's comes first and the people's second. Clicks are float (N, 2), x then y in image pixels, as in
@@ -22,8 +22,25 @@ from fer_jax.metrics._binary import (
     threshold,
     to_bytes,
 )
+from fer_jax.metrics._calibration import (
+    TEMPERATURE_BOUNDS,
+    brier_score,
+    expected_calibration_error,
+    fit_temperature,
+    negative_log_likelihood,
+)
 from fer_jax.metrics._clicks import at_clicks, auc_judd, auc_region, auc_shuffled, auc_uniform, information_gain, nss
-from fer_jax.metrics._labels import accuracy, balanced_accuracy, confusion, confusion_accuracy, recall, row_shares
+from fer_jax.metrics._labels import (
+    accuracy,
+    balanced_accuracy,
+    confusion,
+    confusion_accuracy,
+    f1,
+    macro_f1,
+    precision,
+    recall,
+    row_shares,
+)
 from fer_jax.metrics._maps import cc, density, kendall, kl, pearson, sim, spearman
 from fer_jax.metrics._regions import energy_pointing, pointing_game, relevance_rank
 from fer_jax.metrics._structure import SSIM_WINDOW, ssim
@@ -35,6 +52,7 @@ __all__ = [
     "PAPER_THRESHOLD",
     "ROUNDINGS",
     "SSIM_WINDOW",
+    "TEMPERATURE_BOUNDS",
     "accuracy",
     "at_clicks",
     "auc_judd",
@@ -42,6 +60,7 @@ __all__ = [
     "auc_shuffled",
     "auc_uniform",
     "balanced_accuracy",
+    "brier_score",
     "cc",
     "confusion",
     "confusion_accuracy",
@@ -50,14 +69,20 @@ __all__ = [
     "dice_at_area",
     "dice_at_threshold",
     "energy_pointing",
+    "expected_calibration_error",
+    "f1",
+    "fit_temperature",
     "information_gain",
     "iou",
     "kendall",
     "kl",
+    "macro_f1",
     "most_salient",
+    "negative_log_likelihood",
     "nss",
     "pearson",
     "pointing_game",
+    "precision",
     "recall",
     "relevance_rank",
     "row_shares",

@@ -49,6 +49,31 @@ def balanced_accuracy(counts: jax.Array) -> jax.Array:
     return mean_where(jnp.nan_to_num(shares), ~jnp.isnan(shares))
 
 
+def precision(counts: jax.Array) -> jax.Array:
+    """Share right of what was called each class (classes,), from a confusion matrix; NaN for one never predicted."""
+    return recall(counts.T)
+
+
+def f1(counts: jax.Array) -> jax.Array:
+    """Harmonic mean of precision and recall of each class (classes,), from a confusion matrix.
+
+    Args:
+      counts: int (classes, classes), rows true.
+
+    Returns:
+      2 right / (true + predicted) in [0, 1]: 0 for a class that came and was never predicted or the reverse, NaN for
+      one that neither came nor was predicted.
+    """
+    total = counts.sum(0) + counts.sum(1)
+    return 2 * jnp.diagonal(counts) / jnp.where(total > 0, total, jnp.nan)
+
+
+def macro_f1(counts: jax.Array) -> jax.Array:
+    """Mean F1 over the classes that came or were predicted; NaN if none did."""
+    scores = f1(counts)
+    return mean_where(jnp.nan_to_num(scores), ~jnp.isnan(scores))
+
+
 def mean_where(values, valid):
     count = valid.sum()
     return jnp.where(valid, values, 0).sum() / jnp.where(count > 0, count, jnp.nan)

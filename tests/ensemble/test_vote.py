@@ -1,3 +1,4 @@
+import jax
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -61,6 +62,60 @@ def test_ties_go_to_the_weightier_or_to_the_first():
     assert ensemble.simple_vote(logits, tie="weighted")[0] == 2
 
 
+def _probabilities(logits, temperatures):
+    """Both probabilities of every member, counted one by one in float64."""
+    votes = np.zeros((logits.shape[1], 8))
+    for pair, row, temperature in zip(PAIRS, logits.astype(float), temperatures, strict=True):
+        for image, (first, second) in enumerate(row / temperature):
+            votes[image, pair[0]] += 1 / (1 + np.exp(second - first))
+            votes[image, pair[1]] += 1 / (1 + np.exp(first - second))
+    return votes
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_probability_ballots_equal_counting_by_hand(seed):
+    logits = 3 * _logits(seed)
+    temperatures = np.random.default_rng(seed).uniform(0.2, 5, 28).astype(np.float32)
+    np.testing.assert_allclose(ensemble.probability_ballots(logits), _probabilities(logits, np.ones(28)), rtol=1e-5)
+    tempered = _probabilities(logits, temperatures)
+    np.testing.assert_allclose(ensemble.probability_ballots(logits, temperatures=temperatures), tempered, rtol=1e-5)
+    np.testing.assert_array_equal(ensemble.probability_vote(logits, temperatures=temperatures), tempered.argmax(-1))
+
+
+def test_sure_members_vote_by_probability_as_they_vote_by_hand():
+    logits = 1e4 * _logits(4, batch=20)
+    np.testing.assert_allclose(ensemble.probability_ballots(logits), ensemble.ballots(logits), atol=1e-5)
+
+
+def test_a_member_heated_enough_says_nothing():
+    logits, quiet = 5 * _logits(5), 5 * _logits(5)
+    quiet[3] = 0
+    temperatures = np.ones(28, np.float32)
+    temperatures[3] = 1e9
+    np.testing.assert_allclose(
+        ensemble.probability_ballots(logits, temperatures=temperatures), ensemble.probability_ballots(quiet), rtol=1e-6
+    )
+
+
+def test_ballot_shares_are_probabilities_where_votes_are_not_negative():
+    logits = _logits(6)
+    for votes in (ensemble.ballots(logits), ensemble.probability_ballots(logits)):
+        shares = np.asarray(ensemble.ballot_shares(votes))
+        np.testing.assert_allclose(shares.sum(-1), 1, rtol=1e-6)
+        np.testing.assert_allclose(28 * shares, votes, rtol=1e-6)
+        assert shares.max() <= 1 / 4  # a label stands in 7 of 28 pairs
+    odd = np.float32([[1, 3, 0, 0, 0, 0, 0, 0], [-1, 3, 0, 0, 0, 0, 0, 0], [0] * 8])
+    np.testing.assert_array_equal(ensemble.ballot_shares(odd)[0, :2], [0.25, 0.75])
+    assert np.isnan(ensemble.ballot_shares(odd)[1:]).all()
+
+
+def test_votes_compile():
+    logits = _logits(7)
+    temperatures = np.full(28, 2, np.float32)
+    compiled = jax.jit(lambda z, t: ensemble.probability_vote(z, temperatures=t))(logits, temperatures)
+    np.testing.assert_array_equal(compiled, ensemble.probability_vote(logits, temperatures=temperatures))
+
+
 def test_errors_teach():
     with pytest.raises(UsageError, match=r"`logits`: wanted \(28, B, 2\), one member for each pair, got \(27, 5, 2\)"):
         ensemble.simple_vote(_logits(0)[:27])
@@ -68,3 +123,7 @@ def test_errors_teach():
         ensemble.weighted_vote(_logits(0), weight="votes")
     with pytest.raises(UsageError, match=r"`tie`: wanted one of weighted, first, got 'coin'"):
         ensemble.simple_vote(_logits(0), tie="coin")
+    with pytest.raises(UsageError, match=r"`temperatures`: wanted \(28,\), one for each member, got \(28, 1\)"):
+        ensemble.probability_vote(_logits(0), temperatures=np.ones((28, 1), np.float32))
+    with pytest.raises(UsageError, match=r"`logits`: wanted \(28, B, 2\), .* got \(28, 5, 8\)"):
+        ensemble.probability_ballots(np.zeros((28, 5, 8), np.float32))

@@ -1,0 +1,129 @@
+"""Scores of decisions, with bootstrap intervals over the pictures that were decided on.
+
+A resample draws each expression's pictures with replacement from among themselves: the mix of expressions was chosen
+with the data, no expression is lost, and the intervals speak of other pictures in the same mix. All rules see the same
+resamples, so that their differences have intervals too.
+"""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pandas as pd
+
+from experiments.evaluation import Decisions
+from fer_jax import metrics
+from fer_jax.expressions import EXPRESSIONS, NUM_EXPRESSIONS
+
+REFERENCE = "simple_vote"
+COMPARED = ("accuracy", "balanced_accuracy", "macro_f1")  # told also as a difference from the reference's
+LEVEL = 0.95
+_STREAM = 1  # of the seed
+_BLOCK = 1 << 20  # pictures drawn at once
+
+
+@jax.jit
+@jax.vmap
+def _measures(counts):
+    return {
+        "accuracy": metrics.confusion_accuracy(counts),
+        "balanced_accuracy": metrics.balanced_accuracy(counts),
+        "macro_f1": metrics.macro_f1(counts),
+        "recall": metrics.recall(counts),
+    }
+
+
+_distances = jax.jit(jax.vmap(lambda shares, label: metrics.brier_score(shares[None], label[None])))
+
+
+def score(
+    decisions: dict[str, Decisions],
+    labels: np.ndarray,
+    *,
+    resamples: int,
+    seed: int,
+    tell: Callable[[int], None] = lambda done: None,
+) -> pd.DataFrame:
+    """Score rules on the same pictures, and on the same resamples of them.
+
+    Args:
+      decisions: by rule; `REFERENCE` must be one.
+      labels: (N,) in 0..7.
+      resamples: how many.
+      seed: of the resamples.
+      tell: called with the number of resamples done.
+
+    Returns:
+      One row a rule and measure: rule, measure, value, low, high (percentile interval), n. `ece` has no interval, as
+      a resample's is larger on average: its bins hold fewer different pictures.
+    """
+    whole = _spread(decisions, labels, [np.arange(len(labels))[None]])
+    values = {rule: {name: each.item() for name, each in found.items()} for rule, found in whole.items()}
+    spreads = _spread(decisions, labels, _resampled_rows(labels, resamples, seed), tell)
+    for scored in (values, spreads):
+        for rule in decisions.keys() - {REFERENCE}:
+            for name in COMPARED:
+                scored[rule][f"{name}_minus_{REFERENCE}"] = scored[rule][name] - scored[REFERENCE][name]
+    for rule, made in decisions.items():
+        if made.shares is not None:
+            error = metrics.expected_calibration_error(jnp.asarray(made.shares), jnp.asarray(labels))
+            values[rule]["ece"] = error.item()
+    sizes = np.bincount(labels, minlength=NUM_EXPRESSIONS)
+    return pd.DataFrame([row for rule in decisions for row in _rows(rule, values[rule], spreads[rule], sizes)])
+
+
+def _spread(decisions, labels, blocks, tell=lambda done: None):
+    """Measures of every rule, each (R,), on blocks (b, N) of picture numbers that make R resamples."""
+    cells = {rule: labels.astype(np.int64) * NUM_EXPRESSIONS + made.predicted for rule, made in decisions.items()}
+    distances = {
+        rule: np.asarray(_distances(made.shares, labels), np.float64)
+        for rule, made in decisions.items()
+        if made.shares is not None
+    }
+    counts, briers, done = {rule: [] for rule in cells}, {rule: [] for rule in distances}, 0
+    for rows in blocks:
+        for rule, cell in cells.items():
+            counts[rule].append(_counts(cell[rows]))
+        for rule, distance in distances.items():
+            briers[rule].append(distance[rows].mean(1))
+        done += len(rows)
+        tell(done)
+    found = {rule: _of_counts(np.concatenate(parts)) for rule, parts in counts.items()}
+    for rule, parts in briers.items():
+        found[rule]["brier"] = np.concatenate(parts)
+    return found
+
+
+def _resampled_rows(labels, resamples, seed):
+    """Blocks (b, N) of picture numbers, drawn within each expression."""
+    random = np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, _STREAM])))
+    order = np.argsort(labels, kind="stable")
+    sizes = np.bincount(labels)
+    starts, sizes = (np.repeat(each, sizes) for each in (np.cumsum(sizes) - sizes, sizes))
+    block = max(1, _BLOCK // len(labels))
+    for first in range(0, resamples, block):
+        count = min(block, resamples - first)
+        yield order[starts + random.integers(sizes, size=(count, len(labels)))]
+
+
+def _counts(cells):
+    """Confusion counts (R, 8, 8) of cells (R, N), numbered row by row."""
+    size = NUM_EXPRESSIONS**2
+    numbered = cells + size * np.arange(len(cells))[:, None]
+    return np.bincount(numbered.reshape(-1), minlength=size * len(cells)).reshape(-1, NUM_EXPRESSIONS, NUM_EXPRESSIONS)
+
+
+def _of_counts(counts):
+    """Measures of confusion counts (R, 8, 8), each (R,) in float64."""
+    found = {name: np.asarray(values, np.float64) for name, values in _measures(counts.astype(np.int32)).items()}
+    recalls = found.pop("recall")
+    return found | {f"recall_{name}": recalls[:, label] for label, name in enumerate(EXPRESSIONS)}
+
+
+def _rows(rule, value, spread, sizes):
+    tail = (1 - LEVEL) / 2
+    for name, number in value.items():
+        low, high = np.quantile(spread[name], (tail, 1 - tail)) if name in spread else (np.nan, np.nan)
+        n = sizes[EXPRESSIONS.index(name.removeprefix("recall_"))] if name.startswith("recall_") else sizes.sum()
+        yield {"rule": rule, "measure": name, "value": number, "low": low, "high": high, "n": int(n)}
