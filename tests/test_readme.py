@@ -8,6 +8,19 @@ import pytest
 
 import fer_jax as fer
 
+# Flags of absl, SLURM and XLA.
+_NOT_OURS = {
+    "help",
+    "flagfile",
+    "signal",
+    "array",
+    "gres",
+    "cpus",
+    "time",
+    "requeue",
+    "xla_force_host_platform_device_count",
+}
+
 
 def _blocks(text, language):
     return re.findall(rf"```{language}\n(.*?)```", text, re.S)
@@ -58,10 +71,12 @@ def test_flags_the_documents_name_exist(root):
 
     from experiments.benchmark import BenchmarkConfig
     from experiments.config import StudyConfig
+    from experiments.evaluate import EvaluateConfig
     from experiments.explain import ExplainConfig
+    from experiments.merge_members import MergeConfig
 
-    configs = (StudyConfig, ExplainConfig, BenchmarkConfig)
-    known = {field.name for config in configs for field in dataclasses.fields(config)} | {"help", "signal"}
+    configs = (StudyConfig, ExplainConfig, BenchmarkConfig, EvaluateConfig, MergeConfig)
+    known = {field.name for config in configs for field in dataclasses.fields(config)} | _NOT_OURS
     for document in ("README.md", "BUILD.md"):
         for flag in re.findall(r"--(\w+)", (root / document).read_text()):
             assert flag in known, flag
