@@ -224,29 +224,44 @@ def test_a_resumed_run_ends_where_the_unbroken_one_does(together):
     assert all(after[member].accuracy == together[member].accuracy for member in range(3))
 
 
-def test_a_nan_in_one_member_leaves_the_others_bit_identical(together):
-    def poisoned(state, batch, key, active):
-        bad = jnp.where(batch["poison"].any(), jnp.nan, 0.0)
-        params = jax.tree.map(lambda leaf: leaf + bad, state.params)
-        return STEP(state.replace(params=params), {k: v for k, v in batch.items() if k != "poison"}, key, active)
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"over_members": "loop"},
+        {"over_members": "vmap"},
+        {"over_members": "map", "over_devices": "shard_map", "devices": 2},
+        pytest.param({"over_members": "map"}, marks=pytest.mark.slow),
+        pytest.param({"over_members": "vmap", "over_devices": "pmap", "devices": 2}, marks=pytest.mark.slow),
+    ],
+    ids=lambda options: "-".join(map(str, options.values())),
+)
+def test_a_nan_in_one_member_leaves_the_others_bit_identical(options):
+    def poisoned(key, batch):
+        return training.plain_view(key, batch) + jnp.where(batch["poison"].any(), jnp.nan, 0.0)
 
-    def batch_of(member, step):
-        return _batch_of(member, step) | {"poison": np.asarray([member == 1 and step == 2] * BATCH)}
+    step = training.make_step(MODEL, OPTIMISER, training.cross_entropy(), poisoned)
 
-    trainer = training.Trainer(
-        poisoned,
-        [training.Job(member, 12) for member in range(3)],
-        start=_start,
-        batch_of=batch_of,
-        key=jax.random.key(9),
-        batch_size=BATCH,
-        stop=training.StopRule(None, 2),
-        over_members="loop",
-    )
-    left = _left(trainer.run())
+    def trained(victim):
+        def batch_of(member, step):
+            return _batch_of(member, step) | {"poison": np.asarray([member == victim and step == 2] * BATCH)}
+
+        trainer = training.Trainer(
+            step,
+            [training.Job(member, 12) for member in range(3)],
+            start=_start,
+            batch_of=batch_of,
+            key=jax.random.key(9),
+            batch_size=BATCH,
+            stop=training.StopRule(None, 2),
+            **options,
+        )
+        return _left(trainer.run())
+
+    sound, left = trained(victim=None), trained(victim=1)
     assert left[1].status == "failed"
     assert [left[member].status for member in (0, 2)] == ["max_epochs"] * 2
-    assert all(_same(left[member].state.params, together[member].state.params) for member in (0, 2))
+    assert all(_same(left[member].state, sound[member].state) for member in (0, 2))
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(left[1].state.params))
 
 
 def test_the_last_step_says_that_nobody_runs_any_more():
