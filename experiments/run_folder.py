@@ -44,7 +44,8 @@ class FinishedFiles:
 
     def read_arrays(self, name: str) -> dict[str, np.ndarray]:
         """Read what `write_arrays` wrote."""
-        with np.load(self.path / f"{name}.npz", allow_pickle=False) as arrays:
+        # Opened here: NumPy leaves a damaged file open.
+        with open(self.path / f"{name}.npz", "rb") as file, np.load(file, allow_pickle=False) as arrays:
             return dict(arrays)
 
     def has(self, name: str) -> bool:
@@ -74,6 +75,7 @@ class RunFolder(FinishedFiles):
             if not (self.path / "run.json").exists():
                 raise UsageError(f"`--overwrite`: {self.path} is no run folder of ours; remove it yourself.")
             shutil.rmtree(self.path)
+        self._refuse_strangers()
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             self._lock = open(self.path / "LOCK", "a+", encoding="utf-8")  # noqa: SIM115  held while the process lives
@@ -89,6 +91,17 @@ class RunFolder(FinishedFiles):
     def close(self) -> None:
         """Let go of the lock."""
         self._lock.close()
+
+    def _refuse_strangers(self):
+        if not self.path.is_dir() or (self.path / "run.json").exists():
+            return
+        # A run killed at its very beginning may have left these two.
+        names = sorted(entry.name for entry in self.path.iterdir())
+        strangers = [name for name in names if name not in ("LOCK", "flags.txt") and not name.endswith(".unfinished")]
+        if strangers:
+            raise UsageError(
+                f"`--out`: {self.path} is not empty and holds no run of ours ({strangers[0]}). Choose another."
+            )
 
     def _take_lock(self):
         try:
@@ -120,11 +133,6 @@ class RunFolder(FinishedFiles):
             if not differ:
                 return
         # A folder in which no stage has ended yet, such as after a mistyped path, takes the new configuration.
-        strangers = [entry.name for entry in self.path.iterdir() if entry.name != "LOCK"]
-        if strangers and not file.exists():
-            raise UsageError(
-                f"`--out`: {self.path} is not empty and holds no run of ours ({strangers[0]}). Choose another."
-            )
         repeated = {
             k: v for k, v in dataclasses.asdict(self.config).items() if k not in _NOT_REPEATED and v is not None
         }

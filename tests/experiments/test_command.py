@@ -146,6 +146,14 @@ def test_a_folder_in_use_or_of_others_is_refused(tmp_path):
     assert (other / "thesis.txt").read_text() == "precious"
     with pytest.raises(StorageError, match=r"cannot be written"):
         RunFolder(_config(tmp_path, out=str(other / "thesis.txt" / "run")))
+    assert [path.name for path in other.iterdir()] == ["thesis.txt"]
+
+
+def test_a_run_killed_at_its_very_beginning_goes_on(tmp_path):
+    for name in ("LOCK", "flags.txt", ".run.json.unfinished"):
+        (tmp_path / name).write_text("")
+    RunFolder(resolve(StudyConfig(out=str(tmp_path)))).close()
+    assert (tmp_path / "run.json").exists()
 
 
 def test_a_stage_runs_once_and_its_failure_leaves_no_mark(tmp_path):
