@@ -12,7 +12,7 @@ from fer_jax.augment import Augmentation
 from fer_jax.errors import UsageError
 
 BATCH, SIZE = 4, 16
-MODEL = models.SmallResNet(num_classes=2, width=8)
+MODEL = models.ResNet(num_classes=2, stage_sizes=(1, 1), width=4, stem="small")
 OPTIMISER = optax.adam(1e-2)
 PICTURES = np.random.default_rng(0).integers(0, 256, (3, 12, SIZE, SIZE, 3), np.uint8)
 LABELS = np.random.default_rng(1).integers(0, 2, (3, 12)).astype(np.int32)
@@ -33,9 +33,13 @@ def _start(member):
 STEP = training.make_step(MODEL, OPTIMISER, training.cross_entropy(), training.augmented_view(Augmentation()))
 
 
-def _trainer(members=(0, 1, 2), *, stop=None, batch_of=_batch_of, **options):
+# Without augmentation, where layouts are compared: it takes most of the time to compile.
+PLAIN_STEP = training.make_step(MODEL, OPTIMISER, training.cross_entropy(), training.plain_view)
+
+
+def _trainer(members=(0, 1, 2), *, stop=None, batch_of=_batch_of, step=STEP, **options):
     return training.Trainer(
-        STEP,
+        step,
         [training.Job(member, 12) for member in members],
         start=_start,
         batch_of=batch_of,
@@ -96,12 +100,17 @@ def test_stacked_layouts_agree_with_the_loop(together, how):
 
 
 @pytest.mark.parametrize(
-    ("split", "how", "devices"), [("shard_map", "map", 2), ("shard_map", "vmap", 4), ("pmap", "map", 2)]
+    ("split", "how", "devices"),
+    [
+        ("shard_map", "map", 2),
+        ("pmap", "map", 2),
+        pytest.param("shard_map", "vmap", 4, marks=pytest.mark.slow),
+    ],
 )
 def test_slots_on_several_devices_train_as_on_one(split, how, devices):
     """Three members and idle slots; at as many slots a device even the bits are the same under map."""
-    one = _left(_trainer(over_members=how).run())
-    many = _left(_trainer(over_members=how, over_devices=split, devices=devices).run())
+    one = _left(_trainer(step=PLAIN_STEP, over_members=how).run())
+    many = _left(_trainer(step=PLAIN_STEP, over_members=how, over_devices=split, devices=devices).run())
     for member in range(3):
         assert many[member].epochs == one[member].epochs and many[member].accuracy == one[member].accuracy
         for got, wanted in zip(jax.tree.leaves(many[member].state), jax.tree.leaves(one[member].state), strict=True):
@@ -122,7 +131,14 @@ def test_weighted_losses_of_shares_average_to_that_of_the_batch(reduction):
     np.testing.assert_allclose(shares.mean(), whole, rtol=1e-6)
 
 
-@pytest.mark.parametrize(("devices", "data_devices", "how"), [(2, 2, "map"), (4, 2, "vmap"), (8, 4, "map")])
+@pytest.mark.parametrize(
+    ("devices", "data_devices", "how"),
+    [
+        (4, 2, "vmap"),
+        pytest.param(2, 2, "map", marks=pytest.mark.slow),
+        pytest.param(8, 4, "map", marks=pytest.mark.slow),
+    ],
+)
 def test_a_batch_split_over_devices_trains_as_a_whole_one(devices, data_devices, how):
     """By SGD: Adam would hide gradients of the wrong scale. The counters, which stop a member, are equal."""
     optimiser = optax.sgd(0.05)
@@ -192,13 +208,13 @@ def test_layouts_that_cannot_be_are_refused(options, said):
     "options",
     [
         {"over_members": "loop", "width": 2},
-        {"over_members": "map", "width": 2},
         {"over_members": "map", "width": 2, "over_devices": "shard_map", "devices": 2},
+        pytest.param({"over_members": "map", "width": 2}, marks=pytest.mark.slow),
     ],
-    ids=["loop", "map", "shard_map"],
+    ids=["loop", "shard_map", "map"],
 )
 def test_nothing_is_compiled_after_the_second_step_through_stops_and_refills(options, compilations):
-    trainer = _trainer((0, 1, 2), stop=training.StopRule(None, 2), **options)
+    trainer = _trainer(step=PLAIN_STEP, stop=training.StopRule(None, 2), **options)
     steps, before = 0, None
     for event in trainer.run():
         if isinstance(event, training.Stepped):
