@@ -82,11 +82,11 @@ class EvaluationFolder(RunFolder):
       StorageError: it cannot be written.
     """
 
+    record = _RECORD
+    holds = "scores"
+    without_record = _OURS
+
     def __init__(self, path: pathlib.Path):
-        names = [entry.name for entry in path.iterdir()] if path.is_dir() else []
-        strangers = sorted(name for name in names if name not in _OURS and not name.endswith(".unfinished"))
-        if strangers:
-            raise UsageError(f"`--out`: {path} is not empty and holds no scores ({strangers[0]}). Choose another.")
         super().__init__(types.SimpleNamespace(out=path, overwrite=False))
 
     def _check_config(self):

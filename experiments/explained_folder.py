@@ -48,20 +48,13 @@ class ExplainedFolder(RunFolder):
       StorageError: it cannot be written, or its record cannot be read.
     """
 
+    record = _RECORD
+    holds = "explanations"
+
     def __init__(self, out: str, images: str, made: dict):
         self.made = json.loads(json.dumps(made))
         self._images = str(pathlib.Path(images).resolve())
-        self._refuse_strangers(pathlib.Path(out))
         super().__init__(types.SimpleNamespace(out=out, overwrite=False))
-
-    def _refuse_strangers(self, path):
-        """Before anything is written: the folder may be one of pictures."""
-        if path.is_dir() and not (path / _RECORD).exists():
-            strangers = sorted(entry.name for entry in path.iterdir() if entry.name != "LOCK")
-            if strangers:
-                raise UsageError(
-                    f"`--out`: {path} is not empty and holds no explanations ({strangers[0]}). Choose another."
-                )
 
     def _check_config(self):
         if not self.has(_RECORD):

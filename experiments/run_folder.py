@@ -68,6 +68,10 @@ class RunFolder(FinishedFiles):
       StorageError: it cannot be written.
     """
 
+    record = "run.json"  # what makes a folder ours
+    holds = "run of ours"
+    without_record = ("LOCK", "flags.txt")  # what a process killed at its very beginning may leave
+
     def __init__(self, config: Any):
         super().__init__(config.out)
         self.config = config
@@ -93,14 +97,14 @@ class RunFolder(FinishedFiles):
         self._lock.close()
 
     def _refuse_strangers(self):
-        if not self.path.is_dir() or (self.path / "run.json").exists():
+        """Before anything is written: the folder may be one of pictures."""
+        if not self.path.is_dir() or (self.path / self.record).exists():
             return
-        # A run killed at its very beginning may have left these two.
         names = sorted(entry.name for entry in self.path.iterdir())
-        strangers = [name for name in names if name not in ("LOCK", "flags.txt") and not name.endswith(".unfinished")]
+        strangers = [name for name in names if name not in self.without_record and not name.endswith(".unfinished")]
         if strangers:
             raise UsageError(
-                f"`--out`: {self.path} is not empty and holds no run of ours ({strangers[0]}). Choose another."
+                f"`--out`: {self.path} is not empty and holds no {self.holds} ({strangers[0]}). Choose another."
             )
 
     def _take_lock(self):
