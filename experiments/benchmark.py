@@ -41,14 +41,8 @@ def benchmark(suite: str | None, config: BenchmarkConfig) -> None:
     """Measure, print the table as it grows, write the rows."""
     if suite not in SUITES:
         raise UsageError(f"`suite`: wanted one of {', '.join(SUITES)} as the first argument, got {suite or 'none'}.")
-    for name, low, high in (
-        ("size", 32, 1024),
-        ("repeats", 1, 1000),
-        ("iterations", 1, 10_000),
-        ("images", 1, 100_000),
-    ):
-        if not low <= getattr(config, name) <= high:
-            raise UsageError(f"`--{name}`: wanted a number in [{low}, {high}], got {getattr(config, name)}.")
+    bounds = {"size": (32, 1024), "repeats": (1, 1000), "iterations": (1, 10_000), "images": (1, 100_000)}
+    command.check_bounds(config, bounds)
     out = pathlib.Path(config.out) if config.out else None
     if out and (out.suffix != ".json" or out.is_dir()):
         raise UsageError(f"`--out`: wanted a name that ends in .json, got {out}.")

@@ -5,6 +5,7 @@ Nothing heavy is imported here, so a wrong flag is answered at once. Exit codes:
 """
 
 import dataclasses
+import difflib
 import logging
 import os
 import signal
@@ -82,7 +83,29 @@ def check_bounds(config: Any, bounds: Mapping[str, tuple[float, float]]) -> None
     for name, (low, high) in bounds.items():
         value = getattr(config, name)
         if not low <= value <= high:
-            raise UsageError(f"`--{name}`: wanted a number in [{low:g}, {high:g}], got {value}.")
+            raise UsageError(f"`--{name}`: wanted a number in [{_plain(low)}, {_plain(high)}], got {value}.")
+
+
+def parse_names(flag: str, text: str, known: Sequence[str], *, wanted: str) -> tuple[str, ...]:
+    """Names of a comma-separated flag, in the order of `known`.
+
+    Args:
+      flag: its name, for the message.
+      text: its value.
+      known: what may be named.
+      wanted: how the message begins to list them, such as "some of".
+
+    Raises:
+      UsageError: none, or one that is not known; the message names the near one.
+    """
+    named = [name.strip() for name in text.split(",") if name.strip()]
+    strange = next((name for name in named if name not in known), None)
+    if named and strange is None:
+        return tuple(name for name in known if name in named)
+    near = difflib.get_close_matches(strange, known, n=1) if strange else []
+    hint = f" Did you mean `{near[0]}`?" if near else ""
+    got = repr(strange) if strange else "nothing"
+    raise UsageError(f"`--{flag}`: wanted {wanted} {', '.join(known)}, got {got}.{hint}")
 
 
 def run(card: Callable[[Any], int | None], config_class: type, *, usage: str, argv: Sequence[str] | None = None) -> int:
@@ -139,6 +162,11 @@ class StopRequest:
         """Raise `Preempted` if a stop was asked for. Call it where everything is on disk."""
         if self.signal is not None:
             raise Preempted("Stopped on request; all finished work is saved. Run the same command again to go on.")
+
+
+def _plain(bound: float) -> str:
+    """Whole numbers in full, others in short."""
+    return str(bound) if isinstance(bound, int) else f"{bound:g}"
 
 
 def _optional(kind) -> bool:

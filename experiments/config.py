@@ -1,10 +1,9 @@
 """The configuration of a whole study, and its presets."""
 
 import dataclasses
-import difflib
 from typing import Any
 
-from experiments.command import check_bounds, option
+from experiments.command import check_bounds, option, parse_names
 from fer_jax.errors import UsageError
 from fer_jax.expressions import NUM_PAIRS
 
@@ -240,12 +239,4 @@ def chosen_stages(config: StudyConfig) -> list[str]:
     """
     if config.stages == "all":
         return list(STAGES)
-    names = [name.strip() for name in config.stages.split(",") if name.strip()]
-    for name in names:
-        if name not in STAGES:
-            near = difflib.get_close_matches(name, STAGES, n=1)
-            hint = f" Did you mean `{near[0]}`?" if near else ""
-            raise UsageError(f"`--stages`: wanted all or some of {', '.join(STAGES)}, got {name!r}.{hint}")
-    if not names:
-        raise UsageError(f"`--stages`: wanted all or some of {', '.join(STAGES)}, got nothing.")
-    return [name for name in STAGES if name in names]
+    return list(parse_names("stages", config.stages, STAGES, wanted="all or some of"))

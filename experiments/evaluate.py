@@ -51,9 +51,7 @@ def evaluate(config: EvaluateConfig) -> None:
     """Score every rule; write the tables, print them and their folder."""
     if not config.run:
         raise UsageError("`--run`: wanted a run folder, such as --run=runs/first, got none.")
-    for name, low, high in (("resamples", 40, 1_000_000), ("seed", 0, 2**63 - 1)):
-        if not low <= getattr(config, name) <= high:
-            raise UsageError(f"`--{name}`: wanted a number in [{low}, {high}], got {getattr(config, name)}.")
+    command.check_bounds(config, {"resamples": (40, 1_000_000), "seed": (0, 2**63 - 1)})
     sources = {"predictions": read_predictions(config.run, "predictions")}
     if config.finetuned:
         sources["predictions_finetuned"] = read_predictions(config.run, "predictions_finetuned")

@@ -12,7 +12,6 @@ the first run (64 px, 150 iterations); ResNet-50 at 224 px and 800 iterations wa
 
 import contextlib
 import dataclasses
-import difflib
 import importlib.util
 import math
 import sys
@@ -140,20 +139,8 @@ def _check(config) -> tuple[tuple[str, ...], tuple[float, ...]]:
         "image_size": (32 if config.image_size else 0, 1024),
     }
     command.check_bounds(config, bounds)
-    return _methods(config.methods), _areas(config.area)
-
-
-def _methods(text):
-    known = _METHODS.split(",")
-    named = [name.strip() for name in text.split(",") if name.strip()]
-    for name in named:
-        if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            hint = f" Did you mean `{near[0]}`?" if near else ""
-            raise UsageError(f"`--methods`: wanted some of {', '.join(known)}, got {name!r}.{hint}")
-    if not named:
-        raise UsageError(f"`--methods`: wanted some of {', '.join(known)}, got nothing.")
-    return tuple(name for name in known if name in named)
+    methods = command.parse_names("methods", config.methods, _METHODS.split(","), wanted="some of")
+    return methods, _areas(config.area)
 
 
 def _areas(text):

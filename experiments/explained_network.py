@@ -6,18 +6,15 @@ and one linear layer.
 
 import dataclasses
 import hashlib
-import json
 import pathlib
 import sys
 from collections.abc import Callable
 from typing import Any
 
-from experiments.config import StudyConfig
 from experiments.explanations import score_of_config
-from experiments.run_folder import FinishedFiles
-from experiments.stages.study import Study
+from experiments.stages.study import open_run
 from fer_jax import checkpoints, ensemble, models
-from fer_jax.errors import DataError, StorageError, UsageError
+from fer_jax.errors import DataError, UsageError
 from fer_jax.expressions import EXPRESSIONS, NUM_EXPRESSIONS, PAIRS, index_of, pair_index, pair_name
 
 WEIGHTS_PX = 224
@@ -42,19 +39,6 @@ class Explained:
     image_size: int
     identity: dict[str, Any]
     defaults: dict[str, Any]
-
-
-def open_run(path: str) -> Study:
-    """A run's configuration, pictures and networks, to read only.
-
-    Args:
-      path: the run folder.
-
-    Raises:
-      UsageError: no run folder.
-      StorageError: a record that is damaged or was made by another version.
-    """
-    return Study(_config(path), FinishedFiles(path), None)
 
 
 def from_run(path: str, pair: str) -> Explained:
@@ -175,24 +159,6 @@ def _expression(flag, name) -> int:
         return index_of(name)
     except DataError as error:
         raise UsageError(f"`--{flag}`: {str(error).partition(': ')[2]}") from None
-
-
-def _config(path) -> StudyConfig:
-    file = pathlib.Path(path) / "run.json"
-    try:
-        saved = json.loads(file.read_text(encoding="utf-8"))["config"]
-        known = {field.name for field in dataclasses.fields(StudyConfig)}
-        config = StudyConfig(**{name: value for name, value in saved.items() if name in known})
-    except (FileNotFoundError, NotADirectoryError):
-        raise UsageError(
-            f"`--run`: wanted a run folder of experiments.reproduce, got {path}, which has no run.json."
-        ) from None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise StorageError(f"`{file}`: cannot be read: {type(error).__name__}: {error}.") from error
-    for name in ("model", "image_size", "ep_iterations", "ep_target", "ep_reward_scale"):
-        if getattr(config, name) is None:
-            raise StorageError(f"`{file}`: lacks {name}: the run was made by another version. Run it anew.")
-    return config
 
 
 def _warn_if_failed(path, pair):

@@ -11,20 +11,15 @@ tables/members_finetuned.csv and the networks in finetuned/. The paper's votes f
 import sys
 
 from experiments import command
-from experiments.config import StudyConfig, resolve
-from experiments.reproduce import run_stages
-from fer_jax.errors import UsageError
+from experiments.config import StudyConfig
+from experiments.reproduce import run_part
 
 STAGES = ("data", "design", "members", "people", "finetune")
 
 
 def finetune_clicks(config: StudyConfig) -> int:
     """Fine-tune the members; print their table's path."""
-    if config.stages not in ("all", ",".join(STAGES)):
-        raise UsageError(f"`--stages`: this card runs {', '.join(STAGES)}; leave it out, got {config.stages!r}.")
-    code = run_stages(resolve(config), STAGES)
-    print(f"{config.out}/tables/members_finetuned.csv")
-    return code
+    return run_part(config, STAGES, "members_finetuned")
 
 
 if __name__ == "__main__":

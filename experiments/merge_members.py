@@ -47,11 +47,11 @@ def merge(config: MergeConfig) -> int:
     for name in ("runs", "out"):
         if not getattr(config, name):
             raise UsageError(f"`--{name}`: wanted a path, got none.")
-    from experiments.explained_network import open_run
-    from experiments.reproduce import run_stages
+    from experiments.reproduce import tell_failed
     from experiments.run_folder import RunFolder
-    from experiments.stages import Study
-    from experiments.stages.train import load_part, save_members
+    from experiments.stages import Study, failed_members
+    from experiments.stages.study import open_run
+    from experiments.stages.train import load_part
 
     runs = [open_run(path.strip()) for path in config.runs.split(",") if path.strip()]
     _check_alike(runs)
@@ -81,14 +81,16 @@ def merge(config: MergeConfig) -> int:
         lines = [(run.folder.path / "metrics.jsonl").read_text(encoding="utf-8") for run in runs]
         folder.write_text("metrics.jsonl", "".join(lines))
         study = Study(whole, folder, command.StopRequest())
-        folder.stage("members", lambda: _write(study, [trained[number] for number in range(NUM_PAIRS)], save_members))
-    code = run_stages(whole, ())
+        folder.stage("members", lambda: _write(study, [trained[number] for number in range(NUM_PAIRS)]))
+        code = tell_failed(failed_members(folder))
     print(config.out)
     return code
 
 
-def _write(study, trained, save_members):
+def _write(study, trained):
     import pandas as pd
+
+    from experiments.stages.train import save_members
 
     save_members(study, [variables for _, variables, _ in trained], list(range(NUM_PAIRS)))
     rows = pd.DataFrame([row for _, _, row in trained]).rename_axis("pair").reset_index()

@@ -41,6 +41,19 @@ def reproduce(config: StudyConfig) -> int:
     return code
 
 
+def run_part(config: StudyConfig, names: Sequence[str], table: str) -> int:
+    """What a card of some stages does: run them, print the path of the table they leave; returns an exit code.
+
+    Raises:
+      UsageError: `--stages` was given, and others than the card's.
+    """
+    if config.stages not in ("all", ",".join(names)):
+        raise UsageError(f"`--stages`: this card runs {', '.join(names)}; leave it out, got {config.stages!r}.")
+    code = run_stages(resolve(config), names)
+    print(f"{config.out}/tables/{table}.csv")
+    return code
+
+
 def run_stages(config: StudyConfig, names: Sequence[str]) -> int:
     """Run some stages of a resolved configuration, each unless it has ended; returns an exit code, 0 or 4.
 
@@ -59,11 +72,15 @@ def run_stages(config: StudyConfig, names: Sequence[str]) -> int:
                 raise UsageError(f"`--stages`: {name} wants {missing[0]} to have run in {config.out}; add it.")
             folder.stage(name, lambda work=WORK[name]: work.run(study))
             stop.check()
-        failed = failed_members(folder)
-    if failed:
-        sys.stderr.write(f"error: {len(failed)} member(s) failed (loss not finite): {', '.join(failed)}.\n")
-        return MemberFailed.exit_code
-    return 0
+        return tell_failed(failed_members(folder))
+
+
+def tell_failed(members: Sequence[str]) -> int:
+    """Name the members that failed, if any; returns an exit code, 0 or 4."""
+    if not members:
+        return 0
+    sys.stderr.write(f"error: {len(members)} member(s) failed (loss not finite): {', '.join(members)}.\n")
+    return MemberFailed.exit_code
 
 
 if __name__ == "__main__":

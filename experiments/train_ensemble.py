@@ -13,20 +13,15 @@ Two CPU cores: two and a half minutes on the drawn faces. The paper's members re
 import sys
 
 from experiments import command
-from experiments.config import StudyConfig, resolve
-from experiments.reproduce import run_stages
-from fer_jax.errors import UsageError
+from experiments.config import StudyConfig
+from experiments.reproduce import run_part
 
 STAGES = ("data", "design", "members")
 
 
 def train_ensemble(config: StudyConfig) -> int:
     """Train the members; print their table's path."""
-    if config.stages not in ("all", ",".join(STAGES)):
-        raise UsageError(f"`--stages`: this card runs {', '.join(STAGES)}; leave it out, got {config.stages!r}.")
-    code = run_stages(resolve(config), STAGES)
-    print(f"{config.out}/tables/members.csv")
-    return code
+    return run_part(config, STAGES, "members")
 
 
 if __name__ == "__main__":

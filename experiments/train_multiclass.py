@@ -11,20 +11,15 @@ The paper's network reaches 54 % on AffectNet's validation pictures.
 import sys
 
 from experiments import command
-from experiments.config import StudyConfig, resolve
-from experiments.reproduce import run_stages
-from fer_jax.errors import UsageError
+from experiments.config import StudyConfig
+from experiments.reproduce import run_part
 
 STAGES = ("data", "design", "multiclass")
 
 
 def train_multiclass(config: StudyConfig) -> int:
     """Train the network; print its table's path."""
-    if config.stages not in ("all", ",".join(STAGES)):
-        raise UsageError(f"`--stages`: this card runs {', '.join(STAGES)}; leave it out, got {config.stages!r}.")
-    code = run_stages(resolve(config), STAGES)
-    print(f"{config.out}/tables/multiclass.csv")
-    return code
+    return run_part(config, STAGES, "multiclass")
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import numpy as np
 
 from experiments import explanations
 from experiments.benchmarks.pairing import Row, row
-from experiments.explained_network import open_run
+from experiments.stages.study import open_run
 from fer_jax import metrics
 from fer_jax.expressions import PAIRS, index_of
 

@@ -2,6 +2,8 @@
 
 import dataclasses
 import functools
+import json
+import pathlib
 from collections.abc import Callable
 
 import jax
@@ -12,8 +14,9 @@ import pandas as pd
 
 from experiments.command import StopRequest
 from experiments.config import StudyConfig
-from experiments.run_folder import RunFolder
+from experiments.run_folder import FinishedFiles, RunFolder
 from fer_jax import checkpoints, ensemble, images, models
+from fer_jax.errors import StorageError, UsageError
 from fer_jax.expressions import EXPRESSIONS, NUM_EXPRESSIONS, NUM_PAIRS, PAIRS, index_of, pair_index
 from fer_jax.training import MemberState, init_state, variables_of
 
@@ -170,6 +173,37 @@ class Study:
     def _predict(self, num_classes):
         model = self.network(num_classes)
         return jax.jit(lambda variables, x: model.apply(variables, images.normalise(images.to_float(x))).logits)
+
+
+def open_run(path: str) -> Study:
+    """A run's configuration, pictures and networks, to read only.
+
+    Args:
+      path: the run folder.
+
+    Raises:
+      UsageError: no run folder.
+      StorageError: a record that is damaged or was made by another version.
+    """
+    return Study(_config(path), FinishedFiles(path), None)
+
+
+def _config(path) -> StudyConfig:
+    file = pathlib.Path(path) / "run.json"
+    try:
+        saved = json.loads(file.read_text(encoding="utf-8"))["config"]
+        known = {field.name for field in dataclasses.fields(StudyConfig)}
+        config = StudyConfig(**{name: value for name, value in saved.items() if name in known})
+    except (FileNotFoundError, NotADirectoryError):
+        raise UsageError(
+            f"`--run`: wanted a run folder of experiments.reproduce, got {path}, which has no run.json."
+        ) from None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise StorageError(f"`{file}`: cannot be read: {type(error).__name__}: {error}.") from error
+    for name in ("model", "image_size", "ep_iterations", "ep_target", "ep_reward_scale"):
+        if getattr(config, name) is None:
+            raise StorageError(f"`{file}`: lacks {name}: the run was made by another version. Run it anew.")
+    return config
 
 
 def _in_batches(predict, variables, pictures) -> np.ndarray:

@@ -11,7 +11,7 @@ import pandas as pd
 
 from experiments.config import StudyConfig, chosen_members
 from experiments.stages.fit import Plan, clear, fit
-from experiments.stages.study import Study
+from experiments.stages.study import Study, open_run
 from fer_jax import checkpoints, data, ensemble, models, placement, training
 from fer_jax.augment import Augmentation
 from fer_jax.errors import UsageError
@@ -132,8 +132,6 @@ def starting_variables(study: Study, model, name: str) -> Callable[[int], dict]:
     if source.endswith(".safetensors"):
         arrays = checkpoints.read_safetensors(source)
         return lambda member: models.from_state_dict(arrays, model, head="new", key=key_of(member))
-    from experiments.explained_network import open_run  # which itself builds on the stages
-
     other = open_run(source)
     if other.config.model != study.config.model:
         raise UsageError(

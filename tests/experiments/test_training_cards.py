@@ -10,7 +10,7 @@ import safetensors.numpy
 
 from experiments import command, finetune_clicks, merge_members, reproduce, train_ensemble, train_multiclass
 from experiments.config import StudyConfig, chosen_members, resolve
-from experiments.explained_network import open_run
+from experiments.stages.study import open_run
 from experiments.stages.train import PairDraw, starting_variables
 from fer_jax import data, models
 from fer_jax.errors import UsageError
