@@ -123,6 +123,8 @@ def run(card: Callable[[Any], int | None], config_class: type, *, usage: str, ar
     argv = list(sys.argv if argv is None else argv)
     debug = any(argument in ("--debug", "-debug", "--debug=true") for argument in argv)
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    # Orbax leaves tasks behind when a disk is full; asyncio would print their tracebacks after our one line.
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)
     try:
         return card(parse(config_class, argv, usage=usage)) or 0
     except FerError as error:

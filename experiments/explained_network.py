@@ -13,7 +13,7 @@ from typing import Any
 
 from experiments.explanations import score_of_config
 from experiments.stages.study import open_run
-from fer_jax import checkpoints, ensemble, models
+from fer_jax import checkpoints, models
 from fer_jax.errors import DataError, UsageError
 from fer_jax.expressions import EXPRESSIONS, NUM_EXPRESSIONS, PAIRS, index_of, pair_index, pair_name
 
@@ -67,7 +67,7 @@ def from_run(path: str, pair: str) -> Explained:
         variables, names = study.load_multiclass(), EXPRESSIONS
     else:
         _warn_if_failed(study.folder.path, chosen)
-        variables = ensemble.member(study.load_ensemble(), chosen)
+        variables = study.load_member(chosen)
         names = tuple(EXPRESSIONS[index] for index in PAIRS[chosen])
         identity["pair"] = pair_name(chosen)
     return Explained(

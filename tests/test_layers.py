@@ -30,7 +30,7 @@ ALLOWED = {
     "faces": {"cv2"},
     "data": {"cv2", "pandas"},
     "human": {"cv2", "pandas", "scipy", "jax"},
-    "checkpoints": {"jax", "flax", "orbax"},
+    "checkpoints": {"jax", "flax", "orbax", "tensorstore"},
     "compare": {"pandas", "scipy"},
     "figures": {"pandas", "matplotlib"},
 }  # fmt: skip

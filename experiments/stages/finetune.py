@@ -47,7 +47,7 @@ def finetune(study: Study) -> None:
     )
     left = fit(study, plan)
     variables = ensemble.stack([left[pair][0] for pair in range(NUM_PAIRS)])
-    checkpoints.save(study.folder.path / "finetuned", variables, facts=study.facts("finetuned"))
+    checkpoints.save(study.folder.path / "finetuned", variables, facts=study.facts("finetuned"), stacked=True)
     evaluation = study.evaluation_pictures
     logits = study.ensemble_logits(variables, evaluation.images)
     write_votes(study, "finetuned", logits, evaluation.labels)

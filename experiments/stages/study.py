@@ -155,6 +155,11 @@ class Study:
         like = self.variables_like(2, NUM_PAIRS)
         return checkpoints.load(self.folder.path / name, like, facts=self.facts(name))
 
+    def load_member(self, pair: int):
+        """One member's variables; the others' are not read."""
+        path = self.folder.path / "ensemble"
+        return checkpoints.load_member(path, self.variables_like(2), pair, facts=self.facts("ensemble"))
+
     def load_multiclass(self):
         """The multiclass model's variables."""
         like = self.variables_like(NUM_EXPRESSIONS)

@@ -168,7 +168,7 @@ def save_members(study: Study, members: list[dict], numbers: list[int]) -> None:
     """Keep trained members: all of them as the ensemble, some as a part of one, to be merged."""
     name = "ensemble" if len(numbers) == NUM_PAIRS else PART
     facts = study.facts(name) | ({} if name == "ensemble" else {"members": numbers})
-    checkpoints.save(study.folder.path / name, ensemble.stack(members), facts=facts)
+    checkpoints.save(study.folder.path / name, ensemble.stack(members), facts=facts, stacked=True)
 
 
 def load_part(study: Study) -> tuple[list[int], list[dict]]:
