@@ -1,15 +1,19 @@
 """Benchmarks: ours and its peers in turns on the same machine, as ratios.
 
     python -m experiments.benchmark saliency --out=saliency.json
+    python -m experiments.benchmark training --out=training.json
 
 No figure of the paper. Every number is a median of paired runs (A B A B); what is claimed is their ratio. Suites:
 `saliency` (ResNet-50 at 224 px, about five minutes on two cores, peers in JAX; where torch is installed also torch
 running the same mathematics; with --run also what stopping on convergence saves and costs on a run's study pictures).
+`training` (the stacked ensemble against its members one by one, plain stacking and torch; a whole run of 28 small
+members; useful slot-steps, memory, data path; about five minutes).
 --out writes the rows as JSON: a list of {"name", "ours", "theirs", "unit", "ratio", "goal", "holds"}.
 """
 
 import dataclasses
 import functools
+import importlib
 import json
 import pathlib
 import sys
@@ -18,7 +22,7 @@ from experiments import command
 from experiments.command import option
 from fer_jax.errors import UsageError
 
-SUITES = ("saliency",)
+SUITES = ("saliency", "training")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,10 +51,11 @@ def benchmark(suite: str | None, config: BenchmarkConfig) -> None:
     if out and (out.suffix != ".json" or out.is_dir()):
         raise UsageError(f"`--out`: wanted a name that ends in .json, got {out}.")
     from experiments.benchmarks import pairing
-    from experiments.benchmarks import saliency as saliency_suite
+
+    measured = importlib.import_module(f"experiments.benchmarks.{suite}")
 
     rows = []
-    for row in saliency_suite.rows(config):
+    for row in measured.rows(config):
         rows.append(row)
         sys.stderr.write(pairing.table([row]).splitlines()[1] + "\n")
         if out:  # after every row: a long suite that is stopped has said what it measured

@@ -37,8 +37,8 @@ def picture(image: np.ndarray, *, layout: str = "contiguous"):
     return moved.contiguous(memory_format=torch.channels_last) if layout == "channels_last" else moved
 
 
-def network(state: dict[str, Any], images):
-    """Logits (B, classes) and last features (B, C, h, w)."""
+def network(state: dict[str, Any], images, *, train: bool = False):
+    """Logits (B, classes) and last features (B, C, h, w); `train` normalises by the batch (and keeps no average)."""
     functional = torch.nn.functional
 
     def conv(name, x, stride=1, padding=0):
@@ -46,7 +46,8 @@ def network(state: dict[str, Any], images):
 
     def norm(name, x):
         scale, bias, mean, var = (state[f"{name}.{part}"] for part in ("weight", "bias", "running_mean", "running_var"))
-        return functional.batch_norm(x, mean, var, scale, bias, False, 0.0, _EPSILON)
+        mean, var = (None, None) if train else (mean, var)
+        return functional.batch_norm(x, mean, var, scale, bias, train, 0.0, _EPSILON)
 
     x = torch.relu(norm("bn1", conv("conv1", images, 2, 3)))
     x = functional.max_pool2d(x, 3, 2, 1)
@@ -114,3 +115,37 @@ def full_graph_grad_cam(state: dict[str, Any], images, targets, size: int):
     for tensor in state.values():
         tensor.grad = None
     return torch.nn.functional.interpolate(heat, (size, size), mode="bilinear", align_corners=False)[:, 0]
+
+
+def adam_step(state: dict[str, Any], images, labels):
+    """A call that takes one training step with Adam and returns its loss."""
+    optimiser = torch.optim.Adam([tensor for tensor in state.values() if tensor.requires_grad], 1e-4)
+
+    def step():
+        optimiser.zero_grad()
+        loss = torch.nn.functional.cross_entropy(network(state, images, train=True)[0], labels)
+        loss.backward()
+        optimiser.step()
+        return loss.item()
+
+    return step
+
+
+def stacked_gradients(members: list[dict[str, Any]], images, labels):
+    """A call that takes the gradients of many members at once: torch.func's vmap over stacked parameters.
+
+    Args:
+      members: state dicts of one architecture.
+      images: (M, B, C, H, W).
+      labels: (M, B).
+    """
+    averages = ("running_mean", "running_var", "num_batches_tracked")
+    names = [name for name in members[0] if not name.endswith(averages)]
+    stacked = {name: torch.stack([member[name] for member in members]) for name in names}
+    rest = {name: tensor for name, tensor in members[0].items() if name not in stacked}
+
+    def loss(params, images, labels):
+        return torch.nn.functional.cross_entropy(network(params | rest, images, train=True)[0], labels)
+
+    gradients = torch.func.vmap(torch.func.grad(loss))
+    return lambda: gradients(stacked, images, labels)

@@ -5,6 +5,7 @@ is written beside its place and renamed. Orbax by itself loads flipped bits and 
 are refused. A stack of members is stored one member a chunk, so that one can be read without the rest.
 """
 
+import errno
 import os
 import pathlib
 import shutil
@@ -18,6 +19,8 @@ import tensorstore
 
 from fer_jax.checkpoints import _manifest
 from fer_jax.errors import StorageError, UsageError
+
+_MANIFEST_ROOM = 2**20  # beside the arrays: their names, sums and Orbax's own records
 
 
 def save(folder: str | os.PathLike, tree: Any, *, facts: dict | None = None, stacked: bool = False) -> dict[str, str]:
@@ -46,6 +49,7 @@ def save(folder: str | os.PathLike, tree: Any, *, facts: dict | None = None, sta
     try:
         shutil.rmtree(unfinished, ignore_errors=True)
         unfinished.mkdir(parents=True)
+        _want_room(unfinished, sum(np.asarray(leaf).nbytes for leaf in arrays.values()))
         _write_arrays(unfinished / "arrays", arrays, stacked)
         _manifest.write(unfinished, facts or {}, described)
         shutil.rmtree(folder, ignore_errors=True)
@@ -141,6 +145,13 @@ def load_member(folder: str | os.PathLike, like: Any, index: int, *, facts: dict
         arrays[path] = _read_row(folder, path, index)
         _check_sum(folder, path, arrays[path], entries[path]["members"][index])
     return _like_tree(like, arrays)
+
+
+def _want_room(folder, size):
+    """Refuse before Orbax begins: when a disk is full in its midst, its threads print tracebacks of their own."""
+    free = shutil.disk_usage(folder).free
+    if free < size + _MANIFEST_ROOM:
+        raise OSError(errno.ENOSPC, f"{size / 2**20:.1f} MiB wanted, {free / 2**20:.1f} MiB free")
 
 
 def _write_arrays(folder, arrays, stacked):

@@ -12,7 +12,8 @@ import pytest
 from experiments import benchmark
 from experiments.benchmarks import pairing, plain_jax, plain_torch
 from experiments.benchmarks import saliency as suite
-from fer_jax import models, saliency
+from experiments.benchmarks import training as training_suite
+from fer_jax import ensemble, models, saliency, training
 
 SIZE, STEPS = 64, 4
 KEYS = ["name", "ours", "theirs", "unit", "ratio", "goal", "holds"]
@@ -78,7 +79,7 @@ def test_a_wrong_flag_is_named(arguments, said, capsys):
 @pytest.mark.parametrize("arguments", [[], ["speed"], ["--size=64"]])
 def test_a_suite_is_wanted(arguments, capsys):
     assert benchmark.main(["benchmark", *arguments]) == 1
-    assert "`suite`: wanted one of saliency as the first argument" in capsys.readouterr().err
+    assert "`suite`: wanted one of saliency, training as the first argument" in capsys.readouterr().err
 
 
 def _levels(subject):
@@ -125,3 +126,79 @@ def test_torch_makes_the_same_mask_and_grad_cam(subject):
         pictures = plain_torch.picture(np.asarray(subject.images), layout=layout)
         heat = plain_torch.full_graph_grad_cam(tensors, pictures, torch.tensor(targets).long(), SIZE)
         np.testing.assert_allclose(heat.numpy(), wanted, atol=1e-5 * float(wanted.max()))
+
+
+def test_rows_of_training_are_written(tmp_path):
+    out = tmp_path / "rows.json"
+    arguments = ["benchmark", "training", "--model=mini", "--size=32", "--repeats=1", f"--out={out}"]
+    for only, names in (("memory", 6), ("useful", 8), ("data path", 2)):
+        assert benchmark.main([*arguments, f"--only={only}"]) == 0
+        rows = json.loads(out.read_text())
+        assert len(rows) == names and all(only in row["name"] for row in rows)
+        assert all(np.isfinite(row["ours"]) and row["ours"] > 0 for row in rows)
+
+
+@pytest.mark.parametrize("width", [1, 3, 5])
+def test_the_share_of_useful_steps_is_that_of_the_engine(width):
+    """The reckoning over AffectNet's sizes, held against the engine's own queue on small ones."""
+    sizes = [9, 4, 12, 2, 7, 7, 30]
+
+    def step(state, batch, key, active):
+        return state.replace(step=state.step + 1, seen=state.seen + 1)
+
+    empty = {"params": {"w": jnp.zeros(())}}
+    trainer = training.Trainer(
+        step,
+        [training.Job(member, size) for member, size in enumerate(sizes)],
+        start=lambda member: training.init_state(empty, training_suite.optax.sgd(0.1)),
+        batch_of=lambda member, step: {"labels": np.zeros(1, np.int32)},
+        key=jax.random.key(0),
+        batch_size=1,
+        stop=training.StopRule(None, 1),
+        width=width,
+    )
+    steps = [event for event in trainer.run() if isinstance(event, training.Stepped)]
+    whole = sum(event.images for event in steps) / (width * len(steps))
+    share, until_the_last = training_suite.useful_share(sizes, dict(enumerate(sizes)), width)
+    assert share == pytest.approx(whole, abs=1e-12) and until_the_last == 1
+
+
+def test_the_timed_step_is_the_engines(subject):
+    """What the benchmark times changes a member's parameters as `training` does, in every layout."""
+    build = functools.partial(suite.MODELS["mini"], num_classes=2)
+    states, batches = training_suite.start(build(), 2, SIZE, 8)
+    one = jax.jit(training_suite.member_step(build()))
+    wanted = [one(*each) for each in zip(ensemble.unstack(states), ensemble.unstack(batches), strict=True)]
+    for how, lowering in (("loop", "dots"), ("vmap", "matmul")):
+        step = ensemble.over_members(training_suite.member_step(build(lowering=lowering)), over_members=how)
+        for index, state in enumerate(ensemble.unstack(step(states, batches))):
+            assert int(state.step) == 1
+            np.testing.assert_allclose(state.loss, wanted[index].loss, rtol=1e-4)
+
+
+@needs_torch
+def test_torch_takes_the_same_step():
+    """Loss and gradients of the peers are ours, for one member and for a stack under torch.func."""
+    torch = plain_torch.torch
+    model = training_suite.SMALL()
+    states, batches = training_suite.start(model, 2, 32, 4)
+    several = [{"params": each.params, "batch_stats": each.batch_stats} for each in ensemble.unstack(states)]
+    arrays = [models.to_state_dict(model, each) for each in several]
+    pictures = [plain_torch.picture(np.asarray(each)) for each in batches["image"]]
+    labels = torch.tensor(np.asarray(batches["labels"])).long()
+    stacked = plain_torch.stacked_gradients(
+        [plain_torch.tensors(each) for each in arrays], torch.stack(pictures), labels
+    )()
+    for index, variables in enumerate(several):
+        images = batches["image"][index]
+
+        def loss(params, images=images, variables=variables, index=index):
+            output, _ = model.apply(variables | {"params": params}, images, train=True, mutable=["batch_stats"])
+            return training.cross_entropy()(output.logits, batches["labels"][index])
+
+        value, gradient = jax.jit(jax.value_and_grad(loss))(variables["params"])
+        step = plain_torch.adam_step(plain_torch.tensors(arrays[index], trainable=True), pictures[index], labels[index])
+        np.testing.assert_allclose(step(), value, rtol=1e-4)
+        np.testing.assert_allclose(
+            stacked["fc.weight"][index].numpy().T, gradient["fc"]["kernel"], rtol=1e-3, atol=1e-5
+        )

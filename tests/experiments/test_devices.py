@@ -1,12 +1,13 @@
 """The ensemble trained on 1 to 28 forced CPU devices, each time in a process of its own."""
 
 import json
-import os
 import subprocess
 import sys
 
 import pandas as pd
 import pytest
+
+from .jobs import environment
 
 SMALL = (
     "--train_per_expression=12",
@@ -23,13 +24,8 @@ SMALL = (
 
 def _trained(out, root, devices, *flags):
     line = [sys.executable, "-m", "experiments.train_ensemble", f"--out={out}", *SMALL, *flags]
-    environment = os.environ | {
-        "JAX_PLATFORMS": "cpu",
-        "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
-        "JAX_COMPILATION_CACHE_DIR": str(root / ".cache" / "jax"),
-        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-    }
-    done = subprocess.run(line, cwd=root, env=environment, capture_output=True, text=True, timeout=500)
+    forced = {"XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}"}
+    done = subprocess.run(line, cwd=root, env=environment(root) | forced, capture_output=True, text=True, timeout=500)
     assert done.returncode == 0, done.stderr
     arrays = json.loads((out / "ensemble" / "manifest.json").read_text())["arrays"]
     return {path: entry["sha256"] for path, entry in arrays.items()}, pd.read_csv(out / "tables" / "members.csv")

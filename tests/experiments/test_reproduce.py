@@ -2,7 +2,6 @@
 
 import html.parser
 import json
-import os
 import subprocess
 import sys
 import time
@@ -14,6 +13,8 @@ import pytest
 from experiments import command, reproduce
 from experiments.config import STAGES, StudyConfig
 from fer_jax.expressions import EXPRESSIONS, PAIRS
+
+from .jobs import environment
 
 TINY = (
     "--image_size=32", "--train_per_expression=12", "--validation_per_expression=12", "--per_ordered_pair=1",
@@ -101,12 +102,9 @@ def test_the_same_command_redoes_nothing(finished):
 def test_killed_in_the_middle_the_same_command_ends_with_the_same_summary(finished, tmp_path, root, cue):
     out = tmp_path / "run"
     command_line = [sys.executable, "-m", "experiments.reproduce", f"--out={out}", "--save_every_s=0.5", *TINY]
-    cache = {
-        "JAX_COMPILATION_CACHE_DIR": str(root / ".cache" / "jax"),
-        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-    }
-    environment = os.environ | cache | {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": ""}
-    child = subprocess.Popen(command_line, cwd=root, env=environment, stderr=subprocess.PIPE, stdout=subprocess.PIPE)
+    child = subprocess.Popen(
+        command_line, cwd=root, env=environment(root), stderr=subprocess.PIPE, stdout=subprocess.PIPE
+    )
     deadline = time.monotonic() + 200
     while not list(out.glob(cue)):
         assert child.poll() is None, child.stderr.read().decode()
@@ -115,7 +113,7 @@ def test_killed_in_the_middle_the_same_command_ends_with_the_same_summary(finish
     child.kill()
     child.communicate()
     assert not (out / "summary.json").exists()
-    done = subprocess.run(command_line, cwd=root, env=environment, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(command_line, cwd=root, env=environment(root), capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == str(out / "report.html")
     assert _summary(out) == _summary(finished)

@@ -1,0 +1,71 @@
+"""A small training run in a process of its own, for tests that interrupt it."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pandas as pd
+
+SMALL = (
+    "--members=0-3",
+    "--train_per_expression=12",
+    "--validation_per_expression=20",
+    "--per_ordered_pair=1",
+    "--stop_accuracy=0",
+    "--max_epochs=20",
+    "--batch_size=8",
+    "--image_size=32",
+    "--max_images=0",
+    "--slots=3",
+)
+# Every step ends in a checkpoint where seconds between two are 0.
+EVERY_STEP, DEADLINE_S = "--save_every_s=0", 300
+
+
+def environment(root):
+    """For children: one CPU device, and the compiled programs of earlier ones."""
+    return os.environ | {
+        "JAX_COMPILATION_CACHE_DIR": str(root / ".cache" / "jax"),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        "JAX_PLATFORMS": "cpu",
+        "XLA_FLAGS": "",
+    }
+
+
+class Job:
+    """One run, started again and again in a process of its own."""
+
+    def __init__(self, out, root):
+        self.out = out
+        self._line = [sys.executable, "-m", "experiments.train_ensemble", f"--out={out}", *SMALL]
+        self._options = {"cwd": root, "env": environment(root), "text": True}
+
+    @property
+    def ended(self):
+        return (self.out / "part" / "manifest.json").exists()
+
+    def saved(self):
+        """Number of the newest checkpoint."""
+        found = (self.out / "training" / "ensemble").glob("[0-9]*/manifest.json")
+        return max((int(path.parent.name) for path in found), default=0)
+
+    def writing(self, number):
+        """Whether checkpoint `number` is being written."""
+        return (self.out / "training" / "ensemble" / f".{number}.unfinished").exists()
+
+    def start(self, *flags):
+        return subprocess.Popen([*self._line, *flags], stdout=subprocess.PIPE, stderr=subprocess.PIPE, **self._options)
+
+    def finish(self, *flags):
+        done = subprocess.run([*self._line, *flags], capture_output=True, timeout=DEADLINE_S, **self._options)
+        assert done.returncode == 0, done.stderr
+
+    def result(self):
+        """Everything that must not depend on interruptions."""
+        arrays = json.loads((self.out / "part" / "manifest.json").read_text())["arrays"]
+        metrics = pd.read_json(self.out / "metrics.jsonl", lines=True)
+        metrics = metrics.drop(columns=["run", "images_per_s", "wall_s", "time_utc"])
+        members = (self.out / "tables" / "members.csv").read_text()
+        # The log's order is that of the run, which has the members in step.
+        return {path: entry["sha256"] for path, entry in arrays.items()}, metrics.to_csv(index=False), members
