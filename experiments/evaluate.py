@@ -14,7 +14,6 @@ A few seconds on two CPU cores. The paper's numbers on AffectNet: simple and wei
 
 import contextlib
 import dataclasses
-import hashlib
 import pathlib
 import sys
 import types
@@ -26,7 +25,7 @@ import pandas as pd
 from experiments import command
 from experiments.command import option
 from experiments.progress import Progress
-from experiments.run_folder import FinishedFiles, RunFolder, versions
+from experiments.run_folder import FinishedFiles, RunFolder, sha256, versions
 from fer_jax.errors import StorageError, UsageError
 from fer_jax.expressions import EXPRESSIONS, NUM_EXPRESSIONS, NUM_PAIRS
 
@@ -164,10 +163,7 @@ def _record(sources, config):
     return {
         "schema": SCHEMA,
         "run": str(pathlib.Path(config.run).resolve()),
-        "sha256": {
-            name: hashlib.sha256((pathlib.Path(config.run) / f"{name}.npz").read_bytes()).hexdigest()
-            for name in sources
-        },
+        "sha256": {name: sha256(pathlib.Path(config.run) / f"{name}.npz") for name in sources},
         "resamples": config.resamples,
         "seed": config.seed,
         "interval": "95 % percentile bootstrap over pictures, drawn within each expression, temperatures as fitted; "

@@ -32,10 +32,22 @@ class ExplainConfig:
     out: str = option("", "Folder for the results, such as explained.")
     run: str = option("", "Run folder of experiments.reproduce whose network is explained.")
     pair: str = option("", "With --run: the member of this pair, such as happy-sad; without: the multiclass network.")
+    finetuned: bool = option(False, "With --pair: the member after fine-tuning on what people uncovered.")
     weights: str = option("", "Instead of --run: a safetensors file of a classifier of your own.")
-    arch: str = option("resnet50", "With --weights: its architecture.", choices=("resnet50", "small", "tiny"))
-    class_names: str = option("", "With --weights: names of its classes, comma-separated, in the order of its logits.")
-    image_size: int = option(0, "With --weights: side of its input, pixels; 0 is 224.")
+    arch: str | None = option(
+        None,
+        "With --weights: its architecture.",
+        choices=("resnet50", "small", "tiny"),
+        unset="what a file of experiments.export says, or resnet50",
+    )
+    class_names: str = option(
+        "",
+        "With --weights: names of its classes, comma-separated, in the order of its logits; none given: what a file of "
+        "experiments.export says, or numbers.",
+    )
+    image_size: int = option(
+        0, "With --weights: side of its input, pixels; 0: what a file of experiments.export says, or 224."
+    )
     target: str = option("", "Class to explain, by name or number; none given: the one predicted for each picture.")
     methods: str = option(_METHODS, "Comma-separated methods.")
     score: str = option("logit", "Grad-CAM: score to explain.", choices=_SCORES)
@@ -73,16 +85,16 @@ def explain(config: ExplainConfig) -> None:
     stop = command.StopRequest().install()
     if importlib.util.find_spec("matplotlib") is None:
         raise UsageError("`matplotlib` is not installed; the drawings want it: pip install 'fer-jax[figures]'.")
-    from experiments import explained_folder, explained_network, explanations, picture_files
+    from experiments import explained_folder, explanations, networks, picture_files
 
     finder = picture_files.face_finder(config.face_model) if config.crop == "face" else None
     if config.run:
-        network = explained_network.from_run(config.run, config.pair)
+        network = networks.from_run(config.run, config.pair, finetuned=config.finetuned)
     else:
-        network = explained_network.from_weights(config.weights, config.arch, config.class_names, config.image_size)
+        network = networks.from_weights(config.weights, config.arch, config.class_names, config.image_size)
     target = explanations.PREDICTED
     if config.target:
-        target = explained_network.parse_target(config.target, network.class_names)
+        target = networks.parse_target(config.target, network.class_names)
     settings = explanations.Settings(
         methods=methods,
         score=config.score,
@@ -126,10 +138,10 @@ def _check(config) -> tuple[tuple[str, ...], tuple[float, ...]]:
     if bool(config.run) == bool(config.weights):
         got = "both" if config.run else "neither"
         raise UsageError(f"`--run`: wanted either --run=RUN or --weights=FILE.safetensors, got {got}.")
-    given = {"pair": config.weights, "class_names": config.run, "image_size": config.run}
-    for name, other in given.items():
-        if getattr(config, name) and other:
-            raise UsageError(f"`--{name}`: goes with {'--run' if name == 'pair' else '--weights'} only; leave it out.")
+    belongs = {"pair": "run", "finetuned": "run", "arch": "weights", "class_names": "weights", "image_size": "weights"}
+    for name, owner in belongs.items():
+        if getattr(config, name) and not getattr(config, owner):
+            raise UsageError(f"`--{name}`: goes with --{owner} only; leave it out.")
     if config.face_model and config.crop != "face":
         raise UsageError("`--face_model`: goes with --crop=face only; leave it out.")
     bounds = {

@@ -2,6 +2,7 @@
 
 import dataclasses
 import fcntl
+import hashlib
 import io
 import json
 import os
@@ -231,6 +232,12 @@ class MetricsLog:
     def close(self) -> None:
         """Flush and close."""
         self._file.close()
+
+
+def sha256(file: pathlib.Path) -> str:
+    """Of a file's bytes, 64 hex digits."""
+    with open(file, "rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def versions() -> dict[str, str]:

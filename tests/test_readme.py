@@ -73,9 +73,10 @@ def test_flags_the_documents_name_exist(root):
     from experiments.config import StudyConfig
     from experiments.evaluate import EvaluateConfig
     from experiments.explain import ExplainConfig
+    from experiments.export import ExportConfig
     from experiments.merge_members import MergeConfig
 
-    configs = (StudyConfig, ExplainConfig, BenchmarkConfig, EvaluateConfig, MergeConfig)
+    configs = (StudyConfig, ExplainConfig, BenchmarkConfig, EvaluateConfig, ExportConfig, MergeConfig)
     known = {field.name for config in configs for field in dataclasses.fields(config)} | _NOT_OURS
     for document in ("README.md", "BUILD.md"):
         for flag in re.findall(r"--(\w+)", (root / document).read_text()):

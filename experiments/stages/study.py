@@ -155,10 +155,10 @@ class Study:
         like = self.variables_like(2, NUM_PAIRS)
         return checkpoints.load(self.folder.path / name, like, facts=self.facts(name))
 
-    def load_member(self, pair: int):
-        """One member's variables; the others' are not read."""
-        path = self.folder.path / "ensemble"
-        return checkpoints.load_member(path, self.variables_like(2), pair, facts=self.facts("ensemble"))
+    def load_member(self, pair: int, name: str = "ensemble"):
+        """One member's variables, of "ensemble" or "finetuned"; the others' are not read."""
+        path = self.folder.path / name
+        return checkpoints.load_member(path, self.variables_like(2), pair, facts=self.facts(name))
 
     def load_multiclass(self):
         """The multiclass model's variables."""
@@ -180,20 +180,21 @@ class Study:
         return jax.jit(lambda variables, x: model.apply(variables, images.normalise(images.to_float(x))).logits)
 
 
-def open_run(path: str) -> Study:
+def open_run(path: str, *, flag: str = "run") -> Study:
     """A run's configuration, pictures and networks, to read only.
 
     Args:
       path: the run folder.
+      flag: where it was named, for messages.
 
     Raises:
       UsageError: no run folder.
       StorageError: a record that is damaged or was made by another version.
     """
-    return Study(_config(path), FinishedFiles(path), None)
+    return Study(_config(path, flag), FinishedFiles(path), None)
 
 
-def _config(path) -> StudyConfig:
+def _config(path, flag) -> StudyConfig:
     file = pathlib.Path(path) / "run.json"
     try:
         saved = json.loads(file.read_text(encoding="utf-8"))["config"]
@@ -201,7 +202,7 @@ def _config(path) -> StudyConfig:
         config = StudyConfig(**{name: value for name, value in saved.items() if name in known})
     except (FileNotFoundError, NotADirectoryError):
         raise UsageError(
-            f"`--run`: wanted a run folder of experiments.reproduce, got {path}, which has no run.json."
+            f"`--{flag}`: wanted a run folder of experiments.reproduce, got {path}, which has no run.json."
         ) from None
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise StorageError(f"`{file}`: cannot be read: {type(error).__name__}: {error}.") from error

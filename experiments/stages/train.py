@@ -132,7 +132,7 @@ def starting_variables(study: Study, model, name: str) -> Callable[[int], dict]:
     if source.endswith(".safetensors"):
         arrays = checkpoints.read_safetensors(source)
         return lambda member: models.from_state_dict(arrays, model, head="new", key=key_of(member))
-    other = open_run(source)
+    other = open_run(source, flag="init_from")
     if other.config.model != study.config.model:
         raise UsageError(
             f"`--init_from`: {source} holds networks of --model={other.config.model}, wanted {study.config.model}."

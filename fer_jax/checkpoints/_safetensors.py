@@ -26,13 +26,44 @@ def read_safetensors(path: str | os.PathLike) -> dict[str, np.ndarray]:
       UsageError: a pickle, as `torch.save` writes it, or the package safetensors is not installed.
       DataError: no such file, or one that is damaged or something else.
     """
+    from_file = _imported(path, "reading")
+    return _opened(path, from_file.load_file)
+
+
+def read_safetensors_metadata(path: str | os.PathLike) -> dict[str, str]:
+    """What a safetensors file says of itself, beside its tensors.
+
+    Args:
+      path: the file.
+
+    Returns:
+      Texts by name; none for a file without.
+
+    Raises:
+      UsageError, DataError: see `read_safetensors`.
+    """
+    from_file = _imported(path, "reading")
+
+    def read(path):
+        with from_file.safe_open(path, "numpy") as file:
+            return file.metadata() or {}
+
+    return _opened(path, read)
+
+
+def _imported(path, doing):
     try:
-        from safetensors import SafetensorError
-        from safetensors.numpy import load_file
+        import safetensors.numpy
     except ImportError:
-        raise UsageError(f"`{path}`: reading it wants safetensors: pip install 'fer-jax[weights]'") from None
+        raise UsageError(f"`{path}`: {doing} it wants safetensors: pip install 'fer-jax[weights]'") from None
+    return safetensors.numpy
+
+
+def _opened(path, read):
+    from safetensors import SafetensorError
+
     try:
-        return load_file(path)
+        return read(path)
     except FileNotFoundError:
         raise DataError(f"`{path}`: wanted a safetensors file, found none.") from None
     except (OSError, SafetensorError, AttributeError, TypeError) as error:  # the last two: dtypes that numpy lacks
@@ -59,10 +90,7 @@ def write_safetensors(
       UsageError: the package safetensors is not installed.
       StorageError: the disk is full or the file cannot be written; nothing unfinished stays.
     """
-    try:
-        from safetensors.numpy import save
-    except ImportError:
-        raise UsageError(f"`{path}`: writing it wants safetensors: pip install 'fer-jax[weights]'") from None
+    save = _imported(path, "writing").save
     path = pathlib.Path(path)
     unfinished = path.with_name(f".{path.name}.unfinished")
     content = save({name: np.ascontiguousarray(array) for name, array in arrays.items()}, dict(metadata or {}))

@@ -156,11 +156,9 @@ def _want_room(folder, size):
 
 def _write_arrays(folder, arrays, stacked):
     """Through Orbax; a stack in chunks of one member."""
-
-    def chunks(leaf):
-        return ocp.SaveArgs(chunk_byte_size=max(1, leaf.nbytes // leaf.shape[0]), shard_axes=(0,))
-
-    args = {path: chunks(leaf) if stacked else ocp.SaveArgs() for path, leaf in arrays.items()}
+    # No size of chunks: Orbax would warn of small ones for every array of a small network.
+    how = ocp.SaveArgs(shard_axes=(0,)) if stacked else ocp.SaveArgs()
+    args = dict.fromkeys(arrays, how)
     handler = ocp.PyTreeCheckpointHandler(use_ocdbt=True, use_zarr3=False)  # as `_read_row` opens them
     with ocp.Checkpointer(handler) as checkpointer:
         checkpointer.save(folder, args=ocp.args.PyTreeSave(arrays, save_args=args))

@@ -1,6 +1,15 @@
+import jax
+import numpy as np
 import pytest
 
-from .jobs import Job
+from experiments import command
+from experiments.config import StudyConfig, resolve
+from experiments.run_folder import RunFolder
+from experiments.stages.study import Study
+from fer_jax import checkpoints, ensemble
+from fer_jax.expressions import NUM_PAIRS
+
+from .jobs import RUN_PX, Job
 
 
 @pytest.fixture(scope="session")
@@ -9,3 +18,21 @@ def unbroken(tmp_path_factory, root):
     job = Job(tmp_path_factory.mktemp("jobs") / "unbroken", root)
     job.finish()
     return job.result()
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A run folder with networks that have not learned anything, saved as training saves them: path and networks."""
+    out = tmp_path_factory.mktemp("study") / "run"
+    config = resolve(StudyConfig(out=str(out), image_size=RUN_PX, ep_iterations=3))
+    folder = RunFolder(config)
+    study = Study(config, folder, command.StopRequest())
+    sample = np.zeros((1, RUN_PX, RUN_PX, 3), np.float32)
+    fresh = jax.jit(study.network(2).init)
+    members = [fresh(jax.random.fold_in(study.key("members"), pair), sample) for pair in range(NUM_PAIRS)]
+    for name, order in (("ensemble", members), ("finetuned", members[::-1])):
+        checkpoints.save(out / name, ensemble.stack(order), facts=study.facts(name), stacked=True)
+    multiclass = jax.jit(study.network(8).init)(study.key("multiclass"), sample)
+    checkpoints.save(out / "multiclass", multiclass, facts=study.facts("multiclass"))
+    folder.close()
+    return out, members, multiclass

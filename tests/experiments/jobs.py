@@ -1,4 +1,4 @@
-"""A small training run in a process of its own, for tests that interrupt it."""
+"""Small runs for tests: one in a process of its own, to be interrupted, and the size of one made by hand."""
 
 import json
 import os
@@ -19,6 +19,7 @@ SMALL = (
     "--max_images=0",
     "--slots=3",
 )
+RUN_PX = 32  # side of the pictures of `run`
 # Every step ends in a checkpoint where seconds between two are 0.
 EVERY_STEP, DEADLINE_S = "--save_every_s=0", 300
 

@@ -17,30 +17,12 @@ import safetensors.numpy
 from experiments import command, explain, explained_folder, explanations, picture_files
 from experiments.config import StudyConfig, resolve
 from experiments.run_folder import RunFolder
-from experiments.stages.study import Study
-from fer_jax import checkpoints, ensemble, images, models, saliency
+from fer_jax import images, models, saliency
 from fer_jax.errors import UsageError
-from fer_jax.expressions import NUM_PAIRS
 
-SIZE = 32
+from .jobs import RUN_PX as SIZE
+
 FAST = ("--methods=cam,grad_cam", "--chunk=2")
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    """A run folder with networks that have not learned anything, saved as training saves them."""
-    out = tmp_path_factory.mktemp("study") / "run"
-    config = resolve(StudyConfig(out=str(out), image_size=SIZE, ep_iterations=3))
-    folder = RunFolder(config)
-    study = Study(config, folder, command.StopRequest())
-    sample = np.zeros((1, SIZE, SIZE, 3), np.float32)
-    fresh = jax.jit(study.network(2).init)
-    members = [fresh(jax.random.fold_in(study.key("members"), pair), sample) for pair in range(NUM_PAIRS)]
-    checkpoints.save(out / "ensemble", ensemble.stack(members), facts=study.facts("ensemble"))
-    multiclass = jax.jit(study.network(8).init)(study.key("multiclass"), sample)
-    checkpoints.save(out / "multiclass", multiclass, facts=study.facts("multiclass"))
-    folder.close()
-    return out, members, multiclass
 
 
 @pytest.fixture

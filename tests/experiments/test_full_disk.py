@@ -37,8 +37,8 @@ def test_twenty_disks_fill_up_in_a_save(unbroken, disk, root):
         child = job.start(EVERY_STEP)
         while job.saved() < 1 + step % 5 and child.poll() is None:
             pass
-        # From nothing at all to most of a checkpoint, while the run goes on.
-        _leave(disk, step * MIB // 4)
+        # From nothing at all to most of what a checkpoint wants, while the run goes on.
+        _leave(disk, step * MIB // 20)
         _, error = child.communicate(timeout=120)
         assert child.returncode == 3, error
         assert error.rstrip().splitlines()[-1].startswith("error: `") and "Traceback" not in error

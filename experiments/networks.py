@@ -1,27 +1,29 @@
-"""Which network `experiments.explain` explains: one that a run trained, or somebody's own weights.
+"""Networks to explain or to give away: one that a run trained, or somebody's own weights.
 
 Contract: every network takes (B, size, size, 3) normalised by ImageNet's statistics and ends in global average pooling
 and one linear layer.
 """
 
 import dataclasses
-import hashlib
+import json
 import pathlib
 import sys
 from collections.abc import Callable
 from typing import Any
 
 from experiments.explanations import score_of_config
+from experiments.run_folder import sha256
 from experiments.stages.study import open_run
-from fer_jax import checkpoints, models
+from fer_jax import checkpoints, images, models
 from fer_jax.errors import DataError, UsageError
 from fer_jax.expressions import EXPRESSIONS, NUM_EXPRESSIONS, PAIRS, index_of, pair_index, pair_name
 
 WEIGHTS_PX = 224
+_SAID = "fer_jax"  # entry of a file's metadata: a JSON object
 
 
 @dataclasses.dataclass(frozen=True)
-class Explained:
+class Network:
     """A network with what is known about it.
 
     Attributes:
@@ -41,36 +43,44 @@ class Explained:
     defaults: dict[str, Any]
 
 
-def from_run(path: str, pair: str) -> Explained:
+def from_run(path: str, pair: str, *, finetuned: bool = False) -> Network:
     """The member of a pair, or the multiclass network, of a run of `experiments.reproduce`.
 
     Args:
       path: the run folder.
       pair: such as "happy-sad", in either order; "" for the multiclass network.
+      finetuned: the member after fine-tuning on what people uncovered.
 
     Raises:
-      UsageError: no run, an unknown pair, or a network that is not trained yet.
+      UsageError: no run, an unknown pair, `finetuned` without a pair, or a network that is not trained yet.
       StorageError: a checkpoint that is damaged or was made by another version.
     """
     chosen = parse_pair(pair) if pair else None
+    if finetuned and chosen is None:
+        raise UsageError("`--finetuned`: only members were fine-tuned; add --pair, such as --pair=happy-sad.")
     study = open_run(path)
     config = study.config
-    name, stage = ("multiclass", "multiclass") if chosen is None else ("ensemble", "members")
+    if chosen is None:
+        name, stage, what = "multiclass", "multiclass", "multiclass network"
+    elif finetuned:
+        name, stage, what = "finetuned", "finetune", "fine-tuned members"
+    else:
+        name, stage, what = "ensemble", "members", "members"
     folder = study.folder.path / name
     if not checkpoints.exists(folder):
         raise UsageError(
-            f"`--run`: {path} has no {'multiclass network' if chosen is None else 'members'} yet (stage {stage}); "
+            f"`--run`: {path} has no {what} yet (stage {stage}); "
             f"finish it: python -m experiments.reproduce --flagfile={path}/flags.txt --out={path}"
         )
-    identity = {"checkpoint": name, "sha256": _sha256(folder / "manifest.json"), "model": config.model}
+    identity = {"checkpoint": name, "sha256": sha256(folder / "manifest.json"), "model": config.model}
     if chosen is None:
         variables, names = study.load_multiclass(), EXPRESSIONS
     else:
         _warn_if_failed(study.folder.path, chosen)
-        variables = study.load_member(chosen)
+        variables = study.load_member(chosen, name)
         names = tuple(EXPRESSIONS[index] for index in PAIRS[chosen])
         identity["pair"] = pair_name(chosen)
-    return Explained(
+    return Network(
         build=lambda **options: study.network(len(names), **options),
         variables=variables,
         class_names=names,
@@ -85,14 +95,14 @@ def from_run(path: str, pair: str) -> Explained:
     )
 
 
-def from_weights(path: str, arch: str, class_names: str, image_size: int) -> Explained:
-    """Somebody's own classifier, from a safetensors file.
+def from_weights(path: str, arch: str | None, class_names: str, image_size: int) -> Network:
+    """A classifier from a safetensors file: somebody's own, or one that `to_file` wrote.
 
     Args:
       path: the file, with the parameter names of torchvision or timm.
-      arch: key of `models.MODELS`.
-      class_names: comma-separated, in the order of the logits; "" for "class 0", "class 1", ...
-      image_size: side of its input, pixels; 0 for 224.
+      arch: key of `models.MODELS`; None for what the file says, or resnet50.
+      class_names: comma-separated, in the order of the logits; "" for the file's, or "class 0", "class 1", ...
+      image_size: side of its input, pixels; 0 for the file's, or 224.
 
     Raises:
       UsageError: no such file, names that do not fit, or tensors that do not fit the architecture.
@@ -101,19 +111,41 @@ def from_weights(path: str, arch: str, class_names: str, image_size: int) -> Exp
     if not pathlib.Path(path).is_file():
         raise UsageError(f"`--weights`: wanted a safetensors file, got {path}, which is not there.")
     arrays = checkpoints.read_safetensors(path)
+    said = _said(path)
     count = _head_rows(arrays, path)
-    names = tuple(name.strip() for name in class_names.split(",")) if class_names else _numbered(count)
+    given = tuple(name.strip() for name in class_names.split(",")) if class_names else said.get("class_names")
+    names = tuple(given or _numbered(count))
     if len(names) != count or len(set(names)) != count or not all(names):
-        raise UsageError(f"`--class_names`: wanted {count} different names, one for each logit, got {class_names!r}.")
+        raise UsageError(
+            f"`--class_names`: wanted {count} different names, one for each logit, got {class_names or names!r}."
+        )
+    arch = arch or said.get("arch", "resnet50")
     build = models.MODELS[arch]
-    return Explained(
+    return Network(
         build=lambda **options: build(num_classes=count, **options),
         variables=models.from_state_dict(arrays, build(num_classes=count), head="keep"),
         class_names=names,
-        image_size=image_size or WEIGHTS_PX,
-        identity={"weights": pathlib.Path(path).name, "sha256": _sha256(pathlib.Path(path)), "model": arch},
+        image_size=image_size or said.get("image_size", WEIGHTS_PX),
+        identity={"weights": pathlib.Path(path).name, "sha256": sha256(pathlib.Path(path)), "model": arch},
         defaults={},
     )
+
+
+def to_file(network: Network, path: pathlib.Path) -> None:
+    """Write a network of a run as safetensors, under torchvision's names, with what `from_weights` wants to know.
+
+    Raises:
+      StorageError: the file cannot be written.
+    """
+    said = {
+        "arch": network.identity["model"],
+        "class_names": network.class_names,
+        "image_size": network.image_size,
+        "normalise": [images.IMAGENET_MEAN, images.IMAGENET_STD],
+        "source": network.identity,
+    }
+    arrays = models.to_state_dict(network.build(), network.variables)
+    checkpoints.write_safetensors(path, arrays, metadata={"format": "pt", _SAID: json.dumps(said)})
 
 
 def parse_pair(text: str) -> int:
@@ -188,9 +220,16 @@ def _numbered(count) -> tuple[str, ...]:
     return tuple(f"class {index}" for index in range(count))
 
 
-def _sha256(file: pathlib.Path) -> str:
-    digest = hashlib.sha256()
-    with open(file, "rb") as stream:
-        while part := stream.read(1 << 20):
-            digest.update(part)
-    return digest.hexdigest()
+def _said(path) -> dict[str, Any]:
+    """What a file that `to_file` wrote says of its network; nothing for files of others."""
+    text = checkpoints.read_safetensors_metadata(path).get(_SAID)
+    if text is None:
+        return {}
+    try:
+        said = json.loads(text)
+        known = said["arch"] in models.MODELS and isinstance(said["image_size"], int)
+        if known and all(isinstance(name, str) for name in said["class_names"]):
+            return said
+    except (ValueError, KeyError, TypeError):
+        pass
+    raise DataError(f"`{path}`: what it says of its network cannot be read; was it written by another version?")
