@@ -20,19 +20,23 @@ from fer_jax.training._step import MemberState
 
 
 class LoopSlots:
-    """Slots as separate trees, stepped one after another by one jitted function; idle slots cost nothing."""
+    """Slots as separate trees, stepped one after another by one jitted function; idle slots cost nothing.
+
+    Nothing is donated: updating a ResNet-50 and its Adam in place took a third more time on a CPU than into fresh
+    arrays, and saves only one member's.
+    """
 
     def __init__(self, step: Callable, width: int):
-        self._step = jax.jit(step, donate_argnums=0)
+        self._step = jax.jit(step)
         self._states: list[MemberState | None] = [None] * width
 
     def load(self, slot: int, state: MemberState) -> None:
-        """Put a member into a slot. Its buffers are copied: stepping donates them."""
-        self._states[slot] = jax.tree.map(jnp.copy, state)
+        """Put a member into a slot."""
+        self._states[slot] = state
 
     def take(self, slot: int) -> MemberState:
-        """The member in a slot, as it is now; safe to keep while the slot goes on."""
-        return jax.tree.map(jnp.copy, self._states[slot])
+        """The member in a slot, as it is now; it stays as it is while the slot goes on."""
+        return self._states[slot]
 
     def step(self, batches: Sequence[dict | None], keys: Sequence[jax.Array]) -> None:
         """Step every slot that has a batch; None marks an idle one."""

@@ -1,11 +1,15 @@
-"""The ensemble trained on 1 to 28 forced CPU devices, each time in a process of its own."""
+"""The ensemble trained on 1 to 28 forced CPU devices, and by 1 to 4 processes that know of each other."""
 
 import json
+import signal
 import subprocess
 import sys
+import time
 
 import pandas as pd
 import pytest
+
+from experiments import command, train_distributed
 
 from .jobs import environment
 
@@ -27,6 +31,10 @@ def _trained(out, root, devices, *flags):
     forced = {"XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}"}
     done = subprocess.run(line, cwd=root, env=environment(root) | forced, capture_output=True, text=True, timeout=500)
     assert done.returncode == 0, done.stderr
+    return _result(out)
+
+
+def _result(out):
     arrays = json.loads((out / "ensemble" / "manifest.json").read_text())["arrays"]
     return {path: entry["sha256"] for path, entry in arrays.items()}, pd.read_csv(out / "tables" / "members.csv")
 
@@ -51,3 +59,133 @@ def test_other_layouts_stop_every_member_at_the_same_epoch(tmp_path, root, flags
     _, table = _trained(tmp_path / "split", root, 4, *flags)
     pd.testing.assert_frame_equal(table, members, rtol=0.05)
     assert list(table["epochs"]) == list(members["epochs"])
+
+
+class Cluster:
+    """Processes that train one ensemble together, all on this machine."""
+
+    def __init__(self, out, root, count, *flags):
+        self._line = [sys.executable, "-m", "experiments.train_distributed", f"--out={out}", *SMALL, *flags]
+        self._root, self._count = root, count
+
+    def start(self, index, variables=None):
+        """Process `index`, told by flags, or by what a launcher puts into its environment."""
+        named = [f"--num_processes={self._count}", f"--process_id={index}"]
+        return subprocess.Popen(
+            [*self._line, *([] if variables else named)],
+            cwd=self._root,
+            env=environment(self._root) | (variables(index) if variables else {}),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def finish(self, variables=None):
+        workers = [self.start(index, variables) for index in range(self._count)]
+        said = [worker.communicate(timeout=300) for worker in workers]
+        for worker, (_, error) in zip(workers, said, strict=True):
+            assert worker.returncode == 0, error
+        return [output for output, _ in said]
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory, root):
+    """What one process leaves."""
+    return _trained(tmp_path_factory.mktemp("alone") / "run", root, 1)
+
+
+def _check(out, alone):
+    hashes, members = _result(out)
+    pd.testing.assert_frame_equal(members, alone[1])
+    assert hashes == alone[0]
+
+
+def test_two_processes_leave_what_one_leaves_bit_for_bit(tmp_path, root, alone):
+    cluster = Cluster(tmp_path / "run", root, 2)
+    assert [output.strip() for output in cluster.finish()] == [str(tmp_path / "run")] * 2
+    _check(tmp_path / "run", alone)
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]  # nothing is left of the parts
+    assert len(pd.read_json(tmp_path / "run" / "metrics.jsonl", lines=True)["member"].unique()) == 28
+    assert [output.strip() for output in cluster.finish()] == [str(tmp_path / "run")] * 2  # done is done
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("count", [1, 4])
+def test_any_number_of_processes(tmp_path, root, alone, count):
+    Cluster(tmp_path / "run", root, count).finish()
+    _check(tmp_path / "run", alone)
+
+
+@pytest.mark.slow
+def test_slurm_says_who_is_who(tmp_path, root, alone):
+    Cluster(tmp_path / "run", root, 2).finish(lambda index: {"SLURM_NTASKS": "2", "SLURM_PROCID": str(index)})
+    _check(tmp_path / "run", alone)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("lost", [0, 1])
+def test_a_lost_process_costs_the_other_nothing(tmp_path, root, alone, lost):
+    cluster = Cluster(tmp_path / "run", root, 2, "--save_every_s=0")
+    workers = [cluster.start(index) for index in range(2)]
+    _until(lambda: list(tmp_path.glob(f"run.parts/{lost}-of-2/training/ensemble/3/manifest.json")), workers)
+    workers[lost].kill()
+    workers[lost].communicate()
+    _until(lambda: (tmp_path / f"run.parts/{1 - lost}-of-2/stages/members.json").exists(), [workers[1 - lost]])
+    workers[lost] = cluster.start(lost)
+    for each in workers:
+        _, error = each.communicate(timeout=120)
+        assert each.returncode == 0, error
+    _check(tmp_path / "run", alone)
+
+
+@pytest.mark.slow
+def test_processes_stop_when_they_are_asked_to(tmp_path, root, alone):
+    cluster = Cluster(tmp_path / "run", root, 2)
+    workers = [cluster.start(0), cluster.start(1)]
+    _until(lambda: len(list(tmp_path.glob("run.parts/*/stages/design.json"))) == 2, workers)
+    for each in workers:
+        each.send_signal(signal.SIGTERM)
+    for each in workers:
+        _, error = each.communicate(timeout=120)
+        assert each.returncode == 75 and "Traceback" not in error, error
+    cluster.finish()
+    _check(tmp_path / "run", alone)
+
+
+def _until(ready, workers):
+    deadline = time.monotonic() + 120
+    while not ready():
+        assert time.monotonic() < deadline and all(worker.poll() is None for worker in workers)
+        time.sleep(0.1)
+
+
+@pytest.mark.parametrize(
+    ("given", "environment", "wanted"),
+    [
+        ((0, 2), {}, (0, 2)),
+        ((None, None), {"SLURM_PROCID": "3", "SLURM_NTASKS": "4"}, (3, 4)),
+        ((None, None), {"OMPI_COMM_WORLD_RANK": "1", "OMPI_COMM_WORLD_SIZE": "2"}, (1, 2)),
+        ((None, 7), {"JOB_COMPLETION_INDEX": "6"}, (6, 7)),
+        ((1, 2), {"SLURM_PROCID": "0", "SLURM_NTASKS": "4"}, (1, 2)),
+    ],
+)
+def test_a_launcher_says_who_is_who(given, environment, wanted):
+    assert train_distributed.which_process(*given, environment) == wanted
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        ([], "`--num_processes`: wanted it and --process_id, or a launcher (SLURM, Open MPI, Kubernetes)"),
+        (["--process_id=0"], "got None and 0"),
+        (["--num_processes=29", "--process_id=0"], "`--num_processes`: wanted a number in [1, 28], got 29"),
+        (["--num_processes=2", "--process_id=2"], "`--process_id`: wanted a number in [0, 1], got 2"),
+        (["--members=0-3"], "`--members`: processes share out all members themselves"),
+    ],
+)
+def test_a_wrong_flag_is_named(tmp_path, flags, said, capsys):
+    argv = ["train", f"--out={tmp_path / 'run'}", *flags]
+    assert (
+        command.run(train_distributed.train_distributed, train_distributed.DistributedConfig, usage="", argv=argv) == 1
+    )
+    assert said in capsys.readouterr().err
