@@ -94,7 +94,8 @@ class StudyConfig:
         "BatchNorm of a finished member: its running average, or one pass over training pictures (ours).",
         choices=("running", "population"),
     )
-    slots: int = option(0, "Members trained side by side; 0: all on a CPU, one elsewhere.")
+    slots: int = option(0, "Members trained side by side; 0: all on a CPU, one elsewhere, fewer where memory ends.")
+    memory_gb: float = option(0.0, "Memory that training may take, GiB; 0: what the device or the machine has free.")
     over_members: str | None = option(
         None, "How slots run on a device.", choices=("loop", "map", "vmap"), unset="by platform"
     )
@@ -194,6 +195,7 @@ def resolve(config: StudyConfig) -> StudyConfig:
         "ep_reward_scale": (1e-3, 1e6),
         "finetune_images": (1, 10**9),
         "slots": (0, 28),
+        "memory_gb": (0.0, 1e6),
         "area": (1e-3, 0.999),
         "stop_accuracy": (0.0, 1.0),
         "devices": (0, 100_000),

@@ -31,7 +31,7 @@ _PICTURES = (
     "stages/data.json",
     "stages/design.json",
 )
-_MAY_DIFFER = ("out", "members", "overwrite", "stages", "save_every_s", "data_dir")
+_MAY_DIFFER = ("out", "members", "overwrite", "stages", "save_every_s", "data_dir", "memory_gb")
 
 
 @dataclasses.dataclass(frozen=True)

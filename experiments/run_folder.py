@@ -21,7 +21,7 @@ from fer_jax.errors import StorageError, UsageError
 
 SCHEMA = 1
 # Where a run lies, what it does next and how often it saves may change between two commands; what it computes may not.
-_FREE = ("out", "stages", "overwrite", "save_every_s", "data_dir")
+_FREE = ("out", "stages", "overwrite", "save_every_s", "data_dir", "memory_gb")
 _NOT_REPEATED = ("out", "stages", "overwrite")
 
 
@@ -175,7 +175,7 @@ class RunFolder(FinishedFiles):
 
     def write_json(self, name: str, value: Any) -> pathlib.Path:
         """Write JSON; numbers that are not finite become null."""
-        return self.write_text(name, json.dumps(_plain(value), indent=1, allow_nan=False) + "\n")
+        return self.write_text(name, json.dumps(plain(value), indent=1, allow_nan=False) + "\n")
 
     def write_table(self, name: str, table: pd.DataFrame) -> pathlib.Path:
         """Write a table as CSV under `tables/`."""
@@ -205,33 +205,6 @@ class RunFolder(FinishedFiles):
         """Seconds of each stage that has ended (those of a killed process are not counted)."""
         files = sorted((self.path / "stages").glob("*.json"), key=lambda file: file.stat().st_mtime_ns)
         return {file.stem: json.loads(file.read_text(encoding="utf-8"))["seconds"] for file in files}
-
-
-class MetricsLog:
-    """`metrics.jsonl`: one object a line, cut back to a saved length when a run resumes."""
-
-    def __init__(self, path: pathlib.Path):
-        self._file = open(path, "a", encoding="utf-8")  # noqa: SIM115  open as long as the stage
-        self._file.seek(0, os.SEEK_END)
-
-    def length(self) -> int:
-        """Bytes written so far."""
-        self._file.flush()
-        return self._file.tell()
-
-    def cut(self, length: int) -> None:
-        """Forget everything after `length` bytes."""
-        self._file.flush()
-        self._file.truncate(length)
-        self._file.seek(0, os.SEEK_END)
-
-    def write(self, row: dict) -> None:
-        """Append one object."""
-        self._file.write(json.dumps(_plain(row), allow_nan=False) + "\n")
-
-    def close(self) -> None:
-        """Flush and close."""
-        self._file.close()
 
 
 def sha256(file: pathlib.Path) -> str:
@@ -264,14 +237,14 @@ def _version(name) -> str:
         return "not installed"
 
 
-def _plain(value):
+def plain(value):
     """JSON-ready copy: numpy scalars and arrays become plain, what is not finite becomes None."""
     if isinstance(value, dict):
-        return {str(key): _plain(entry) for key, entry in value.items()}
+        return {str(key): plain(entry) for key, entry in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(entry) for entry in value]
+        return [plain(entry) for entry in value]
     if isinstance(value, np.ndarray):
-        return _plain(value.tolist())
+        return plain(value.tolist())
     if isinstance(value, np.generic):
         value = value.item()
     if isinstance(value, float) and not np.isfinite(value):

@@ -16,6 +16,9 @@ _NOT_OURS = {
     "array",
     "gres",
     "cpus",
+    "ntasks",
+    "logdir",
+    "gpus",
     "time",
     "requeue",
     "xla_force_host_platform_device_count",
@@ -70,13 +73,13 @@ def test_flags_the_documents_name_exist(root):
     import dataclasses
 
     from experiments.benchmark import BenchmarkConfig
-    from experiments.config import StudyConfig
     from experiments.evaluate import EvaluateConfig
     from experiments.explain import ExplainConfig
     from experiments.export import ExportConfig
     from experiments.merge_members import MergeConfig
+    from experiments.train_distributed import DistributedConfig
 
-    configs = (StudyConfig, ExplainConfig, BenchmarkConfig, EvaluateConfig, ExportConfig, MergeConfig)
+    configs = (DistributedConfig, ExplainConfig, BenchmarkConfig, EvaluateConfig, ExportConfig, MergeConfig)
     known = {field.name for config in configs for field in dataclasses.fields(config)} | _NOT_OURS
     for document in ("README.md", "BUILD.md"):
         for flag in re.findall(r"--(\w+)", (root / document).read_text()):

@@ -5,8 +5,8 @@ import optax
 import pandas as pd
 
 from experiments.stages.fit import Plan, fit
+from experiments.stages.slots import slots_of, training_network
 from experiments.stages.study import Study
-from experiments.stages.train import slots_of, training_network
 from experiments.stages.vote import member_accuracy, write_votes
 from fer_jax import checkpoints, data, ensemble, masks, training
 from fer_jax.augment import Augmentation
@@ -29,19 +29,24 @@ def finetune(study: Study) -> None:
     step = training.make_step(
         training_network(study, 2), optimiser, training.cross_entropy(), view, train_statistics=False
     )
+    like = study.state_like(2, optimiser)
+
+    def batch_of(pair, step):
+        return pools[pair].batch(shown.images, step, config.batch_size)
+
     plan = Plan(
         name="finetuned",
         trainer=training.Trainer(
             step,
             [training.Job(pair, config.finetune_images) for pair in range(NUM_PAIRS)],
             start=lambda pair: training.init_state(start_from[pair], optimiser),
-            batch_of=lambda pair, step: pools[pair].batch(shown.images, step, config.batch_size),
+            batch_of=batch_of,
             key=study.key("finetune"),
             batch_size=min(config.batch_size, config.finetune_images),
             stop=training.StopRule(None, 1),
-            **slots_of(config),
+            **slots_of(config, step, like, batch_of(0, 0)),
         ),
-        like=study.state_like(2, optimiser),
+        like=like,
         label=pair_name,
         most_images=NUM_PAIRS * config.finetune_images,
     )

@@ -13,8 +13,8 @@ from collections.abc import Callable
 import jax
 import pandas as pd
 
+from experiments.metrics_log import MetricsLog
 from experiments.progress import Progress
-from experiments.run_folder import MetricsLog
 from experiments.stages.study import Study
 from fer_jax import checkpoints, ensemble, training
 from fer_jax.errors import StorageError

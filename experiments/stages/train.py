@@ -1,5 +1,6 @@
 """Stages `members` and `multiclass`: the 28 binary networks as one queue through the slots, and the eight-way one."""
 
+import dataclasses
 import functools
 import math
 from collections.abc import Callable
@@ -11,8 +12,9 @@ import pandas as pd
 
 from experiments.config import StudyConfig, chosen_members
 from experiments.stages.fit import Plan, clear, fit
+from experiments.stages.slots import slots_of, training_network
 from experiments.stages.study import Study, open_run
-from fer_jax import checkpoints, data, ensemble, models, placement, training
+from fer_jax import checkpoints, data, ensemble, models, training
 from fer_jax.augment import Augmentation
 from fer_jax.errors import UsageError
 from fer_jax.expressions import EXPRESSIONS, NUM_PAIRS, PAIRS, pair_name
@@ -40,21 +42,23 @@ def train_members(study: Study) -> None:
         labels = (train.labels[rows] == PAIRS[member][1]).astype(np.int32)
         return {"image": train.images[rows], "labels": labels}
 
+    step = training.make_step(
+        training_network(study, 2), optimiser, training.cross_entropy(), training.augmented_view(Augmentation())
+    )
+    like = study.state_like(2, optimiser)
     plan = Plan(
         name="ensemble",
         trainer=training.Trainer(
-            training.make_step(
-                training_network(study, 2), optimiser, training.cross_entropy(), training.augmented_view(Augmentation())
-            ),
+            step,
             [training.Job(pair, draws[pair].size) for pair in chosen],
             start=lambda member: training.init_state(starting(member), optimiser),
             batch_of=batch_of,
             key=study.key("member_training"),
             batch_size=config.batch_size,
             stop=stop,
-            **slots_of(config),
+            **slots_of(config, step, like, batch_of(chosen[0], 0)),
         ),
-        like=study.state_like(2, optimiser),
+        like=like,
         label=pair_name,
         most_images=sum(draw.size * stop.epochs_for(draw.size) for draw in draws.values()),
     )
@@ -144,26 +148,6 @@ def starting_variables(study: Study, model, name: str) -> Callable[[int], dict]:
     return lambda member: ensemble.member(members, member)
 
 
-def slots_of(config: StudyConfig) -> dict:
-    """How many members train side by side, and where: arguments of `training.Trainer`."""
-    everything = NUM_PAIRS if jax.default_backend() == "cpu" else 1
-    devices = config.devices or None
-    rows = placement.num_devices(config.over_devices, devices) // config.data_devices
-    return {
-        "width": config.slots or max(everything, rows),
-        "over_members": config.over_members,
-        "over_devices": config.over_devices,
-        "devices": devices,
-        "data_devices": config.data_devices,
-    }
-
-
-def training_network(study: Study, num_classes: int):
-    """The network as it trains: where devices share a batch, it takes batch statistics over all of it."""
-    axis = placement.DATA if study.config.data_devices > 1 else None
-    return study.network(num_classes).clone(axis_name=axis)
-
-
 def save_members(study: Study, members: list[dict], numbers: list[int]) -> None:
     """Keep trained members: all of them as the ensemble, some as a part of one, to be merged."""
     name = "ensemble" if len(numbers) == NUM_PAIRS else PART
@@ -208,19 +192,21 @@ def train_multiclass(study: Study) -> None:
 
     network = training_network(study, len(EXPRESSIONS))
     objective = training.cross_entropy(class_weights=weights, axis_name=network.axis_name)
+    step = training.make_step(network, optimiser, objective, training.augmented_view(Augmentation()))
+    like = study.state_like(len(EXPRESSIONS), optimiser)
     plan = Plan(
         name="multiclass",
         trainer=training.Trainer(
-            training.make_step(network, optimiser, objective, training.augmented_view(Augmentation())),
+            step,
             [training.Job(0, len(train))],
             start=lambda member: training.init_state(starting(member), optimiser),
             batch_of=batch_of,
             key=study.key("multiclass_training"),
             batch_size=config.batch_size,
             stop=training.StopRule(None, config.multiclass_epochs),
-            **slots_of(config),
+            **slots_of(dataclasses.replace(config, slots=1), step, like, batch_of(0, 0)),
         ),
-        like=study.state_like(len(EXPRESSIONS), optimiser),
+        like=like,
         label=lambda member: "multiclass",
         most_images=len(train) * config.multiclass_epochs,
     )

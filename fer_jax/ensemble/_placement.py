@@ -22,7 +22,12 @@ def default_over_members(platform: str | None = None) -> str:
 
 
 def over_members(
-    function: Callable, *, over_members: str | None = None, over_devices: str = "none", devices: int | None = None
+    function: Callable,
+    *,
+    over_members: str | None = None,
+    chunk: int = 1,
+    over_devices: str = "none",
+    devices: int | None = None,
 ) -> Callable:
     """Lift a function of one member to a function of the stack.
 
@@ -30,6 +35,7 @@ def over_members(
       function: (member tree, *arrays) -> tree of arrays; pure, no leading member axis.
       over_members: "loop" calls one jitted function for each member (quickest to compile, cannot be traced cheaply);
         "map" is `lax.map`; "vmap" batches, and wants convolutions lowered to matrix products. Default: by platform.
+      chunk: with "map", so many members at once are batched as by "vmap", between its memory and its speed.
       over_devices: "none", "shard_map", or "pmap", which splits members over devices and applies `over_members`
         inside. The number of members is padded to a multiple of the devices and cut again.
       devices: how many of the local devices to use; all of them by default.
@@ -38,20 +44,24 @@ def over_members(
       A function of (stack, *arrays), each with leading axis M, giving outputs with leading axis M.
 
     Raises:
-      UsageError: an unknown layout, more devices than there are, or "loop" inside a device split.
+      UsageError: an unknown layout, a chunk without map, more devices than there are, or "loop" inside a device split.
     """
     how = over_members or default_over_members()
     if how not in OVER_MEMBERS:
         raise UsageError(f"`over_members`: wanted one of {', '.join(OVER_MEMBERS)}, got {how!r}.")
-    lifted = placement.over_devices(_on_one_device(function, how), how=over_devices, devices=devices)
+    if chunk < 1 or (chunk > 1 and how != "map"):
+        raise UsageError(f"`chunk`: wanted at least 1, and more with map only, got {chunk} with {how}.")
+    lifted = placement.over_devices(_on_one_device(function, how, chunk), how=over_devices, devices=devices)
     if how == "loop" and over_devices != "none":
         raise UsageError("`over_members`: wanted map or vmap inside a split over devices, got 'loop'.")
     return lifted
 
 
-def _on_one_device(function, how):
+def _on_one_device(function, how, chunk):
     if how == "vmap":
         return jax.vmap(function)
+    if how == "map" and chunk > 1:
+        return lambda *stack: jax.lax.map(lambda one: function(*one), stack, batch_size=chunk)
     if how == "map":
         return lambda *stack: jax.lax.map(lambda one: function(*one), stack)
     # Programs of their own: leaf by leaf, taking rows and joining them would cost a small network more than its work.

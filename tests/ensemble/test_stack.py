@@ -31,6 +31,30 @@ def test_a_stack_equals_its_members(tiny, how):
         np.testing.assert_allclose(got, wanted, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("chunk", [2, 4, 9])
+def test_members_mapped_in_chunks_are_the_same(tiny, chunk):
+    """Also where the chunk does not divide the six, and where it is larger."""
+    model, variables, images = tiny
+    call = jax.jit(ensemble.over_members(model.apply, over_members="map", chunk=chunk))
+    for got, wanted in zip(call(variables, images), _one_by_one(model, variables, images), strict=True):
+        np.testing.assert_allclose(got, wanted, rtol=1e-5, atol=1e-5)
+
+
+def test_a_split_keeps_1x1_convolutions_right_where_automatic_partitioning_may_not():
+    """openxla/xla issues 47945 and 48086: jit with a sharded member axis may return wrong numbers, without a word."""
+    kernels = jax.random.normal(jax.random.key(0), (8, 1, 1, 3, 5))
+    pictures = jax.random.normal(jax.random.key(1), (8, 2, 4, 4, 3))
+
+    def convolve(kernel, picture):
+        dims = ("NHWC", "HWIO", "NHWC")
+        return jax.lax.conv_general_dilated(picture, kernel, (1, 1), "SAME", dimension_numbers=dims)
+
+    wanted = np.einsum("mbhwi,mio->mbhwo", pictures, kernels[:, 0, 0])
+    for split in ("shard_map", "pmap"):
+        call = ensemble.over_members(convolve, over_members="vmap", over_devices=split, devices=4)
+        np.testing.assert_allclose(call(kernels, pictures), wanted, atol=1e-5)
+
+
 @pytest.mark.parametrize("devices", [1, 2, 4, 8])
 @pytest.mark.parametrize(("split", "how"), [("shard_map", "map"), ("shard_map", "vmap"), ("pmap", "vmap")])
 def test_devices_change_no_number_also_where_members_do_not_divide(tiny, split, how, devices):
@@ -94,6 +118,9 @@ def test_errors_teach(tiny):
         ensemble.apply(model, variables, images[:5])
     with pytest.raises(UsageError, match=r"`over_members`: wanted one of loop, map, vmap, got 'scan'"):
         ensemble.over_members(model.apply, over_members="scan")
+    for wrong in ({"chunk": 0}, {"chunk": 2, "over_members": "vmap"}):
+        with pytest.raises(UsageError, match=r"`chunk`: wanted at least 1, and more with map only, got "):
+            ensemble.over_members(model.apply, **({"over_members": "map"} | wrong))
     with pytest.raises(UsageError, match=r"`over_devices`: wanted one of none, shard_map, pmap, got 'jit'"):
         ensemble.over_members(model.apply, over_devices="jit")
     with pytest.raises(UsageError, match=r"wanted map or vmap inside a split over devices, got 'loop'"):

@@ -411,3 +411,25 @@ def test_errors_teach():
         training.cross_entropy(reduction="sum")
     with pytest.raises(UsageError, match=r"`width`: wanted at least one slot, got 0"):
         training.make_slots(STEP, 0)
+
+
+def test_memory_of_a_step_grows_with_its_batch_and_says_how_many_members_fit():
+    like = jax.eval_shape(lambda: _start(0))
+
+    def measured(count):
+        batch = {
+            "image": jax.ShapeDtypeStruct((count, SIZE, SIZE, 3), np.uint8),
+            "labels": jax.ShapeDtypeStruct((count,), np.int32),
+        }
+        return training.step_memory(PLAIN_STEP, like, batch)
+
+    small, large = measured(4), measured(64)
+    kept = sum(leaf.nbytes for leaf in jax.tree.leaves(jax.tree.map(np.asarray, _start(0))))
+    assert small.state == large.state == kept
+    # The last stage's output alone: 64 pictures of 8 x 8 cells and 32 channels, beside the state to come.
+    assert large.working > kept + 64 * 8 * 8 * 32 * 4 > small.working
+    for together in (False, True):
+        budget = large.needed(5, together=together)
+        assert large.slots_within(budget, together=together) == 5
+        assert large.slots_within(budget - 1, together=together) == 4
+    assert large.slots_within(large.working - 1) == 0

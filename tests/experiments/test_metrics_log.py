@@ -1,0 +1,71 @@
+"""The metrics of training: lines that are cut back to what was saved, and TensorBoard's copy of them."""
+
+import builtins
+import json
+import struct
+
+import pytest
+
+from experiments import metrics_log
+
+ROW = {
+    "model": "ensemble", "pair": "happy-sad", "train_accuracy": 0.5, "train_loss": 0.7, "images_per_s": 10.0,
+    "time_utc": "2026-01-02T03:04:05+00:00",
+}  # fmt: skip
+
+
+def _scalars(folder):
+    """(tag, step) -> value of every event there, read as the format is written down: length, sum, bytes, sum."""
+    from tensorboardX.proto.event_pb2 import Event
+
+    found = {}
+    for file in sorted(folder.iterdir()):
+        content = file.read_bytes()
+        while content:
+            (length,) = struct.unpack("<Q", content[:8])
+            event = Event.FromString(content[12 : 12 + length])
+            found |= {(value.tag, event.step): (value.simple_value, event.wall_time) for value in event.summary.value}
+            content = content[16 + length :]
+    return found
+
+
+def _open(path, length=0):
+    log = metrics_log.MetricsLog(path)
+    log.cut(length)
+    return log
+
+
+def test_a_cut_log_and_its_board_say_the_same(tmp_path):
+    log = _open(tmp_path / "metrics.jsonl")
+    log.write(ROW | {"epoch": 1})
+    saved = log.length()
+    log.write(ROW | {"epoch": 2, "train_accuracy": 0.6})
+    log.close()
+    # A run that goes on from its last checkpoint: the second epoch comes again.
+    log = _open(tmp_path / "metrics.jsonl", saved)
+    log.write(ROW | {"epoch": 2, "train_accuracy": 0.75, "train_loss": float("nan")})
+    log.close()
+    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert [(line["epoch"], line["train_accuracy"], line["train_loss"]) for line in lines] == [
+        (1, 0.5, 0.7),
+        (2, 0.75, None),
+    ]
+    scalars = _scalars(tmp_path / "tensorboard")
+    assert scalars[("ensemble_train_accuracy/happy-sad", 2)] == (0.75, pytest.approx(1767323045))
+    assert {step for _, step in scalars} == {1, 2}
+    assert scalars[("ensemble_train_loss/happy-sad", 1)][0] == pytest.approx(0.7)
+
+
+def test_without_tensorboardx_there_are_lines_only(tmp_path, monkeypatch):
+    real = builtins.__import__
+
+    def without(name, *args, **kwargs):
+        if name.startswith("tensorboardX"):
+            raise ImportError(name)
+        return real(name, *args, **kwargs)
+
+    monkeypatch.setattr(builtins, "__import__", without)
+    log = _open(tmp_path / "metrics.jsonl")
+    log.write(ROW | {"epoch": 1})
+    log.close()
+    assert [path.name for path in tmp_path.iterdir()] == ["metrics.jsonl"]
