@@ -40,10 +40,11 @@ def step_memory(step: Callable, state: MemberState, batch: Mapping) -> StepMemor
       batch: one batch, or its `jax.ShapeDtypeStruct`s.
 
     Returns:
-      What one member keeps and what its step takes, as this platform's compiler lays it out.
+      What one member keeps and what its step takes, as this platform's compiler lays it out (0 for the latter where it
+      does not tell).
     """
     key = jax.eval_shape(lambda: jax.random.key(0))
     flag = jax.ShapeDtypeStruct((), bool)
     made = jax.jit(step).lower(state, dict(batch), key, flag).compile().memory_analysis()
     kept = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))
-    return StepMemory(kept, made.temp_size_in_bytes + made.output_size_in_bytes)
+    return StepMemory(kept, made.temp_size_in_bytes + made.output_size_in_bytes if made else 0)

@@ -26,9 +26,9 @@ class LoopSlots:
     arrays, and saves only one member's.
     """
 
-    def __init__(self, step: Callable, width: int):
+    def __init__(self, step: Callable):
         self._step = jax.jit(step)
-        self._states: list[MemberState | None] = [None] * width
+        self._states: dict[int, MemberState] = {}
 
     def load(self, slot: int, state: MemberState) -> None:
         """Put a member into a slot."""
@@ -147,7 +147,7 @@ def make_slots(
     if data_devices > 1 and over_devices != "shard_map":
         raise UsageError(f"`data_devices`: wanted 1 unless over_devices is shard_map, got {data_devices}.")
     if how == "loop" and over_devices == "none":
-        return LoopSlots(step, width)
+        return LoopSlots(step)
     if how == "loop":
         raise UsageError("`over_members`: wanted map or vmap inside a split over devices, got 'loop'.")
     if how in _LIFTS:
