@@ -15,14 +15,14 @@ _SCALARS = ("train_accuracy", "train_loss", "images_per_s")
 class MetricsLog:
     """`metrics.jsonl`: one object a line, cut back to a saved length when a run resumes.
 
-    The board is a copy: it is drawn anew from the lines that stay whenever they are cut.
+    The board is a copy: it is drawn anew from the lines there are when the first one is added.
 
     Args:
       path: the file; what is there stays.
     """
 
     def __init__(self, path: pathlib.Path):
-        self._path, self._board = path, None
+        self._path, self._board, self._drawn = path, None, False
         self._file = open(path, "a", encoding="utf-8")  # noqa: SIM115  open as long as the stage
         self._file.seek(0, os.SEEK_END)
 
@@ -36,10 +36,12 @@ class MetricsLog:
         self._file.flush()
         self._file.truncate(length)
         self._file.seek(0, os.SEEK_END)
-        self._draw_anew()
+        self._drawn = False
 
     def write(self, row: dict) -> None:
         """Append one object: model, pair, epoch, time_utc, and figures, of which None is left out of the board."""
+        if not self._drawn:
+            self._draw_anew()
         row = plain(row)
         self._file.write(json.dumps(row, allow_nan=False) + "\n")
         self._draw(row)
@@ -51,6 +53,8 @@ class MetricsLog:
             self._board.close()
 
     def _draw_anew(self):
+        self._drawn = True
+        self._file.flush()
         try:
             import tensorboardX
         except ImportError:

@@ -50,9 +50,11 @@ def fit(study: Study, plan: Plan) -> dict[int, tuple[dict, dict]]:
       member -> (its variables, a row for the members table: epochs, steps, train_accuracy, stopped_by).
     """
     with contextlib.closing(MetricsLog(study.folder.file("metrics.jsonl"))) as metrics:
-        metrics.cut(_metrics_start(study.folder, plan.name, metrics.length()))
+        start = _metrics_start(study.folder, plan.name, metrics.length())
         left: dict[int, tuple[dict, dict]] = {}
         seen = _resume(study, plan, left, metrics)
+        if not seen:
+            metrics.cut(start)
         left = _run(study, plan, left, seen, metrics)
     _write_metrics_table(study.folder, plan.name)
     return left
@@ -88,11 +90,11 @@ def _run(study, plan, left, seen, metrics):
 
 
 def _metrics_start(folder, name, length):
-    """Where this stage's lines begin, noted once: a stage killed before its first checkpoint starts anew from there."""
+    """Where this stage's lines begin, noted once: a stage without a whole checkpoint starts anew from there."""
     mark = f"stages/{name}.metrics"
     if not folder.has(mark):
         folder.write_json(mark, length)
-    return min(folder.read_json(mark), length) if not _snapshots(folder, name) else length
+    return min(folder.read_json(mark), length)
 
 
 def _write_metrics_table(folder, name):

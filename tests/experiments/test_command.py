@@ -8,7 +8,7 @@ import pytest
 
 from experiments import command
 from experiments.config import StudyConfig, chosen_stages, resolve
-from experiments.run_folder import MetricsLog, RunFolder
+from experiments.run_folder import RunFolder
 from fer_jax.errors import DataError, StorageError, UsageError
 
 
@@ -166,14 +166,3 @@ def test_a_stage_runs_once_and_its_failure_leaves_no_mark(tmp_path):
         folder.stage("data", lambda: calls.append(1))
     assert calls == [1]
     assert folder.seconds()["data"] >= 0
-
-
-def test_metrics_are_cut_back_to_a_saved_length(tmp_path):
-    log = MetricsLog(tmp_path / "metrics.jsonl")
-    log.write({"a": 1, "b": float("nan")})
-    length = log.length()
-    log.write({"a": 2})
-    log.cut(length)
-    log.write({"a": 3})
-    log.close()
-    assert (tmp_path / "metrics.jsonl").read_text() == '{"a": 1, "b": null}\n{"a": 3}\n'

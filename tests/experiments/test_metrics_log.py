@@ -56,6 +56,21 @@ def test_a_cut_log_and_its_board_say_the_same(tmp_path):
     assert scalars[("ensemble_train_loss/happy-sad", 1)][0] == pytest.approx(0.7)
 
 
+def test_half_a_line_of_a_killed_process_is_cut_before_it_is_read(tmp_path):
+    log = _open(tmp_path / "metrics.jsonl")
+    log.write(ROW | {"epoch": 1})
+    saved = log.length()
+    log.close()
+    with open(tmp_path / "metrics.jsonl", "a", encoding="utf-8") as file:
+        file.write('{"model": "ens')
+    log = _open(tmp_path / "metrics.jsonl", saved + 14)
+    log.cut(saved)
+    log.write(ROW | {"epoch": 2})
+    log.close()
+    assert [json.loads(line)["epoch"] for line in (tmp_path / "metrics.jsonl").read_text().splitlines()] == [1, 2]
+    assert {step for _, step in _scalars(tmp_path / "tensorboard")} == {1, 2}
+
+
 def test_without_tensorboardx_there_are_lines_only(tmp_path, monkeypatch):
     real = builtins.__import__
 
