@@ -1,5 +1,6 @@
 """Weights as other libraries read and write them: safetensors files; nothing is ever unpickled."""
 
+import json
 import os
 import pathlib
 from collections.abc import Mapping
@@ -79,7 +80,7 @@ def _opened(path, read):
 def write_safetensors(
     path: str | os.PathLike, arrays: Mapping[str, np.ndarray], *, metadata: Mapping[str, str] | None = None
 ) -> None:
-    """Write tensors for other libraries, whole or not at all.
+    """Write tensors for other libraries, whole or not at all; the same tensors give the same bytes.
 
     Args:
       path: the file; an existing one is replaced.
@@ -94,6 +95,7 @@ def write_safetensors(
     path = pathlib.Path(path)
     unfinished = path.with_name(f".{path.name}.unfinished")
     content = save({name: np.ascontiguousarray(array) for name, array in arrays.items()}, dict(metadata or {}))
+    content = _with_metadata_in_order(content)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         unfinished.write_bytes(content)
@@ -102,6 +104,17 @@ def write_safetensors(
         if unfinished.parent.is_dir():
             unfinished.unlink(missing_ok=True)
         raise StorageError(f"`{path}`: cannot be written: {error.strerror}. Free or choose another disk.") from error
+
+
+def _with_metadata_in_order(content):
+    """The file's bytes with its metadata sorted: the library writes them in an order that changes with the process."""
+    length = int.from_bytes(content[:8], "little")
+    header = json.loads(content[8 : 8 + length])
+    if "__metadata__" in header:
+        header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)  # tensors begin at a multiple of eight bytes
+    return len(text).to_bytes(8, "little") + text + content[8 + length :]
 
 
 def _begins_with(path, starts) -> bool:

@@ -29,6 +29,21 @@ def weights(tmp_path):
     return tmp_path / "weights.safetensors", arrays
 
 
+def test_the_same_tensors_give_the_same_bytes(weights, tmp_path):
+    _, arrays = weights
+    metadata = {f"key {number}": 'naïve "text"' for number in range(12)}
+    files = []
+    for number, order in enumerate((metadata, dict(reversed(metadata.items())))):
+        files.append(tmp_path / f"{number}.safetensors")
+        checkpoints.write_safetensors(files[-1], arrays, metadata=order)
+    assert files[0].read_bytes() == files[1].read_bytes()
+    header = int.from_bytes(files[0].read_bytes()[:8], "little")
+    assert header % 8 == 0
+    assert checkpoints.read_safetensors_metadata(files[0]) == metadata
+    got = checkpoints.read_safetensors(files[0])
+    assert all((got[name] == array).all() for name, array in arrays.items())
+
+
 @pytest.mark.parametrize("as_path", [str, lambda path: path])
 def test_tensors_of_a_file_come_in_their_own_dtypes(weights, as_path):
     path, arrays = weights
