@@ -3,17 +3,18 @@
 Contract: `emotion,pixels,Usage`; the labels there are FER2013's own seven (`LABEL_TABLES["fer2013"]`), no contempt.
 """
 
-import csv
 import functools
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 
 import numpy as np
 
 from fer_jax.data.face_set import Read
-from fer_jax.data.gather import Rejection, Row, check_options, gather, rejected_table
+from fer_jax.data.gather import read_listing
+from fer_jax.data.rows import Listing, Rejection, Row
 from fer_jax.data.sanitise import ImageRejected
-from fer_jax.data.tree import lines, open_tree
+from fer_jax.data.tables import records
+from fer_jax.data.tree import Tree, lines
 from fer_jax.errors import DataError
 from fer_jax.expressions import LABEL_TABLES
 
@@ -41,24 +42,21 @@ def read_fer2013(path: str | os.PathLike, *, size: int = SIDE, max_reject_frac: 
       UsageError: an argument out of range.
       DataError: no such file, another header, or too much of it damaged.
     """
-    check_options(size=size, max_reject_frac=max_reject_frac)
+    return read_listing(path, list_fer2013, size=size, max_reject_frac=max_reject_frac)
+
+
+def list_fer2013(tree: Tree) -> Listing:
+    """What `fer2013.csv` lists; see `read_fer2013`."""
+    if not tree.has(PIXELS_FILE):
+        raise DataError(f"`path`: {tree.name} is no FER2013: looked for {PIXELS_FILE} and found none.")
     found: dict[str, list[Row | Rejection]] = {}
-    with open_tree(path) as tree:
-        if not tree.has(PIXELS_FILE):
-            raise DataError(f"`path`: {tree.name} is no FER2013: looked for {PIXELS_FILE} and found none.")
-        for row, (line, fields) in enumerate(
-            records(lines(tree, PIXELS_FILE), header=PIXELS_HEADER, where=PIXELS_FILE)
-        ):
-            usage = fields[-1].strip()
-            if usage not in USAGES:
-                raise DataError(
-                    f"`path`: {PIXELS_FILE}:{line}: wanted a usage of {', '.join(USAGES)}, got {usage[:40]!r}."
-                )
-            found.setdefault(USAGES[usage], []).append(_row(row, line, fields, f"{usage}/{row:07d}"))
-    splits, rejected = {}, {}
-    for split in (split for split in USAGES.values() if split in found):
-        splits[split], rejected[split] = gather(split, found[split], size=size, max_reject_frac=max_reject_frac)
-    return Read(splits, rejected_table(rejected))
+    for row, (line, fields) in enumerate(records(lines(tree, PIXELS_FILE), header=PIXELS_HEADER, where=PIXELS_FILE)):
+        usage = fields[-1].strip()
+        if usage not in USAGES:
+            raise DataError(f"`path`: {PIXELS_FILE}:{line}: wanted a usage of {', '.join(USAGES)}, got {usage[:40]!r}.")
+        found.setdefault(USAGES[usage], []).append(_row(row, line, fields, f"{usage}/{row:07d}"))
+    splits = {split: functools.partial(iter, found[split]) for split in USAGES.values() if split in found}
+    return Listing("fer2013 csv", splits, remarks=("Seven expressions: no contempt.",))
 
 
 def pixel_loader(text: str) -> Callable[[], np.ndarray]:
@@ -81,35 +79,6 @@ def pixel_loader(text: str) -> Callable[[], np.ndarray]:
     return functools.partial(np.repeat, np.frombuffer(values, np.uint8).reshape(SIDE, SIDE, 1), 3, axis=2)
 
 
-def records(
-    numbered: Iterable[tuple[int, str]], *, header: tuple[str, ...] | None = None, where: str = ""
-) -> Iterator[tuple[int, list[str]]]:
-    """Fields of csv lines, each parsed by itself, so that a stray quote spoils one row and not the rest.
-
-    Args:
-      numbered: line numbers and texts.
-      header: wanted first line in lower case, or None if there is none.
-      where: the file's name, for the message.
-
-    Yields:
-      Line number and fields; a line that is no csv yields itself as one field.
-
-    Raises:
-      DataError: another header.
-    """
-    numbered = iter(numbered)
-    if header is not None:
-        _, first = next(numbered, (0, ""))
-        names = tuple(name.strip().lower() for name in first.split(","))
-        if names != header:
-            raise DataError(f"`path`: {where}:1: wanted the header {','.join(header)}, got {first[:80]!r}.")
-    for number, text in numbered:
-        try:
-            yield number, next(csv.reader([text], strict=True))
-        except csv.Error:
-            yield number, [text]
-
-
 def _reject(reason, detail):
     raise ImageRejected(reason, detail)
 
@@ -119,4 +88,4 @@ def _row(row, line, fields, name) -> Row | Rejection:
     if len(fields) != 3 or label not in map(str, range(len(_LABELS))):
         wanted = f"wanted emotion 0..{len(_LABELS) - 1}, pixels, usage"
         return Rejection(row, name, "label_unknown", f"{PIXELS_FILE}:{line}: {wanted}, got {label[:40]!r}")
-    return Row(row, name, _LABELS[int(label)], pixel_loader(fields[1]))
+    return Row(row, name, _LABELS[int(label)], pixel_loader(fields[1]), source_label=int(label))

@@ -8,15 +8,16 @@ import functools
 import itertools
 import os
 import pathlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 
 from fer_jax.data.face_set import Read
-from fer_jax.data.fer2013 import PIXELS_FILE, PIXELS_HEADER, USAGES, pixel_loader, records
-from fer_jax.data.gather import Rejection, Row, check_options, gather, rejected_table
-from fer_jax.data.sanitise import decode
-from fer_jax.data.tree import Tree, lines, open_tree
+from fer_jax.data.fer2013 import PIXELS_FILE, PIXELS_HEADER, USAGES, pixel_loader
+from fer_jax.data.gather import read_listing
+from fer_jax.data.rows import Listing, Rejection, Row, without_repeats
+from fer_jax.data.tables import records
+from fer_jax.data.tree import Tree, lines
 from fer_jax.errors import DataError, UsageError
 from fer_jax.expressions import DROP, LABEL_TABLES, NUM_EXPRESSIONS
 
@@ -51,14 +52,21 @@ def read_ferplus(
       UsageError: an argument out of range.
       DataError: nothing there, not FER+, or too much of it damaged.
     """
+    list_rows = functools.partial(list_ferplus, target=target)
+    return read_listing(path, list_rows, size=size, max_reject_frac=max_reject_frac)
+
+
+def list_ferplus(tree: Tree, *, target: str = "plurality") -> Listing:
+    """What a copy of FER+ lists; see `read_ferplus`."""
     if target not in TARGETS:
         raise UsageError(f"`target`: wanted one of {', '.join(TARGETS)}, got {target!r}.")
-    check_options(size=size, max_reject_frac=max_reject_frac)
-    splits, rejected = {}, {}
-    with open_tree(path) as tree:
-        for split, rows in _layout(tree, target).items():
-            splits[split], rejected[split] = gather(split, rows, size=size, max_reject_frac=max_reject_frac)
-    return Read(splits, rejected_table(rejected))
+    layout = _layout(tree, target)
+    splits = {split: functools.partial(_listed, rows) for split, rows in layout.items()}
+    return Listing(f"ferplus {target}", splits)
+
+
+def _listed(rows: Callable[[], Iterable[Row | Rejection]]) -> Iterator[Row | Rejection]:
+    return without_repeats(rows())
 
 
 def ferplus_labels(votes: np.ndarray, *, target: str) -> tuple[np.ndarray, np.ndarray]:
@@ -100,7 +108,7 @@ def _canonical_votes(votes):
     return eight
 
 
-def _layout(tree: Tree, target: str) -> dict[str, Iterable[Row | Rejection]]:
+def _layout(tree: Tree, target: str) -> dict[str, Callable[[], Iterable[Row | Rejection]]]:
     """Split name -> its rows, from whichever of the two layouts is there."""
     prefixes = [prefix for prefix in _PREFIXES if any(map(tree.has, _label_files(prefix)))]
     pair = [name for name in (PIXELS_FILE, VOTES_FILE) if tree.has(name)]
@@ -112,7 +120,7 @@ def _layout(tree: Tree, target: str) -> dict[str, Iterable[Row | Rejection]]:
     if prefixes:
         folders = {split: prefixes[0] + folder for split, folder in FOLDERS.items()}
         return {
-            split: _folder_rows(tree, prefixes[0], folder, target)
+            split: functools.partial(_folder_rows, tree, prefixes[0], folder, target)
             for split, folder in folders.items()
             if tree.has(f"{folder}/{LABEL_FILE}")
         }
@@ -140,7 +148,7 @@ def _folder_rows(tree, prefix, folder, target):
         found.append((row, f"{where}:{line}", fields[0], fields[-10:], fault))
 
     def load(path):
-        return decode(tree.read(prefix + path))
+        return tree.read(prefix + path)
 
     shown = folder.removeprefix(prefix)
     yield from _voted_rows(found, shown, target, load)
@@ -150,7 +158,7 @@ def _folder_rows(tree, prefix, folder, target):
             yield Rejection(-1, path.removeprefix(prefix), "label_unknown", f"no row in {where}")
 
 
-def _csv_rows(tree, target) -> dict[str, Iterable[Row | Rejection]]:
+def _csv_rows(tree, target) -> dict[str, Callable[[], Iterable[Row | Rejection]]]:
     """Rows of the csv pair, which are in the same order; the pictures get the names that FER+'s tool gives them."""
     pixels = records(lines(tree, PIXELS_FILE), header=PIXELS_HEADER, where=PIXELS_FILE)
     votes = records(
@@ -178,7 +186,11 @@ def _csv_rows(tree, target) -> dict[str, Iterable[Row | Rejection]]:
     def load(path):
         return loaders[path]()
 
-    return {split: _voted_rows(rows, FOLDERS[split], target, load) for split, rows in found.items() if rows}
+    return {
+        split: functools.partial(_voted_rows, rows, FOLDERS[split], target, load)
+        for split, rows in found.items()
+        if rows
+    }
 
 
 def _in_step(pixels, votes):
@@ -210,7 +222,12 @@ def _voted_rows(found, folder, target, load):
             yield Rejection(row, path, "label_dropped", str(why[index]))
         else:
             yield Row(
-                row, path, int(labels[index]), functools.partial(load, path), soft[index] if target == "votes" else None
+                row,
+                path,
+                int(labels[index]),
+                functools.partial(load, path),
+                source_label=LABEL_TABLES["ferplus"].index(int(labels[index])),
+                soft_label=soft[index] if target == "votes" else None,
             )
 
 

@@ -5,11 +5,12 @@ Contract: `happy/x.png` or `train/happy/x.png`; folder names go through the alia
 
 import functools
 import os
+from collections.abc import Iterator
 
 from fer_jax.data.face_set import Read
-from fer_jax.data.gather import Rejection, Row, check_options, gather, rejected_table
-from fer_jax.data.sanitise import decode
-from fer_jax.data.tree import Tree, open_tree
+from fer_jax.data.gather import read_listing
+from fer_jax.data.rows import Listing, Rejection, Row
+from fer_jax.data.tree import Tree
 from fer_jax.errors import DataError
 from fer_jax.expressions import DROP, canonical, index_of
 
@@ -50,17 +51,26 @@ def read_folders(
       UsageError: an argument out of range.
       DataError: nothing there, an unknown class or split, or too much of it damaged.
     """
-    check_options(size=size, max_reject_frac=max_reject_frac)
-    splits, rejected = {}, {}
-    with open_tree(path) as tree:
-        for split, files in _layout(tree, label_table).items():
-            rows = [_row(tree, row, name, label, exif) for row, (name, label) in enumerate(files)]
-            splits[split], rejected[split] = gather(split, rows, size=size, max_reject_frac=max_reject_frac)
-    return Read(splits, rejected_table(rejected))
+    list_rows = functools.partial(list_folders, label_table=label_table)
+    return read_listing(path, list_rows, size=size, max_reject_frac=max_reject_frac, exif=exif)
 
 
-def _layout(tree: Tree, label_table) -> dict[str, list[tuple[str, int]]]:
-    """Split -> (file, label) in the order of the names. Files outside class folders (lists, licences) are no rows."""
+def list_folders(tree: Tree, *, label_table: str | None = None, release: str = "folders") -> Listing:
+    """What class folders hold; see `read_folders`.
+
+    Args:
+      tree: the root.
+      label_table: see `read_folders`.
+      release: what the listing is called.
+    """
+    splits = {
+        split: functools.partial(_rows, tree, files) for split, files in _layout(tree, label_table).items()
+    }
+    return Listing(release, splits)
+
+
+def _layout(tree: Tree, label_table) -> dict[str, list[tuple[str, int, int]]]:
+    """Split -> (file, label, source's own label) in the order of the names. Files outside class folders (lists, licences) are no rows."""
     parts = [(name, name.split("/")) for name in tree.files()]
     tops = {part[0] for _, part in parts if len(part) > 1}
     if not tops:
@@ -74,7 +84,7 @@ def _layout(tree: Tree, label_table) -> dict[str, list[tuple[str, int]]]:
         raise DataError(f"`path`: {tree.name} mixes split folders with others ({odd}); wanted one or the other.")
     level = 1 if with_splits else 0
     labels: dict[str, int] = {}
-    files: dict[str, list[tuple[str, int]]] = {}
+    files: dict[str, list[tuple[str, int, int]]] = {}
     for name, part in parts:
         if len(part) < level + 2:
             continue
@@ -82,7 +92,8 @@ def _layout(tree: Tree, label_table) -> dict[str, list[tuple[str, int]]]:
         if folder not in labels:
             labels[folder] = _label(folder, label_table)
         split = _SPLITS[part[0].lower()] if level else "train"
-        files.setdefault(split, []).append((name, labels[folder]))
+        number = int(folder) if folder.isascii() and folder.isdecimal() else -1
+        files.setdefault(split, []).append((name, labels[folder], number))
     if not files:
         raise DataError(f"`path`: {tree.name} has split folders, but no class folders with pictures below them.")
     return {split: files[split] for split in dict.fromkeys(_SPLITS.values()) if split in files}
@@ -98,11 +109,9 @@ def _label(folder, label_table) -> int:
     return index_of(folder)
 
 
-def _row(tree, row, name, label, exif) -> Row | Rejection:
-    if label == DROP:
-        return Rejection(row, name, "label_dropped", "a class that is none of the eight")
-    return Row(row, name, label, functools.partial(_load, tree, name, exif))
-
-
-def _load(tree, name, exif):
-    return decode(tree.read(name), exif=exif)
+def _rows(tree, files) -> Iterator[Row | Rejection]:
+    for row, (name, label, source_label) in enumerate(files):
+        if label == DROP:
+            yield Rejection(row, name, "label_dropped", "a class that is none of the eight")
+        else:
+            yield Row(row, name, label, functools.partial(tree.read, name), source_label=source_label)

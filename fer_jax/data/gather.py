@@ -1,89 +1,107 @@
-"""Rows of a source, each a picture to decode or a reason why not, gathered into one split.
+"""A listing decoded into memory, each split a `FaceSet` of pictures of one size.
 
-Contract: rows in = pictures stored + rows rejected; nothing is skipped without a row in `rejected`.
+Contract: rows in = pictures kept + rows rejected; nothing is skipped without a row in `rejected`.
 """
 
 import collections
 import dataclasses
+import os
 from collections.abc import Callable, Iterable
 
 import numpy as np
 import pandas as pd
 
-from fer_jax.data.face_set import REJECTED_COLUMNS, FaceSet
-from fer_jax.data.sanitise import EXPECTED_REASONS, ImageRejected, square
+from fer_jax.data.face_set import REJECTED_COLUMNS, FaceSet, Read
+from fer_jax.data.framing import Framing, frame, pixels
+from fer_jax.data.rows import Listing, Rejection, Row
+from fer_jax.data.sanitise import EXPECTED_REASONS, ImageRejected
+from fer_jax.data.tree import Tree, open_tree
 from fer_jax.errors import DataError, UsageError
 
 _SHOWN = 3
+MAX_SIZE = 4096
 
 
-@dataclasses.dataclass(frozen=True)
-class Row:
-    """A picture with a label; `load` decodes it to uint8 (H, W, 3) or raises `ImageRejected`."""
+def read_listing(
+    path: str | os.PathLike,
+    list_rows: Callable[[Tree], Listing],
+    *,
+    size: int,
+    max_reject_frac: float,
+    crop: str = "square",
+    exif: str | None = None,
+) -> Read:
+    """Open a folder or zip, list it and decode every split.
 
-    row: int
-    path: str
-    label: int
-    load: Callable[[], np.ndarray]
-    soft_label: np.ndarray | None = None
+    Args:
+      path: the folder or zip.
+      list_rows: a source's own reader.
+      size: side of the pictures, pixels.
+      max_reject_frac: largest share of rows of a split that may be rejected for an unexpected reason.
+      crop: see `Framing`.
+      exif: see `decode`; None: as the listing says.
 
+    Returns:
+      Its splits and what was left out.
 
-@dataclasses.dataclass(frozen=True)
-class Rejection:
-    """A row that is left out: `reason` is one of `REASONS`, row is −1 for a file that no list names."""
-
-    row: int
-    path: str
-    reason: str
-    detail: str
+    Raises:
+      UsageError: an argument out of range.
+      DataError: nothing there, or too much of it damaged.
+    """
+    check_options(size=size, max_reject_frac=max_reject_frac)
+    splits, rejected = {}, {}
+    with open_tree(path) as tree:
+        listing = list_rows(tree)
+        framing = Framing(crop=crop, size=int(size), exif=exif or listing.exif)
+        for split, rows in listing.splits.items():
+            splits[split], rejected[split] = gather(split, rows(), framing, max_reject_frac=max_reject_frac)
+    return Read(splits, rejected_table(rejected))
 
 
 def gather(
-    split: str, rows: Iterable[Row | Rejection], *, size: int, max_reject_frac: float
+    split: str, rows: Iterable[Row | Rejection], framing: Framing, *, max_reject_frac: float
 ) -> tuple[FaceSet, list[Rejection]]:
     """Decode the pictures of a split.
 
     Args:
       split: its name.
       rows: in the order of the source.
-      size: side of the stored pictures, pixels.
-      max_reject_frac: largest share of rows that may be rejected for an unexpected reason.
+      framing: how pictures become squares of one size.
+      max_reject_frac: see `read_listing`.
 
     Returns:
-      The pictures, and what was left out.
+      The pictures, and what was left out. Names are the rows' paths; where one path has several faces, the row's
+      number is added.
 
     Raises:
       DataError: more rejected than allowed, or no picture left.
     """
     rows = list(rows)
     rejected = [row for row in rows if isinstance(row, Rejection)]
-    images = np.empty((len(rows) - len(rejected), size, size, 3), np.uint8)
+    side = framing.size or 1
+    images = np.empty((len(rows) - len(rejected), side, side, 3), np.uint8)
     kept: list[Row] = []
-    seen: set[str] = set()
     for row in rows:
         if isinstance(row, Rejection):
             continue
-        if row.path in seen:
-            rejected.append(Rejection(row.row, row.path, "duplicate", "the name occurs before"))
-            continue
-        seen.add(row.path)
         try:
-            images[len(kept)] = square(row.load(), size)
+            images[len(kept)] = frame(pixels(row.load(), framing.exif), row, framing).image
         except ImageRejected as error:
-            rejected.append(Rejection(row.row, row.path, error.reason, error.detail))
+            rejected.append(Rejection(row.row, row.path, error.reason, error.detail, row.label))
         else:
             kept.append(row)
     rejected.sort(key=lambda rejection: rejection.row)
-    _check_share(split, len(rows), rejected, max_reject_frac)
+    check_share(split, len(rows), rejected, max_reject_frac)
     if not kept:
         raise DataError(f"`path`: {split} has no usable picture in {len(rows)} rows: {_account(rejected)}.")
-    soft = [row.soft_label for row in kept if row.soft_label is not None]
+    times = collections.Counter(row.path for row in kept)
+    soft = [row.soft_label for row in kept]
     faces = FaceSet(
         images[: len(kept)],
         np.asarray([row.label for row in kept], np.int32),
-        np.asarray([row.path for row in kept]),
+        np.asarray([row.path if times[row.path] == 1 else f"{row.path}#{row.row}" for row in kept]),
         split,
-        np.asarray(soft, np.float32) if soft else None,
+        None if any(one is None for one in soft) else np.asarray(soft, np.float32),
         np.asarray([row.row for row in kept], np.int32),
     )
     return faces, rejected
@@ -91,7 +109,7 @@ def gather(
 
 def rejected_table(rejected: dict[str, list[Rejection]]) -> pd.DataFrame:
     """The rejected rows of all splits, with the columns `REJECTED_COLUMNS`."""
-    table = [(split, *dataclasses.astuple(rejection)) for split, rows in rejected.items() for rejection in rows]
+    table = [(split, *dataclasses.astuple(rejection)[:4]) for split, rows in rejected.items() for rejection in rows]
     return pd.DataFrame(table, columns=list(REJECTED_COLUMNS))
 
 
@@ -101,13 +119,24 @@ def check_options(*, size: int, max_reject_frac: float) -> None:
     Raises:
       UsageError: naming the argument.
     """
-    if not isinstance(size, int | np.integer) or not 1 <= size <= 4096:
-        raise UsageError(f"`size`: wanted a side of 1..4096 px, got {size!r}.")
+    if not isinstance(size, int | np.integer) or not 1 <= size <= MAX_SIZE:
+        raise UsageError(f"`size`: wanted a side of 1..{MAX_SIZE} px, got {size!r}.")
     if not 0 <= max_reject_frac <= 1:
         raise UsageError(f"`max_reject_frac`: wanted a share in 0..1, got {max_reject_frac}.")
 
 
-def _check_share(split, total, rejected, allowed):
+def check_share(split: str, total: int, rejected: list[Rejection], allowed: float) -> None:
+    """Refuse a split of which too much cannot be used.
+
+    Args:
+      split: its name.
+      total: rows listed.
+      rejected: those left out.
+      allowed: largest share of them that may be rejected for an unexpected reason.
+
+    Raises:
+      DataError: counting what is wrong and showing the first.
+    """
     unexpected = [rejection for rejection in rejected if rejection.reason not in EXPECTED_REASONS]
     if len(unexpected) > allowed * total:
         first = "; ".join(f"{one.path or 'a row'}: {one.detail or one.reason}" for one in unexpected[:_SHOWN])

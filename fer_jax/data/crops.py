@@ -1,0 +1,137 @@
+"""From a picture to the square around its face: picture, box and landmarks go through one matrix.
+
+Contract: pictures are uint8 (H, W, 3); a matrix is float64 (2, 3) and takes source pixels (x, y) to crop pixels, pixel
+centres at whole numbers; a box is (left, top, width, height) in pixels, its left and top edges half a pixel before the
+first pixel's centre, as annotation tools count.
+"""
+
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from fer_jax.data.rows import Box
+
+# The frame of the drawn faces: the eyes this far apart and their middle here, in sides of the square.
+EYES_APART = 0.25
+EYES_MIDDLE = (0.5, 0.37)
+# Larger squares than this, in units of the picture's longer side, are no faces.
+_LARGEST = 4.0
+LEFT_EYE, RIGHT_EYE = slice(36, 42), slice(42, 48)  # image-left and image-right, iBUG order
+
+
+class Crop(NamedTuple):
+    """A square out of a picture.
+
+    Attributes:
+      image: uint8 (size, size, 3).
+      matrix: float64 (2, 3), source to crop pixels.
+      padded: share of it that lies outside the picture, 0..1; there the picture's border is repeated.
+    """
+
+    image: np.ndarray
+    matrix: np.ndarray
+    padded: float
+
+
+def usable(box: Box | None, shape: tuple[int, ...]) -> bool:
+    """Whether a box is one: finite, not empty, on the picture, and no larger than a face can be."""
+    if box is None or not np.isfinite(box).all():
+        return False
+    left, top, width, height = box
+    rows, columns = shape[:2]
+    on_it = left < columns and top < rows and left + width > 0 and top + height > 0
+    return width > 0 and height > 0 and on_it and max(width, height) <= _LARGEST * max(rows, columns)
+
+
+def crop_box(image: np.ndarray, box: Box, *, size: int, margin: float = 1.0) -> Crop:
+    """The square around a box, its side `margin` times the box's longer one, by area downwards and cubic upwards.
+
+    The same bytes on OpenCV 4 and 5.
+
+    Args:
+      image: uint8 (H, W, 3).
+      box: usable.
+      size: side wanted, pixels.
+      margin: 1 for the box alone; 1.25 is what AffectNet's users do.
+    """
+    left, top, width, height = box
+    side = max(1, round(margin * max(width, height)))
+    x0, y0 = round(left + (width - side) / 2), round(top + (height - side) / 2)
+    rows, columns = image.shape[:2]
+    inside_x, inside_y = (
+        max(0, min(start + side, length) - max(start, 0)) for start, length in ((x0, columns), (y0, rows))
+    )
+    # Reading through clipped indices repeats the border without a picture four times as large in between.
+    across = np.arange(x0, x0 + side).clip(0, columns - 1)
+    down = np.arange(y0, y0 + side).clip(0, rows - 1)
+    whole = inside_x * inside_y == side * side
+    cut = image[y0 : y0 + side, x0 : x0 + side] if whole else image[np.ix_(down, across)]
+    scale = size / side
+    matrix = np.array([[scale, 0, (0.5 - x0) * scale - 0.5], [0, scale, (0.5 - y0) * scale - 0.5]])
+    return Crop(resized(cut, (size, size)), matrix, 1 - inside_x * inside_y / side**2)
+
+
+def crop_eyes(image: np.ndarray, landmarks: np.ndarray, *, size: int) -> Crop:
+    """The picture turned, scaled and moved so that the eyes lie where those of the drawn faces do.
+
+    OpenCV 4 and 5 round such warps differently: equal to a few grey levels only.
+
+    Args:
+      image: uint8 (H, W, 3).
+      landmarks: float (68, 2), iBUG order, the eyes apart.
+      size: side wanted, pixels.
+    """
+    matrix = eyes_matrix(landmarks, size=size)
+    scale = np.hypot(*matrix[:, 0])
+    if scale < 0.5:  # shrink by area first: a warp samples four pixels and would let fine detail alias
+        rows, columns = image.shape[:2]
+        smaller = max(1, round(columns * 2 * scale)), max(1, round(rows * 2 * scale))
+        factor = np.array([smaller[0] / columns, smaller[1] / rows])
+        image = resized(image, smaller)
+        matrix_of_it = matrix.copy()
+        matrix_of_it[:, :2] = matrix[:, :2] / factor
+        matrix_of_it[:, 2] = matrix[:, 2] + matrix_of_it[:, :2] @ (0.5 - 0.5 * factor)
+    else:
+        matrix_of_it = matrix
+    rows, columns = image.shape[:2]
+    turned = cv2.warpAffine(
+        image, matrix_of_it, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
+    back = cv2.invertAffineTransform(matrix_of_it)
+    places = transform(np.stack(np.meshgrid(np.arange(size), np.arange(size)), -1).reshape(-1, 2), back)
+    outside = (places < -0.5).any(1) | (places > (columns - 0.5, rows - 0.5)).any(1)
+    return Crop(turned, matrix, float(outside.mean()))
+
+
+def eyes_matrix(landmarks: np.ndarray, *, size: int) -> np.ndarray:
+    """The similarity that `crop_eyes` applies: float64 (2, 3)."""
+    left, right = (np.asarray(landmarks[eye], np.float64).mean(0) for eye in (LEFT_EYE, RIGHT_EYE))
+    across = right - left
+    # As a complex number: multiplied by `turn`, the vector between the eyes becomes level and as long as wanted.
+    turn = EYES_APART * size / complex(*across)
+    linear = np.array([[turn.real, -turn.imag], [turn.imag, turn.real]])
+    wanted = np.asarray(EYES_MIDDLE) * size - 0.5
+    return np.column_stack([linear, wanted - linear @ ((left + right) / 2)])
+
+
+def transform(points: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    """Points (..., 2) through a matrix (2, 3)."""
+    return points @ matrix[:, :2].T + matrix[:, 2]
+
+
+def transform_box(box: Box, matrix: np.ndarray) -> Box:
+    """The upright box around a box's corners after a matrix."""
+    left, top, width, height = box
+    edges = np.array([(x, y) for x in (left, left + width) for y in (top, top + height)], np.float64) - 0.5
+    corners = transform(edges, matrix) + 0.5
+    low, high = corners.min(0), corners.max(0)
+    return float(low[0]), float(low[1]), float(high[0] - low[0]), float(high[1] - low[1])
+
+
+def resized(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """A picture at (width, height), by area where it shrinks and by cubic interpolation where it grows."""
+    if (image.shape[1], image.shape[0]) == tuple(size):
+        return np.ascontiguousarray(image)
+    shrinks = image.shape[0] * image.shape[1] > size[0] * size[1]
+    return cv2.resize(image, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)

@@ -1,0 +1,173 @@
+"""What is stored of a picture: its own bytes where every later reader must agree on them, else a new file.
+
+Contract: stored pictures are JPEG or PNG of three 8-bit channels, upright, without orientation tag, so that a decoder
+that obeys such tags and one that does not see the same pixels.
+"""
+
+import dataclasses
+import hashlib
+import struct
+
+import cv2
+import numpy as np
+
+from fer_jax.data.framing import Framed, Framing, frame, pixels
+from fer_jax.data.image_header import image_header
+from fer_jax.data.rows import Quality, Row
+from fer_jax.data.sanitise import encode_png
+from fer_jax.errors import StorageError
+
+ENCODINGS = ("png", "jpeg95")
+MAX_STORED_SIDE = 4096  # larger originals are written anew, shrunk (ours)
+_ORIENTATION = 0x112
+_UPRIGHT = 1
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Stored:
+    """A row's picture, ready to be written.
+
+    Attributes:
+      data: the file's bytes.
+      framed: pixels, box and landmarks as stored, and `Quality` bits.
+      content_hash: SHA-256 of the decoded source pixels, before any crop: equal for equal pictures whatever their
+        file, and for the several faces of one picture.
+    """
+
+    data: bytes
+    framed: Framed
+    content_hash: str
+
+
+def store(row: Row, framing: Framing, *, encoding: str = "png") -> Stored:
+    """Load, check, frame and encode a row's picture.
+
+    Args:
+      row: from a `Listing`.
+      framing: what is kept of it.
+      encoding: "png", lossless, or "jpeg95", for what has to be written anew.
+
+    Raises:
+      ImageRejected: no picture that can be taken.
+    """
+    loaded = row.load()
+    image = pixels(loaded, framing.exif)
+    facts, plain = (Quality(0), False) if isinstance(loaded, np.ndarray) else file_facts(loaded)
+    if (image[..., 0] == image[..., 1]).all() and (image[..., 1] == image[..., 2]).all():
+        facts |= Quality.WAS_GREY
+    framed = frame(image, row, _bounded(framing))
+    if plain and isinstance(loaded, bytes) and framed.image is image:
+        data = loaded
+    else:
+        data, facts = _encode(framed.image, encoding), facts | Quality.RE_ENCODED
+    framed = dataclasses.replace(framed, quality=framed.quality | facts)
+    return Stored(data, framed, hashlib.sha256(np.ascontiguousarray(image).data).hexdigest())
+
+
+def file_facts(data: bytes) -> tuple[Quality, bool]:
+    """What a file is, from its bytes alone.
+
+    Args:
+      data: a file that `image_header` knows.
+
+    Returns:
+      WAS_ALPHA and EXIF_TURNED where they apply; and whether the file can be stored as it is: JPEG or PNG, three
+      channels of 8 bits, no transparency, no orientation tag but "upright".
+    """
+    header = image_header(data)
+    if header is None:
+        return Quality(0), False
+    kind = header[0]
+    plain, alpha, exif = {"jpeg": _jpeg, "png": _png, "webp": _webp}.get(kind, _other)(data)
+    turned = _orientation(exif) != _UPRIGHT
+    quality = (Quality.WAS_ALPHA if alpha else Quality(0)) | (Quality.EXIF_TURNED if turned else Quality(0))
+    return quality, plain and not alpha and not turned
+
+
+def _bounded(framing):
+    """Even the whole picture is kept no larger than readers like."""
+    if framing.crop == "none" and framing.size is None:
+        return dataclasses.replace(framing, size=MAX_STORED_SIDE)
+    return framing
+
+
+def _encode(image, encoding) -> bytes:
+    if encoding == "png":
+        return encode_png(image)
+    done, data = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 95])
+    if not done:
+        raise StorageError(f"`image`: could not encode {image.dtype} {image.shape} as JPEG.")
+    return data.tobytes()
+
+
+# Each: (stored as it is?, transparency?, its EXIF block or b"").
+
+
+def _jpeg(data):
+    exif, plain, position = b"", False, 2
+    try:
+        while data[position] == 0xFF:
+            marker = data[position + 1]
+            if marker == 0xFF:
+                position += 1
+                continue
+            if marker == 0x01 or 0xD0 <= marker <= 0xD8:
+                position += 2
+                continue
+            length = struct.unpack_from(">H", data, position + 2)[0]
+            body = data[position + 4 : position + 2 + length]
+            if marker == 0xE1 and body.startswith(b"Exif\0\0") and not exif:
+                exif = body[6:]
+            if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
+                plain = body[0] == 8 and body[5] == 3  # bits and components
+            if marker in (0xD9, 0xDA):
+                break
+            position += 2 + max(2, length)
+    except (IndexError, struct.error):
+        plain = False
+    return plain, False, exif
+
+
+def _png(data):
+    bits, colour = data[24], data[25]
+    alpha, exif, position = colour in (4, 6), b"", 8
+    while position + 12 <= len(data):
+        length, kind = struct.unpack_from(">I4s", data, position)
+        if kind == b"IEND":
+            break
+        alpha |= kind == b"tRNS"
+        if kind == b"eXIf":
+            exif = data[position + 8 : position + 8 + length]
+        position += 12 + length
+    return bits == 8 and colour == 2, alpha, exif
+
+
+def _webp(data):
+    chunk, exif, position = data[12:16], b"", 12
+    alpha = chunk == b"VP8X" and bool(data[20] & 0x10)
+    while position + 8 <= len(data):
+        kind, length = struct.unpack_from("<4sI", data, position)
+        if kind == b"EXIF":
+            exif = data[position + 8 : position + 8 + length].removeprefix(b"Exif\0\0")
+        position += 8 + length + length % 2
+    return False, alpha, exif
+
+
+def _other(data):
+    return False, False, data if data[:4] in (b"II*\0", b"MM\0*") else b""
+
+
+def _orientation(exif: bytes) -> int:
+    """The orientation tag of a TIFF block, `_UPRIGHT` where it has none."""
+    order = {b"II": "<", b"MM": ">"}.get(exif[:2])
+    if order is None:
+        return _UPRIGHT
+    try:
+        directory = struct.unpack_from(f"{order}I", exif, 4)[0]
+        for entry in range(struct.unpack_from(f"{order}H", exif, directory)[0]):
+            tag, _, _, value = struct.unpack_from(f"{order}HHIH", exif, directory + 2 + 12 * entry)
+            if tag == _ORIENTATION:
+                return value if 1 <= value <= 8 else _UPRIGHT
+    except struct.error:
+        pass
+    return _UPRIGHT

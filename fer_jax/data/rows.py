@@ -1,0 +1,110 @@
+"""What a source lists: rows, each a picture that can be had or a reason why not, before anything is decoded.
+
+Contract: a reader yields exactly one `Row` or `Rejection` for each row of its source, in the order of the source, and
+`Rejection`s with row −1 for files that no list names.
+"""
+
+import dataclasses
+import enum
+import math
+from collections.abc import Callable, Iterable, Iterator
+
+import numpy as np
+
+from fer_jax.expressions import DROP
+
+Box = tuple[float, float, float, float]  # left, top, width, height in pixels of the source picture
+
+
+class Quality(enum.IntFlag):
+    """What a reader of a stored picture may want to know of its way; the bits are part of the prepared sets."""
+
+    BAD_BOX = 1
+    NO_LANDMARKS = 2
+    RE_ENCODED = 4
+    WAS_GREY = 8
+    WAS_ALPHA = 16
+    EXIF_TURNED = 32
+    SHRUNK = 64
+    DUPLICATE = 128
+    PADDED = 256
+    VA_INCONSISTENT = 512
+    UNDETECTED = 1024
+
+
+@dataclasses.dataclass(frozen=True, slots=True, eq=False)
+class Row:
+    """A listed picture.
+
+    Attributes:
+      row: its place in the list of its split, from 0.
+      path: relative to the root; one path may stand in several rows (several faces).
+      label: an index into `EXPRESSIONS`.
+      load: the file's bytes, or decoded pixels uint8 (H, W, 3) where a source has no file; raises `ImageRejected`.
+      source_label: the source's own number of the label, −1 where it has none.
+      soft_label: float32 (8,) that sums to 1, or None.
+      box: the face, or None.
+      landmarks: float32 (68, 2) in pixels of the source picture, iBUG order, or None.
+      valence: −1..1, NaN where absent.
+      arousal: −1..1, NaN where absent.
+      subject: who is shown, "" where unknown.
+      quality: `Quality` bits known from the list alone.
+      notes: what was odd in the list, each as file:line:column: wanted, got.
+    """
+
+    row: int
+    path: str
+    label: int
+    load: Callable[[], bytes | np.ndarray]
+    source_label: int = -1
+    soft_label: np.ndarray | None = None
+    box: Box | None = None
+    landmarks: np.ndarray | None = None
+    valence: float = math.nan
+    arousal: float = math.nan
+    subject: str = ""
+    quality: Quality = Quality(0)
+    notes: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Rejection:
+    """A row that is left out: `reason` is one of `REASONS`, row is −1 for a file that no list names.
+
+    `label` is what the row would have been, so that counts can be explained; `DROP` where nobody knows.
+    """
+
+    row: int
+    path: str
+    reason: str
+    detail: str
+    label: int = DROP
+
+
+@dataclasses.dataclass(frozen=True)
+class Listing:
+    """A source that was recognised.
+
+    Attributes:
+      release: which copy of which set this is, such as "affectnet original"; goes into every result.
+      splits: split name -> a call that yields its rows anew.
+      exif: "ignore" where boxes and landmarks were measured on the stored pixels, else "apply".
+      remarks: what a user should know of this copy, a sentence each.
+    """
+
+    release: str
+    splits: dict[str, Callable[[], Iterator[Row | Rejection]]]
+    exif: str = "apply"
+    remarks: tuple[str, ...] = ()
+
+
+def without_repeats(rows: Iterable[Row | Rejection]) -> Iterator[Row | Rejection]:
+    """The rows of a source in which a path stands once; one that stood before becomes the rejection it is."""
+    seen = set()
+    for row in rows:
+        if isinstance(row, Row):
+            if row.path in seen:
+                yield Rejection(row.row, row.path, "duplicate", "the name occurs before", row.label)
+                continue
+            seen.add(row.path)
+        yield row
