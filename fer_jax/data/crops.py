@@ -95,9 +95,7 @@ def crop_eyes(image: np.ndarray, landmarks: np.ndarray, *, size: int) -> Crop:
     else:
         matrix_of_it = matrix
     rows, columns = image.shape[:2]
-    turned = cv2.warpAffine(
-        image, matrix_of_it, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-    )
+    turned = cv2.warpAffine(image, matrix_of_it, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     back = cv2.invertAffineTransform(matrix_of_it)
     places = transform(np.stack(np.meshgrid(np.arange(size), np.arange(size)), -1).reshape(-1, 2), back)
     outside = (places < -0.5).any(1) | (places > (columns - 0.5, rows - 0.5)).any(1)

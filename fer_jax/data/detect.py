@@ -1,6 +1,6 @@
 """Face detectors, whichever this machine has; none is ever fetched.
 
-Contract: a detector takes uint8 (H, W, 3) RGB and returns float64 (N, 4) boxes (left, top, width, height) in its pixels.
+Contract: a detector takes uint8 (H, W, 3) RGB and returns float64 (N, 4) boxes (left, top, width, height) in pixels.
 """
 
 import importlib

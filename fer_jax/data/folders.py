@@ -14,7 +14,7 @@ from fer_jax.data.tree import Tree
 from fer_jax.errors import DataError
 from fer_jax.expressions import DROP, canonical, index_of
 
-_SPLITS = {
+SPLIT_FOLDERS = {
     "train": "train",
     "training": "train",
     "val": "validation",
@@ -55,22 +55,20 @@ def read_folders(
     return read_listing(path, list_rows, size=size, max_reject_frac=max_reject_frac, exif=exif)
 
 
-def list_folders(tree: Tree, *, label_table: str | None = None, release: str = "folders") -> Listing:
+def list_folders(tree: Tree, *, label_table: str | None = None, release_name: str = "folders") -> Listing:
     """What class folders hold; see `read_folders`.
 
     Args:
       tree: the root.
       label_table: see `read_folders`.
-      release: what the listing is called.
+      release_name: what the listing is called.
     """
-    splits = {
-        split: functools.partial(_rows, tree, files) for split, files in _layout(tree, label_table).items()
-    }
-    return Listing(release, splits)
+    splits = {split: functools.partial(_rows, tree, files) for split, files in _layout(tree, label_table).items()}
+    return Listing(release_name, splits)
 
 
 def _layout(tree: Tree, label_table) -> dict[str, list[tuple[str, int, int]]]:
-    """Split -> (file, label, source's own label) in the order of the names. Files outside class folders (lists, licences) are no rows."""
+    """Split -> (file, label, own number) in the order of the names. Files outside (lists, licences) are no rows."""
     parts = [(name, name.split("/")) for name in tree.files()]
     tops = {part[0] for _, part in parts if len(part) > 1}
     if not tops:
@@ -78,7 +76,7 @@ def _layout(tree: Tree, label_table) -> dict[str, list[tuple[str, int, int]]]:
             f"`path`: {tree.name} has no pictures in folders: looked for class folders (happy/...), alone or below "
             "train/, validation/, test/."
         )
-    with_splits = {top for top in tops if top.lower() in _SPLITS}
+    with_splits = {top for top in tops if top.lower() in SPLIT_FOLDERS}
     if with_splits and tops != with_splits:
         odd = ", ".join(sorted(tops - with_splits)[:5])
         raise DataError(f"`path`: {tree.name} mixes split folders with others ({odd}); wanted one or the other.")
@@ -91,12 +89,20 @@ def _layout(tree: Tree, label_table) -> dict[str, list[tuple[str, int, int]]]:
         folder = part[level]
         if folder not in labels:
             labels[folder] = _label(folder, label_table)
-        split = _SPLITS[part[0].lower()] if level else "train"
+        split = SPLIT_FOLDERS[part[0].lower()] if level else "train"
         number = int(folder) if folder.isascii() and folder.isdecimal() else -1
         files.setdefault(split, []).append((name, labels[folder], number))
     if not files:
         raise DataError(f"`path`: {tree.name} has split folders, but no class folders with pictures below them.")
-    return {split: files[split] for split in dict.fromkeys(_SPLITS.values()) if split in files}
+    return {split: files[split] for split in dict.fromkeys(SPLIT_FOLDERS.values()) if split in files}
+
+
+def is_class_folder(name: str) -> bool:
+    """Whether a folder's name is an expression's, an alias of one, or a number."""
+    try:
+        return (name.isascii() and name.isdecimal()) or index_of(name) >= 0
+    except DataError:
+        return False
 
 
 def _label(folder, label_table) -> int:

@@ -32,6 +32,9 @@ class Quality(enum.IntFlag):
     UNDETECTED = 1024
 
 
+NO_QUALITY = Quality(0)
+
+
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
 class Row:
     """A listed picture.
@@ -63,7 +66,7 @@ class Row:
     valence: float = math.nan
     arousal: float = math.nan
     subject: str = ""
-    quality: Quality = Quality(0)
+    quality: Quality = NO_QUALITY
     notes: tuple[str, ...] = ()
 
 

@@ -4,6 +4,7 @@ Contract: every line is parsed by itself; a stray quote spoils one row and not t
 """
 
 import csv
+import itertools
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
@@ -71,6 +72,12 @@ class Cells:
         return CellError(
             f"{self.where}:{self.line}:{column}: wanted {wanted}, got {shown(self._cells.get(column, ''))}"
         )
+
+
+def first_texts(rows: Iterable[Cells | CellError], column: str, *, count: int = 50) -> list[str]:
+    """A column's texts in the first rows, those that have one: enough to see whether a list's pictures are there."""
+    cells = (row for row in itertools.islice(rows, count) if isinstance(row, Cells))
+    return [text for text in (row.text(column) for row in cells) if text]
 
 
 def real(text: str) -> float:
@@ -143,8 +150,10 @@ def table(
     names = list(columns)
     if header:
         line, first = next(numbered, (1, ""))
-        names = [name.strip().strip('"').lower() for name in first.split(delimiter)]
-        missing = [name for name in columns if name.lower() not in names]
+        wanted = {name.lower(): name for name in columns}
+        found = [name.strip().strip('"') for name in first.split(delimiter)]
+        names = [wanted.get(name.lower(), name) for name in found]
+        missing = [name for name in columns if name not in names]
         if missing:
             raise DataError(
                 f"`path`: {path}:{line}: wanted the columns {', '.join(columns)}; missing: {', '.join(missing)}; got "

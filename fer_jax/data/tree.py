@@ -29,12 +29,20 @@ class Tree(Protocol):
         """Paths of all visible files below a folder, sorted."""
         ...
 
+    def folders(self, under: str = "") -> list[str]:
+        """Paths of the visible folders directly in a folder, sorted."""
+        ...
+
+    def listed(self, under: str = "") -> list[str]:
+        """Paths of the visible files directly in a folder, sorted."""
+        ...
+
     def has(self, path: str) -> bool:
         """Whether there is such a file."""
         ...
 
     def read(self, path: str) -> bytes:
-        """A whole file; `ImageRejected` if it is missing, larger than `MAX_BYTES`, or damaged."""
+        """A whole file; `ImageRejected` if it is missing, outside, larger than `MAX_BYTES`, or damaged."""
         ...
 
     def open(self, path: str) -> IO[bytes]:
@@ -92,10 +100,29 @@ class _Folder:
             found += [pathlib.Path(folder, name).relative_to(self._root).as_posix() for name in names if _visible(name)]
         return sorted(found)
 
+    def folders(self, under: str = "") -> list[str]:
+        return self._children(under, os.DirEntry.is_dir)
+
+    def listed(self, under: str = "") -> list[str]:
+        return self._children(under, os.DirEntry.is_file)
+
+    def _children(self, under, wanted):
+        top = self._root / under
+        if not top.is_dir():
+            return []
+        with os.scandir(top) as entries:
+            names = [entry.name for entry in entries if _visible(entry.name) and wanted(entry)]
+        return sorted(f"{under}/{name}" if under else name for name in names)
+
     def has(self, path: str) -> bool:
-        return (self._root / path).is_file()
+        try:
+            return not _outside(path) and (self._root / path).is_file()
+        except (OSError, ValueError):  # a name too long, or with a NUL: no file has it
+            return False
 
     def read(self, path: str) -> bytes:
+        if _outside(path):
+            raise ImageRejected("missing", "a path that leads out of its folder")
         try:
             status = (self._root / path).stat()
             if not stat.S_ISREG(status.st_mode):
@@ -103,8 +130,8 @@ class _Folder:
             if status.st_size > MAX_BYTES:
                 raise ImageRejected("too_large", f"{status.st_size} bytes, limit {MAX_BYTES}")
             return (self._root / path).read_bytes()
-        except OSError as error:
-            raise ImageRejected("missing", error.strerror or str(error)) from None
+        except (OSError, ValueError) as error:
+            raise ImageRejected("missing", getattr(error, "strerror", None) or str(error)) from None
 
     def open(self, path: str) -> IO[bytes]:
         return (self._root / path).open("rb")
@@ -129,6 +156,15 @@ class _Zip:
         start = f"{under}/" if under else ""
         return sorted(name for name in self._entries if name.startswith(start) and all(map(_visible, name.split("/"))))
 
+    def folders(self, under: str = "") -> list[str]:
+        start = f"{under}/" if under else ""
+        rest = (name.removeprefix(start).split("/") for name in self._entries if name.startswith(start))
+        return sorted({start + parts[0] for parts in rest if len(parts) > 1 and _visible(parts[0])})
+
+    def listed(self, under: str = "") -> list[str]:
+        start = f"{under}/" if under else ""
+        return [name for name in self.files(under) if "/" not in name.removeprefix(start)]
+
     def has(self, path: str) -> bool:
         return path in self._entries
 
@@ -149,6 +185,30 @@ class _Zip:
 
 def _visible(name: str) -> bool:
     return not name.startswith(".") and name not in ("__MACOSX", "Thumbs.db")
+
+
+def _outside(path: str) -> bool:
+    return path.startswith("/") or ".." in path.replace("\\", "/").split("/")
+
+
+def find_files(tree: Tree, names: tuple[str, ...], *, depth: int = 2) -> list[str]:
+    """Files of given names (in any case) at the root or a few folders down; numbered folders hold pictures only.
+
+    Args:
+      tree: where to look.
+      names: in lower case.
+      depth: how many folders down.
+
+    Returns:
+      Paths, sorted by depth, then by name.
+    """
+    found, level = [], [""]
+    for _ in range(depth + 1):
+        for folder in level:
+            found += [path for path in tree.listed(folder) if path.rpartition("/")[2].lower() in names]
+        below = [folder for parent in level for folder in tree.folders(parent)]
+        level = [folder for folder in below if not folder.rpartition("/")[2].isdecimal()]
+    return found
 
 
 def _fault(entry: zipfile.ZipInfo) -> str:

@@ -1,0 +1,224 @@
+"""AffectNet's original release: picture folders and csv lists with boxes, 68 landmarks, valence and arousal.
+
+Contract: boxes and landmarks are in pixels of the whole picture as stored, so its orientation tag is ignored. A row is
+its line in the list, never its path: several faces of one picture stand in several rows.
+"""
+
+import functools
+import math
+import os
+import pathlib
+import urllib.parse
+from collections.abc import Iterator
+
+import numpy as np
+
+from fer_jax.data.rows import Box, Listing, Quality, Rejection, Row
+from fer_jax.data.sanitise import ImageRejected
+from fer_jax.data.tables import CellError, Cells, first_texts, shown, table
+from fer_jax.data.tree import Tree, open_tree
+from fer_jax.data.valence import consistent
+from fer_jax.errors import DataError
+from fer_jax.expressions import DROP, EXPRESSIONS, LABEL_TABLES, NUM_EXPRESSIONS
+
+MANUAL = ("training.csv", "validation.csv")
+AUTOMATIC = "automatically_annotated.csv"
+SPLITS = {"training.csv": "train", "validation.csv": "validation", AUTOMATIC: "automatic"}
+LABELS = (*EXPRESSIONS, "none", "uncertain", "no face")
+_BOX = ("face_x", "face_y", "face_width", "face_height")
+COLUMNS = ("subDirectory_filePath", *_BOX, "facial_landmarks", "expression", "valence", "arousal")
+_PATH = COLUMNS[0]
+_ABSENT = -2  # valence and arousal of Uncertain and No-Face
+_LANDMARKS = 68
+
+# AffectNetC25: 25 people named 1,600 pictures of the training list anew.
+_RATERS = tuple(f"participant{number}" for number in range(25))
+
+
+def list_original(
+    tree: Tree,
+    lists: list[str],
+    *,
+    release: str,
+    drop_bad_box: bool = False,
+    votes: str | os.PathLike | None = None,
+) -> Listing:
+    """What the csv lists hold.
+
+    Args:
+      tree: the root.
+      lists: paths of the lists found.
+      release: "original" or "original_with_auto".
+      drop_bad_box: see `read_affectnet`.
+      votes: see `read_affectnet`.
+
+    Raises:
+      DataError: a list twice, or one whose pictures are nowhere.
+    """
+    paths: dict[str, str] = {}
+    for path in lists:
+        name = path.rpartition("/")[2].lower()
+        if name in paths:
+            raise DataError(f"`path`: {tree.name} holds {paths[name]} and {path}; give a folder with one of them.")
+        paths[name] = path
+    soft = {} if votes is None else read_votes(votes)
+    splits = {}
+    for name, split in SPLITS.items():
+        if name in paths:
+            base = _base(tree, paths[name])
+            own = soft if split == "train" else {}
+            splits[split] = functools.partial(_rows, tree, paths[name], base, drop_bad_box, own)
+    return Listing(f"affectnet {release}", splits, exif="ignore")
+
+
+def _base(tree: Tree, path: str) -> str:
+    """The folder that a list's paths start from: the one in which most of its first pictures are."""
+    first = first_texts(table(tree, path, COLUMNS), _PATH)
+    folders = ["", *tree.folders()]
+    folders += [folder for top in folders[1:] if not top.isdecimal() for folder in tree.folders(top)]
+    word = "auto" if path.lower().endswith(AUTOMATIC) else "manual"
+    named = [folder for folder in folders if "image" in folder.lower()]
+    named.sort(key=lambda folder: word not in folder.lower())
+    bases = [path.rpartition("/")[0], *named, ""]
+    hits = {base: sum(tree.has(_joined(base, name)) for name in first) for base in bases}
+    best = max(bases, key=lambda base: hits[base])
+    if first and not hits[best]:
+        looked = ", ".join(base or "the root" for base in dict.fromkeys(bases))
+        raise DataError(
+            f"`path`: {tree.name}: of the pictures that {path} lists, the first {len(first)} ({first[0]}, ...) are in "
+            f"none of {looked}. Put Manually_Annotated_Images/ beside the lists."
+        )
+    return best
+
+
+def _joined(base, name):
+    return f"{base}/{name}" if base else name
+
+
+def _rows(tree, path, base, drop_bad_box, soft) -> Iterator[Row | Rejection]:
+    for row, cells in enumerate(table(tree, path, COLUMNS)):
+        if isinstance(cells, CellError):
+            yield Rejection(row, "", "label_unknown", str(cells))
+        else:
+            yield _row(tree, row, cells, base, drop_bad_box, soft.get(row))
+
+
+def _row(tree, row, cells: Cells, base, drop_bad_box, soft_label) -> Row | Rejection:
+    name = cells.text(_PATH)
+    try:
+        number = cells.whole("expression", 0, len(LABELS) - 1)
+    except CellError as error:
+        return Rejection(row, name, "label_unknown", str(error))
+    label = LABEL_TABLES["affectnet"][number]
+    if label == DROP:
+        return Rejection(row, name, "label_dropped", LABELS[number])
+    if not name:
+        return Rejection(row, name, "missing", str(cells.error(_PATH, "a path")), label)
+    notes: list[str] = []
+    box = _box(cells, notes)
+    if box is None and drop_bad_box:
+        return Rejection(row, name, "bad_box", notes[0], label)
+    landmarks = _landmarks(cells, notes)
+    valence, arousal = (_affect(cells, column, notes) for column in ("valence", "arousal"))
+    quality = Quality(0) if box is not None else Quality.BAD_BOX
+    if landmarks is None:
+        quality |= Quality.NO_LANDMARKS
+    if not consistent(label, valence, arousal):
+        quality |= Quality.VA_INCONSISTENT
+    return Row(
+        row,
+        name,
+        label,
+        functools.partial(_read, tree, base, name),
+        source_label=number,
+        soft_label=soft_label,
+        box=box,
+        landmarks=landmarks,
+        valence=valence,
+        arousal=arousal,
+        quality=quality,
+        notes=tuple(notes),
+    )
+
+
+def _read(tree, base, name) -> bytes:
+    """The file as named, or as named before somebody percent-encoded it."""
+    try:
+        return tree.read(_joined(base, name))
+    except ImageRejected as error:
+        plain = urllib.parse.unquote(name)
+        if error.reason != "missing" or plain == name:
+            raise
+        return tree.read(_joined(base, plain))
+
+
+def _box(cells: Cells, notes) -> Box | None:
+    """One row of the training list says "NULL"; others are negative."""
+    try:
+        left, top = (cells.real(column) for column in _BOX[:2])
+        width, height = (cells.real(column, 1) for column in _BOX[2:])
+    except CellError as error:
+        notes.append(str(error))
+        return None
+    return left, top, width, height
+
+
+def _landmarks(cells: Cells, notes) -> np.ndarray | None:
+    text = cells.text("facial_landmarks")
+    try:
+        values = np.array(text.split(";"), np.float64)
+    except ValueError:
+        values = np.zeros(0)
+    if values.size == 2 * _LANDMARKS and np.isfinite(values).all() and np.abs(values).max() < 1e6:
+        return values.reshape(_LANDMARKS, 2).astype(np.float32)
+    notes.append(str(cells.error("facial_landmarks", f"{2 * _LANDMARKS} numbers joined by ;")))
+    return None
+
+
+def _affect(cells: Cells, column, notes) -> float:
+    try:
+        value = cells.real(column, _ABSENT, 1)
+    except CellError as error:
+        notes.append(str(error))
+        return math.nan
+    if value == _ABSENT:
+        return math.nan
+    if value < -1:
+        notes.append(str(cells.error(column, "a number in -1..1")))
+        return math.nan
+    return value
+
+
+def read_votes(path: str | os.PathLike) -> dict[int, np.ndarray]:
+    """AffectNetC25's csv: 25 people's labels of some training pictures.
+
+    Args:
+      path: the csv: index (row of the original's training.csv, from 0), filename, participant0..24.
+
+    Returns:
+      Row -> float32 (8,) shares of the labels given.
+
+    Raises:
+      DataError: no such file, other columns, or a cell that is no label of its own table (0..7).
+    """
+    file = pathlib.Path(path)
+    if not file.is_file():
+        raise DataError(f"`votes`: wanted AffectNetC25's csv, got {path}, which is not there.")
+    found = {}
+    with open_tree(file.parent) as tree:
+        for cells in table(tree, file.name, ("index", "filename", *_RATERS)):
+            if isinstance(cells, CellError):
+                raise DataError(f"`votes`: {cells}.")
+            try:
+                row = cells.whole("index", 0, 10**7)
+                given = [cells.whole(rater, 0, 7) for rater in _RATERS if cells.text(rater)]
+            except CellError as error:
+                raise DataError(f"`votes`: {error}.") from None
+            if row in found or not given:
+                wanted = f"{file.name}:{cells.line}:index: wanted each row once, with labels"
+                raise DataError(f"`votes`: {wanted}, got {row}.")
+            own = np.asarray(LABEL_TABLES["affectnet_c25"])[given]
+            found[row] = (np.bincount(own, minlength=NUM_EXPRESSIONS) / len(own)).astype(np.float32)
+    if not found:
+        raise DataError(f"`votes`: {shown(file.name)} has no row.")
+    return found

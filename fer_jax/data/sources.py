@@ -1,0 +1,100 @@
+"""Every set of photographs that can be read, by name.
+
+Contract: a source is a function from a `Tree` to a `Listing`; its own options are keyword arguments of that function.
+"""
+
+import contextlib
+import inspect
+import os
+from collections.abc import Callable, Iterator
+
+from fer_jax.data.affectnet import list_affectnet
+from fer_jax.data.ckplus import list_ckplus
+from fer_jax.data.expw import list_expw
+from fer_jax.data.face_set import Read
+from fer_jax.data.fer2013 import list_fer2013
+from fer_jax.data.ferplus import list_ferplus
+from fer_jax.data.folders import list_folders
+from fer_jax.data.gather import read_listing
+from fer_jax.data.rafdb import list_rafdb
+from fer_jax.data.rows import Listing
+from fer_jax.data.tree import Tree, open_tree
+from fer_jax.errors import UsageError
+
+SOURCES: dict[str, Callable[..., Listing]] = {
+    "affectnet": list_affectnet,
+    "ferplus": list_ferplus,
+    "fer2013": list_fer2013,
+    "ckplus": list_ckplus,
+    "rafdb": list_rafdb,
+    "expw": list_expw,
+    "folders": list_folders,
+}
+
+
+@contextlib.contextmanager
+def open_source(dataset: str, path: str | os.PathLike, **options) -> Iterator[Listing]:
+    """A set's listing, for a `with` statement; its rows can be loaded inside.
+
+    Args:
+      dataset: a key of `SOURCES`.
+      path: the set's folder or zip.
+      **options: of that source, such as `target` for FER+.
+
+    Raises:
+      UsageError: an unknown set, or an option that it does not have.
+      DataError: nothing there, or something else.
+    """
+    list_rows = _source(dataset, options)
+    with open_tree(path) as tree:
+        yield list_rows(tree)
+
+
+def read_source(
+    dataset: str,
+    path: str | os.PathLike,
+    *,
+    size: int,
+    crop: str = "square",
+    max_reject_frac: float = 0.01,
+    **options,
+) -> Read:
+    """Read a set into memory.
+
+    Args:
+      dataset: a key of `SOURCES`.
+      path: the set's folder or zip.
+      size: side of the pictures, pixels.
+      crop: see `Framing`.
+      max_reject_frac: largest share of rows of a split that may be unusable.
+      **options: of that source.
+
+    Returns:
+      Its splits, and what was left out.
+
+    Raises:
+      UsageError: an argument out of range.
+      DataError: nothing there, something else, or too much of it damaged.
+    """
+    return read_listing(path, _source(dataset, options), size=size, crop=crop, max_reject_frac=max_reject_frac)
+
+
+def options_of(dataset: str) -> tuple[str, ...]:
+    """The names of a source's own options.
+
+    Raises:
+      UsageError: an unknown set.
+    """
+    if dataset not in SOURCES:
+        raise UsageError(f"`dataset`: wanted one of {', '.join(SOURCES)}, got {dataset!r}.")
+    return tuple(
+        name for name in inspect.signature(SOURCES[dataset]).parameters if name not in ("tree", "release_name")
+    )
+
+
+def _source(dataset, options) -> Callable[[Tree], Listing]:
+    strange = sorted(set(options) - set(options_of(dataset)))
+    if strange:
+        known = ", ".join(options_of(dataset)) or "none"
+        raise UsageError(f"`{strange[0]}`: {dataset} has no such option; it has {known}.")
+    return lambda tree: SOURCES[dataset](tree, **options)
