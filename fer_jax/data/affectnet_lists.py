@@ -74,21 +74,25 @@ def list_original(
 def _base(tree: Tree, path: str) -> str:
     """The folder that a list's paths start from: the one in which most of its first pictures are."""
     first = first_texts(table(tree, path, COLUMNS), _PATH)
-    folders = ["", *tree.folders()]
-    folders += [folder for top in folders[1:] if not top.isdecimal() for folder in tree.folders(top)]
+    parents = [str(parent).removeprefix(".") for parent in pathlib.PurePosixPath(path).parents]
+    near = [folder for parent in parents for folder in tree.folders(parent) if not _numbered(folder)]
+    near += [folder for parent in near for folder in tree.folders(parent) if not _numbered(folder)]
     word = "auto" if path.lower().endswith(AUTOMATIC) else "manual"
-    named = [folder for folder in folders if "image" in folder.lower()]
-    named.sort(key=lambda folder: word not in folder.lower())
-    bases = [path.rpartition("/")[0], *named, ""]
+    named = sorted((folder for folder in near if "image" in folder.lower()), key=lambda one: word not in one.lower())
+    bases = list(dict.fromkeys([parents[0], *named, *parents]))
     hits = {base: sum(tree.has(_joined(base, name)) for name in first) for base in bases}
     best = max(bases, key=lambda base: hits[base])
     if first and not hits[best]:
-        looked = ", ".join(base or "the root" for base in dict.fromkeys(bases))
+        looked = ", ".join(base or "the root" for base in bases)
         raise DataError(
             f"`path`: {tree.name}: of the pictures that {path} lists, the first {len(first)} ({first[0]}, ...) are in "
             f"none of {looked}. Put Manually_Annotated_Images/ beside the lists."
         )
     return best
+
+
+def _numbered(folder):
+    return folder.rpartition("/")[2].isdecimal()
 
 
 def _joined(base, name):

@@ -1,7 +1,7 @@
 """How many pictures of each expression the published copies hold, and how a copy's own counts differ from them.
 
-Counts are in canonical order. Sources: Mollahosseini et al. 2017 (AffectNet; those of the later set from its users), FER+'s
-own lists, the FER2013 challenge, Lucey et al. 2010 (CK+, labelled sequences), Li, Deng & Du 2017 (RAF-DB).
+Counts are in canonical order. Sources: Mollahosseini et al. 2017 (AffectNet; those of the later set from its users),
+FER+'s own lists, the FER2013 challenge, Lucey et al. 2010 (CK+, labelled sequences), Li, Deng & Du 2017 (RAF-DB).
 """
 
 import collections

@@ -31,6 +31,8 @@ SOURCES: dict[str, Callable[..., Listing]] = {
     "folders": list_folders,
 }
 
+_NOT_OPTIONS = ("tree", "release_name")
+
 
 @contextlib.contextmanager
 def open_source(dataset: str, path: str | os.PathLike, **options) -> Iterator[Listing]:

@@ -130,8 +130,12 @@ class _Folder:
             if status.st_size > MAX_BYTES:
                 raise ImageRejected("too_large", f"{status.st_size} bytes, limit {MAX_BYTES}")
             return (self._root / path).read_bytes()
-        except (OSError, ValueError) as error:
-            raise ImageRejected("missing", getattr(error, "strerror", None) or str(error)) from None
+        except ImageRejected:
+            raise
+        except OSError as error:
+            raise ImageRejected("missing", error.strerror or str(error)) from None
+        except ValueError:  # a name with a NUL
+            raise ImageRejected("missing", "a name that no file can have") from None
 
     def open(self, path: str) -> IO[bytes]:
         return (self._root / path).open("rb")
