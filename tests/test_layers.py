@@ -28,7 +28,7 @@ ALLOWED = {
     "ensemble": {"jax"},
     "training": {"jax", "flax", "optax"},
     "faces": {"cv2"},
-    "data": {"cv2", "pandas"},
+    "data": {"cv2", "pandas", "tensorflow_datasets"},
     "human": {"cv2", "pandas", "scipy", "jax"},
     "checkpoints": {"jax", "flax", "orbax", "tensorstore"},
     "compare": {"pandas", "scipy"},

@@ -1,7 +1,6 @@
 """Stages `members` and `multiclass`: the 28 binary networks as one queue through the slots, and the eight-way one."""
 
 import dataclasses
-import functools
 import math
 from collections.abc import Callable
 
@@ -31,7 +30,7 @@ def train_members(study: Study) -> None:
     """Train one member a pair on balanced images until 90 % or its last epoch (paper §5.1)."""
     config, train = study.config, study.pictures("train")
     chosen = chosen_members(config)
-    draws = {pair: PairDraw(train.labels, pair, config) for pair in chosen}
+    draws = {pair: pair_draw(train.labels, pair, config) for pair in chosen}
     optimiser = optax.adam(config.learning_rate)
     model = study.network(2)
     starting = starting_variables(study, model, "ensemble")
@@ -84,35 +83,9 @@ def train_members(study: Study) -> None:
     clear(study, "ensemble")
 
 
-class PairDraw:
-    """Which training pictures one member sees, as a pure function of seed, pair and step.
-
-    Args:
-      labels: (N,) of all training pictures.
-      pair: index into `PAIRS`.
-      config: its seed, batch_size and undersample.
-    """
-
-    def __init__(self, labels: np.ndarray, pair: int, config: StudyConfig):
-        self._labels, self._pair, self._config = labels, pair, config
-        # Two: a batch may cross from one epoch to the next.
-        self._subset = functools.lru_cache(maxsize=2)(self._draw)
-        self.first_epoch = self._subset(0)
-        self.size = len(self.first_epoch)
-
-    def rows(self, step: int) -> np.ndarray:
-        """(B,) positions in the training pictures, of one step."""
-        seed, count = self._config.seed, self._config.batch_size
-        start = step * count
-        at = data.stream_indices(self.size, seed=seed, member=self._pair, start=start, count=count)
-        if self._config.undersample == "fixed":
-            return self.first_epoch[at]
-        epochs = (start + np.arange(count)) // self.size
-        return np.concatenate([self._subset(int(epoch))[at[epochs == epoch]] for epoch in np.unique(epochs)])
-
-    def _draw(self, epoch):
-        anew = {"undersample": "per_epoch", "epoch": epoch} if self._config.undersample == "per_epoch" else {}
-        return data.pair_subset(self._labels, self._pair, seed=self._config.seed, **anew)
+def pair_draw(labels: np.ndarray, pair: int, config: StudyConfig) -> data.Draw:
+    """Which training pictures one member sees."""
+    return data.Draw(labels, pair=pair, seed=config.seed, batch_size=config.batch_size, undersample=config.undersample)
 
 
 def starting_variables(study: Study, model, name: str) -> Callable[[int], dict]:
@@ -185,9 +158,11 @@ def train_multiclass(study: Study) -> None:
     optimiser = optax.adam(rate)
     model = study.network(len(EXPRESSIONS))
     starting = starting_variables(study, model, "multiclass")
+    draw = data.Draw(train.labels, pair=None, seed=config.seed, batch_size=config.batch_size)
 
     def batch_of(member, step):
-        chosen = stream(study, len(train), NUM_PAIRS + member, step, config.batch_size)
+        del member
+        chosen = draw.rows(step)
         return {"image": train.images[chosen], "labels": train.labels[chosen].astype(np.int32)}
 
     network = training_network(study, len(EXPRESSIONS))

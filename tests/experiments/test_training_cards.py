@@ -11,7 +11,7 @@ import safetensors.numpy
 from experiments import command, finetune_clicks, merge_members, reproduce, train_ensemble, train_multiclass
 from experiments.config import StudyConfig, chosen_members, resolve
 from experiments.stages.study import open_run
-from experiments.stages.train import PairDraw, starting_variables
+from experiments.stages.train import pair_draw, starting_variables
 from fer_jax import data, models
 from fer_jax.errors import UsageError
 from fer_jax.expressions import NUM_PAIRS, PAIRS
@@ -131,7 +131,7 @@ class _Study:
 def test_every_epoch_shows_the_smaller_class_once_and_as_many_of_the_larger(undersample):
     labels = np.repeat([PAIRS[3][0], PAIRS[3][1]], [30, 10]).astype(np.int32)
     config = StudyConfig(batch_size=6, undersample=undersample)
-    draw = PairDraw(labels, 3, config)
+    draw = pair_draw(labels, 3, config)
     assert draw.size == 20
     shown = np.concatenate([draw.rows(step) for step in range(10)]).reshape(3, 20)
     for epoch in shown:
@@ -140,7 +140,7 @@ def test_every_epoch_shows_the_smaller_class_once_and_as_many_of_the_larger(unde
     assert (len(set(shown[shown < 30])) == 10) == (undersample == "fixed")
     if undersample == "fixed":
         np.testing.assert_array_equal(np.unique(shown[0]), data.pair_subset(labels, 3, seed=0))
-    np.testing.assert_array_equal(PairDraw(labels, 3, config).rows(3), draw.rows(3))  # history plays no part
+    np.testing.assert_array_equal(pair_draw(labels, 3, config).rows(3), draw.rows(3))  # history plays no part
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,108 @@
+"""What became of the rows of a split: counted, and written down beside the shards."""
+
+import collections
+import csv
+import dataclasses
+import hashlib
+import io
+import pathlib
+
+import numpy as np
+from study_images import StudyImages
+
+from fer_jax import data
+from fer_jax.data.prepared import EXPRESSIONS_FILE
+from fer_jax.data.published import differences
+from fer_jax.expressions import NUM_EXPRESSIONS
+
+_REJECTED = list(data.REJECTED_COLUMNS)
+_FLAGGED = ["split", "row", "path", "flags", "detail"]
+
+
+def start_account(folder, chosen: StudyImages) -> None:
+    """Write the headers, once for all splits, and the study images.
+
+    Args:
+      folder: where the shards go.
+      chosen: the study's, perhaps none.
+    """
+    folder = pathlib.Path(folder)
+    (folder / "rejected.csv").write_text(_csv([_REJECTED]), encoding="utf-8")
+    (folder / "flagged.csv").write_text(_csv([_FLAGGED]), encoding="utf-8")
+    if chosen.rows:
+        (folder / "stimuli.csv").write_text(_csv(chosen.table()), encoding="utf-8")
+
+
+class Account:
+    """What became of the rows of one split, and its files beside the shards."""
+
+    def __init__(self, folder, split: str):
+        self._folder, self.split = pathlib.Path(folder), split
+        self.rows = 0
+        self.rejected: list[data.Rejection] = []
+        self.expressions: list[int] = []
+        self._flagged: list[list] = []
+        self._seen: set = set()
+        self._duplicates = collections.Counter()
+        self._digest = hashlib.sha256()
+
+    def take(self, row, stored, others, dedupe) -> data.Stored | None:
+        """Count a row; what is to be stored of it, or None."""
+        self.rows += 1
+        if isinstance(stored, data.Rejection):
+            self.rejected.append(stored)
+            return None
+        key = (stored.content_hash, row.box)
+        where = "another split" if key in others else "this split" if key in self._seen else ""
+        if where:
+            self._duplicates[where] += 1
+            if dedupe and where == "another split":
+                told = "the same picture is in validation"
+                self.rejected.append(data.Rejection(row.row, row.path, "duplicate", told, row.label))
+                return None
+            framed = dataclasses.replace(stored.framed, quality=stored.framed.quality | data.Quality.DUPLICATE)
+            stored = dataclasses.replace(stored, framed=framed)
+        self._seen.add(key)
+        self.expressions.append(row.label)
+        self._digest.update(f"{row.row} {row.label} {row.path}\n".encode(errors="surrogateescape"))
+        self._digest.update(hashlib.sha256(stored.data).digest())
+        worth = stored.framed.quality & ~(data.Quality.RE_ENCODED | data.Quality.WAS_GREY)
+        if row.notes or worth:
+            flags = "|".join(flag.name.lower() for flag in worth if flag.name)
+            self._flagged.append([self.split, row.row, row.path, flags, "; ".join(row.notes)])
+        return stored
+
+    def write_rejected(self, place: pathlib.Path) -> None:
+        """The rejected rows as a file of their own."""
+        place.write_text(_csv([_REJECTED, *self._rejected_rows()]), encoding="utf-8", errors="surrogateescape")
+
+    def _rejected_rows(self):
+        return [[self.split, one.row, one.path, one.reason, one.detail] for one in self.rejected]
+
+    def finish(self, metadata, release) -> None:
+        """Write this split's part of the account."""
+        for name, rows in (("rejected.csv", self._rejected_rows()), ("flagged.csv", self._flagged)):
+            with (self._folder / name).open("a", encoding="utf-8", newline="", errors="surrogateescape") as stream:
+                stream.write(_csv(rows))
+        labels = np.asarray(self.expressions, np.uint8)
+        np.save(self._folder / EXPRESSIONS_FILE.format(split=self.split), labels)
+        reasons = collections.Counter(one.reason for one in self.rejected)
+        counts = np.bincount(labels, minlength=NUM_EXPRESSIONS)
+        metadata.setdefault("rejected", {}).update(
+            {f"{self.split}/{reason}": count for reason, count in sorted(reasons.items())}
+        )
+        metadata.setdefault("duplicates", {})[self.split] = dict(sorted(self._duplicates.items()))
+        metadata.setdefault("fingerprint", {})[self.split] = self._digest.hexdigest()
+        left_out = collections.Counter((one.label, one.reason) for one in self.rejected)
+        told = differences(release, self.split, counts, left_out)
+        metadata.setdefault("differs_from_published", {})[self.split] = told
+        if len(labels) + len(self.rejected) != self.rows:
+            raise AssertionError(
+                f"{self.split}: {self.rows} rows in, {len(labels)} stored, {len(self.rejected)} left out"
+            )
+
+
+def _csv(rows) -> str:
+    stream = io.StringIO()
+    csv.writer(stream, lineterminator="\n").writerows(rows)
+    return stream.getvalue()

@@ -1,0 +1,1 @@
+"""AffectNet as a TFDS data set."""

@@ -1,0 +1,1 @@
+"""CK+ as a TFDS data set."""

@@ -1,0 +1,1 @@
+"""Pictures of your own as a TFDS data set."""

@@ -1,0 +1,302 @@
+"""What the builders of photographs share: a listing streamed through checks and crops into ArrayRecord shards.
+
+Contract: rows in = pictures stored + rows of `rejected.csv`, for each split; what was odd about a stored row is in
+`flagged.csv`; both lie beside the shards. Equal sources and options give equal bytes, whatever the number of workers.
+"""
+
+import collections
+import concurrent.futures
+import contextlib
+import dataclasses
+import hashlib
+import itertools
+import os
+import pathlib
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import cv2
+import numpy as np
+import tensorflow_datasets as tfds
+from accounts import Account, start_account
+from array_record_builder import ArrayRecordBuilder
+from study_images import StudyImages, choose, survey
+
+from fer_jax import data
+from fer_jax.data.gather import check_share
+from fer_jax.errors import DataError, UsageError
+from fer_jax.expressions import EXPRESSIONS, NUM_EXPRESSIONS
+
+EXIF = ("source", "apply", "ignore")
+_LANDMARKS = 68
+_AHEAD = 64  # rows in work for each worker
+_HOPELESS_AFTER, _HOPELESS_SHARE = 1000, 0.5
+
+
+@dataclasses.dataclass(eq=False, kw_only=True)
+class PhotographConfig(tfds.core.BuilderConfig):
+    """What is kept of a source's pictures.
+
+    Attributes:
+      options: of the source, see `fer_jax.data.SOURCES`.
+      crop: see `fer_jax.data.Framing`.
+      image_size: side, pixels; None: as the source has it (only without a crop).
+      box_margin: for the crop "box".
+      encoding: of what has to be written anew, "png" or "jpeg95".
+      exif: "source", as the source wants it, or "apply" or "ignore" (see `fer_jax.data.decode`).
+      detector: "given" or the name of a `fer_jax.data.face_detector`.
+      stimuli: the study images, held out of everything else: a csv (image, true_label, false_label), "seeded" for a
+        stand-in drawn from validation, or None for none.
+      seed: of the stand-in.
+      dedupe: drop training pictures that are in validation, too.
+    """
+
+    options: dict[str, Any] = dataclasses.field(default_factory=dict)
+    crop: str = "none"
+    image_size: int | None = None
+    box_margin: float = data.Framing("none").box_margin
+    encoding: str = "png"
+    exif: str = "source"
+    detector: str = "given"
+    stimuli: str | None = None
+    seed: int = 0
+    dedupe: bool = False
+
+    def variant(self, **changes) -> "PhotographConfig":
+        """A copy with some fields changed, and a name that tells which."""
+        plain = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        differ = {name: value for name, value in changes.items() if plain[name] != value}
+        marks = [_mark(name, value) for name, value in sorted(differ.items())]
+        return dataclasses.replace(self, **differ, name="_".join([self.name, *marks]))
+
+
+def _mark(name, value) -> str:
+    if name == "options":
+        return "_".join(f"{option}{_plain(one)}" for option, one in sorted(value.items()))
+    if value is True:
+        return name
+    return f"{'' if name in ('crop', 'encoding') else name}{_plain(value)}"
+
+
+def _plain(value) -> str:
+    """What may stand in a folder's name; paths are told apart by a hash of their content."""
+    text = str(value)
+    if os.path.isfile(text):
+        return hashlib.sha256(pathlib.Path(text).read_bytes()).hexdigest()[:8]
+    return "".join(letter for letter in text if letter.isalnum())
+
+
+class PhotographBuilder(ArrayRecordBuilder, skip_registration=True):
+    """Splits as the source names them; with study images "validation_minus_stimuli" and "stimuli" for "validation".
+
+    Args:
+      source: the user's copy, a folder or zip; by default TFDS' manual folder.
+      max_reject_frac: largest share of rows of a split that may be rejected for an unexpected reason.
+      workers: threads that decode, crop and encode.
+      progress: called with the number of rows done.
+    """
+
+    SOURCE: str  # a key of `fer_jax.data.SOURCES`
+    DESCRIPTION: str
+    CITATION: str
+    HOMEPAGE: str
+
+    def __init__(
+        self,
+        *,
+        source: str | os.PathLike | None = None,
+        max_reject_frac: float = 0.01,
+        workers: int | None = None,
+        progress: Callable[[int], None] = lambda done: None,
+        **kwargs,
+    ):
+        if not 0 <= max_reject_frac <= 1:
+            raise UsageError(f"`max_reject_frac`: wanted a share in 0..1, got {max_reject_frac}.")
+        self._source, self._max_reject_frac, self._progress = source, max_reject_frac, progress
+        self._workers = workers or os.cpu_count() or 1
+        self._held = contextlib.ExitStack()
+        self._done = 0
+        super().__init__(**kwargs)
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        return tfds.core.DatasetInfo(
+            builder=self,
+            description=self.DESCRIPTION,
+            features=tfds.features.FeaturesDict(
+                {
+                    "image": tfds.features.Image(shape=(None, None, 3)),
+                    "expression": tfds.features.ClassLabel(names=list(EXPRESSIONS)),
+                    "source_label": np.int32,
+                    "soft_label": tfds.features.Tensor(shape=(NUM_EXPRESSIONS,), dtype=np.float32),
+                    "valence": np.float32,
+                    "arousal": np.float32,
+                    "bbox": tfds.features.BBoxFeature(),
+                    "landmarks": tfds.features.Tensor(shape=(_LANDMARKS, 2), dtype=np.float32),
+                    "subject": tfds.features.Text(),
+                    "file_name": tfds.features.Text(),
+                    "release": tfds.features.Text(),
+                    "crop": tfds.features.Text(),
+                    "row": np.int64,
+                    "content_hash": tfds.features.Text(),
+                    "quality": np.uint32,
+                }
+            ),
+            supervised_keys=("image", "expression"),
+            homepage=self.HOMEPAGE,
+            citation=self.CITATION,
+            disable_shuffling=True,
+            metadata=tfds.core.MetadataDict(),
+        )
+
+    def _download_and_prepare(self, dl_manager, download_config):
+        with self._held:  # a zip stays open until its last picture is stored
+            super()._download_and_prepare(dl_manager, download_config)
+
+    def _split_generators(self, dl_manager):
+        config = self.builder_config
+        listing = self._held.enter_context(data.open_source(self.SOURCE, self._place(dl_manager), **config.options))
+        framing = self._framing(listing)
+        splits, chosen, known = dict(listing.splits), StudyImages(), set()
+        if "validation" in splits:
+            usable = survey(self._stored(splits["validation"](), framing))
+            known = {one.key for one in usable}
+            if config.stimuli is not None:
+                chosen = choose(usable, config.stimuli, seed=config.seed)
+        elif config.stimuli is not None:
+            raise UsageError(f"`stimuli`: {listing.release} has no validation split to take study images from.")
+        self.info.metadata.update(_settings(config, listing, chosen))
+        start_account(self.data_path, chosen)
+        generators = {}
+        for split, rows in splits.items():
+            others = known if split != "validation" else frozenset()
+            generators[split] = (rows, others, ())
+        if chosen.rows:
+            rows, others, _ = generators.pop("validation")
+            generators["validation_minus_stimuli"] = (rows, others, ("leave out", chosen.rows))
+            generators["stimuli"] = (rows, others, ("only", chosen.rows))
+        return {
+            split: self._generate_examples(split, listing.release, framing, rows(), others, only)
+            for split, (rows, others, only) in generators.items()
+        }
+
+    def _framing(self, listing) -> data.Framing:
+        config = self.builder_config
+        if config.exif not in EXIF:
+            raise UsageError(f"`exif`: wanted one of {', '.join(EXIF)}, got {config.exif!r}.")
+        return data.Framing(
+            crop=config.crop,
+            size=config.image_size,
+            box_margin=config.box_margin,
+            exif=listing.exif if config.exif == "source" else config.exif,
+            detector=None if config.detector == "given" else data.face_detector(config.detector),
+        )
+
+    def _stored(self, rows: Iterable[data.Row | data.Rejection], framing):
+        """(row, what is stored of it or its rejection), in order, several in work at a time."""
+        encoding = self.builder_config.encoding
+
+        def store(row):
+            if isinstance(row, data.Rejection):
+                return row, row
+            try:
+                return row, data.store(row, framing, encoding=encoding)
+            except data.ImageRejected as error:
+                return row, data.Rejection(row.row, row.path, error.reason, error.detail, row.label)
+
+        with concurrent.futures.ThreadPoolExecutor(self._workers) as pool:
+            yield from _in_order(pool, store, rows, ahead=self._workers * _AHEAD)
+
+    def _generate_examples(self, split, release, framing, rows, others, only) -> Iterator[tuple[str, dict[str, Any]]]:
+        account = Account(self.data_path, split)
+        how, chosen = only or ("", frozenset())
+        wanted = (row for row in rows if not how or (row.row in chosen) == (how == "only"))
+        for row, stored in self._stored(wanted, framing):
+            self._done += 1
+            self._progress(self._done)
+            found = account.take(row, stored, others, self.builder_config.dedupe)
+            if found is not None:
+                yield _example(split, row, found, release, self.builder_config)
+            elif account.rows == _HOPELESS_AFTER:
+                self._check(account, max(self._max_reject_frac, _HOPELESS_SHARE))
+        self._check(account, self._max_reject_frac)
+        account.finish(self.info.metadata, release)
+
+    def _check(self, account, allowed):
+        """Before a failed build is cleared away, its account is put where the user finds it."""
+        try:
+            check_share(account.split, account.rows, account.rejected, allowed)
+            if not account.expressions:
+                raise DataError(f"`source`: {account.split} has no usable picture in {account.rows} rows.")
+        except DataError as error:
+            name = f"{self.name}-{self.builder_config.name}-rejected.csv"
+            place = pathlib.Path(self._data_dir_root) / name
+            place.parent.mkdir(parents=True, exist_ok=True)
+            account.write_rejected(place)
+            raise DataError(f"{error} All of them: {place}.") from None
+
+    def _place(self, dl_manager):
+        if self._source is not None:
+            return self._source
+        try:
+            return dl_manager.manual_dir
+        except AssertionError:  # TFDS' word for an empty or missing folder
+            raise DataError(
+                f"`manual_dir`: no {self.SOURCE} there. {' '.join(self.MANUAL_DOWNLOAD_INSTRUCTIONS.split())}"
+            ) from None
+
+
+def _example(split, row, stored: data.Stored, release, config) -> tuple[str, dict[str, Any]]:
+    framed = stored.framed
+    height, width = framed.image.shape[:2]
+    soft = np.eye(NUM_EXPRESSIONS, dtype=np.float32)[row.label] if row.soft_label is None else row.soft_label
+    left, top, across, down = framed.box or (0.0, 0.0, float(width), float(height))
+    landmarks = framed.landmarks
+    return f"{split}/{row.row:06d}", {
+        "image": stored.data,
+        "expression": row.label,
+        "source_label": row.source_label,
+        "soft_label": soft,
+        "valence": row.valence,
+        "arousal": row.arousal,
+        "bbox": tfds.features.BBox(
+            ymin=max(top / height, 0.0),
+            xmin=max(left / width, 0.0),
+            ymax=min((top + down) / height, 1.0),
+            xmax=min((left + across) / width, 1.0),
+        ),
+        "landmarks": np.full((_LANDMARKS, 2), np.nan, np.float32) if landmarks is None else landmarks,
+        "subject": row.subject,
+        "file_name": row.path.encode(errors="backslashreplace").decode(),
+        "release": release,
+        "crop": config.crop,
+        "row": row.row,
+        "content_hash": stored.content_hash,
+        "quality": int(framed.quality),
+    }
+
+
+def _settings(config, listing, chosen) -> dict[str, Any]:
+    """What must be known to compare two results: written into the set, and from there into every result."""
+    plain = {
+        name: getattr(config, name) for name in ("crop", "image_size", "box_margin", "encoding", "exif", "detector")
+    }
+    return plain | {
+        "release": listing.release,
+        "remarks": list(listing.remarks),
+        "options": {name: str(value) for name, value in config.options.items()},
+        "dedupe": config.dedupe,
+        "stimuli": chosen.origin,
+        "opencv": cv2.__version__,
+        "numpy": np.__version__,
+    }
+
+
+def _in_order(pool, work, items, *, ahead) -> Iterator:
+    """`map` on a pool that draws no more items than `ahead` of the one wanted next."""
+    items = iter(items)
+    waiting = collections.deque(pool.submit(work, item) for item in itertools.islice(items, ahead))
+    while waiting:
+        done = waiting.popleft()
+        yield done.result()
+        for item in itertools.islice(items, 1):
+            waiting.append(pool.submit(work, item))

@@ -1,0 +1,26 @@
+"""RAF-DB from the user's own copy into ArrayRecord shards, without TensorFlow.
+
+Build with `experiments/prepare_data.py`; read with `tfds.builder_from_directory(path).as_data_source(split)`.
+"""
+
+import pathlib
+
+import tensorflow_datasets as tfds
+from photographs import PhotographBuilder, PhotographConfig
+
+
+class Builder(PhotographBuilder):
+    """See `PhotographBuilder`; what the copies look like: `MANUAL_DOWNLOAD_INSTRUCTIONS`."""
+
+    VERSION = tfds.core.Version("1.0.0")
+    RELEASE_NOTES = {"1.0.0": "First release."}  # noqa: RUF012  TFDS' own form
+    SOURCE = "rafdb"
+    DESCRIPTION = "RAF-DB basic (Li, Deng & Du 2017): faces of the web, about forty labels each; no contempt."
+    CITATION = pathlib.Path(__file__).with_name("CITATIONS.bib").read_text(encoding="utf-8")
+    HOMEPAGE = "http://www.whdeld.cn/raf/model1.html"
+    BUILDER_CONFIGS = [  # noqa: RUF012
+        PhotographConfig(name="aligned", description="The faces aligned to 100 px.", options={}),
+    ]
+    MANUAL_DOWNLOAD_INSTRUCTIONS = """Ask its authors for a copy (whdeld.cn/raf). Give a folder or a zip with
+      EmoLabel/list_patition_label.txt and Image/aligned/<name>_aligned.jpg
+    as `source`, or its folder as `manual_dir`."""

@@ -1,0 +1,102 @@
+"""Which pictures of a validation set become the study's: a researcher's list, or a seeded stand-in (paper §3).
+
+Contract: every study image is found exactly once, in validation, with the label that the list states, and can be used.
+"""
+
+import csv
+import dataclasses
+import pathlib
+from collections.abc import Iterable
+
+import numpy as np
+import pandas as pd
+
+from fer_jax import data, human
+from fer_jax.errors import DataError, UsageError
+from fer_jax.expressions import EXPRESSIONS
+
+SEEDED = "seeded"
+_SHOWN = 5
+
+
+@dataclasses.dataclass(frozen=True)
+class Usable:
+    """A validation picture that can be stored: its row, and what tells it from others."""
+
+    row: int
+    path: str
+    label: int
+    key: tuple
+
+
+@dataclasses.dataclass(frozen=True)
+class StudyImages:
+    """Row -> (path, true label, false label), and where the choice comes from; empty without a study."""
+
+    rows: dict[int, tuple[str, str, str]] = dataclasses.field(default_factory=dict)
+    origin: str = "none"
+
+    def table(self) -> list[list]:
+        """For `stimuli.csv`."""
+        return [["row", "image", "true_label", "false_label"], *([row, *rest] for row, rest in self.rows.items())]
+
+
+def survey(stored: Iterable) -> list[Usable]:
+    """What of a split can be used, from (row, stored or rejected) pairs."""
+    return [
+        Usable(row.row, row.path, row.label, (kept.content_hash, row.box))
+        for row, kept in stored
+        if isinstance(kept, data.Stored)
+    ]
+
+
+def choose(usable: list[Usable], stimuli: str, *, seed: int) -> StudyImages:
+    """The study images.
+
+    Args:
+      usable: validation.
+      stimuli: "seeded", or the path of a csv with the columns image, true_label, false_label. An image is named by its
+        path in the source, or by its file name where that is unique.
+      seed: of the stand-in.
+
+    Raises:
+      UsageError: no such file.
+      DataError: a list that is not balanced, or names pictures that validation lacks, has twice, or labels otherwise.
+    """
+    if stimuli == SEEDED:
+        labels = np.asarray([one.label for one in usable])
+        each = human.study.largest_balanced(labels)
+        table = human.study.make_study(labels, [str(one.row) for one in usable], seed=seed, per_ordered_pair=each)
+        by_row = {one.row: one for one in usable}
+        picked = zip(table["image"].astype(int), table["true_label"], table["false_label"], strict=True)
+        rows = {row: (by_row[row].path, true, false) for row, true, false in picked}
+        return StudyImages(rows, f"stand-in drawn by seed {seed}, {each} for each ordered pair")
+    return _listed(usable, pathlib.Path(stimuli))
+
+
+def _listed(usable, path) -> StudyImages:
+    if not path.is_file():
+        raise UsageError(f"`stimuli`: wanted a csv with image,true_label,false_label, or {SEEDED}, got {path}.")
+    with path.open(encoding="utf-8-sig", errors="replace", newline="") as stream:
+        table = pd.DataFrame(list(csv.DictReader(stream)))
+    human.study.check_study(table)
+    places: dict[str, list[Usable]] = {}
+    for one in usable:
+        for name in {one.path, one.path.rpartition("/")[2]}:
+            places.setdefault(name, []).append(one)
+    rows, faults = {}, []
+    for line, (image, true, false) in enumerate(table[list(human.study.COLUMNS)].itertuples(index=False), start=2):
+        found = places.get(image, [])
+        if len(found) != 1:
+            faults.append(f"{path.name}:{line}:image: wanted once in validation, found {len(found)} times: {image!r}")
+        elif EXPRESSIONS[found[0].label] != true:
+            told = f"wanted {EXPRESSIONS[found[0].label]}, as the source says, got {true}"
+            faults.append(f"{path.name}:{line}:true_label: {told}")
+        elif found[0].row in rows:
+            faults.append(f"{path.name}:{line}:image: wanted each picture once, got {image!r} again")
+        else:
+            rows[found[0].row] = (found[0].path, true, false)
+    if faults:
+        more = f" (and {len(faults) - _SHOWN} more)" if len(faults) > _SHOWN else ""
+        raise DataError(f"`stimuli`: {'; '.join(faults[:_SHOWN])}{more}.")
+    return StudyImages(rows, f"list {path.name}")

@@ -1,0 +1,176 @@
+"""Prepared sets read by row: any picture at any time, no shuffle buffer, no index in memory but the labels.
+
+Contract: a prepared set is a folder of ArrayRecord shards with TFDS' own description beside them, as
+`experiments.prepare_data` leaves it. Pictures come out as uint8 (H, W, 3) RGB.
+"""
+
+import concurrent.futures
+import functools
+import os
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from fer_jax.data.sanitise import ImageRejected, decode, square
+from fer_jax.errors import DataError, UsageError
+from fer_jax.expressions import EXPRESSIONS, NUM_EXPRESSIONS
+
+# Labels of a split beside its shards, so that they need not be gathered from every record.
+EXPRESSIONS_FILE = "expressions-{split}.npy"
+
+
+class PreparedSplit:
+    """One split of a prepared set, by row.
+
+    Args:
+      path: the set's folder (with dataset_info.json).
+      split: a split, or several or a part of one in TFDS' words: "train", "train[:10%]", "validation+test".
+      size: side wanted: pictures become central squares of it; None: as stored.
+      workers: threads that decode a batch; small pictures are decoded faster by one.
+
+    Raises:
+      UsageError: no such split, or TFDS is not installed.
+      DataError: no prepared set.
+    """
+
+    def __init__(self, path: str | os.PathLike, split: str, *, size: int | None = None, workers: int = 1):
+        if size is not None and size < 1:
+            raise UsageError(f"`size`: wanted a side in pixels, got {size}.")
+        self._builder = open_prepared(path)
+        self.path, self.split, self.size = pathlib.Path(self._builder.data_path), split, size
+        known = list(self._builder.info.splits)
+        try:
+            self._source = _raw(self._builder, split)
+        except Exception as error:  # TFDS raises what its parser happens to meet
+            raise UsageError(f"`split`: wanted some of {', '.join(known)}, got {split!r}.") from error
+        self._pool = concurrent.futures.ThreadPoolExecutor(workers) if workers > 1 else None
+
+    def __len__(self) -> int:
+        return len(self._source)
+
+    def __getitem__(self, row: int) -> dict[str, Any]:
+        """One picture with its label: image uint8 (H, W, 3), expression int32."""
+        if not -len(self) <= row < len(self):
+            raise IndexError(f"`row`: wanted -{len(self)}..{len(self) - 1}, got {row}.")
+        record = self._source[row % len(self)]
+        return {"image": self._image(record), "expression": np.int32(_label(record))}
+
+    @property
+    def info(self):
+        """TFDS' description: splits, features, metadata."""
+        return self._builder.info
+
+    @functools.cached_property
+    def labels(self) -> np.ndarray:
+        """int32 (N,), 0..7, of the whole split."""
+        file = self.path / EXPRESSIONS_FILE.format(split=self.split)
+        if file.is_file():
+            labels = np.load(file, allow_pickle=False)
+            if labels.shape == (len(self),) and labels.dtype == np.uint8:
+                return labels.astype(np.int32)
+        step = 1024
+        starts = range(0, len(self), step)
+        parts = (self._source.__getitems__(list(range(at, min(at + step, len(self))))) for at in starts)
+        return np.asarray([_label(record) for part in parts for record in part], np.int32)
+
+    def images(self, rows: Sequence[int] | np.ndarray) -> np.ndarray:
+        """Pictures of some rows, in the order given.
+
+        Args:
+          rows: int (B,), 0..N−1.
+
+        Returns:
+          uint8 (B, H, W, 3).
+
+        Raises:
+          UsageError: pictures of several sizes and no `size` to bring them to.
+        """
+        rows = np.asarray(rows, np.int64)
+        if len(rows) and (rows.min() < 0 or rows.max() >= len(self)):
+            raise IndexError(f"`rows`: wanted 0..{len(self) - 1}, got {rows.min()}..{rows.max()}.")
+        records = self._source.__getitems__(rows.tolist()) if len(rows) else []
+        found = list((self._pool.map if self._pool else map)(self._image, records))
+        if len({image.shape for image in found}) > 1:
+            raise UsageError("`size`: the pictures differ in size; name the side they are to be brought to.")
+        side = self.size or 0
+        return np.stack(found) if found else np.zeros((0, side, side, 3), np.uint8)
+
+    def examples(self, rows: Sequence[int] | np.ndarray) -> list[dict]:
+        """Everything that is stored of some rows, as TFDS decodes it."""
+        source = self._builder.as_data_source(self.split)
+        return [source[int(row)] for row in rows]
+
+    def _image(self, record: bytes) -> np.ndarray:
+        try:
+            image = decode(_feature(record, "image").bytes_list.value[0])
+        except ImageRejected as error:
+            raise DataError(f"`{self.path}`: a stored picture cannot be read ({error}). Build the set anew.") from None
+        return image if self.size is None else square(image, self.size)
+
+
+def open_prepared(path: str | os.PathLike):
+    """TFDS' builder of a prepared set.
+
+    Args:
+      path: its folder, or one above it that holds a single set.
+
+    Raises:
+      UsageError: TFDS is not installed.
+      DataError: no set there, several, or one without pictures and expressions.
+    """
+    try:
+        import tensorflow_datasets as tfds
+    except ImportError:
+        raise UsageError("`path`: a prepared set wants tensorflow-datasets: pip install tensorflow-datasets.") from None
+    path = pathlib.Path(path)
+    found = [path] if (path / "dataset_info.json").is_file() else sorted(_below(path))
+    if not found:
+        raise DataError(
+            f"`path`: wanted a prepared set (a folder with dataset_info.json, as experiments.prepare_data prints it), "
+            f"got {path}."
+        )
+    if len(found) > 1:
+        raise DataError(f"`path`: {path} holds {len(found)} prepared sets; name one: {', '.join(map(str, found[:5]))}.")
+    builder = tfds.builder_from_directory(found[0])
+    features = builder.info.features
+    names = getattr(features["expression"], "names", None) if "expression" in features else None
+    if "image" not in features or names != list(EXPRESSIONS):
+        raise DataError(f"`path`: {found[0]} holds no pictures with expressions in the order {', '.join(EXPRESSIONS)}.")
+    return builder
+
+
+def _below(path):
+    """Sets a few folders down; half-built ones of killed builds are not visible."""
+    for depth in range(1, 4):
+        for file in path.glob("*/" * depth + "dataset_info.json"):
+            if not any(part.startswith("incomplete.") for part in file.parts):
+                yield file.parent
+
+
+def _raw(builder, split):
+    import tensorflow_datasets as tfds
+
+    method = tfds.core.decode.DeserializeMethod.RAW_BYTES
+    return builder.as_data_source(split, deserialize_method=method)
+
+
+def _feature(record: bytes, name: str):
+    """One feature of a record; TFDS' own decoder makes arrays of all of them, at a tenth of the speed."""
+    return _example_class().FromString(record).features.feature[name]
+
+
+@functools.cache
+def _example_class():
+    from tensorflow_datasets.proto import tf_example_pb2
+
+    messages: Any = tf_example_pb2  # generated: type checkers do not see into it
+    return messages.Example
+
+
+def _label(record: bytes) -> int:
+    label = _feature(record, "expression").int64_list.value[0]
+    if not 0 <= label < NUM_EXPRESSIONS:
+        raise DataError(f"`expression`: wanted 0..{NUM_EXPRESSIONS - 1}, got {label}.")
+    return int(label)
