@@ -53,10 +53,10 @@ class Account:
             self.rejected.append(stored)
             return None
         key = (stored.content_hash, row.box)
-        where = "another split" if key in others else "this split" if key in self._seen else ""
+        where = "validation" if key in others else self.split if key in self._seen else ""
         if where:
             self._duplicates[where] += 1
-            if dedupe and where == "another split":
+            if dedupe and key in others:
                 told = "the same picture is in validation"
                 self.rejected.append(data.Rejection(row.row, row.path, "duplicate", told, row.label))
                 return None

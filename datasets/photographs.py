@@ -62,17 +62,21 @@ class PhotographConfig(tfds.core.BuilderConfig):
     seed: int = 0
     dedupe: bool = False
 
+    def differs(self, **changes) -> dict[str, Any]:
+        """Those of some fields' values that are not this configuration's own."""
+        return {name: value for name, value in changes.items() if getattr(self, name) != value}
+
     def variant(self, **changes) -> "PhotographConfig":
         """A copy with some fields changed, and a name that tells which."""
-        plain = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        differ = {name: value for name, value in changes.items() if plain[name] != value}
-        marks = [_mark(name, value) for name, value in sorted(differ.items())]
+        differ = self.differs(**changes)
+        marks = [_mark(name, value, self.options) for name, value in sorted(differ.items())]
         return dataclasses.replace(self, **differ, name="_".join([self.name, *marks]))
 
 
-def _mark(name, value) -> str:
+def _mark(name, value, usual) -> str:
     if name == "options":
-        return "_".join(f"{option}{_plain(one)}" for option, one in sorted(value.items()))
+        own = {option: one for option, one in value.items() if usual.get(option) != one}
+        return "_".join(_mark(option, one, {}) for option, one in sorted(own.items()))
     if value is True:
         return name
     return f"{'' if name in ('crop', 'encoding') else name}{_plain(value)}"

@@ -38,7 +38,7 @@ class PreparedSplit:
     def __init__(self, path: str | os.PathLike, split: str, *, size: int | None = None, workers: int = 1):
         if size is not None and size < 1:
             raise UsageError(f"`size`: wanted a side in pixels, got {size}.")
-        self._builder = open_prepared(path)
+        self._builder: Any = open_prepared(path)
         self.path, self.split, self.size = pathlib.Path(self._builder.data_path), split, size
         known = list(self._builder.info.splits)
         try:

@@ -27,11 +27,11 @@ def test_prints_where_and_how_many(options, tmp_path, capsys):
     place = tmp_path / "tfds" / "ferplus" / "plurality" / "1.0.0"
     lines = capsys.readouterr().out.splitlines()
     counts = "7 pictures: neutral 1, happy 1, sad 1, surprise 0, fear 1, disgust 1, anger 1, contempt 1"
-    assert lines == [
-        str(place),
-        *(f"{split}: {counts}" for split in ("train", "validation", "test")),
-        str(tmp_path / "sheets" / "audit.png"),
-    ]
+    assert lines[:4] == [str(place), *(f"{split}: {counts}" for split in ("train", "validation", "test"))]
+    assert lines[4] == "left out: train/label_dropped 3, validation/label_dropped 3, test/label_dropped 3"
+    assert lines[5].startswith("train: neutral: 1 of 9360 published; left out: none; 9359 not listed; happy: 1 of 7408")
+    assert lines[6].startswith("validation: neutral: 1 of 1241 published")
+    assert lines[7:] == [str(tmp_path / "sheets" / "audit.png")]
     sheet = cv2.imread(str(tmp_path / "sheets" / "audit.png"))
     assert sheet.shape == (8 * 96, 9 * 96, 3)
     filled = [(sheet[96 * e : 96 * e + 96, 96:192] < 255).any() for e in range(8)]
@@ -65,15 +65,15 @@ def test_other_numbers_of_faces_get_another_name(tmp_path, capsys):
 
 def test_standard_faces_keep_the_presets_name(tmp_path):
     config = prepare_data.PrepareConfig(dataset="procedural_faces", data_dir=str(tmp_path))
-    assert prepare_data._builder(config).data_path == tmp_path / "procedural_faces" / "study" / "1.0.0"
+    assert prepare_data._builder(config, print).data_path == tmp_path / "procedural_faces" / "study" / "1.0.0"
 
 
 @pytest.mark.parametrize(
     ("options", "code", "told"),
     [
-        (["--dataset=ferplus", "--data_dir=x"], 1, "`--source`: --dataset=ferplus wants"),
+        (["--dataset=ferplus", "--data_dir=x"], 1, "`--manual_dir`: --dataset=ferplus wants"),
         (["--dataset=ferplus", "--source=x"], 1, "`--data_dir`: wanted a folder"),
-        (["--dataset=affectnet"], 1, "value should be one of"),
+        (["--dataset=affectnets"], 1, "value should be one of"),
         (["--dataset=ferplus", "--source=nowhere", "--data_dir={tmp}"], 2, "nowhere, which does not exist"),
         (["--dataset=procedural_faces", "--train_images=-1", "--data_dir={tmp}"], 1, "`images`: wanted"),
     ],
