@@ -96,6 +96,7 @@ def prepare(config: PrepareConfig) -> None:
     bounds = {"max_reject_frac": (0.0, 1.0), "box_margin": (1.0, 4.0), "workers": (0, 1024), "seed": (0, 2**63)}
     command.check_bounds(config, bounds)
     stop = command.StopRequest().install()
+    import absl.logging
     import tensorflow_datasets as tfds
 
     from experiments.progress import Progress
@@ -111,6 +112,7 @@ def prepare(config: PrepareConfig) -> None:
     if config.overwrite or not builder.data_path.exists():
         mode = tfds.GenerateMode.REUSE_CACHE_IF_EXISTS
         tfds.disable_progress_bar()
+        absl.logging.set_verbosity(absl.logging.ERROR)  # TFDS warns of every configuration that is not standard
         with contextlib.redirect_stdout(io.StringIO()):  # TFDS prints that it downloads, which it does not
             builder.download_and_prepare(download_config=tfds.download.DownloadConfig(download_mode=mode))
         progress.finish(f"{sum(split.num_examples for split in builder.info.splits.values())} pictures stored")

@@ -34,6 +34,8 @@ class Draw:
     def __init__(self, labels: np.ndarray, *, pair: int | None, seed: int, batch_size: int, undersample: str = "fixed"):
         if batch_size < 1:
             raise UsageError(f"`batch_size`: wanted at least 1, got {batch_size}.")
+        if not 0 <= seed < 1 << 64:
+            raise UsageError(f"`seed`: wanted a whole number in 0..2^64-1, got {seed}.")
         self._labels, self._pair, self._seed = np.asarray(labels), pair, seed
         self._batch_size, self._undersample = batch_size, undersample
         # Two: a batch may cross from one epoch to the next.
