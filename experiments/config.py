@@ -7,7 +7,7 @@ from experiments.command import check_bounds, option, parse_names
 from fer_jax.errors import UsageError
 from fer_jax.expressions import NUM_PAIRS
 
-DATASETS = ("procedural_faces", "ferplus")
+DATASETS = ("procedural_faces", "ferplus", "affectnet", "ckplus", "folders", "prepared")
 STAGES = (
     "data",
     "design",
@@ -29,10 +29,13 @@ class StudyConfig:
     """Every choice a run depends on. None means: from `--preset`, or from the data set."""
 
     out: str | None = option(None, "Run folder, such as runs/first.", unset="none")
-    dataset: str = option("procedural_faces", "Pictures to study.", choices=DATASETS)
-    data_dir: str | None = option(
-        None, "Where the pictures lie: a folder or a zip (not for procedural_faces).", unset="none"
+    dataset: str = option(
+        "procedural_faces",
+        "Pictures to study: drawn ones, a copy of a known set, class folders of your own, or what "
+        "experiments.prepare_data built.",
+        choices=DATASETS,
     )
+    data_dir: str | None = option(None, "Where the pictures lie: a folder or a zip, or the prepared set.", unset="none")
     preset: str = option(
         "small",
         "small: a small network from scratch, ours. paper: ResNet-50 as the paper trains it.",
@@ -143,22 +146,22 @@ PRESETS: dict[str, dict[str, Any]] = {
         "finetune_learning_rate": 1e-4,
     },
     "small": {
-        "model": {"procedural_faces": "tiny", "ferplus": "small"},
-        "image_size": {"procedural_faces": 64, "ferplus": 48},
+        "model": {"procedural_faces": "tiny", "photographs": "small"},
+        "image_size": {"procedural_faces": 64, "ferplus": 48, "ckplus": 48, "photographs": 64},
         "learning_rate": 1e-3,
-        "batch_size": {"procedural_faces": 16, "ferplus": 32},
+        "batch_size": {"procedural_faces": 16, "photographs": 32},
         "max_epochs": 150,
-        "max_images": {"procedural_faces": 6_240, "ferplus": 64_000},
-        "multiclass_epochs": {"procedural_faces": 16, "ferplus": 24},
+        "max_images": {"procedural_faces": 6_240, "photographs": 64_000},
+        "multiclass_epochs": {"procedural_faces": 16, "photographs": 24},
         "class_weights": "sqrt",
         "multiclass_schedule": "cosine",
         "batch_statistics": "population",
-        "ep_iterations": {"procedural_faces": 150, "ferplus": 300},
+        "ep_iterations": {"procedural_faces": 150, "photographs": 300},
         # Logits of small networks span a few units, not the tens the area weight was chosen for: left alone, the area
         # term rules and the masks flee to the border, whatever the network has learned.
         "ep_target": "difference",
         "ep_reward_scale": 10.0,
-        "finetune_images": {"procedural_faces": 640, "ferplus": 1_280},
+        "finetune_images": {"procedural_faces": 640, "photographs": 1_280},
         "finetune_learning_rate": 2e-4,
     },
 }
@@ -175,7 +178,7 @@ def resolve(config: StudyConfig) -> StudyConfig:
     chosen = {}
     for name, value in PRESETS[config.preset].items():
         if getattr(config, name) is None:
-            chosen[name] = value[config.dataset] if isinstance(value, dict) else value
+            chosen[name] = value.get(config.dataset, value["photographs"]) if isinstance(value, dict) else value
     config = dataclasses.replace(config, **chosen)
     if config.dataset != "procedural_faces" and not config.data_dir:
         raise UsageError(

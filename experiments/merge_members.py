@@ -99,6 +99,8 @@ def _write(study, trained):
 
 def _check_alike(runs):
     """The first run's configuration and pictures are everybody's."""
+    from experiments.stages.study import PREPARED_RECORD
+
     if not runs:
         raise UsageError("`--runs`: wanted run folders, separated by commas, got none.")
     first = runs[0]
@@ -110,6 +112,10 @@ def _check_alike(runs):
                     f"`--runs`: {run.folder.path} was made with --{field.name}={got}, {first.folder.path} with "
                     f"--{field.name}={wanted}; only runs made alike are joined."
                 )
+        if first.config.dataset == "prepared":
+            prepared, other = (each.folder.read_json(PREPARED_RECORD)["fingerprint"] for each in (first, run))
+            if prepared != other:
+                raise DataError(f"`--runs`: {run.folder.path} saw another prepared set than {first.folder.path}.")
         pictures, others = (each.folder.read_arrays("data/pictures") for each in (first, run))
         if not all(np.array_equal(pictures[name], others.get(name)) for name in pictures):
             raise DataError(f"`--runs`: {run.folder.path} saw other pictures than {first.folder.path}.")

@@ -3,7 +3,7 @@
 import importlib
 from collections.abc import Callable
 
-from experiments.stages import compare, design, explain, faces, finetune, people, train, vote
+from experiments.stages import compare, design, explain, finetune, people, pictures, train, vote
 from experiments.stages.study import Stage, Study
 from experiments.stages.train import failed_members
 
@@ -18,7 +18,7 @@ def _with_figures(module: str, name: str) -> Callable[[Study], None]:
 
 
 WORK: dict[str, Stage] = {
-    "data": Stage(faces.prepare, ()),
+    "data": Stage(pictures.prepare, ()),
     "design": Stage(design.draw_study, ("data",)),
     "members": Stage(train.train_members, ("data", "design")),
     "multiclass": Stage(train.train_multiclass, ("data", "design")),

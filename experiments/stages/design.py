@@ -4,13 +4,19 @@ import sys
 
 import numpy as np
 
-from experiments.stages.study import Study
+from experiments.stages.study import STUDY_LIST, Study
 from fer_jax import human
 from fer_jax.expressions import NUM_EXPRESSIONS
 
 
 def draw_study(study: Study) -> None:
-    """Draw the balanced study table; fewer images in the same balance where the set cannot give them."""
+    """Draw the balanced study table; fewer images in the same balance where the set cannot give them.
+
+    A prepared set that holds study images out of everything else has chosen them already.
+    """
+    if study.folder.has(f"tables/{STUDY_LIST}.csv"):
+        study.folder.write_table("study_images", study.folder.read_table(STUDY_LIST))
+        return
     pool = study.pictures("validation")
     wanted = study.config.per_ordered_pair
     each = human.study.largest_balanced(pool.labels, wanted=wanted)

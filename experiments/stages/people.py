@@ -12,7 +12,7 @@ def simulate(study: Study) -> None:
     """Simulate, exclude as the paper does, and write trials, behaviour and attention maps."""
     config, table = study.config, study.study_table
     size = config.image_size
-    landmarks = _landmarks(study) if study.synthetic else None
+    landmarks = _landmarks(study) if config.dataset == "procedural_faces" else None
     everyone = human.observers.simulate(
         table, seed=config.seed, image_px=size, participants=config.participants, landmarks=landmarks
     )

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import json
+import os
 import pathlib
 from collections.abc import Callable
 
@@ -15,7 +16,7 @@ import pandas as pd
 from experiments.command import StopRequest
 from experiments.config import StudyConfig
 from experiments.run_folder import FinishedFiles, RunFolder
-from fer_jax import checkpoints, ensemble, images, models
+from fer_jax import checkpoints, data, ensemble, images, models
 from fer_jax.errors import StorageError, UsageError
 from fer_jax.expressions import EXPRESSIONS, NUM_EXPRESSIONS, NUM_PAIRS, PAIRS, index_of, pair_index
 from fer_jax.training import MemberState, init_state, variables_of
@@ -24,6 +25,10 @@ from fer_jax.training import MemberState, init_state, variables_of
 STREAMS = ("members", "member_training", "multiclass", "multiclass_training", "finetune", "saliency")
 
 EVALUATION_BATCH = 128
+
+# Where the data stage notes a prepared set, and the study images that it holds out.
+PREPARED_RECORD = "data/prepared.json"
+STUDY_LIST = "study_images_given"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,9 +41,9 @@ class Stage:
 
 @dataclasses.dataclass(frozen=True)
 class Pictures:
-    """Bytes (N, H, W, 3) with canonical labels (N,) and names."""
+    """Bytes (N, H, W, 3) with canonical labels (N,) and names; `images` may be read when indexed by rows."""
 
-    images: np.ndarray
+    images: "np.ndarray | StoredPictures"
     labels: np.ndarray
     names: np.ndarray
 
@@ -48,6 +53,19 @@ class Pictures:
     def select(self, rows: np.ndarray) -> "Pictures":
         """Some rows, in the order given."""
         return Pictures(self.images[rows], self.labels[rows], self.names[rows])
+
+
+class StoredPictures:
+    """Pictures of a prepared split that are read from its shards when rows of them are asked for."""
+
+    def __init__(self, split: data.PreparedSplit):
+        self._split = split
+
+    def __len__(self) -> int:
+        return len(self._split)
+
+    def __getitem__(self, rows: np.ndarray) -> np.ndarray:
+        return self._split.images(rows)
 
 
 class Study:
@@ -69,6 +87,8 @@ class Study:
     @property
     def synthetic(self) -> bool:
         """Whether the pictures were rendered."""
+        if self.config.dataset == "prepared":
+            return bool(self.folder.read_json(PREPARED_RECORD)["synthetic"])
         return self.config.dataset == "procedural_faces"
 
     # Pictures
@@ -82,10 +102,23 @@ class Study:
         arrays = self.folder.read_arrays("data/pictures")
         splits = {}
         for split in ("train", "validation"):
-            pixels = arrays[f"{split}_images"]
-            pixels = np.repeat(pixels, 3, -1) if pixels.shape[-1] == 1 else pixels
+            pixels = arrays.get(f"{split}_images")
+            if pixels is None:
+                pixels = self._stored(split, len(arrays[f"{split}_labels"]))
+            elif pixels.shape[-1] == 1:
+                pixels = np.repeat(pixels, 3, -1)
             splits[split] = Pictures(pixels, arrays[f"{split}_labels"], arrays[f"{split}_names"])
         return splits
+
+    def _stored(self, split, count) -> StoredPictures:
+        """Pictures left in a prepared set, if it is still the one that the run began with."""
+        record = self.folder.read_json(PREPARED_RECORD)
+        found = data.PreparedSplit(record["path"], split, size=self.config.image_size, workers=os.cpu_count() or 1)
+        if len(found) != count or (found.info.metadata or {}).get("fingerprint") != record["fingerprint"]:
+            raise StorageError(
+                f"`{record['path']}`: is not the set any more that this run began with; prepare it anew."
+            )
+        return StoredPictures(found)
 
     @functools.cached_property
     def study_table(self) -> pd.DataFrame:

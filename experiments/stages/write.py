@@ -6,7 +6,7 @@ from experiments.explanations import METHOD_NAMES, PUBLISHED_ITERATIONS
 from experiments.stages.compare import MODELS, write_summary
 from experiments.stages.draw import MODEL_NAMES
 from experiments.stages.explain import METHODS
-from experiments.stages.study import Study
+from experiments.stages.study import PREPARED_RECORD, Study
 from experiments.stages.vote import accuracy_interval, confusion_counts
 from fer_jax import figures
 from fer_jax.figures import Headline, Section
@@ -20,7 +20,13 @@ PAPER = {
     "finetuned_simple_vote": 0.43,
     "finetuned_weighted_vote": 0.44,
 }
-DATASET_NAMES = {"procedural_faces": "procedural (synthetic) faces", "ferplus": "FER+ photographs"}
+DATASET_NAMES = {
+    "procedural_faces": "procedural (synthetic) faces",
+    "ferplus": "FER+ photographs",
+    "affectnet": "AffectNet photographs",
+    "ckplus": "CK+ photographs",
+    "folders": "photographs in class folders",
+}
 
 
 def write_report(study: Study) -> None:
@@ -28,9 +34,15 @@ def write_report(study: Study) -> None:
     write_summary(study)
     summary = study.folder.read_json("summary.json")
     page = figures.write_report
-    title = f"People and networks see expressions: {DATASET_NAMES[summary['dataset']]}"
+    title = f"People and networks see expressions: {_dataset_name(study)}"
     sections = [part(study, summary) for part in (_about, _people, _networks, _saliency, _comparison, _honesty)]
     page(study.folder.file("report.html"), title, _headline(summary), sections)
+
+
+def _dataset_name(study):
+    if study.config.dataset == "prepared":
+        return f"prepared pictures ({study.folder.read_json(PREPARED_RECORD)['release']})"
+    return DATASET_NAMES[study.config.dataset]
 
 
 def _headline(s):
@@ -64,7 +76,7 @@ def _about(study, s):
     config, table = study.config, study.study_table
     pictures = {split: len(study.pictures(split)) for split in ("train", "validation")}
     text = (
-        f"This run repeats the study of Park and Wallraven (2021, arXiv 2110.04481) on {DATASET_NAMES[s['dataset']]} of "
+        f"This run repeats the study of Park and Wallraven (2021, arXiv 2110.04481) on {_dataset_name(study)} of "
         f"{s['image_size']} pixels, with the {config.preset} preset ({s['model']} network, seed {s['seed']}).\n\n"
         f"{pictures['train']} pictures train the networks. {len(table)} study images were drawn from the "
         f"{pictures['validation']} of validation, equally many for each true and false label, and kept out of training and "

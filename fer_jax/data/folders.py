@@ -112,7 +112,11 @@ def _label(folder, label_table) -> int:
                 f"`path`: the class folder {folder!r} is a number; say whose numbering it is with `label_table`."
             )
         return int(canonical(label_table, int(folder)))
-    return index_of(folder)
+    try:
+        return index_of(folder)
+    except DataError as error:
+        wanted = str(error).removeprefix("`expression`: ")
+        raise DataError(f"`path`: the folder {folder!r} is no expression's: {wanted}") from None
 
 
 def _rows(tree, files) -> Iterator[Row | Rejection]:

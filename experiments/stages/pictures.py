@@ -1,11 +1,12 @@
-"""Stage `data`: pictures of eight expressions, rendered or read, on disk as one file."""
+"""Stage `data`: pictures of eight expressions, rendered or read, on disk as one file; prepared ones stay in place."""
 
 import numpy as np
 import pandas as pd
 
 from experiments.progress import Progress
+from experiments.stages import photographs
 from experiments.stages.study import Study
-from fer_jax import data, faces
+from fer_jax import faces
 from fer_jax.expressions import EXPRESSIONS, NUM_EXPRESSIONS
 
 RENDER_CHUNK = 160
@@ -13,12 +14,13 @@ RENDER_CHUNK = 160
 
 def prepare(study: Study) -> None:
     """Render or read both splits; write pictures, class counts and rejects."""
-    if study.synthetic:
-        splits, rejected = _rendered(study)
-    else:
-        splits, rejected = _read(study)
+    read = {"procedural_faces": _rendered, "prepared": photographs.prepared}.get(study.config.dataset, photographs.read)
+    splits, rejected = read(study)
     arrays = {}
     for split, (images, labels, names) in splits.items():
+        if images is None:
+            arrays |= {f"{split}_labels": labels, f"{split}_names": np.asarray(names)}
+            continue
         grey = (images == images[..., :1]).all()
         arrays |= {
             f"{split}_images": images[..., :1] if grey else images,
@@ -50,12 +52,3 @@ def _rendered(study):
         splits[split] = images, labels, [f"{split}/{index:06d}" for index in range(len(labels))]
     progress.finish(f"{total} pictures")
     return splits, pd.DataFrame(columns=["split", "row", "path", "reason", "detail"])
-
-
-def _read(study):
-    config = study.config
-    progress = Progress("reading pictures", None, unit="pictures")
-    found = data.read_ferplus(config.data_dir, target=config.target, size=config.image_size)
-    splits = {split: (part.images, part.labels, part.names) for split, part in found.splits.items() if split != "test"}
-    progress.finish(", ".join(f"{split} {len(part[1])}" for split, part in splits.items()))
-    return splits, found.rejected

@@ -1,0 +1,122 @@
+"""A study on photographs: class folders read at once, the same set prepared and read by row, study images of a list."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from experiments import command, reproduce
+from experiments.config import StudyConfig
+from experiments.stages.study import StoredPictures, open_run
+from fer_jax import checkpoints, data
+from fer_jax.expressions import EXPRESSIONS
+from tests.data import affectnet_copies as copies
+from tests.datasets.sets import build
+
+TINY = ("--image_size=32", "--per_ordered_pair=1", "--batch_size=8", "--max_images=16", "--model=tiny")
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    """Train and validation folders of 12 pictures of each expression."""
+    root = tmp_path_factory.mktemp("folders")
+    for start, split in ((0, "train"), (500, "validation")):
+        for label, name in enumerate(EXPRESSIONS):
+            for number in range(12):
+                path = root / split / name / f"{number:02d}.png"
+                copies.write_picture(path, copies.picture(start + 12 * label + number))
+    return root
+
+
+def run(out, *options, stages="data,design,members"):
+    argv = ["reproduce", f"--out={out}", f"--stages={stages}", *TINY, *options]
+    return command.run(reproduce.reproduce, StudyConfig, usage="", argv=argv)
+
+
+def members_of(out):
+    return json.loads((out / "ensemble" / "manifest.json").read_text())["arrays"]
+
+
+@pytest.fixture(scope="module")
+def read_at_once(folders, tmp_path_factory):
+    out = tmp_path_factory.mktemp("folders_run") / "run"
+    assert run(out, "--dataset=folders", f"--data_dir={folders}") == 0
+    return out
+
+
+def test_a_prepared_set_trains_the_same_members_bit_for_bit(folders, read_at_once, tmp_path):
+    path = build("class_folders", folders, tmp_path / "tfds").data_path
+    out = tmp_path / "run"
+    assert run(out, "--dataset=prepared", f"--data_dir={path}") == 0
+    assert members_of(out) == members_of(read_at_once)
+    study = open_run(out)
+    assert isinstance(study.pictures("train").images, StoredPictures)
+    assert not study.synthetic
+    assert "train_images" not in np.load(out / "data" / "pictures.npz").files
+    assert checkpoints.exists(out / "ensemble")
+
+
+def test_study_images_that_were_held_out_are_the_studys(folders, tmp_path):
+    path = build("class_folders", folders, tmp_path / "tfds", stimuli="seeded").data_path
+    out = tmp_path / "run"
+    assert run(out, "--dataset=prepared", f"--data_dir={path}", stages="data,design") == 0
+    study, given = open_run(out), pd.read_csv(path / "stimuli.csv")
+    assert len(study.study_table) == len(given) == 56
+    assert len(study.evaluation_pictures) == 40
+    wanted = {f"{image}#{row}" for image, row in zip(given.image, given.row, strict=True)}
+    assert set(study.study_table.image) == set(study.study_pictures.names) == wanted
+    truth = [EXPRESSIONS[label] for label in study.study_pictures.labels]
+    assert study.study_table.true_label.tolist() == truth
+
+
+def test_another_set_in_the_same_place_is_refused(folders, tmp_path, capsys):
+    place = tmp_path / "tfds"
+    path = build("class_folders", folders, place).data_path
+    out = tmp_path / "run"
+    assert run(out, "--dataset=prepared", f"--data_dir={path}", stages="data,design") == 0
+    metadata = json.loads((path / "metadata.json").read_text())
+    metadata["fingerprint"]["train"] = "another"
+    (path / "metadata.json").write_text(json.dumps(metadata))
+    assert run(out, "--dataset=prepared", f"--data_dir={path}") == 3
+    assert "is not the set any more that this run began with" in capsys.readouterr().err
+
+
+def test_one_pool_is_parted_and_says_so(folders, tmp_path, capsys):
+    assert run(tmp_path / "run", "--dataset=folders", f"--data_dir={folders / 'train'}", stages="data") == 0
+    assert "no validation split: 16 of 96 pictures were drawn for it. If a person is on" in capsys.readouterr().err
+    study = open_run(tmp_path / "run")
+    counts = np.bincount(study.pictures("validation").labels)
+    assert counts.tolist() == [2] * 8
+    names = [set(study.pictures(split).names) for split in ("train", "validation")]
+    assert not names[0] & names[1] and len(names[0] | names[1]) == 96
+
+
+def test_a_copy_of_affectnet_is_cropped_by_its_boxes(tmp_path):
+    root = copies.write_original(tmp_path / "copy", each=2)
+    out = tmp_path / "run"
+    assert run(out, "--dataset=affectnet", f"--data_dir={root}", stages="data") == 0
+    image = open_run(out).pictures("train").images[2]
+    np.testing.assert_array_equal(image, data.crop_box(copies.picture(1), copies.FACE, size=32, margin=1.25).image)
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "told"),
+    [
+        (["--dataset=prepared"], 1, "`--data_dir`: --dataset=prepared wants the folder"),
+        (["--dataset=prepared", "--data_dir={tmp}"], 2, "wanted a prepared set"),
+        (["--dataset=folders", "--data_dir={tmp}/empty"], 2, "has no pictures in folders"),
+        (["--dataset=folders", "--data_dir={tmp}"], 2, "`path`: the folder 'empty' is no expression's: wanted"),
+        (["--dataset=ckplus", "--data_dir={tmp}"], 2, "is no CK+"),
+        (["--dataset=affectnet", "--data_dir={tmp}/nowhere"], 2, "nowhere, which does not exist"),
+    ],
+    ids=range(6),
+)
+def test_wrong_calls_end_in_one_line(options, code, told, tmp_path, capsys):
+    (tmp_path / "empty").mkdir()
+    if options == ["--dataset=folders", "--data_dir={tmp}"]:
+        (tmp_path / "empty" / "x.png").write_bytes(b"x")
+    found = run(tmp_path / "run", *(option.format(tmp=tmp_path) for option in options), stages="data")
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert (found, error.startswith("error: ")) == (code, True)
+    assert told in error
