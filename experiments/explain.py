@@ -75,7 +75,9 @@ class ExplainConfig:
         "face, found by OpenCV.",
         choices=("none", "square", "face"),
     )
-    face_model: str = option("", "With --crop=face: YuNet ONNX file, for an OpenCV without detectors (version 5).")
+    detector: str = option(
+        "haar", "With --crop=face: haar (OpenCV 4 brings it along), lbp (scikit-image's), or yunet=FILE.onnx."
+    )
     chunk: int = option(8, "Pictures explained at once: more needs more memory.")
 
 
@@ -86,8 +88,9 @@ def explain(config: ExplainConfig) -> None:
     if importlib.util.find_spec("matplotlib") is None:
         raise UsageError("`matplotlib` is not installed; the drawings want it: pip install 'fer-jax[figures]'.")
     from experiments import explained_folder, explanations, networks, picture_files
+    from fer_jax.data import face_detector
 
-    finder = picture_files.face_finder(config.face_model) if config.crop == "face" else None
+    detector = face_detector(config.detector) if config.crop == "face" else None
     if config.run:
         network = networks.from_run(config.run, config.pair, finetuned=config.finetuned)
     else:
@@ -123,7 +126,7 @@ def explain(config: ExplainConfig) -> None:
             folder,
             files,
             explain=lambda pictures: program(network.variables, pictures, target),
-            to_input=lambda data: picture_files.to_input(data, network.image_size, crop=config.crop, finder=finder),
+            to_input=lambda data: picture_files.to_input(data, network.image_size, crop=config.crop, detector=detector),
             chunk=config.chunk,
             stop=stop,
         )
@@ -142,8 +145,8 @@ def _check(config) -> tuple[tuple[str, ...], tuple[float, ...]]:
     for name, owner in belongs.items():
         if getattr(config, name) and not getattr(config, owner):
             raise UsageError(f"`--{name}`: goes with --{owner} only; leave it out.")
-    if config.face_model and config.crop != "face":
-        raise UsageError("`--face_model`: goes with --crop=face only; leave it out.")
+    if config.detector != ExplainConfig.detector and config.crop != "face":
+        raise UsageError("`--detector`: goes with --crop=face only; leave it out.")
     bounds = {
         "iterations": (0, 100_000),
         "chunk": (1, 4096),

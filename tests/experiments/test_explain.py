@@ -18,7 +18,6 @@ from experiments import command, explain, explained_folder, explanations, pictur
 from experiments.config import StudyConfig, resolve
 from experiments.run_folder import RunFolder
 from fer_jax import images, models, saliency
-from fer_jax.errors import UsageError
 
 from .jobs import RUN_PX as SIZE
 
@@ -289,18 +288,17 @@ def test_a_face_is_cut_out_with_a_margin_and_a_lost_one_keeps_its_picture():
     picture = np.zeros((60, 80, 3), np.uint8)
     picture[20:36, 50:66] = 255
     data = cv2.imencode(".png", picture)[1].tobytes()
-    cut, crop = picture_files.to_input(data, 20, crop="face", finder=lambda image: (50, 20, 16, 16))
+    cut, crop = picture_files.to_input(data, 20, crop="face", detector=lambda image: np.array([[50, 20, 16, 16]]))
     assert crop == "face"
     np.testing.assert_array_equal(cut[2:18, 2:18], 255)
     assert cut[:2].max() == cut[:, 18:].max() == 0
-    whole, crop = picture_files.to_input(data, 20, crop="face", finder=lambda image: None)
+    whole, crop = picture_files.to_input(data, 20, crop="face", detector=lambda image: np.zeros((0, 4)))
     assert crop == "square" and whole.shape == (20, 20, 3)
-    assert picture_files.around(picture, (70, 50, 16, 16)).shape == (20, 20, 3)
 
 
 def test_faces_that_were_not_found_are_counted(run, pictures, tmp_path, monkeypatch, capsys):
-    boxes = iter([(5, 5, 20, 20), None, None])
-    monkeypatch.setattr(picture_files, "face_finder", lambda model: lambda picture: next(boxes))
+    boxes = iter([np.array([[5, 5, 20, 20]]), np.zeros((0, 4)), np.zeros((0, 4))])
+    monkeypatch.setattr("fer_jax.data.face_detector", lambda name: lambda picture: next(boxes))
     out = tmp_path / "explained"
     flags = ("--pair=happy-sad", "--crop=face", *FAST)
     assert _explain(f"--run={run[0]}", f"--images={pictures}", f"--out={out}", *flags) == 0
@@ -308,15 +306,17 @@ def test_faces_that_were_not_found_are_counted(run, pictures, tmp_path, monkeypa
     assert list(pd.read_csv(out / "summary.csv")["crop"]) == ["face", "square", "square"]
 
 
-def test_a_missing_face_detector_is_named(monkeypatch, tmp_path):
+def test_a_missing_face_detector_is_named(run, pictures, monkeypatch, tmp_path, capsys):
     monkeypatch.delattr(cv2, "CascadeClassifier", raising=False)
-    with pytest.raises(UsageError, match=r"`--crop=face`: OpenCV .* --face_model=FILE.onnx"):
-        picture_files.face_finder("")
     (tmp_path / "model.onnx").write_bytes(b"no model")
-    with pytest.raises(UsageError, match=r"`--face_model`: OpenCV .* cannot read"):
-        picture_files.face_finder(str(tmp_path / "model.onnx"))
-    with pytest.raises(UsageError, match="which is not there"):
-        picture_files.face_finder("gone.onnx")
+    for detector, told in (
+        ("haar", "`detector`: OpenCV "),
+        (f"yunet={tmp_path / 'model.onnx'}", "cannot read"),
+        ("yunet=gone.onnx", "wanted a YuNet ONNX file, got gone.onnx, which is not there"),
+    ):
+        flags = (f"--images={pictures}", f"--out={tmp_path / 'out'}", "--pair=happy-sad", "--crop=face")
+        assert _explain(f"--run={run[0]}", f"--detector={detector}", *flags) == 1
+        assert told in capsys.readouterr().err
 
 
 def test_flags_offer_what_the_library_knows():
