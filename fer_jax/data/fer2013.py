@@ -53,7 +53,9 @@ def list_fer2013(tree: Tree) -> Listing:
     for row, (line, fields) in enumerate(records(lines(tree, PIXELS_FILE), header=PIXELS_HEADER, where=PIXELS_FILE)):
         usage = fields[-1].strip()
         if usage not in USAGES:
-            raise DataError(f"`path`: {PIXELS_FILE}:{line}: wanted a usage of {', '.join(USAGES)}, got {usage[:40]!r}.")
+            raise DataError(
+                f"`path`: {PIXELS_FILE}:{line}:Usage: wanted a usage of {', '.join(USAGES)}, got {usage[:40]!r}."
+            )
         found.setdefault(USAGES[usage], []).append(_row(row, line, fields, f"{usage}/{row:07d}"))
     splits = {split: functools.partial(iter, found[split]) for split in USAGES.values() if split in found}
     return Listing("fer2013 csv", splits, remarks=("Seven expressions: no contempt.",))
@@ -87,5 +89,5 @@ def _row(row, line, fields, name) -> Row | Rejection:
     label = fields[0].strip()
     if len(fields) != 3 or label not in map(str, range(len(_LABELS))):
         wanted = f"wanted emotion 0..{len(_LABELS) - 1}, pixels, usage"
-        return Rejection(row, name, "label_unknown", f"{PIXELS_FILE}:{line}: {wanted}, got {label[:40]!r}")
+        return Rejection(row, name, "label_unknown", f"{PIXELS_FILE}:{line}:emotion: {wanted}, got {label[:40]!r}")
     return Row(row, name, _LABELS[int(label)], pixel_loader(fields[1]), source_label=int(label))

@@ -144,7 +144,7 @@ def _folder_rows(tree, prefix, folder, target):
     where = f"{folder}/{LABEL_FILE}"
     found = []
     for row, (line, fields) in enumerate(records(lines(tree, where))):
-        fault = "" if len(fields) in (11, 12) else f"wanted 11 or 12 columns, got {len(fields)}"
+        fault = "" if len(fields) in (11, 12) else f"{len(fields)}: wanted 11 or 12 columns, got {len(fields)}"
         found.append((row, f"{where}:{line}", fields[0], fields[-10:], fault))
 
     def load(path):
@@ -173,9 +173,9 @@ def _csv_rows(tree, target) -> dict[str, Callable[[], Iterable[Row | Rejection]]
         usage = fields[0].strip()
         if usage not in USAGES:
             raise DataError(f"`path`: {where}: wanted a usage of {', '.join(USAGES)}, got {usage!r}.")
-        fault = "" if len(fields) == 12 else f"wanted 12 columns, got {len(fields)}"
+        fault = "" if len(fields) == 12 else f"{len(fields)}: wanted 12 columns, got {len(fields)}"
         if not fault and pixel_fields[-1].strip() != usage:
-            fault = f"usage {usage} here, {pixel_fields[-1].strip()[:40]!r} in {PIXELS_FILE}"
+            fault = f"Usage: {usage} here, {pixel_fields[-1].strip()[:40]!r} in {PIXELS_FILE}"
         name = fields[1] if len(fields) > 1 else ""
         found[USAGES[usage]].append((row, where, name, fields[-10:], fault))
         if name.strip() and not fault:
@@ -211,13 +211,14 @@ def _voted_rows(found, folder, target, load):
         name = name.strip()
         path = f"{folder}/{name}"
         if not fault and parsed[index] is None:
-            fault = f"wanted ten whole counts of 0..{_MAX_VOTES}, got {','.join(fields)[:60]!r}"
+            column = next(name for name, field in zip(VOTE_COLUMNS, fields, strict=True) if _counts([field]) is None)
+            fault = f"{column}: wanted ten whole counts of 0..{_MAX_VOTES}, got {','.join(fields)[:60]!r}"
         if fault:
-            yield Rejection(row, path, "label_unknown", f"{where}: {fault}")
+            yield Rejection(row, path, "label_unknown", f"{where}:{fault}")
         elif not name:
             yield Rejection(row, "", "label_dropped", "no image name")
         elif not _plain(name):
-            yield Rejection(row, path, "missing", f"{where}: wanted a plain file name, got {name[:60]!r}")
+            yield Rejection(row, path, "missing", f"{where}:Image name: wanted a plain file name, got {name[:60]!r}")
         elif labels[index] == DROP:
             yield Rejection(row, path, "label_dropped", str(why[index]))
         else:

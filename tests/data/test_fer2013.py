@@ -39,7 +39,7 @@ def test_bad_rows_are_listed(tmp_path, lines):
     lines[3] = "2,,Training"
     found = data.read_fer2013(write(tmp_path, lines), max_reject_frac=0.5)
     assert found.rejected.reason.tolist() == ["label_unknown", "decode_failed", "empty"]
-    assert found.rejected.detail[0].startswith("fer2013.csv:2: wanted emotion 0..6")
+    assert found.rejected.detail[0].startswith("fer2013.csv:2:emotion: wanted emotion 0..6")
     with pytest.raises(DataError, match="3 of 7 rows of train cannot be used"):
         data.read_fer2013(tmp_path)
 
@@ -49,5 +49,5 @@ def test_files_that_are_not_fer2013(tmp_path, lines):
         data.read_fer2013(tmp_path)
     with pytest.raises(DataError, match=r"fer2013\.csv:1: wanted the header emotion,pixels,usage, got 'a,b'"):
         data.read_fer2013(write(tmp_path, ["a,b"]))
-    with pytest.raises(DataError, match=r"fer2013\.csv:9: wanted a usage of Training, .*, got 'Test'"):
+    with pytest.raises(DataError, match=r"fer2013\.csv:9:Usage: wanted a usage of Training, .*, got 'Test'"):
         data.read_fer2013(write(tmp_path, [*lines[:8], lines[8].replace("PublicTest", "Test")]))

@@ -162,7 +162,7 @@ def test_a_bad_row_is_one_row(folder, row, reason, told):
     assert bad.reason == reason
     assert told in bad.detail
     if reason == "label_unknown":
-        assert "FER2013Train/label.csv:11: " in bad.detail
+        assert "FER2013Train/label.csv:11:" in bad.detail
     assert len(found.splits["train"]) == 7
 
 
@@ -273,7 +273,7 @@ def test_faults_of_the_csv_pair(tmp_path, rows):
     assert listed.loc[0].reason == "decode_failed"
     assert listed.loc[1].detail == "no image name"
     assert listed.loc[3].detail == "`pixels`: wanted 2304 values, got 2305"
-    assert listed.loc[4].detail == "fer2013new.csv:6: usage Training here, 'PublicTest' in fer2013.csv"
+    assert listed.loc[4].detail == "fer2013new.csv:6:Usage: Training here, 'PublicTest' in fer2013.csv"
     (pair / "fer2013.csv").write_text("\n".join(pixels[:-1]) + "\n")
     with pytest.raises(DataError, match="differ in their number of rows"):
         data.read_ferplus(pair, max_reject_frac=0.5)
