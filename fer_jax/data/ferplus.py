@@ -172,7 +172,7 @@ def _csv_rows(tree, target) -> dict[str, Callable[[], Iterable[Row | Rejection]]
         where = f"{VOTES_FILE}:{line}"
         usage = fields[0].strip()
         if usage not in USAGES:
-            raise DataError(f"`path`: {where}: wanted a usage of {', '.join(USAGES)}, got {usage!r}.")
+            raise DataError(f"`path`: {where}:Usage: wanted a usage of {', '.join(USAGES)}, got {usage[:40]!r}.")
         fault = "" if len(fields) == 12 else f"{len(fields)}: wanted 12 columns, got {len(fields)}"
         if not fault and pixel_fields[-1].strip() != usage:
             fault = f"Usage: {usage} here, {pixel_fields[-1].strip()[:40]!r} in {PIXELS_FILE}"

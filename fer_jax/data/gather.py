@@ -19,6 +19,7 @@ from fer_jax.data.tree import Tree, open_tree
 from fer_jax.errors import DataError, UsageError
 
 _SHOWN = 3
+_MEMORY_SHARE = 0.7
 MAX_SIZE = 4096
 
 
@@ -79,6 +80,7 @@ def gather(
     rows = list(rows)
     rejected = [row for row in rows if isinstance(row, Rejection)]
     side = framing.size or 1
+    _check_memory(split, len(rows) - len(rejected), side)
     images = np.empty((len(rows) - len(rejected), side, side, 3), np.uint8)
     kept: list[Row] = []
     for row in rows:
@@ -144,6 +146,16 @@ def check_share(split: str, total: int, rejected: list[Rejection], allowed: floa
         raise DataError(
             f"`path`: {len(unexpected)} of {total} rows of {split} cannot be used ({_account(unexpected)}), more than "
             f"`max_reject_frac`={allowed:g} allows. First: {first}. Repair them, or allow more."
+        )
+
+
+def _check_memory(split, count, side) -> None:
+    """Refuse what would fill the machine, before an hour of decoding ends in a kill."""
+    wanted, there = count * side * side * 3, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    if wanted > _MEMORY_SHARE * there:
+        raise UsageError(
+            f"`size`: {count} pictures of {side} px in {split} take {wanted / 2**30:.1f} GiB of memory, this machine has "
+            f"{there / 2**30:.1f}. Take a smaller size, or build the set with experiments.prepare_data and read it by row."
         )
 
 

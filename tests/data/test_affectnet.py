@@ -321,6 +321,14 @@ def test_edited_lists_end_in_our_words(edits, tmp_path_factory):
             assert told.split(":")[1].isdecimal() and told.split(":")[2]
 
 
+def test_more_than_the_memory_is_refused_before_anything_is_decoded(tmp_path, monkeypatch):
+    root = copies.write_original(tmp_path)
+    monkeypatch.setattr("os.sysconf", {"SC_PHYS_PAGES": 20, "SC_PAGE_SIZE": 4096}.get)
+    with pytest.raises(UsageError, match=r"`size`: 8 pictures of 96 px in train take 0.0 GiB .* read it by row"):
+        data.read_affectnet(root, size=96)
+    assert len(data.read_affectnet(root, size=32).splits["train"]) == 8
+
+
 def test_the_rule_of_valence_and_arousal_in_words():
     agree = {
         "neutral": (0.1, 0.1), "happy": (0.5, -0.3), "sad": (-0.5, -0.3), "surprise": (0.1, 0.6), "fear": (-0.4, 0.6),
