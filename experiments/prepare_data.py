@@ -142,11 +142,11 @@ def _report(builder) -> None:
     for split, lines in (metadata.get("differs_from_published") or {}).items():
         if lines is not None:
             print(f"{split}: {'; '.join(lines) if lines else 'counts equal the published ones'}")
+    kept = "dropped" if metadata.get("dedupe") else "kept; --dedupe drops them"
     for split, found in (metadata.get("duplicates") or {}).items():
-        kept = "dropped" if metadata.get("dedupe") else "kept; --dedupe drops them"
-        for where, told in (("validation", f"are in validation, too ({kept})"), (split, "occur before in it (kept)")):
-            if found.get(where):
-                print(f"{split}: {found[where]} pictures {told}")
+        for where, count in found.items():
+            told = "occur before in it (kept)" if where == split else f"are in {where}, too ({kept})"
+            print(f"{split}: {count} pictures {told}")
     if metadata.get("stimuli", "none") != "none":
         print(f"study images: {metadata['stimuli']}")
     for remark in metadata.get("remarks", ()):

@@ -154,8 +154,9 @@ def _check_memory(split, count, side) -> None:
     wanted, there = count * side * side * 3, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     if wanted > _MEMORY_SHARE * there:
         raise UsageError(
-            f"`size`: {count} pictures of {side} px in {split} take {wanted / 2**30:.1f} GiB of memory, this machine has "
-            f"{there / 2**30:.1f}. Take a smaller size, or build the set with experiments.prepare_data and read it by row."
+            f"`size`: {count} pictures of {side} px in {split} take {wanted / 2**30:.1f} GiB of memory, this machine "
+            f"has {there / 2**30:.1f}. Take a smaller size, or build the set with experiments.prepare_data and read it "
+            "by row."
         )
 
 
