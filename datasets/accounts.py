@@ -53,11 +53,11 @@ class Account:
             self.rejected.append(stored)
             return None
         key = (stored.content_hash, row.box)
-        where = "validation" if key in others else self.split if key in self._seen else ""
+        where = others.get(key, self.split if key in self._seen else "")
         if where:
             self._duplicates[where] += 1
             if dedupe and key in others:
-                told = "the same picture is in validation"
+                told = f"the same picture is in {where}"
                 self.rejected.append(data.Rejection(row.row, row.path, "duplicate", told, row.label))
                 return None
             framed = dataclasses.replace(stored.framed, quality=stored.framed.quality | data.Quality.DUPLICATE)

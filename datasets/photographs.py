@@ -13,7 +13,7 @@ import itertools
 import os
 import pathlib
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -28,6 +28,8 @@ from fer_jax.errors import DataError, UsageError
 from fer_jax.expressions import EXPRESSIONS, NUM_EXPRESSIONS
 
 EXIF = ("source", "apply", "ignore")
+# What no picture to train on may be in, too.
+HELD_OUT = ("validation", "test")
 _LANDMARKS = 68
 _AHEAD = 64  # rows in work for each worker
 _HOPELESS_AFTER, _HOPELESS_SHARE = 1000, 0.5
@@ -48,7 +50,7 @@ class PhotographConfig(tfds.core.BuilderConfig):
       stimuli: the study images, held out of everything else: a csv (image, true_label, false_label), "seeded" for a
         stand-in drawn from validation, or None for none.
       seed: of the stand-in.
-      dedupe: drop training pictures that are in validation, too.
+      dedupe: drop training pictures that are in validation or test, too.
     """
 
     options: dict[str, Any] = dataclasses.field(default_factory=dict)
@@ -88,6 +90,14 @@ def _plain(value) -> str:
     if os.path.isfile(text):
         return hashlib.sha256(pathlib.Path(text).read_bytes()).hexdigest()[:8]
     return "".join(letter for letter in text if letter.isalnum())
+
+
+class _Part(NamedTuple):
+    """A split to be made: its rows, the held-out pictures' keys with their splits, and which rows are meant."""
+
+    rows: Callable[[], Iterable[data.Row | data.Rejection]]
+    others: dict[tuple, str]
+    keep: Callable[[data.Row | data.Rejection], bool] = lambda row: True
 
 
 class PhotographBuilder(ArrayRecordBuilder, skip_registration=True):
@@ -160,28 +170,21 @@ class PhotographBuilder(ArrayRecordBuilder, skip_registration=True):
         config = self.builder_config
         listing = self._held.enter_context(data.open_source(self.SOURCE, self._place(dl_manager), **config.options))
         framing = self._framing(listing)
-        splits, chosen, known = dict(listing.splits), StudyImages(), set()
-        if "validation" in splits:
-            usable = survey(self._stored(splits["validation"](), framing))
-            known = {one.key for one in usable}
-            if config.stimuli is not None:
-                chosen = choose(usable, config.stimuli, seed=config.seed)
-        elif config.stimuli is not None:
-            raise UsageError(f"`stimuli`: {listing.release} has no validation split to take study images from.")
+        splits, chosen = dict(listing.splits), StudyImages()
+        held_out = {split: survey(self._stored(splits[split](), framing)) for split in HELD_OUT if split in splits}
+        if config.stimuli is not None:
+            if "validation" not in splits:
+                raise UsageError(f"`stimuli`: {listing.release} has no validation split to take study images from.")
+            chosen = choose(held_out["validation"], config.stimuli, seed=config.seed)
+        known = {one.key: split for split, usable in held_out.items() for one in usable}
         self.info.metadata.update(_settings(config, listing, chosen))
         start_account(self.data_path, chosen)
-        generators = {}
-        for split, rows in splits.items():
-            others = known if split != "validation" else frozenset()
-            generators[split] = (rows, others, ())
+        parts = {split: _Part(rows, {} if split in HELD_OUT else known) for split, rows in splits.items()}
         if chosen.rows:
-            rows, others, _ = generators.pop("validation")
-            generators["validation_minus_stimuli"] = (rows, others, ("leave out", chosen.rows))
-            generators["stimuli"] = (rows, others, ("only", chosen.rows))
-        return {
-            split: self._generate_examples(split, listing.release, framing, rows(), others, only)
-            for split, (rows, others, only) in generators.items()
-        }
+            whole = parts.pop("validation")
+            parts["validation_minus_stimuli"] = whole._replace(keep=lambda row: row.row not in chosen.rows)
+            parts["stimuli"] = whole._replace(keep=lambda row: row.row in chosen.rows)
+        return {split: self._generate_examples(split, listing.release, framing, part) for split, part in parts.items()}
 
     def _framing(self, listing) -> data.Framing:
         config = self.builder_config
@@ -210,14 +213,12 @@ class PhotographBuilder(ArrayRecordBuilder, skip_registration=True):
         with concurrent.futures.ThreadPoolExecutor(self._workers) as pool:
             yield from _in_order(pool, store, rows, ahead=self._workers * _AHEAD)
 
-    def _generate_examples(self, split, release, framing, rows, others, only) -> Iterator[tuple[str, dict[str, Any]]]:
+    def _generate_examples(self, split, release, framing, part) -> Iterator[tuple[str, dict[str, Any]]]:
         account = Account(self.data_path, split)
-        how, chosen = only or ("", frozenset())
-        wanted = (row for row in rows if not how or (row.row in chosen) == (how == "only"))
-        for row, stored in self._stored(wanted, framing):
+        for row, stored in self._stored(filter(part.keep, part.rows()), framing):
             self._done += 1
             self._progress(self._done)
-            found = account.take(row, stored, others, self.builder_config.dedupe)
+            found = account.take(row, stored, part.others, self.builder_config.dedupe)
             if found is not None:
                 yield _example(split, row, found, release, self.builder_config)
             elif account.rows == _HOPELESS_AFTER:

@@ -54,6 +54,9 @@ class StudyConfig:
     target: str = option(
         "plurality", "FER+ label: plurality of the votes, or more than half.", choices=("plurality", "majority")
     )
+    dedupe: bool = option(
+        True, "Photographs read at once: drop training pictures that are in validation or test, too (ours)."
+    )
     per_ordered_pair: int = option(5, "Study images per (true, foil); fewer where a set cannot give them.")
     learning_rate: float | None = option(None, "Adam's learning rate.")
     batch_size: int | None = option(None, "Images a step and member.")

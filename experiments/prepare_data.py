@@ -70,7 +70,7 @@ class PrepareConfig:
     pick_stimuli: str = option(
         "none", "Photographs: draw a stand-in for that list from validation.", choices=("none", "seeded")
     )
-    dedupe: bool = option(False, "Photographs: drop training pictures that are in validation, too.")
+    dedupe: bool = option(False, "Photographs: drop training pictures that are in validation or test, too.")
     max_reject_frac: float = option(0.01, "Photographs: largest share of unusable rows of a split.")
     preset: str = option("study", "Procedural faces: difficulty.", choices=PRESETS)
     image_size: int | None = option(

@@ -24,6 +24,13 @@ def read(study: Study) -> tuple[dict[str, Split], pd.DataFrame]:
     options = {"target": config.target} if config.dataset == "ferplus" else {}
     crop = "box" if config.dataset == "affectnet" else "square"
     found = data.read_source(config.dataset, config.data_dir, size=config.image_size, crop=crop, **options)
+    if config.dedupe:
+        whole = {split: len(part) for split, part in found.splits.items()}
+        found = data.without_shared(found)
+        for split, count in whole.items():
+            if len(found.splits[split]) < count:
+                told = f"{count - len(found.splits[split])} of {count} pictures are in validation or test, too"
+                sys.stderr.write(f"{split}: {told}; they were left out (--nodedupe keeps them)\n")
     splits = found.splits
     if "validation" not in splits:
         splits = _held_out(splits["train"], config.seed)
@@ -46,6 +53,12 @@ def prepared(study: Study) -> tuple[dict[str, Split], pd.DataFrame]:
     rows = np.arange(len(validation))
     names = np.asarray([_name(example, row) for row, example in enumerate(validation.examples(rows))])
     metadata = train.info.metadata or {}
+    shared = {where: n for where, n in metadata.get("duplicates", {}).get("train", {}).items() if where != "train"}
+    if shared and not metadata.get("dedupe"):
+        told = ", ".join(f"{n} in {where}" for where, n in shared.items())
+        sys.stderr.write(
+            f"train: pictures that are held out, too: {told}; experiments.prepare_data --dedupe drops them\n"
+        )
     study.folder.write_json(
         PREPARED_RECORD,
         {

@@ -8,7 +8,7 @@ from fer_jax.data.detect import face_detector
 from fer_jax.data.draws import Draw
 from fer_jax.data.encoding import Stored, store
 from fer_jax.data.expw import read_expw
-from fer_jax.data.face_set import REJECTED_COLUMNS, FaceSet, Read, class_weights, fingerprint
+from fer_jax.data.face_set import REJECTED_COLUMNS, FaceSet, Read, class_weights, fingerprint, without_shared
 from fer_jax.data.fer2013 import read_fer2013
 from fer_jax.data.ferplus import ferplus_labels, read_ferplus
 from fer_jax.data.folders import read_folders
@@ -65,4 +65,5 @@ __all__ = [
     "square",
     "store",
     "stream_indices",
+    "without_shared",
 ]

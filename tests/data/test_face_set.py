@@ -3,6 +3,7 @@
 import dataclasses
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -89,3 +90,24 @@ def test_fingerprint_knows_every_pixel_label_and_name(faces):
         faces.select([1, 0, *range(2, 8)]),
     ]
     assert len({data.fingerprint(one) for one in [faces, *changed]}) == 1 + len(changed)
+
+
+def test_pictures_that_are_held_out_too_are_dropped_and_listed():
+    rng = np.random.default_rng(0)
+    pictures = rng.integers(0, 256, (6, 4, 4, 3), np.uint8)
+    labels = np.arange(6, dtype=np.int32)
+    train = data.FaceSet(
+        pictures[:5], labels[:5], [f"t{n}" for n in range(5)], "train", rows=np.arange(5, dtype=np.int32)
+    )
+    held = data.FaceSet(pictures[[1, 5, 1]], labels[[1, 5, 2]], ["v0", "v1", "v2"], "validation")
+    test = data.FaceSet(pictures[[3]], labels[[3]], ["x0"], "test")
+    nothing = pd.DataFrame(columns=list(data.REJECTED_COLUMNS))
+    found = data.without_shared(data.Read({"train": train, "validation": held, "test": test}, nothing))
+    assert found.splits["train"].names.tolist() == ["t0", "t2", "t4"]
+    assert found.splits["validation"] is held and found.splits["test"] is test
+    assert found.rejected.to_numpy().tolist() == [
+        ["train", 1, "t1", "duplicate", "the same picture is in validation"],
+        ["train", 3, "t3", "duplicate", "the same picture is in test"],
+    ]
+    alone = data.Read({"train": train}, nothing)
+    assert data.without_shared(alone).splits["train"] is train
