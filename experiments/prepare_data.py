@@ -36,7 +36,7 @@ PHOTOGRAPHS = {  # data set -> its default configuration, and the flags that onl
     "rafdb": ("aligned", ()),
     "class_folders": ("named", ("label_table",)),
 }
-RELEASES = ("original", "original_with_auto", "set8", "folders", "named", "relabelled")
+RELEASES = ("original", "original_with_auto", "set8", "folders", "named", "relabelled", "plus_experimental")
 PRESETS = ("easy", "medium", "hard", "study", "very_hard")
 _THUMBNAILS, _TILE = 8, 96
 

@@ -10,6 +10,7 @@ import os
 from fer_jax.data.affectnet_arrays import SETS, list_arrays
 from fer_jax.data.affectnet_lists import AUTOMATIC, MANUAL, list_original
 from fer_jax.data.affectnet_names import RELABELLED, is_named, list_named, list_relabelled
+from fer_jax.data.affectnet_plus import describe
 from fer_jax.data.face_set import Read
 from fer_jax.data.folders import SPLIT_FOLDERS, is_class_folder, list_folders
 from fer_jax.data.gather import read_listing
@@ -17,7 +18,7 @@ from fer_jax.data.rows import Listing
 from fer_jax.data.tree import Tree, find_files
 from fer_jax.errors import DataError, UsageError
 
-RELEASES = ("auto", "original", "original_with_auto", "set8", "folders", "named", "relabelled")
+RELEASES = ("auto", "original", "original_with_auto", "set8", "folders", "named", "relabelled", "plus_experimental")
 
 
 def read_affectnet(
@@ -38,7 +39,7 @@ def read_affectnet(
       release: "original", the picture folders with csv lists; "original_with_auto", these and the automatically
         annotated ones; "set8", the later eight-class set with `.npy` annotations; "folders", class folders made from
         either; "named", labels in the file names; "relabelled", class folders with a `labels.csv` of a model's labels;
-        "auto", whichever is there.
+        "auto", whichever is there; "plus_experimental", AffectNet+: tells what is there and reads nothing.
       crop: see `Framing`; boxes are there in the original only.
       drop_bad_box: "original": leave out the rows without a usable box (one of the training set has none).
       votes: AffectNetC25's csv: 25 people's labels for some rows of the original's training list.
@@ -65,6 +66,11 @@ def list_affectnet(
     """What a copy of AffectNet lists; see `read_affectnet`."""
     if release not in RELEASES:
         raise UsageError(f"`release`: wanted one of {', '.join(RELEASES)}, got {release!r}.")
+    if release == "plus_experimental":
+        raise DataError(
+            f"`release`: AffectNet+ is not read yet: its form on disk is never guessed. {tree.name} holds: "
+            f"{describe(tree)}. Pass this line on to the project."
+        )
     found = _layouts(tree)
     if release == "auto":
         release = _only(tree, found)

@@ -321,6 +321,23 @@ def test_edited_lists_end_in_our_words(edits, tmp_path_factory):
             assert told.split(":")[1].isdecimal() and told.split(":")[2]
 
 
+def test_affectnet_plus_is_described_and_not_guessed(tmp_path):
+    root = copies.write_arrays(tmp_path)
+    (root / "meta.json").write_text('[{"soft": [0.1], "age": 3}]')
+    (root / "list.csv").write_text("image,soft_0\n")
+    (root / "broken.json").write_bytes(b"{")
+    with pytest.raises(DataError) as caught:
+        read(root, release="plus_experimental")
+    told = str(caught.value)
+    assert all(f"16 _{kind}.npy" in told for kind in ("exp", "val", "aro", "lnd")) and "16 .jpg" in told
+    assert "broken.json with no JSON in it" in told
+    assert "list.csv with the columns image,soft_0" in told
+    assert "\n" not in told
+    (root / "broken.json").unlink()
+    with pytest.raises(DataError, match="meta.json with the keys soft, age"):
+        read(root, release="plus_experimental")
+
+
 def test_more_than_the_memory_is_refused_before_anything_is_decoded(tmp_path, monkeypatch):
     root = copies.write_original(tmp_path)
     monkeypatch.setattr("os.sysconf", {"SC_PHYS_PAGES": 20, "SC_PAGE_SIZE": 4096}.get)
