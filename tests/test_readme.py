@@ -77,9 +77,18 @@ def test_flags_the_documents_name_exist(root):
     from experiments.explain import ExplainConfig
     from experiments.export import ExportConfig
     from experiments.merge_members import MergeConfig
+    from experiments.prepare_data import PrepareConfig
     from experiments.train_distributed import DistributedConfig
 
-    configs = (DistributedConfig, ExplainConfig, BenchmarkConfig, EvaluateConfig, ExportConfig, MergeConfig)
+    configs = (
+        DistributedConfig,
+        ExplainConfig,
+        BenchmarkConfig,
+        EvaluateConfig,
+        ExportConfig,
+        MergeConfig,
+        PrepareConfig,
+    )
     known = {field.name for config in configs for field in dataclasses.fields(config)} | _NOT_OURS
     for document in ("README.md", "BUILD.md"):
         for flag in re.findall(r"--(\w+)", (root / document).read_text()):

@@ -44,7 +44,7 @@ def prepared(study: Study) -> tuple[dict[str, Split], pd.DataFrame]:
     config = study.config
     train = data.PreparedSplit(config.data_dir, "train", size=config.image_size)
     known = set(train.info.splits)
-    wanted = "validation_minus_stimuli+stimuli" if "stimuli" in known else "validation"
+    wanted = "validation_minus_stimuli+stimuli" if "validation_minus_stimuli" in known else "validation"
     if not set(wanted.split("+")) <= known:
         raise DataError(
             f"`--data_dir`: {train.path} has the splits {', '.join(sorted(known))}; wanted train and validation."

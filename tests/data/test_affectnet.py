@@ -334,7 +334,7 @@ def test_affectnet_plus_is_described_and_not_guessed(tmp_path):
     assert "list.csv with the columns image,soft_0" in told
     assert "\n" not in told
     (root / "broken.json").unlink()
-    with pytest.raises(DataError, match="meta.json with the keys soft, age"):
+    with pytest.raises(DataError, match=r"meta.json with the keys soft, age"):
         read(root, release="plus_experimental")
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from experiments import command, reproduce
+from experiments import command, prepare_data, reproduce
 from experiments.config import StudyConfig
 from experiments.stages.study import StoredPictures, open_run
 from fer_jax import checkpoints, data
@@ -68,6 +68,22 @@ def test_study_images_that_were_held_out_are_the_studys(folders, tmp_path):
     assert set(study.study_table.image) == set(study.study_pictures.names) == wanted
     truth = [EXPRESSIONS[label] for label in study.study_pictures.labels]
     assert study.study_table.true_label.tolist() == truth
+
+
+def test_drawn_faces_that_were_prepared_are_still_called_synthetic(tmp_path):
+    options = ["--dataset=procedural_faces", "--image_size=32", "--train_images=32", "--validation_images=96"]
+    prepared = command.run(
+        prepare_data.prepare,
+        prepare_data.PrepareConfig,
+        usage="",
+        argv=["prepare_data", *options, "--stimuli_images=8", f"--data_dir={tmp_path / 'tfds'}"],
+    )
+    assert prepared == 0
+    out = tmp_path / "run"
+    assert run(out, "--dataset=prepared", f"--data_dir={tmp_path / 'tfds'}", stages="data,design") == 0
+    study = open_run(out)
+    assert study.synthetic
+    assert len(study.pictures("validation")) == 96
 
 
 def test_another_set_in_the_same_place_is_refused(folders, tmp_path, capsys):
