@@ -2,11 +2,14 @@
 
     python -m experiments.prepare_data --dataset=ferplus --source=ferplus.zip --data_dir=tfds
     python -m experiments.prepare_data --dataset=procedural_faces --preset=study --data_dir=tfds
+    python -m experiments.prepare_data --dataset=click_study --source=runs/first --data_dir=tfds
 
 No figure of the paper: §3's pictures, ready for §5. One core: FER+ (32,137 pictures) half a minute, procedural
 faces about a hundred pictures a second. Prints where the set lies and how many pictures each class has; what was left
 out is in rejected.csv there. `--audit_labels=sheet.png` draws eight pictures of each class as labelled: a wrong label
-table is seen at a glance. Read with `tfds.builder_from_directory(<printed path>).as_data_source("train")`.
+table is seen at a glance. click_study: §4's clicks and answers with their pictures, checked against each other, for the
+fine-tuning of §5.1; seconds at 64 px; people's and simulated trials are not mixed unasked. Read with
+`tfds.builder_from_directory(<printed path>).as_data_source("train")`.
 """
 
 import contextlib
@@ -18,7 +21,7 @@ from experiments import command
 from experiments.command import option
 from fer_jax.errors import StorageError, UsageError
 
-DATASETS = ("ferplus", "procedural_faces")
+DATASETS = ("ferplus", "procedural_faces", "click_study")
 PRESETS = ("easy", "medium", "hard", "study", "very_hard")
 _THUMBNAILS, _TILE = 8, 96
 
@@ -28,7 +31,14 @@ class PrepareConfig:
     """What to build, from what, to where."""
 
     dataset: str = option("ferplus", "Data set to build.", choices=DATASETS)
-    source: str | None = option(None, "FER+: the zip, the folder, or the folder of the csv pair.")
+    source: str | None = option(
+        None,
+        "FER+: the zip, the folder, or the folder of the csv pair. Clicks: the folder of a study's tables, or a run.",
+    )
+    images: str | None = option(
+        None, "Clicks: folder of the sharp stimuli, PNGs (not for a run).", unset="SOURCE/images"
+    )
+    allow_mixed: bool = option(False, "Clicks: take people's and simulated trials into one set.")
     data_dir: str | None = option(None, "Folder the built sets go to, such as tfds.")
     target: str = option("plurality", "FER+: label from the votes.", choices=("plurality", "majority", "votes"))
     max_reject_frac: float = option(0.01, "FER+: largest share of unusable rows of a split.")
@@ -48,6 +58,8 @@ def prepare(config: PrepareConfig) -> None:
         raise UsageError("`--data_dir`: wanted a folder for the built sets, such as --data_dir=tfds, got none.")
     if config.dataset == "ferplus" and not config.source:
         raise UsageError("`--source`: --dataset=ferplus wants the zip or folder your copy lies in, got none.")
+    if config.dataset == "click_study" and not config.source:
+        raise UsageError("`--source`: --dataset=click_study wants a study's folder or a run folder, got none.")
     import numpy as np
     import tensorflow_datasets as tfds
 
@@ -62,14 +74,18 @@ def prepare(config: PrepareConfig) -> None:
     else:
         sys.stderr.write(f"{builder.data_path} is there already; --overwrite builds it anew.\n")
     print(builder.data_path)
-    for split in builder.info.splits:
+    clicks = config.dataset == "click_study"
+    if clicks:
+        _tell_clicks(builder)
+    for split in () if clicks else builder.info.splits:
         source = builder.as_data_source(split, decoders={"image": tfds.decode.SkipDecoding()})
         labels = [int(example["expression"]) for example in source]
         counts = np.bincount(labels, minlength=NUM_EXPRESSIONS)
         shown = ", ".join(f"{name} {count}" for name, count in zip(EXPRESSIONS, counts, strict=True))
         print(f"{split}: {len(labels)} pictures: {shown}")
     if config.audit_labels:
-        print(_audit(builder, pathlib.Path(config.audit_labels)))
+        audited = ("originals", "true_label") if clicks else (next(iter(builder.info.splits)), "expression")
+        print(_audit(builder, pathlib.Path(config.audit_labels), *audited))
 
 
 def _builder(config):
@@ -85,6 +101,12 @@ def _builder(config):
             data_dir=config.data_dir,
             source=config.source,
             max_reject_frac=config.max_reject_frac,
+        )
+    if config.dataset == "click_study":
+        from click_study import click_study_dataset_builder as click_study
+
+        return click_study.Builder(
+            data_dir=config.data_dir, source=config.source, images=config.images, allow_mixed=config.allow_mixed
         )
     from procedural_faces import procedural_faces_dataset_builder as procedural_faces
 
@@ -107,6 +129,14 @@ def _builder(config):
     return procedural_faces.Builder(config=wanted, data_dir=config.data_dir)
 
 
+def _tell_clicks(builder):
+    facts = builder.info.metadata
+    print(f"trials: {facts['trials']}, {facts['correct']} of them correct")
+    print(f"participants: {facts['participants']}")
+    print(f"images: {facts['images']} of {facts['image_px']} px, {facts['equal_images']} equal to another")
+    print(f"simulated: {facts['simulated']}")
+
+
 def _remove_leftovers(path):
     """Half-built folders of builds that were killed; TFDS leaves them for ever."""
     import shutil
@@ -116,7 +146,7 @@ def _remove_leftovers(path):
             shutil.rmtree(leftover)
 
 
-def _audit(builder, path) -> pathlib.Path:
+def _audit(builder, path, split, label) -> pathlib.Path:
     """A sheet with a row for each expression, as labelled."""
     import cv2
     import numpy as np
@@ -125,8 +155,8 @@ def _audit(builder, path) -> pathlib.Path:
 
     sheet = np.full((NUM_EXPRESSIONS, _TILE, _THUMBNAILS + 1, _TILE, 3), 255, np.uint8)
     filled = [0] * NUM_EXPRESSIONS
-    for example in builder.as_data_source(next(iter(builder.info.splits))):
-        expression = int(example["expression"])
+    for example in builder.as_data_source(split):
+        expression = int(example[label])
         if filled[expression] < _THUMBNAILS:
             filled[expression] += 1
             tile = cv2.resize(example["image"], (_TILE, _TILE), interpolation=cv2.INTER_AREA)
