@@ -117,7 +117,7 @@ class Builder(ArrayRecordBuilder):
         for row, example in enumerate(examples):
             mask = data.encode_png(example["mask"])
             if split == "trials":  # the bytes that are stored, against the clicks that are stored
-                human.click_checks.check_mask(
+                human.stimuli.check_mask(
                     cv2.imdecode(np.frombuffer(mask, np.uint8), cv2.IMREAD_UNCHANGED),
                     example["clicks"][example["click_inside"]],
                     image_px=example["image_px"],

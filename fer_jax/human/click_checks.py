@@ -39,15 +39,11 @@ def typed_tables(trials: Trials, *, names: Mapping[str, str] = _TABLE_NAMES) -> 
     return Trials(**{table: _typed(getattr(trials, table), table, names[table]) for table in TABLES})
 
 
-def check_trials(
-    trials: Trials, study: pd.DataFrame, *, image_px: int, names: Mapping[str, str] = _TABLE_NAMES
-) -> None:
-    """Check answers: two options, the same foil for everybody, no image twice, sizes, and that flags tell the truth.
+def check_options(trials: Trials, *, names: Mapping[str, str] = _TABLE_NAMES) -> None:
+    """Check that there are trials, each with an image and two different options among the eight expressions.
 
     Args:
       trials: as `typed_tables` returns them.
-      study: a study table of T images.
-      image_px: side of the pictures.
       names: how messages call each table.
 
     Raises:
@@ -56,35 +52,51 @@ def check_trials(
     table = trials.trials
     if table.empty:
         raise DataError(f"{names['trials']}: wanted at least one trial, got none.")
+    two = "2 options; a trial of more has no foil, keep it in the study's tables"
+    rules = [
+        ("n_options", table["n_options"].ne(2), two),
+        ("image", table["image"].isna(), "the name of an image"),
+        ("true_label", ~table["true_label"].isin(EXPRESSIONS), f"one of {', '.join(EXPRESSIONS)}"),
+        ("false_label", ~table["false_label"].isin(EXPRESSIONS), f"one of {', '.join(EXPRESSIONS)}"),
+        ("false_label", table["false_label"].eq(table["true_label"]), "another expression than the true one"),
+    ]
+    for column, bad, wanted in rules:
+        _refuse(names["trials"], table, bad, column, wanted)
+
+
+def check_trials(
+    trials: Trials, study: pd.DataFrame, *, image_px: int, names: Mapping[str, str] = _TABLE_NAMES
+) -> None:
+    """Check answers: the same foil for everybody, no image twice, sizes, and that flags tell the truth.
+
+    Args:
+      trials: tables that `check_options` let pass.
+      study: a study table of T images.
+      image_px: side of the pictures.
+      names: how messages call each table.
+
+    Raises:
+      DataError: the first rule that does not hold.
+    """
+    table = trials.trials
     people = trials.participants.set_index("participant")["simulated"]
     known = table["participant"].isin(people.index)
     rows = positions(study, table["image"])
     shown = study.iloc[np.maximum(rows, 0)].reset_index(drop=True)
-    options = table["response"].eq(table["true_label"]) | table["response"].eq(table["false_label"])
+    right = table["response"].eq(table["true_label"])
+    options = right | table["response"].eq(table["false_label"])
     first = table.iloc[0]
     rules = [
         ("participant", ~known, "a row of the participants' table"),
         ("simulated", table["simulated"].isna(), "0 or 1"),
         ("simulated", ~table["simulated"].eq(people.reindex(table["participant"]).array), "what the person's row says"),
-        (
-            "n_options",
-            table["n_options"].ne(2),
-            "2 options; a trial of more has no foil, keep it in the study's tables",
-        ),
-        ("true_label", ~table["true_label"].isin(EXPRESSIONS), f"one of {', '.join(EXPRESSIONS)}"),
-        ("false_label", ~table["false_label"].isin(EXPRESSIONS), f"one of {', '.join(EXPRESSIONS)}"),
-        ("false_label", table["false_label"].eq(table["true_label"]), "another expression than the true one"),
         ("image", rows < 0, "an image of the study"),
         ("true_label", table["true_label"].ne(shown["true_label"]), "one truth for an image"),
         ("false_label", table["false_label"].ne(shown["false_label"]), "one foil for an image, the same for everybody"),
         ("image", table.duplicated(["participant", "image"]), "each image once for a person"),
         ("response", ~options, "the true or the false label"),
         ("correct", table["correct"].isna(), "0 or 1"),
-        (
-            "correct",
-            table["correct"].ne(table["response"].eq(table["true_label"])),
-            "1 where the response is the truth",
-        ),
+        ("correct", table["correct"].ne(right), "1 where the response is the truth"),
         ("trial", ~table["trial"].between(1, _LARGEST), "a number from 1"),
         ("block", ~table["block"].between(1, _LARGEST), "a number from 1"),
         ("image_px", table["image_px"].ne(image_px), f"{image_px}, the side of the pictures"),
@@ -192,42 +204,6 @@ def check_hashes(
         row = rows[int(wrong.argmax())]
         wanted = f"the SHA-256 of the picture {study['image'].iloc[row]!r} ({', '.join(sorted(accepted[row]))})"
         _refuse(names["trials"], table, wrong, "image_sha256", wanted)
-
-
-def check_mask(mask: np.ndarray, points: np.ndarray, *, image_px: int, radius: int, where: str) -> None:
-    """Check a stored mask against its clicks by the definition of a disc, not by what drew it.
-
-    Args:
-      mask: wanted is uint8 (S, S) or (S, S, 1) with 0 where closed and 255 where open.
-      points: float (K, 2), the clicks on the image, x then y.
-      image_px: S, side of the picture.
-      radius: whole pixels.
-      where: what messages call the mask, such as "`trials`: example 3".
-
-    Raises:
-      DataError: another shape or value, or a pixel that the clicks do not explain.
-    """
-    if mask.dtype != np.uint8 or mask.shape not in ((image_px, image_px), (image_px, image_px, 1)):
-        raise DataError(
-            f"{where}: mask: wanted uint8 ({image_px}, {image_px}, 1) of its picture, got {mask.dtype} {mask.shape}."
-        )
-    mask = mask.reshape(image_px, image_px)
-    odd = mask[(mask != 0) & (mask != 255)]
-    if odd.size:
-        raise DataError(f"{where}: mask: wanted 0 and 255 only, got {odd[0]}; it must be stored without loss.")
-    differing = np.count_nonzero((mask == 255) != _discs(points, image_px, radius))
-    if differing:
-        raise DataError(f"{where}: mask: wanted the union of the clicks' discs, got {differing} other pixels.")
-
-
-def _discs(points, size, radius) -> np.ndarray:
-    """Every pixel with dx² + dy² <= radius² of a clicked one."""
-    reach = np.arange(-radius, radius + 1)
-    disc = reach[:, None] ** 2 + reach**2 <= radius**2
-    around = np.zeros((size + 2 * radius,) * 2, bool)
-    for x, y in np.floor(points).astype(int).tolist():
-        around[y : y + len(reach), x : x + len(reach)] |= disc
-    return around[radius : radius + size, radius : radius + size]
 
 
 def _typed(frame, table, name) -> pd.DataFrame:

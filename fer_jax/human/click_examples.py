@@ -12,10 +12,9 @@ import pandas as pd
 
 from fer_jax.errors import DataError
 from fer_jax.expressions import EXPRESSIONS, NUM_EXPRESSIONS, index_of
-from fer_jax.human import click_checks
 from fer_jax.human.click_set import STORED_TRIALS, ClickSet, assemble, clicks_of
 from fer_jax.human.columns import typed
-from fer_jax.human.stimuli import decode, reveal_mask
+from fer_jax.human.stimuli import check_mask, decode, reveal_mask
 from fer_jax.human.trials import Trials
 
 Example = Mapping[str, Any]
@@ -229,7 +228,7 @@ def _trial(reader, pictures, originals) -> tuple[dict[str, Any], tuple[np.ndarra
     if not 0 < radius <= side or not ((opening >= 0) & (opening < side)).all():
         raise DataError(f"{reader.where}: wanted a radius in 1..{side} and opening clicks on the image, got others.")
     mask = np.asarray(reader.value("mask"))
-    click_checks.check_mask(mask, opening, image_px=side, radius=radius, where=reader.where)
+    check_mask(mask, opening, image_px=side, radius=radius, where=reader.where)
     row = {
         "participant": reader.text("participant"),
         "simulated": bool(reader.value("simulated")),

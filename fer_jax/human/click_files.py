@@ -16,6 +16,7 @@ import pandas as pd
 
 from fer_jax.errors import DataError, UsageError
 from fer_jax.human import trials as trial_files
+from fer_jax.human.click_checks import check_options
 from fer_jax.human.click_set import ClickSet, assemble, study_of
 from fer_jax.human.columns import TABLES
 from fer_jax.human.stimuli import decode
@@ -55,6 +56,7 @@ def load(source: str | os.PathLike, *, images: str | os.PathLike | None = None, 
             f"`source`: wanted a study's folder with dataset_description.json, or a run with run.json, got {source}."
         )
     trials = trial_files.read(source)
+    check_options(trials, names=_names(source))
     study = study_of(trials)
     folder = source / "images" if images is None else pathlib.Path(images)
     pictures, hashes = read_stimuli(folder, study["image"].tolist())
@@ -95,7 +97,7 @@ def read_stimuli(folder: str | os.PathLike, names: list[str]) -> tuple[np.ndarra
         pictures.append(picture)
         hashes.append(hashlib.sha256(content).hexdigest())
     if not pictures:
-        raise DataError("`names`: wanted at least one picture, got none; the trials' table is empty.")
+        raise DataError("`names`: wanted at least one picture, got none.")
     return np.stack(pictures), hashes
 
 

@@ -96,6 +96,7 @@ def assemble(
     """
     told = {} if names is None else {"names": dict(names)}
     trials = click_checks.typed_tables(trials, **told)
+    click_checks.check_options(trials, **told)
     study = study_of(trials) if study is None else study
     check_images(study)
     study = study[list(COLUMNS)].reset_index(drop=True)
@@ -124,14 +125,14 @@ def study_of(trials: Trials) -> pd.DataFrame:
     """The study table that the trials imply: each image once, by ordered pair, then by name.
 
     Args:
-      trials: of a study with two options; of trials that contradict each other the first counts.
+      trials: that `click_checks.check_options` let pass; of those that contradict each other the first counts.
 
     Returns:
       A study table with a fresh index.
     """
-    seen = trials.trials.drop_duplicates("image")[list(COLUMNS)].dropna()
+    seen = trials.trials.drop_duplicates("image")[list(COLUMNS)]
     order = {(EXPRESSIONS[true], EXPRESSIONS[false]): row for row, (true, false) in enumerate(ORDERED_PAIRS)}
-    cells = [order.get(cell, len(order)) for cell in zip(seen["true_label"], seen["false_label"], strict=True)]
+    cells = [order[cell] for cell in zip(seen["true_label"], seen["false_label"], strict=True)]
     return seen.assign(cell=cells).sort_values(["cell", "image"], ignore_index=True)[list(COLUMNS)]
 
 

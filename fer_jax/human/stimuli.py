@@ -95,6 +95,32 @@ def draw_discs(canvas: np.ndarray, points: np.ndarray, radius: int, value: float
         cv2.circle(canvas, (x, y), radius, value, cv2.FILLED)
 
 
+def check_mask(mask: np.ndarray, points: np.ndarray, *, image_px: int, radius: int, where: str) -> None:
+    """Check a stored mask against its clicks by the definition of a disc, not by what drew it.
+
+    Args:
+      mask: wanted is uint8 (S, S) or (S, S, 1) with 0 where closed and 255 where open.
+      points: float (K, 2), the clicks on the image, x then y.
+      image_px: S, side of the picture.
+      radius: whole pixels.
+      where: what messages call the mask, such as "`trials`: example 3".
+
+    Raises:
+      DataError: another shape or value, or a pixel that the clicks do not explain.
+    """
+    if mask.dtype != np.uint8 or mask.shape not in ((image_px, image_px), (image_px, image_px, 1)):
+        raise DataError(
+            f"{where}: mask: wanted uint8 ({image_px}, {image_px}, 1) of its picture, got {mask.dtype} {mask.shape}."
+        )
+    mask = mask.reshape(image_px, image_px)
+    odd = mask[(mask != 0) & (mask != 255)]
+    if odd.size:
+        raise DataError(f"{where}: mask: wanted 0 and 255 only, got {odd[0]}; it must be stored without loss.")
+    differing = np.count_nonzero((mask == 255) != _discs(points, image_px, radius))
+    if differing:
+        raise DataError(f"{where}: mask: wanted the union of the clicks' discs, got {differing} other pixels.")
+
+
 def shift(mask: np.ndarray, rows: int, columns: int) -> np.ndarray:
     """A mask moved by whole pixels; the vacated edge is closed (ours). Equal to `fer_jax.masks.shift`.
 
@@ -126,3 +152,13 @@ def composite(sharp: np.ndarray, veiled: np.ndarray, mask: np.ndarray) -> np.nda
       uint8 (H, W, 3).
     """
     return np.where(mask[:, :, None], sharp, veiled)
+
+
+def _discs(points, size, radius) -> np.ndarray:
+    """Every pixel with dx² + dy² <= radius² of a clicked one."""
+    reach = np.arange(-radius, radius + 1)
+    disc = reach[:, None] ** 2 + reach**2 <= radius**2
+    around = np.zeros((size + 2 * radius,) * 2, bool)
+    for x, y in np.floor(points).astype(int).tolist():
+        around[y : y + len(reach), x : x + len(reach)] |= disc
+    return around[radius : radius + size, radius : radius + size]

@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -107,6 +108,22 @@ def test_a_click_off_the_picture_is_kept_and_opens_nothing(built):
     assert example["clicks"][-1, 0] == -3.25
     assert np.isnan(example["click_ms"][-1])
     assert example["click_inside"].tolist() == [True] * (len(example["clicks"]) - 1) + [False]
+
+
+def test_the_code_of_the_readme_runs(built, root):
+    text = (root / "datasets" / "click_study" / "README.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    assert "tfds/click_study/1.0.0" in code
+    names = {}
+    exec(code.replace("tfds/click_study/1.0.0", str(built.data_path)), names)
+    assert len(names["masks"]) == len(names["tables"].trials) == len(built.as_data_source("trials"))
+    assert names["seen"].shape == (64, SIZE, SIZE, 3)
+    assert names["batch"]["masked"].sum() == 32
+
+
+def test_the_readme_names_every_feature(built, root):
+    text = (root / "datasets" / "click_study" / "README.md").read_text(encoding="utf-8")
+    assert not [name for name in built.info.features if f"`{name}`" not in text]
 
 
 def test_metadata_say_who_answered(built):

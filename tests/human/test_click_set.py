@@ -117,7 +117,7 @@ few = st.lists(click, max_size=8)
 many = st.lists(click, min_size=1, max_size=4).map(lambda own: own * 50)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(trials=st.lists(few | many, min_size=1, max_size=2))
 def test_odd_clicks_survive(trials):
     images = ["a", "b"][: len(trials)]
@@ -186,6 +186,7 @@ def changed(trials, table, row, column, value):
         ("trials", 5, "n_options", 7, "row 6 .*: n_options: wanted 2 options; a trial of more has no foil.*, got 7"),
         ("trials", 5, "true_label", "joyful", "row 6 .*: true_label: wanted one of neutral, happy.*, got 'joyful'"),
         ("trials", 5, "false_label", None, "row 6 .*: false_label: wanted one of neutral, happy.*, got none"),
+        ("trials", 5, "image", None, "row 6 .*: image: wanted the name of an image, got none"),
         ("trials", 5, "image", "elsewhere", "row 6 .*: image: wanted an image of the study, got 'elsewhere'"),
         ("trials", 5, "response", None, "row 6 .*: response: wanted the true or the false label, got none"),
         ("trials", 5, "correct", None, "row 6 .*: correct: wanted 0 or 1, got none"),
@@ -295,12 +296,14 @@ def test_image_hashes_name_the_pixels_or_the_file(small_cohort, small_study, pic
         assert click_set.assemble(named, pictures, small_study, file_hashes=files).simulated == "all"
 
 
-def test_seven_options_are_refused_in_one_line(real_data):
+def test_seven_options_are_refused_in_one_line(real_data, tmp_path):
     log = human.readers.read_wegrzyn2017(real_data / "wegrzyn2017")
-    log = dataclasses.replace(log, trials=log.trials.assign(false_label="fear"))
-    with pytest.raises(DataError, match=r"n_options: wanted 2 options; a trial of more has no foil.*, got 7"):
-        study = pd.DataFrame({"image": ["x"], "true_label": ["sad"], "false_label": ["fear"]})
-        click_set.assemble(log, np.zeros((1, 8, 8, 3), np.uint8), study)
+    told = r"row 1 .*: n_options: wanted 2 options; a trial of more has no foil, keep it in the study's tables, got 7"
+    with pytest.raises(DataError, match=f"^`trials`: {told}"):
+        click_set.assemble(log, np.zeros((1, 8, 8, 3), np.uint8))
+    human.trials.write(tmp_path, log)
+    with pytest.raises(DataError, match=rf"trials_data\.csv: {told}"):
+        human.click_files.load(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -321,7 +324,7 @@ def test_seven_options_are_refused_in_one_line(real_data):
         (0, lambda e: e | {"response": -1}, r"response: wanted 0\.\.7, got -1"),
         (0, lambda e: e | {"response": 2.5}, "response: wanted a whole number, got 2.5"),
         (0, lambda e: e | {"trial": None}, "trial: wanted a whole number, got None"),
-        (0, lambda e: {n: e[n] for n in ("image", "image_id")}, "wanted a feature clicks, got image, image_id"),
+        (0, lambda e: {n: e[n] for n in ("image", "image_id")}, "wanted a feature pair, got image, image_id"),
         (0, lambda e: e | {"fold": 4}, "`trials`: example 2: fold: wanted the original's 0, got 4"),
         (0, lambda e: e | {"pair": -1}, r"`trials`: example 2: pair: wanted the original's \d+, got -1"),
         (0, lambda e: e | {"content_hash": "0"}, "example 2: content_hash: wanted the original's [0-9a-f]{64}, got 0"),
