@@ -1,10 +1,12 @@
 """What all our builders share: ArrayRecord shards that are the same bytes each time, without TensorFlow."""
 
+import os
+
 import tensorflow_datasets as tfds
 from tensorflow_datasets.core import writer
 from tensorflow_datasets.proto import tf_example_pb2
 
-from fer_jax.errors import UsageError
+from fer_jax.errors import DataError, UsageError
 
 FILE_FORMAT = "array_record"
 
@@ -16,6 +18,20 @@ class ArrayRecordBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True
         if file_format != FILE_FORMAT:
             raise UsageError(f"`file_format`: wanted {FILE_FORMAT}, got {file_format!r}.")
         super().__init__(file_format=file_format, **kwargs)
+
+    def copy_of(self, what: str, dl_manager, source: str | os.PathLike | None) -> str | os.PathLike:
+        """Where the user's copy lies: the source given, or TFDS' manual folder.
+
+        Raises:
+          DataError: neither is there; the message shows what copies look like.
+        """
+        if source is not None:
+            return source
+        try:
+            return dl_manager.manual_dir
+        except AssertionError:  # TFDS' word for an empty or missing folder
+            wanted = " ".join((self.MANUAL_DOWNLOAD_INSTRUCTIONS or "").split())
+            raise DataError(f"`manual_dir`: no {what} there. {wanted}") from None
 
     def _example_writer(self):
         return _ReproducibleWriter(self.info.file_format)

@@ -168,7 +168,9 @@ class PhotographBuilder(ArrayRecordBuilder, skip_registration=True):
 
     def _split_generators(self, dl_manager):
         config = self.builder_config
-        listing = self._held.enter_context(data.open_source(self.SOURCE, self._place(dl_manager), **config.options))
+        listing = self._held.enter_context(
+            data.open_source(self.SOURCE, self.copy_of(self.SOURCE, dl_manager, self._source), **config.options)
+        )
         framing = self._framing(listing)
         splits, chosen = dict(listing.splits), StudyImages()
         held_out = {split: survey(self._stored(splits[split](), framing)) for split in HELD_OUT if split in splits}
@@ -238,16 +240,6 @@ class PhotographBuilder(ArrayRecordBuilder, skip_registration=True):
             place.parent.mkdir(parents=True, exist_ok=True)
             account.write_rejected(place)
             raise DataError(f"{error} All of them: {place}.") from None
-
-    def _place(self, dl_manager):
-        if self._source is not None:
-            return self._source
-        try:
-            return dl_manager.manual_dir
-        except AssertionError:  # TFDS' word for an empty or missing folder
-            raise DataError(
-                f"`manual_dir`: no {self.SOURCE} there. {' '.join(self.MANUAL_DOWNLOAD_INSTRUCTIONS.split())}"
-            ) from None
 
 
 def _example(split, row, stored: data.Stored, release, config) -> tuple[str, dict[str, Any]]:

@@ -8,12 +8,9 @@ from experiments.stages.fit import Plan, fit
 from experiments.stages.slots import slots_of, training_network
 from experiments.stages.study import Study
 from experiments.stages.vote import member_accuracy, write_votes
-from fer_jax import checkpoints, data, ensemble, masks, training
+from fer_jax import checkpoints, data, ensemble, human, masks, training
 from fer_jax.augment import Augmentation
 from fer_jax.expressions import NUM_PAIRS, PAIRS, pair_name
-
-# Unmoved, and moved by one pixel in eight directions (§5.1).
-MOVES = np.asarray(((0, 0), *masks.SHIFTS), np.int32)
 
 
 def finetune(study: Study) -> None:
@@ -75,32 +72,18 @@ class _Pool:
 
     def __init__(self, study: Study, pair: int, attention: dict[str, np.ndarray]):
         self._seed, self._pair, self._ratio = study.config.seed, pair, study.config.masked_ratio
-        self._whole = np.flatnonzero(study.study_pairs == pair)
+        whole = np.flatnonzero(study.study_pairs == pair)
         self._labels = (study.study_pictures.labels == PAIRS[pair][1]).astype(np.int32)
-        own = np.isin(attention["revealed_rows"], self._whole)
-        self._rows, self._points = attention["revealed_rows"][own], attention["revealed_points"][own]
-        self.trials = len(self._rows)
-        self.masked = self.trials * len(MOVES)
+        self._views = human.click_views.select(attention["revealed_rows"], attention["revealed_points"], whole)
+        self.trials, self.masked = len(self._views.rows), self._views.masked
 
     def batch(self, pictures: np.ndarray, step: int, batch_size: int) -> dict:
         """The batch of one step: the share of masked views that was asked for, the rest unmasked."""
-        count = round(self._ratio * batch_size) if self.masked else 0
-        views = self._draw(0, self.masked, step * count, count)
-        trial, move = views // len(MOVES), views % len(MOVES)
-        whole = self._whole[self._draw(1, len(self._whole), step * (batch_size - count), batch_size - count)]
-        rows = np.concatenate([self._rows[trial], whole])
-        blank = np.full((len(whole), *self._points.shape[1:]), np.nan, np.float32)
-        return {
-            "image": pictures[rows],
-            "labels": self._labels[rows],
-            "points": np.concatenate([self._points[trial], blank]),
-            "shift": np.concatenate([MOVES[move], np.zeros((len(whole), 2), np.int32)]),
-            "masked": np.arange(batch_size) < count,
-        }
+        batch = self._views.batch(step, batch_size, masked_ratio=self._ratio, draw=self._draw)
+        rows = batch.pop("row")
+        return {"image": pictures[rows], "labels": self._labels[rows], **batch}
 
     def _draw(self, kind, size, start, count):
         """A stretch of an endless stream of permutations; each kind of view has a stream of its own."""
-        if not count:
-            return np.zeros(0, np.int32)
-        member = (2 + kind) * NUM_PAIRS + self._pair
+        member = (2 + ("masked", "whole").index(kind)) * NUM_PAIRS + self._pair
         return data.stream_indices(size, seed=self._seed, member=member, start=start, count=count)

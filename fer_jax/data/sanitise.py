@@ -99,10 +99,10 @@ def square(image: np.ndarray, size: int) -> np.ndarray:
 
 
 def encode_png(image: np.ndarray) -> bytes:
-    """A PNG of three channels, lossless, the same bytes each time.
+    """A PNG, lossless, the same bytes each time.
 
     Args:
-      image: uint8 (H, W, 3) RGB.
+      image: uint8 (H, W, 3) RGB, or (H, W, 1).
 
     Raises:
       StorageError: OpenCV cannot encode it.

@@ -110,6 +110,24 @@ def check_study(
     Raises:
       DataError: the first rule that does not hold, with its row or cell.
     """
+    check_images(study)
+    each = _checked_balance(study, per_ordered_pair)
+    if folder is not None:
+        for path in (pathlib.Path(folder) / image for image in study["image"]):
+            if not path.is_file() or cv2.imread(str(path)) is None:
+                raise DataError(f"`study`: wanted an image file, got {str(path)!r}, missing or not to be decoded.")
+    return each
+
+
+def check_images(study: pd.DataFrame) -> None:
+    """Check the rows of a study table one by one, whatever their balance.
+
+    Args:
+      study: columns image, true_label, false_label.
+
+    Raises:
+      DataError: a column that is missing, no row, an unknown label, a foil that is the truth, an image listed twice.
+    """
     missing = [column for column in COLUMNS if column not in study]
     if missing:
         raise DataError(f"`study`: wanted columns {', '.join(COLUMNS)}, got none named {', '.join(missing)}.")
@@ -124,12 +142,6 @@ def check_study(
     twice = study["image"][study["image"].duplicated()]
     if len(twice):
         raise DataError(f"`study`: wanted every image once, got {twice.iloc[0]!r} more than once.")
-    each = _checked_balance(study, per_ordered_pair)
-    if folder is not None:
-        for path in (pathlib.Path(folder) / image for image in study["image"]):
-            if not path.is_file() or cv2.imread(str(path)) is None:
-                raise DataError(f"`study`: wanted an image file, got {str(path)!r}, missing or not to be decoded.")
-    return each
 
 
 def positions(study: pd.DataFrame, images: pd.Series) -> npt.NDArray[np.int64]:

@@ -66,7 +66,7 @@ def write(folder: str | os.PathLike, trials: Trials) -> None:
     try:
         (folder / "data").mkdir(parents=True, exist_ok=True)
         for table in TABLES:
-            _replace(folder / _file(table), _as_csv(getattr(trials, table)))
+            _replace(folder / file_name(table), _as_csv(getattr(trials, table)))
         _replace(folder / "dataset_description.json", json.dumps(_description(), indent=2) + "\n")
     except OSError as error:
         raise StorageError(
@@ -87,10 +87,11 @@ def read(folder: str | os.PathLike) -> Trials:
       DataError: a file that is missing or a bad row, as file:line:column.
     """
     folder = pathlib.Path(folder)
-    return Trials(**{table: _read_table(folder / _file(table), table) for table in TABLES})
+    return Trials(**{table: _read_table(folder / file_name(table), table) for table in TABLES})
 
 
-def _file(table: str) -> str:
+def file_name(table: str) -> str:
+    """Where a table lies in the folder of a study, such as "data/study-fer2afc_description-trials_data.csv"."""
     return f"data/study-fer2afc_description-{table}_data.csv"
 
 

@@ -130,7 +130,7 @@ def test_two_processes_build_the_same_bytes_without_tensorflow(dataset, source, 
         "sys.exit(code)"
     )
     options = {
-        "ferplus": [f"--source={source}", "--max_reject_frac=.2"],
+        "ferplus": [f"--manual_dir={source}", "--max_reject_frac=.2"],
         "procedural_faces": ["--train_images=8", "--validation_images=8", "--image_size=32"],
     }[dataset]
     built = []

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from experiments import command, prepare_data
+from experiments import command, data_builders, prepare_data
 from tests.data import miniature
 
 pytest.importorskip("array_record", reason="no array_record on this platform")
@@ -19,7 +19,7 @@ def card(*options):
 @pytest.fixture
 def options(tmp_path):
     folder = miniature.write_folder(tmp_path / "copy", miniature.rows())
-    return ["--dataset=ferplus", f"--source={folder}", f"--data_dir={tmp_path / 'tfds'}"]
+    return ["--dataset=ferplus", f"--manual_dir={folder}", f"--data_dir={tmp_path / 'tfds'}"]
 
 
 def test_prints_where_and_how_many(options, tmp_path, capsys):
@@ -65,19 +65,26 @@ def test_other_numbers_of_faces_get_another_name(tmp_path, capsys):
 
 def test_standard_faces_keep_the_presets_name(tmp_path):
     config = prepare_data.PrepareConfig(dataset="procedural_faces", data_dir=str(tmp_path))
-    assert prepare_data._builder(config, print).data_path == tmp_path / "procedural_faces" / "study" / "1.0.0"
+    assert data_builders.builder_of(config, print).data_path == tmp_path / "procedural_faces" / "study" / "1.0.0"
 
 
 @pytest.mark.parametrize(
     ("options", "code", "told"),
     [
         (["--dataset=ferplus", "--data_dir=x"], 1, "`--manual_dir`: --dataset=ferplus wants"),
-        (["--dataset=ferplus", "--source=x"], 1, "`--data_dir`: wanted a folder"),
+        (["--dataset=ferplus", "--manual_dir=x"], 1, "`--data_dir`: wanted a folder"),
         (["--dataset=affectnets"], 1, "value should be one of"),
-        (["--dataset=ferplus", "--source=nowhere", "--data_dir={tmp}"], 2, "nowhere, which does not exist"),
+        (["--dataset=ferplus", "--manual_dir=nowhere", "--data_dir={tmp}"], 2, "nowhere, which does not exist"),
         (["--dataset=procedural_faces", "--train_images=-1", "--data_dir={tmp}"], 1, "`images`: wanted"),
+        (["--dataset=procedural_faces", "--crop=box", "--data_dir=x"], 1, "`--crop`: goes with --dataset=affectnet or"),
+        (["--dataset=rafdb", "--manual_dir=x", "--preset=easy", "--data_dir=x"], 1, "`--preset`: goes with"),
+        (
+            ["--dataset=rafdb", "--manual_dir=x", "--target=votes", "--data_dir=x"],
+            1,
+            "`--target`: goes with",
+        ),
     ],
-    ids=range(5),
+    ids=range(8),
 )
 def test_wrong_calls_end_in_one_line(options, code, told, tmp_path, capsys):
     assert card(*(option.format(tmp=tmp_path) for option in options)) == code

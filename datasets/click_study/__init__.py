@@ -1,0 +1,1 @@
+"""The click data of a study as a TFDS data set."""

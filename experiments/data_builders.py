@@ -1,0 +1,121 @@
+"""The builder of each data set that `experiments.prepare_data` knows, made from its flags."""
+
+import importlib
+import os
+import pathlib
+import sys
+
+from fer_jax.errors import UsageError
+
+# Photographs -> the default configuration, and the options of the source that are flags.
+PHOTOGRAPHS = {
+    "affectnet": ("original", ("release", "votes", "drop_bad_box")),
+    "ferplus": ("plurality", ("target",)),
+    "ckplus": ("apex", ("apex_frames", "folds", "fold")),
+    "rafdb": ("aligned", ()),
+    "class_folders": ("named", ("label_table",)),
+}
+# Flags -> the data sets that know them; the others refuse them.
+_OF_PHOTOGRAPHS = (
+    *("crop", "box_margin", "detector", "exif", "encoding"),
+    *("stimuli", "pick_stimuli", "dedupe", "max_reject_frac"),
+)
+_OF_FACES = ["preset", "train_images", "validation_images", "stimuli_images"]
+OWNERS = (
+    {flag: (name,) for name, (_, flags) in PHOTOGRAPHS.items() for flag in flags}
+    | dict.fromkeys(_OF_PHOTOGRAPHS, tuple(PHOTOGRAPHS))
+    | dict.fromkeys(_OF_FACES, ("procedural_faces",))
+    | dict.fromkeys(("images", "allow_mixed"), ("click_study",))
+)
+
+
+def builder_of(config, tell):
+    """The TFDS builder that the flags ask for.
+
+    Args:
+      config: `prepare_data.PrepareConfig`.
+      tell: called with the number of rows done.
+
+    Raises:
+      UsageError: flags that do not go together.
+    """
+    # TFDS wants a folder of its own for each builder, without a package around them.
+    folder = str(pathlib.Path(__file__).resolve().parent.parent / "datasets")
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+    _refuse_strangers(config)
+    make = {"procedural_faces": _procedural_faces, "click_study": _click_study}.get(config.dataset, _photographs)
+    module = importlib.import_module(f"{config.dataset}.{config.dataset}_dataset_builder")
+    return make(module, config, tell)
+
+
+def _refuse_strangers(config):
+    """Flags that another data set's builder would take."""
+    defaults = type(config)()
+    for flag, owners in OWNERS.items():
+        if config.dataset not in owners and getattr(config, flag) != getattr(defaults, flag):
+            raise UsageError(f"`--{flag}`: goes with --dataset={' or '.join(owners)} only; leave it out.")
+
+
+def _click_study(module, config, tell):
+    del tell
+    return module.Builder(
+        data_dir=config.data_dir,
+        source=config.manual_dir,
+        images=config.images,
+        allow_mixed=config.allow_mixed,
+    )
+
+
+def _procedural_faces(procedural_faces, config, tell):
+    images = {
+        "train": config.train_images,
+        "validation": config.validation_images,
+        "stimuli": config.stimuli_images,
+    }
+    size = config.image_size or 96
+    standard = procedural_faces.ProceduralFacesConfig(name=config.preset)
+    if (size, config.seed, images) == (standard.image_size, standard.seed, standard.images):
+        return procedural_faces.Builder(config=config.preset, data_dir=config.data_dir)
+    numbers = "_".join(map(str, images.values()))
+    wanted = procedural_faces.ProceduralFacesConfig(
+        name=f"{config.preset}_{size}px_seed{config.seed}_{numbers}",
+        preset=config.preset,
+        image_size=size,
+        seed=config.seed,
+        images=images,
+    )
+    return procedural_faces.Builder(config=wanted, data_dir=config.data_dir)
+
+
+def _photographs(module, config, tell):
+    name, own = PHOTOGRAPHS[config.dataset]
+    chosen = {"affectnet": config.release, "ferplus": config.target}.get(config.dataset, name)
+    defaults = type(config)()
+    base = module.Builder.builder_configs[chosen]
+    options = {flag: getattr(config, flag) for flag in own if getattr(config, flag) != getattr(defaults, flag)}
+    if config.stimuli and config.pick_stimuli != "none":
+        raise UsageError("`--pick_stimuli`: --stimuli names the study images already; leave one of the two out.")
+    size = config.image_size or (224 if config.crop != "none" else None)
+    changes = {
+        "crop": config.crop,
+        "image_size": size,
+        "encoding": config.encoding,
+        "exif": config.exif,
+        "detector": config.detector,
+        "stimuli": config.stimuli or ("seeded" if config.pick_stimuli == "seeded" else None),
+        "dedupe": config.dedupe,
+        "options": base.options | options,
+    }
+    if config.crop == "box":
+        changes["box_margin"] = config.box_margin
+    if changes["stimuli"] == "seeded":
+        changes["seed"] = config.seed
+    return module.Builder(
+        config=base.variant(**changes) if base.differs(**changes) else base.name,
+        data_dir=config.data_dir,
+        source=config.manual_dir,
+        max_reject_frac=config.max_reject_frac,
+        workers=config.workers or os.cpu_count(),
+        progress=tell,
+    )

@@ -1,0 +1,85 @@
+"""What `experiments.prepare_data` tells of a set it built, and the sheet on which a wrong label table is seen."""
+
+import pathlib
+
+import cv2
+import numpy as np
+
+from fer_jax.data import PreparedSplit
+from fer_jax.errors import StorageError
+from fer_jax.expressions import EXPRESSIONS, NUM_EXPRESSIONS
+
+_THUMBNAILS, _TILE = 8, 96
+
+
+def report(builder) -> list[str]:
+    """Where a set lies, what is in it, and what a user should know of it, a line each."""
+    metadata = builder.info.metadata or {}
+    lines = [str(builder.data_path)]
+    return lines + (_clicks(metadata) if builder.name == "click_study" else _pictures(builder, metadata))
+
+
+def _clicks(metadata):
+    return [
+        f"trials: {metadata['trials']}, {metadata['correct']} of them correct",
+        f"participants: {metadata['participants']}",
+        f"images: {metadata['images']} of {metadata['image_px']} px, {metadata['equal_images']} equal to another",
+        f"simulated: {metadata['simulated']}",
+    ]
+
+
+def _pictures(builder, metadata):
+    lines = []
+    for split in builder.info.splits:
+        counts = np.bincount(PreparedSplit(builder.data_path, split).labels, minlength=NUM_EXPRESSIONS)
+        shown = ", ".join(f"{name} {count}" for name, count in zip(EXPRESSIONS, counts, strict=True))
+        lines.append(f"{split}: {counts.sum()} pictures: {shown}")
+    if metadata.get("rejected"):
+        left_out = ", ".join(f"{reason} {count}" for reason, count in metadata["rejected"].items())
+        lines.append(f"left out: {left_out}")
+    for split, differences in (metadata.get("differs_from_published") or {}).items():
+        if differences is not None:
+            lines.append(f"{split}: {'; '.join(differences) or 'counts equal the published ones'}")
+    kept = "dropped" if metadata.get("dedupe") else "kept; --dedupe drops them"
+    for split, found in (metadata.get("duplicates") or {}).items():
+        for where, count in found.items():
+            told = "occur before in it (kept)" if where == split else f"are in {where}, too ({kept})"
+            lines.append(f"{split}: {count} pictures {told}")
+    if metadata.get("stimuli", "none") != "none":
+        lines.append(f"study images: {metadata['stimuli']}")
+    return [*lines, *metadata.get("remarks", ())]
+
+
+def audit(builder, path) -> pathlib.Path:
+    """A sheet with a row for each expression, as labelled."""
+    sheet = np.full((NUM_EXPRESSIONS, _TILE, _THUMBNAILS + 1, _TILE, 3), 255, np.uint8)
+    tiles = _of_originals(builder) if builder.name == "click_study" else _of_split(builder)
+    for expression, name in enumerate(EXPRESSIONS):
+        for place, tile in enumerate(tiles[expression], start=1):
+            sheet[expression, :, place] = tile
+        label = np.full((_TILE, _TILE, 3), 255, np.uint8)
+        cv2.putText(label, name, (4, _TILE // 2), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (0, 0, 0), 1, cv2.LINE_AA)
+        sheet[expression, :, 0] = label
+    flat = sheet.reshape(NUM_EXPRESSIONS * _TILE, -1, 3)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        written = cv2.imwrite(str(path), flat[..., ::-1])
+    except cv2.error:  # no encoder for the suffix
+        written = False
+    if not written:
+        raise StorageError(f"`--audit_labels`: could not write {path}; give a name that ends in .png.")
+    return path
+
+
+def _of_split(builder):
+    """The first pictures of each expression in the first split."""
+    split = PreparedSplit(builder.data_path, next(iter(builder.info.splits)), size=_TILE)
+    return [split.images(np.flatnonzero(split.labels == label)[:_THUMBNAILS]) for label in range(NUM_EXPRESSIONS)]
+
+
+def _of_originals(builder):
+    tiles = [[] for _ in range(NUM_EXPRESSIONS)]
+    for example in builder.as_data_source("originals"):
+        tile = cv2.resize(example["image"], (_TILE, _TILE), interpolation=cv2.INTER_AREA)
+        tiles[int(example["true_label"])].append(tile)
+    return [each[:_THUMBNAILS] for each in tiles]
