@@ -8,7 +8,7 @@ import io
 import pathlib
 
 import numpy as np
-from study_images import StudyImages
+from study_images import StudyImages, face_key
 
 from fer_jax import data
 from fer_jax.data.prepared import EXPRESSIONS_FILE
@@ -42,7 +42,7 @@ class Account:
         self.rejected: list[data.Rejection] = []
         self.expressions: list[int] = []
         self._flagged: list[list] = []
-        self._seen: set = set()
+        self._seen: set[bytes] = set()
         self._duplicates = collections.Counter()
         self._digest = hashlib.sha256()
 
@@ -52,7 +52,7 @@ class Account:
         if isinstance(stored, data.Rejection):
             self.rejected.append(stored)
             return None
-        key = (stored.content_hash, row.box)
+        key = face_key(row, stored)
         where = others.get(key, self.split if key in self._seen else "")
         if where:
             self._duplicates[where] += 1
@@ -60,13 +60,12 @@ class Account:
                 told = f"the same picture is in {where}"
                 self.rejected.append(data.Rejection(row.row, row.path, "duplicate", told, row.label))
                 return None
-            framed = dataclasses.replace(stored.framed, quality=stored.framed.quality | data.Quality.DUPLICATE)
-            stored = dataclasses.replace(stored, framed=framed)
+            stored = dataclasses.replace(stored, quality=stored.quality | data.Quality.DUPLICATE)
         self._seen.add(key)
         self.expressions.append(row.label)
         self._digest.update(f"{row.row} {row.label} {row.path}\n".encode(errors="surrogateescape"))
         self._digest.update(hashlib.sha256(stored.data).digest())
-        worth = stored.framed.quality & ~(data.Quality.RE_ENCODED | data.Quality.WAS_GREY)
+        worth = stored.quality & ~(data.Quality.RE_ENCODED | data.Quality.WAS_GREY)
         if row.notes or worth:
             flags = "|".join(flag.name.lower() for flag in worth if flag.name)
             self._flagged.append([self.split, row.row, row.path, flags, "; ".join(row.notes)])

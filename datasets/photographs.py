@@ -31,7 +31,7 @@ EXIF = ("source", "apply", "ignore")
 # What no picture to train on may be in, too.
 HELD_OUT = ("validation", "test")
 _LANDMARKS = 68
-_AHEAD = 64  # rows in work for each worker
+_AHEAD = 16  # rows in work for each worker
 _HOPELESS_AFTER, _HOPELESS_SHARE = 1000, 0.5
 
 
@@ -96,7 +96,7 @@ class _Part(NamedTuple):
     """A split to be made: its rows, the held-out pictures' keys with their splits, and which rows are meant."""
 
     rows: Callable[[], Iterable[data.Row | data.Rejection]]
-    others: dict[tuple, str]
+    others: dict[bytes, str]
     keep: Callable[[data.Row | data.Rejection], bool] = lambda row: True
 
 
@@ -243,11 +243,10 @@ class PhotographBuilder(ArrayRecordBuilder, skip_registration=True):
 
 
 def _example(split, row, stored: data.Stored, release, config) -> tuple[str, dict[str, Any]]:
-    framed = stored.framed
-    height, width = framed.image.shape[:2]
+    height, width = stored.size
     soft = np.eye(NUM_EXPRESSIONS, dtype=np.float32)[row.label] if row.soft_label is None else row.soft_label
-    left, top, across, down = framed.box or (0.0, 0.0, float(width), float(height))
-    landmarks = framed.landmarks
+    left, top, across, down = stored.box or (0.0, 0.0, float(width), float(height))
+    landmarks = stored.landmarks
     return f"{split}/{row.row:06d}", {
         "image": stored.data,
         "expression": row.label,
@@ -268,7 +267,7 @@ def _example(split, row, stored: data.Stored, release, config) -> tuple[str, dic
         "crop": config.crop,
         "row": row.row,
         "content_hash": stored.content_hash,
-        "quality": int(framed.quality),
+        "quality": int(stored.quality),
     }
 
 

@@ -11,9 +11,9 @@ import struct
 import cv2
 import numpy as np
 
-from fer_jax.data.framing import Framed, Framing, frame, pixels
+from fer_jax.data.framing import Framing, frame, pixels
 from fer_jax.data.image_header import image_header
-from fer_jax.data.rows import Quality, Row
+from fer_jax.data.rows import Box, Quality, Row
 from fer_jax.data.sanitise import encode_png
 from fer_jax.errors import StorageError
 
@@ -29,13 +29,19 @@ class Stored:
 
     Attributes:
       data: the file's bytes.
-      framed: pixels, box and landmarks as stored, and `Quality` bits.
+      size: (height, width) in pixels.
+      box: the face in them, or None.
+      landmarks: float32 (68, 2) in them, or None.
+      quality: what was met on the way.
       content_hash: SHA-256 of the decoded source pixels, before any crop: equal for equal pictures whatever their
         file, and for the several faces of one picture.
     """
 
     data: bytes
-    framed: Framed
+    size: tuple[int, int]
+    box: Box | None
+    landmarks: np.ndarray | None
+    quality: Quality
     content_hash: str
 
 
@@ -60,8 +66,14 @@ def store(row: Row, framing: Framing, *, encoding: str = "png") -> Stored:
         data = loaded
     else:
         data, facts = _encode(framed.image, encoding), facts | Quality.RE_ENCODED
-    framed = dataclasses.replace(framed, quality=framed.quality | facts)
-    return Stored(data, framed, hashlib.sha256(np.ascontiguousarray(image).data).hexdigest())
+    return Stored(
+        data,
+        framed.image.shape[:2],
+        framed.box,
+        framed.landmarks,
+        framed.quality | facts,
+        hashlib.sha256(np.ascontiguousarray(image).data).hexdigest(),
+    )
 
 
 def file_facts(data: bytes) -> tuple[Quality, bool]:

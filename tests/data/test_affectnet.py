@@ -280,7 +280,7 @@ def test_every_fault_of_a_file(kind, tmp_path):
     assert len(found.splits["train"]) == 16 - len(bad)
     if not fault.reason:
         row = next(row for row in rows_of(root) if row.path == "2/0001.jpg")
-        assert data.store(row, data.Framing("none", exif="ignore")).framed.quality == fault.quality
+        assert data.store(row, data.Framing("none", exif="ignore")).quality == fault.quality
 
 
 EDIT = st.tuples(

@@ -29,8 +29,8 @@ def test_plain_files_keep_their_bytes():
         content = faults.encoded(picture(1), suffix)
         kept = stored(content)
         assert kept.data == content
-        assert kept.framed.quality == Quality(0)
-    assert stored(faults.oriented(picture(1), 1)).framed.quality == Quality(0)
+        assert kept.quality == Quality(0)
+    assert stored(faults.oriented(picture(1), 1)).quality == Quality(0)
 
 
 @pytest.mark.parametrize("kind", [kind for kind, fault in faults.KINDS.items() if not fault.reason])
@@ -38,7 +38,7 @@ def test_plain_files_keep_their_bytes():
 def test_every_reader_sees_the_pixels_that_were_checked(kind, exif):
     content = faults.KINDS[kind].make(picture(2))
     kept = stored(content, data.Framing("none", exif=exif))
-    assert kept.framed.quality == faults.KINDS[kind].quality
+    assert kept.quality == faults.KINDS[kind].quality
     np.testing.assert_array_equal(unchanged_view(kept.data), data.decode(content, exif=exif))
     assert file_facts(kept.data) == (Quality(0), True)
 
@@ -52,8 +52,8 @@ def test_equal_pixels_have_equal_hashes_whatever_the_file():
 
 def test_giants_are_shrunk_and_crops_written_anew():
     giant = stored(faults.encoded(np.full((3000, 5000, 3), 7, np.uint8)))
-    assert giant.framed.image.shape == (2458, 4096, 3)
-    assert giant.framed.quality == Quality.SHRUNK | Quality.RE_ENCODED | Quality.WAS_GREY
+    assert giant.size == (2458, 4096)
+    assert giant.quality == Quality.SHRUNK | Quality.RE_ENCODED | Quality.WAS_GREY
     cropped = stored(faults.encoded(picture(1)), data.Framing("square", size=20))
     assert unchanged_view(cropped.data).shape == (20, 20, 3)
     lossy = stored(picture(1), encoding="jpeg95")
