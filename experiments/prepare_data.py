@@ -111,12 +111,12 @@ def prepare(config: PrepareConfig) -> None:
         if stop.signal is not None:
             raise Preempted("Stopped on request; half a set is never kept. Run the same command again to build it.")
 
+    tfds.disable_progress_bar()
+    absl.logging.set_verbosity(absl.logging.ERROR)  # TFDS warns of every configuration that is not standard
     builder = builder_of(config, tell)
     _remove_leftovers(builder.data_path)
     if config.overwrite or not builder.data_path.exists():
         mode = tfds.GenerateMode.REUSE_CACHE_IF_EXISTS
-        tfds.disable_progress_bar()
-        absl.logging.set_verbosity(absl.logging.ERROR)  # TFDS warns of every configuration that is not standard
         with contextlib.redirect_stdout(io.StringIO()):  # TFDS prints that it downloads, which it does not
             builder.download_and_prepare(download_config=tfds.download.DownloadConfig(download_mode=mode))
         progress.finish(f"{sum(split.num_examples for split in builder.info.splits.values())} examples stored")
