@@ -43,7 +43,7 @@ class Account:
         self.expressions: list[int] = []
         self._flagged: list[list] = []
         self._seen: set[bytes] = set()
-        self._duplicates = collections.Counter()
+        self._duplicates, self._flags = collections.Counter(), collections.Counter()
         self._digest = hashlib.sha256()
 
     def take(self, row, stored, others, dedupe) -> data.Stored | None:
@@ -67,8 +67,9 @@ class Account:
         self._digest.update(hashlib.sha256(stored.data).digest())
         worth = stored.quality & ~(data.Quality.RE_ENCODED | data.Quality.WAS_GREY)
         if row.notes or worth:
-            flags = "|".join(flag.name.lower() for flag in worth if flag.name)
-            self._flagged.append([self.split, row.row, row.path, flags, "; ".join(row.notes)])
+            flags = [flag.name.lower() for flag in worth if flag.name]
+            self._flags.update(flags)
+            self._flagged.append([self.split, row.row, row.path, "|".join(flags), "; ".join(row.notes)])
         return stored
 
     def write_rejected(self, place: pathlib.Path) -> None:
@@ -91,6 +92,7 @@ class Account:
             {f"{self.split}/{reason}": count for reason, count in sorted(reasons.items())}
         )
         metadata.setdefault("duplicates", {})[self.split] = dict(sorted(self._duplicates.items()))
+        metadata.setdefault("flags", {})[self.split] = dict(sorted(self._flags.items()))
         metadata.setdefault("fingerprint", {})[self.split] = self._digest.hexdigest()
         left_out = collections.Counter((one.label, one.reason) for one in self.rejected)
         told = differences(release, self.split, counts, left_out)

@@ -45,6 +45,9 @@ def _pictures(builder, metadata):
         for where, count in found.items():
             told = "occur before in it (kept)" if where == split else f"are in {where}, too ({kept})"
             lines.append(f"{split}: {count} pictures {told}")
+    for split, flags in (metadata.get("flags") or {}).items():
+        told = ", ".join(f"{flag} {count}" for flag, count in flags.items() if flag != "duplicate")
+        lines += [f"{split}: flagged: {told}"] if told else []
     if metadata.get("stimuli", "none") != "none":
         lines.append(f"study images: {metadata['stimuli']}")
     return [*lines, *metadata.get("remarks", ())]

@@ -93,6 +93,12 @@ def test_wrong_calls_end_in_one_line(options, code, told, tmp_path, capsys):
     assert told in error
 
 
+def test_what_was_flagged_is_counted(options, capsys):
+    assert card(*options, "--crop=eyes", "--image_size=20") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "train: flagged: bad_box 7, no_landmarks 7" in lines  # no eyes, no boxes: squares
+
+
 def test_an_audit_that_cannot_be_written(options, tmp_path, capsys):
     assert card(*options, f"--audit_labels={tmp_path / 'audit.nothing'}") == 3
     assert "give a name that ends in .png" in capsys.readouterr().err
