@@ -48,6 +48,10 @@ class Batches:
             raise UsageError(f"`step`, `ahead`: wanted numbers of at least 0, got {step} and {ahead}.")
         self._source, self._pair = source, pair
         self._draw = Draw(source.labels, pair=pair, seed=seed, batch_size=batch_size, undersample=undersample)
+        if batch_size > self._draw.size:
+            raise UsageError(
+                f"`batch_size`: wanted at most the {self._draw.size} pictures there are, got {batch_size}."
+            )
         self._identity = {
             "images": len(source.labels),
             "batch_size": batch_size,
@@ -114,9 +118,9 @@ def evaluation_batches(source: PreparedSplit, *, batch_size: int) -> Iterator[di
     Raises:
       UsageError: `batch_size` below 1.
     """
-    if batch_size < 1:
-        raise UsageError(f"`batch_size`: wanted at least 1, got {batch_size}.")
     count = len(source.labels)
+    if not 1 <= batch_size <= max(count, 1):
+        raise UsageError(f"`batch_size`: wanted 1 to the {count} pictures there are, got {batch_size}.")
     for first in range(0, count, batch_size):
         rows = np.arange(first, first + batch_size)
         weight = (rows < count).astype(np.float32)

@@ -121,10 +121,11 @@ def train(place, **options):
         (lambda place: train(place.parent).images([99]), IndexError, r"`rows`: wanted 0\.\.31"),
         (lambda place: train(place / "x"), DataError, "wanted a prepared set .a folder with"),
         (lambda place: data.Batches(train(place), batch_size=0, seed=0), UsageError, "`batch_size`"),
+        (lambda place: data.Batches(train(place), batch_size=33, seed=0), UsageError, "at most the 32 pictures there"),
         (lambda place: data.Batches(train(place), batch_size=1, seed=-1), UsageError, "`seed`"),
         (lambda place: next(data.evaluation_batches(train(place), batch_size=0)), UsageError, "`batch_size`"),
     ],
-    ids=range(7),
+    ids=range(8),
 )
 def test_wrong_calls(call, error, told, place):
     with pytest.raises(error, match=told):
