@@ -53,7 +53,8 @@ def draw_localisation(
         raise UsageError("`table`: wanted at least one row, got none.")
     lines, columns = -(-len(scores) // _A_ROW), min(len(scores), _A_ROW)
     methods = len(set(table["method"]))
-    figure = style.new_figure(2.2 + 2.6 * columns, 1.3 + lines * (0.6 + _LINE * methods))
+    width = 2.2 + 2.6 * columns
+    figure = style.new_figure(width, 1.3 + lines * (0.6 + _LINE * methods))
     panels = figure.subplots(lines, columns, squeeze=False)
     for ax in panels.flat[len(scores) :]:
         ax.set_axis_off()
@@ -65,7 +66,8 @@ def draw_localisation(
             ax.set_yticklabels([])
     handles, labels = panels[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
-    set_suptitle(figure, style.heading(title, notes, simulated=simulated, synthetic=synthetic, width=30 * columns))
+    letters = int(_LETTERS_AN_INCH * width)
+    set_suptitle(figure, style.heading(title, notes, simulated=simulated, synthetic=synthetic, width=letters))
     return figure
 
 
