@@ -25,6 +25,7 @@ Prints the tables. --out writes them as JSON, and beside it as CSV (_scores, _co
 import dataclasses
 import importlib.util
 import pathlib
+import signal
 import sys
 import time
 
@@ -127,7 +128,12 @@ def _make_run() -> int:
     config = resolve(StudyConfig(out=MADE_RUN))
     if not (pathlib.Path(MADE_RUN) / "stages" / "members.json").exists():
         sys.stderr.write(f"no --run given: drawing faces and training 28 members in {MADE_RUN}, about four minutes.\n")
-    return run_stages(config, NEEDED)
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        return run_stages(config, NEEDED)
+    finally:  # training stops politely; what follows keeps nothing, so it may stop at once
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
 
 
 def _open(path):

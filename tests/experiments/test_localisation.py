@@ -5,6 +5,7 @@ import dataclasses
 import io
 import json
 import pathlib
+import signal
 from typing import NamedTuple
 
 import jax.numpy as jnp
@@ -66,7 +67,9 @@ def test_one_command_works_from_nothing_and_keeps_its_run(made, monkeypatch, cap
     full = config.resolve
     monkeypatch.setattr(config, "resolve", lambda chosen: dataclasses.replace(full(chosen), **SMALL))
     monkeypatch.chdir(made.run.parent.parent)
+    before = signal.getsignal(signal.SIGINT)
     assert localisation._make_run() == 0
+    assert signal.getsignal(signal.SIGINT) is before  # one Ctrl-C ends what comes after the training
     assert "training" not in capsys.readouterr().err
 
 
