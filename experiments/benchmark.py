@@ -2,12 +2,15 @@
 
     python -m experiments.benchmark saliency --out=saliency.json
     python -m experiments.benchmark training --out=training.json
+    python -m experiments.benchmark localisation --out=localisation.json
 
 No figure of the paper. Every number is a median of paired runs (A B A B); what is claimed is their ratio. Suites:
 `saliency` (ResNet-50 at 224 px, about five minutes on two cores, peers in JAX; where torch is installed also torch
 running the same mathematics; with --run also what stopping on convergence saves and costs on a run's study pictures).
 `training` (the stacked ensemble against its members one by one, plain stacking and torch; a whole run of 28 small
 members; useful slot-steps, memory, data path; about five minutes).
+`localisation` (do explanations find the pixels that matter? no time is taken, and it has flags of its own:
+`python -m experiments.benchmark localisation --help`).
 --out writes the rows as JSON: a list of {"name", "ours", "theirs", "unit", "ratio", "goal", "holds"}.
 """
 
@@ -19,10 +22,12 @@ import pathlib
 import sys
 
 from experiments import command
+from experiments.benchmarks import localisation
 from experiments.command import option
 from fer_jax.errors import UsageError
 
-SUITES = ("saliency", "training")
+TIMED = ("saliency", "training")
+SUITES = (*TIMED, "localisation")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,7 +48,7 @@ class BenchmarkConfig:
 
 def benchmark(suite: str | None, config: BenchmarkConfig) -> None:
     """Measure, print the table as it grows, write the rows."""
-    if suite not in SUITES:
+    if suite not in TIMED:
         raise UsageError(f"`suite`: wanted one of {', '.join(SUITES)} as the first argument, got {suite or 'none'}.")
     bounds = {"size": (32, 1024), "repeats": (1, 1000), "iterations": (1, 10_000), "images": (1, 100_000)}
     command.check_bounds(config, bounds)
@@ -70,6 +75,8 @@ def main(argv: list[str]) -> int:
     """Take the suite's name off the arguments, run, answer errors; returns the exit code."""
     name, *rest = argv
     suite = rest.pop(0) if rest and not rest[0].startswith("-") else None
+    if suite == "localisation":
+        return localisation.main([name, *rest])
     return command.run(functools.partial(benchmark, suite), BenchmarkConfig, usage=__doc__, argv=[name, *rest])
 
 

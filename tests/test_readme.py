@@ -73,6 +73,7 @@ def test_flags_the_documents_name_exist(root):
     import dataclasses
 
     from experiments.benchmark import BenchmarkConfig
+    from experiments.benchmarks.localisation import LocalisationConfig
     from experiments.evaluate import EvaluateConfig
     from experiments.explain import ExplainConfig
     from experiments.export import ExportConfig
@@ -80,15 +81,8 @@ def test_flags_the_documents_name_exist(root):
     from experiments.prepare_data import PrepareConfig
     from experiments.train_distributed import DistributedConfig
 
-    configs = (
-        DistributedConfig,
-        ExplainConfig,
-        BenchmarkConfig,
-        EvaluateConfig,
-        ExportConfig,
-        MergeConfig,
-        PrepareConfig,
-    )
+    cards = (DistributedConfig, ExplainConfig, EvaluateConfig, ExportConfig, MergeConfig, PrepareConfig)
+    configs = (*cards, BenchmarkConfig, LocalisationConfig)
     known = {field.name for config in configs for field in dataclasses.fields(config)} | _NOT_OURS
     for document in ("README.md", "BUILD.md"):
         for flag in re.findall(r"--(\w+)", (root / document).read_text()):

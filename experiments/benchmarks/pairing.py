@@ -4,7 +4,7 @@ import dataclasses
 import operator
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -80,9 +80,14 @@ def speed_row(
 def table(rows: list[Row]) -> str:
     """Rows as aligned text."""
     head = ("name", "ours", "theirs", "unit", "ratio", "goal", "holds")
-    lines = [head, *(tuple(_shown(value) for value in dataclasses.astuple(each)) for each in rows)]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
-    return "\n".join("  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)) for line in lines)
+    return aligned([head, *(tuple(_shown(value) for value in dataclasses.astuple(each)) for each in rows)])
+
+
+def aligned(lines: Sequence[Sequence[str]]) -> str:
+    """Lines of equally many words as columns."""
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    padded = (zip(line, widths, strict=True) for line in lines)
+    return "\n".join("  ".join(text.ljust(width) for text, width in line).rstrip() for line in padded)
 
 
 def _seconds(call):

@@ -10,6 +10,7 @@ import itertools
 import numpy as np
 import pandas as pd
 
+from fer_jax.compare import reference_maps
 from fer_jax.errors import UsageError
 
 THRESHOLD = 50  # §5.3: "over 50" is on, "below 50" is off
@@ -181,10 +182,7 @@ def baselines(human: np.ndarray, pairs: np.ndarray) -> pd.DataFrame:
       next pair, and "uniform" everything on.
     """
     human, pairs = np.asarray(human, np.float64), np.asarray(pairs)
-    height, width = human.shape[1:]
-    y, x = np.mgrid[:height, :width]
-    squared = (x - (width - 1) / 2) ** 2 + (y - (height - 1) / 2) ** 2
-    centre = np.exp(-squared / (2 * (width / 4) ** 2))
+    centre = reference_maps.centre(*human.shape[1:])
     units = np.unique(pairs)
     means = np.stack([human[pairs == one].mean(0) for one in units])
     place = np.searchsorted(units, pairs)

@@ -7,7 +7,7 @@ from fer_jax.faces.action_units import ACTION_UNITS, PROTOTYPES
 from fer_jax.faces.batch import render_batch
 from fer_jax.faces.identity import Identity, average, draw_identity
 from fer_jax.faces.landmarks import FLIP, flip_landmarks
-from fer_jax.faces.oracle import one_vs_rest, oracle, unit_mask
+from fer_jax.faces.oracle import one_vs_rest, oracle, twin, unit_mask
 from fer_jax.faces.presets import PRESETS, Preset
 from fer_jax.faces.regions import REGIONS, region_mask
 from fer_jax.faces.render import RENDER_VERSION, Face, render
@@ -37,5 +37,6 @@ __all__ = [
     "region_mask",
     "render",
     "render_batch",
+    "twin",
     "unit_mask",
 ]

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 
 from fer_jax.errors import UsageError
-from fer_jax.expressions import NUM_EXPRESSIONS
+from fer_jax.expressions import EXPRESSIONS, NUM_EXPRESSIONS
 from fer_jax.faces import action_units
 from fer_jax.faces.camera import Camera
 from fer_jax.faces.geometry import build
@@ -18,7 +18,7 @@ from fer_jax.faces.scene import Parameters, prototype_units
 SMOOTHING_AT_224 = 5.0
 
 
-def oracle(parameters: Parameters, foil: int, *, size: int | None = None) -> np.ndarray:
+def oracle(parameters: Parameters, foil: int, *, size: int | None = None, both_sides: bool = False) -> np.ndarray:
     """D(a, b): how visibly a picture would change if the same person showed the foil instead.
 
     Same person, pose, light and background; photometry, restless movements and occluders are off; the jaw's shadow is
@@ -29,6 +29,8 @@ def oracle(parameters: Parameters, foil: int, *, size: int | None = None) -> np.
       parameters: a picture; its expression is a.
       foil: the other expression b, an index into `EXPRESSIONS`.
       size: side in pixels; the parameters' own by default.
+      both_sides: a foil of one side (contempt) is drawn on either, and the two maps averaged: a picture does not say
+        on which side its person would have shown it. D(a, b) is then no longer D(b, a).
 
     Returns:
       float32 (size, size), 0 or more.
@@ -36,15 +38,40 @@ def oracle(parameters: Parameters, foil: int, *, size: int | None = None) -> np.
     Raises:
       UsageError: no such foil, or a size below 32.
     """
-    if not 0 <= foil < NUM_EXPRESSIONS:
-        raise UsageError(f"`foil`: wanted an index in 0..{NUM_EXPRESSIONS - 1}, got {foil}.")
+    _check_foil(foil)
     if foil == parameters.expression:
         return np.zeros((_size(parameters, size),) * 2, np.float32)
     first, second = (
         prototype_units(parameters.seed, parameters.split, parameters.index, expression, intensity=parameters.intensity)
         for expression in (parameters.expression, foil)
     )
-    return difference(parameters, first, second, size=size)
+    found = difference(parameters, first, second, size=size)
+    if both_sides and action_units.PROTOTYPES[EXPRESSIONS[foil]].one_side:
+        found = (found + difference(parameters, first, second[::-1], size=size)) / 2
+    return found
+
+
+def twin(parameters: Parameters, foil: int) -> Parameters:
+    """The same picture had the same person shown the foil: person, pose, light, background and photometry as they were.
+
+    What `oracle` measures is the difference to this twin, so the pixels that matter can be exchanged for its own. The
+    foil is a prototype at the picture's intensity; restless movements and what a preset blends in are left out.
+
+    Args:
+      parameters: a picture.
+      foil: what the twin shows, an index into `EXPRESSIONS`.
+
+    Returns:
+      The twin's parameters, for `render`.
+
+    Raises:
+      UsageError: no such foil.
+    """
+    _check_foil(foil)
+    soft = np.zeros(NUM_EXPRESSIONS, np.float32)
+    soft[foil] = 1
+    units = prototype_units(parameters.seed, parameters.split, parameters.index, foil, intensity=parameters.intensity)
+    return parameters.replace(expression=foil, label=foil, soft_label=soft, au=units)
 
 
 def one_vs_rest(parameters: Parameters, *, size: int | None = None) -> np.ndarray:
@@ -107,6 +134,11 @@ def difference(
     distance = np.sqrt(((labs[0] - labs[1]) ** 2).sum(2))
     sigma = smoothing * size / 224
     return cv2.GaussianBlur(distance, (0, 0), sigma) if sigma > 0 else distance
+
+
+def _check_foil(foil: int) -> None:
+    if not 0 <= foil < NUM_EXPRESSIONS:
+        raise UsageError(f"`foil`: wanted an index in 0..{NUM_EXPRESSIONS - 1}, got {foil}.")
 
 
 def _size(parameters: Parameters, size: int | None) -> int:

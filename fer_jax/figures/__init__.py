@@ -6,6 +6,7 @@ Needs the extra `figures` (matplotlib). Functions take tables and arrays, never 
 from fer_jax.figures.agreement import draw_confusion_scatter, draw_correlations
 from fer_jax.figures.confusion import draw_confusion, draw_pair_matrix
 from fer_jax.figures.dice import draw_dice
+from fer_jax.figures.localisation import draw_localisation, draw_localisation_score, draw_pair_scores
 from fer_jax.figures.people import draw_click_sequence, draw_stimuli
 from fer_jax.figures.report import Headline, Section, write_report
 from fer_jax.figures.saliency import draw_saliency, draw_saliency_grid
@@ -20,8 +21,11 @@ __all__ = [
     "draw_confusion_scatter",
     "draw_correlations",
     "draw_dice",
+    "draw_localisation",
+    "draw_localisation_score",
     "draw_members",
     "draw_pair_matrix",
+    "draw_pair_scores",
     "draw_recall",
     "draw_saliency",
     "draw_saliency_grid",

@@ -53,6 +53,7 @@ def draw_saliency(
 def draw_saliency_grid(
     rows: Sequence[tuple[np.ndarray, Mapping[str, np.ndarray], str]],
     *,
+    outlines: Sequence[np.ndarray] | None = None,
     title: str = "One picture of each expression, explained",
     simulated: bool = False,
     synthetic: bool = False,
@@ -61,6 +62,7 @@ def draw_saliency_grid(
 
     Args:
       rows: (image and maps as for `draw_saliency`, caption); the same names of maps in every row.
+      outlines: bool (h, w) for each row, a region such as a known truth, whose border is drawn on that row's maps.
       title: of the figure.
       simulated: the people are simulated.
       synthetic: the faces are drawn by a program.
@@ -71,7 +73,27 @@ def draw_saliency_grid(
     Raises:
       UsageError: no row, or names or shapes that do not fit.
     """
-    return _panels(rows, 1.3, title, (f"n = {len(rows)} picture{'s' * (len(rows) > 1)}",), simulated, synthetic)
+    figure = _panels(rows, 1.3, title, (f"n = {len(rows)} picture{'s' * (len(rows) > 1)}",), simulated, synthetic)
+    if outlines is not None:
+        _outline(figure, rows, outlines)
+    return figure
+
+
+def _outline(figure, rows, outlines):
+    if len(outlines) != len(rows):
+        raise UsageError(f"`outlines`: wanted one region a row, {len(rows)}, got {len(outlines)}.")
+    columns = 1 + len(rows[0][1])
+    for line, (row, region) in enumerate(zip(rows, outlines, strict=True)):
+        region = np.asarray(region)
+        if region.ndim != 2 or region.dtype != np.bool_:
+            raise UsageError(f"`outlines`: wanted boolean maps (h, w), got {region.dtype} {region.shape}.")
+        height, width = np.shape(row[0])[:2]
+        y, x = (
+            (np.arange(count) + 0.5) * side / count - 0.5
+            for count, side in zip(region.shape, (height, width), strict=True)
+        )
+        for ax in figure.axes[line * columns + 1 : (line + 1) * columns]:
+            ax.contour(x, y, region, levels=[0.5], colors=[style.SKY], linewidths=0.9)
 
 
 def _panels(rows, side, title, notes, simulated, synthetic):

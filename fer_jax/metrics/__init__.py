@@ -41,6 +41,7 @@ from fer_jax.metrics._labels import (
     recall,
     row_shares,
 )
+from fer_jax.metrics._localisation import Localisation, evident_region, localisation
 from fer_jax.metrics._maps import cc, density, kendall, kl, pearson, sim, spearman
 from fer_jax.metrics._regions import energy_pointing, pointing_game, relevance_rank
 from fer_jax.metrics._structure import SSIM_WINDOW, ssim
@@ -53,6 +54,7 @@ __all__ = [
     "ROUNDINGS",
     "SSIM_WINDOW",
     "TEMPERATURE_BOUNDS",
+    "Localisation",
     "accuracy",
     "at_clicks",
     "auc_judd",
@@ -69,6 +71,7 @@ __all__ = [
     "dice_at_area",
     "dice_at_threshold",
     "energy_pointing",
+    "evident_region",
     "expected_calibration_error",
     "f1",
     "fit_temperature",
@@ -76,6 +79,7 @@ __all__ = [
     "iou",
     "kendall",
     "kl",
+    "localisation",
     "macro_f1",
     "most_salient",
     "negative_log_likelihood",

@@ -79,7 +79,7 @@ def test_a_wrong_flag_is_named(arguments, said, capsys):
 @pytest.mark.parametrize("arguments", [[], ["speed"], ["--size=64"]])
 def test_a_suite_is_wanted(arguments, capsys):
     assert benchmark.main(["benchmark", *arguments]) == 1
-    assert "`suite`: wanted one of saliency, training as the first argument" in capsys.readouterr().err
+    assert "`suite`: wanted one of saliency, training, localisation as the first argument" in capsys.readouterr().err
 
 
 def _levels(subject):

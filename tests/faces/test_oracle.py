@@ -118,3 +118,36 @@ def test_bad_arguments_are_named():
         faces.unit_mask(_scene(0), 3)
     with pytest.raises(UsageError, match="`size`"):
         faces.oracle(_scene(0), 1, size=8)
+
+
+def test_a_foil_of_one_side_can_be_drawn_on_both():
+    contempt, neutral = EXPRESSIONS.index("contempt"), EXPRESSIONS.index("neutral")
+    one, both = faces.oracle(_scene(neutral), contempt), faces.oracle(_scene(neutral), contempt, both_sides=True)
+
+    def off_balance(found):
+        left, right = found[:, : SIZE // 2].sum(), found[:, SIZE // 2 :].sum()
+        return abs(left - right) / (left + right)
+
+    assert off_balance(one) > 0.2 > off_balance(both)
+    assert both.sum() == pytest.approx(one.sum(), rel=0.2)  # frontal: either side shows as much
+    # A picture that shows contempt says on which side; two-sided foils have no other side.
+    for shown, foil in ((contempt, neutral), (neutral, EXPRESSIONS.index("happy"))):
+        np.testing.assert_array_equal(
+            faces.oracle(_scene(shown), foil), faces.oracle(_scene(shown), foil, both_sides=True)
+        )
+
+
+def test_a_twin_is_the_same_picture_with_another_expression():
+    shown, foil = EXPRESSIONS.index("sad"), EXPRESSIONS.index("surprise")
+    parameters = faces.draw(0, "stimuli", 3, preset="study", expression=shown, size=SIZE)
+    twin = faces.twin(parameters, foil)
+    assert (twin.expression, twin.label, twin.soft_label.argmax()) == (foil, foil, foil)
+    same = ("identity_seed", "pose", "light", "background_seed", "occluder", "photometry", "intensity", "index")
+    assert all(getattr(twin, name) == getattr(parameters, name) for name in same)
+    # Drawn, the two differ where the oracle says, and the twin's twin differs as much.
+    first, second = (faces.render(each, photometry=False).image.astype(int) for each in (parameters, twin))
+    differs, evidence = np.abs(first - second).sum(2), faces.oracle(parameters, foil)
+    assert np.corrcoef(differs.ravel(), evidence.ravel())[0, 1] > 0.6
+    np.testing.assert_allclose(faces.oracle(twin, shown), evidence)
+    with pytest.raises(UsageError, match=r"`foil`: wanted an index in 0..7, got 8"):
+        faces.twin(parameters, 8)

@@ -2,6 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.axes import Axes
+from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
 
 from fer_jax import figures
@@ -32,6 +33,18 @@ CORRELATIONS = pd.DataFrame(
 PICTURES = RANDOM.integers(0, 256, (8, 16, 16, 3), dtype=np.uint8)
 MAPS = {"CAM": RANDOM.normal(size=(4, 4)), "Grad-CAM": np.zeros((16, 16))}
 RECALL = {"votes": dict.fromkeys(EXPRESSIONS, 0.5), "multiclass": dict.fromkeys(EXPRESSIONS, np.nan)}
+LOCATED = pd.DataFrame(
+    [
+        (method, kind, score, 0.3 + 0.1 * k, 0.2 + 0.1 * k, 0.5 + 0.1 * k, np.nan if score == "swap" else 0.1)
+        for score in ("dice", "auc", "swap", "energy")
+        for k, (method, kind) in enumerate((("CAM", "network"), ("EP", "network"), ("edges", "none")))
+    ],
+    columns=["method", "kind", "score", "mean", "ci_low", "ci_high", "chance"],
+)
+BY_PAIR = pd.DataFrame(
+    [(pair_name(p), m, p / 40 + 0.1 * (m == "EP")) for m in ("EP", "CAM") for p in range(28)],
+    columns=["pair_name", "method", "dice"],
+)
 
 AXES = {
     "confusion": lambda **k: figures.draw_confusion(COUNTS, **k),
@@ -42,11 +55,14 @@ AXES = {
     "training": lambda **k: figures.draw_training(METRICS, **k),
     "members": lambda **k: figures.draw_members(MEMBERS, **k),
     "recall": lambda **k: figures.draw_recall(RECALL, **k),
+    "located": lambda **k: figures.draw_localisation_score(LOCATED, "dice", **k),
+    "pair_scores": lambda **k: figures.draw_pair_scores(BY_PAIR, "dice", **k),
 }
 PANELS = {
     "stimuli": lambda **k: figures.draw_stimuli(PICTURES, PICTURES, PICTURES, EXPRESSIONS, **k),
     "clicks": lambda **k: figures.draw_click_sequence([(PICTURES[0], "one"), (PICTURES[1] / 255, "two")], **k),
     "saliency": lambda **k: figures.draw_saliency(PICTURES[0], MAPS, **k),
+    "localisation": lambda **k: figures.draw_localisation(LOCATED, **k),
     "grid": lambda **k: figures.draw_saliency_grid(
         [(p, MAPS, n) for p, n in zip(PICTURES[:2], "xy", strict=True)], **k
     ),
@@ -196,3 +212,50 @@ def test_recall_keeps_models_apart():
 def test_bad_input_is_named(call, words):
     with pytest.raises(UsageError, match=words):
         call()
+
+
+def test_scores_of_localisation_stand_beside_chance():
+    ax = figures.draw_localisation_score(LOCATED, "dice")
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["CAM", "EP", "edges"]
+    marks = [part for part in ax.collections if isinstance(part, PathCollection)]
+    points = [tuple(point) for part in marks for point in np.ma.getdata(part.get_offsets())]
+    assert np.allclose(sorted(points), [(0.3, 0), (0.4, 1), (0.5, 2)])
+    (chance,) = ax.lines
+    assert set(chance.get_xdata()) == {0.1} and chance.get_label() == "chance"
+    assert not figures.draw_localisation_score(LOCATED, "swap").lines  # none is known
+    figure = figures.draw_localisation(LOCATED, names={"dice": "Dice"}, notes=["n = 3"])
+    assert [ax.get_title(loc="center") for ax in figure.axes[:4]] == ["Dice", "auc", "swap", "energy"]
+    assert "n = 3" in figure.get_suptitle()
+    with pytest.raises(UsageError, match="`score`: wanted one of dice, auc, swap, energy, got 'iou'"):
+        figures.draw_localisation_score(LOCATED, "iou")
+    with pytest.raises(UsageError, match="`table`: wanted at least one row"):
+        figures.draw_localisation(LOCATED[:0])
+
+
+def test_pairs_are_sorted_by_how_well_they_are_found():
+    table = BY_PAIR.sample(frac=1, random_state=2).sort_values("method", kind="stable")
+    table.loc[table["pair_name"] == pair_name(3), "dice"] = np.nan
+    ax = figures.draw_pair_scores(table, "dice")
+    pairs = [label.get_text() for label in ax.get_yticklabels()]
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["CAM", "EP"]
+    assert pairs == [pair_name(p) for p in (*range(27, 3, -1), 2, 1, 0, 3)]
+    shown = np.reshape(words(ax), (28, 2))
+    assert list(shown[0]) == [".68", ".78"] and list(shown[-1]) == ["–", "–"]
+    with pytest.raises(UsageError, match="`table`: wanted each pair once a method"):
+        figures.draw_pair_scores(pd.concat([BY_PAIR, BY_PAIR[:1]]), "dice")
+
+
+def test_a_region_is_outlined_on_every_map_of_its_row():
+    rows = [(p, MAPS, n) for p, n in zip(PICTURES[:2], "xy", strict=True)]
+    region = np.zeros((8, 8), bool)
+    region[2:4, 4:6] = True
+    figure = figures.draw_saliency_grid(rows, outlines=[region, region])
+    for place, ax in enumerate(figure.axes[:6]):
+        lines = [line for part in ax.collections for line in part.get_paths() if len(line.vertices)]
+        assert len(lines) == (0 if place % 3 == 0 else 1)
+        if lines:  # cells of two pixels: rows 4 to 7, columns 8 to 11
+            x, y = lines[0].vertices.T
+            assert (x.min(), x.max(), y.min(), y.max()) == (7.5, 11.5, 3.5, 7.5)
+    for outlines, said in (([region], "one region a row, 2, got 1"), ([region, 1.0 * region], "boolean maps")):
+        with pytest.raises(UsageError, match=f"`outlines`: wanted {said}"):
+            figures.draw_saliency_grid(rows, outlines=outlines)

@@ -1,0 +1,91 @@
+"""Maps that know nothing of any network: what a saliency map has to beat before it has shown anything.
+
+Contract: pictures are uint8 (H, W, 3); maps are float64 (H, W), 0 or more; lengths are shares of the width.
+"""
+
+import numpy as np
+from scipy import ndimage
+
+from fer_jax.errors import UsageError
+
+CENTRE_SIGMA = 1 / 4
+# That of the faces' oracle: 5 px at 224.
+EDGE_SMOOTHING = 5 / 224
+# About as smooth as a feature map of eight cells that is stretched over the picture.
+FIELD_SMOOTHING = 1 / 16
+_LUMA = (0.299, 0.587, 0.114)
+
+
+def centre(height: int, width: int, *, sigma: float = CENTRE_SIGMA) -> np.ndarray:
+    """A Gaussian in the middle of a picture.
+
+    Args:
+      height: pixels.
+      width: pixels.
+      sigma: standard deviation, a share of the width.
+
+    Returns:
+      float64 (height, width), at most 1.
+
+    Raises:
+      UsageError: no pixels, or a sigma that is not above 0.
+    """
+    _check(height, width, sigma=sigma)
+    y, x = np.mgrid[:height, :width]
+    squared = (x - (width - 1) / 2) ** 2 + (y - (height - 1) / 2) ** 2
+    return np.exp(-squared / (2 * (width * sigma) ** 2))
+
+
+def random_field(
+    height: int, width: int, *, seed: int | tuple[int, ...], smoothing: float = FIELD_SMOOTHING
+) -> np.ndarray:
+    """Smoothed noise, in which no place is likelier than another: its scores are those of chance.
+
+    Args:
+      height: pixels.
+      width: pixels.
+      seed: one number, or several such as (seed, picture).
+      smoothing: standard deviation of the Gaussian, a share of the width. It wraps around the borders, which would
+        otherwise be more extreme than the middle.
+
+    Returns:
+      float64 (height, width) in [0, 1].
+
+    Raises:
+      UsageError: no pixels, or a smoothing that is not above 0.
+    """
+    _check(height, width, smoothing=smoothing)
+    noise = np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed))).standard_normal((height, width))
+    field = ndimage.gaussian_filter(noise, smoothing * width, mode="wrap")
+    low, span = field.min(), np.ptp(field)
+    return (field - low) / span if span > 0 else np.zeros_like(field)
+
+
+def edges(picture: np.ndarray, *, smoothing: float = EDGE_SMOOTHING) -> np.ndarray:
+    """Strength of a picture's edges: the gradient of its luma by Sobel's operator, smoothed.
+
+    Args:
+      picture: uint8 (H, W, 3).
+      smoothing: standard deviation of the Gaussian, a share of the width.
+
+    Returns:
+      float64 (H, W).
+
+    Raises:
+      UsageError: not a picture of bytes, or a smoothing that is not above 0.
+    """
+    picture = np.asarray(picture)
+    if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype != np.uint8:
+        raise UsageError(f"`picture`: wanted uint8 (H, W, 3), got {picture.dtype} {picture.shape}.")
+    _check(*picture.shape[:2], smoothing=smoothing)
+    luma = picture.astype(np.float64) @ np.asarray(_LUMA)
+    strength = np.hypot(ndimage.sobel(luma, 0, mode="nearest"), ndimage.sobel(luma, 1, mode="nearest"))
+    return ndimage.gaussian_filter(strength, smoothing * picture.shape[1], mode="nearest")
+
+
+def _check(height, width, **lengths):
+    if height < 1 or width < 1:
+        raise UsageError(f"`height`, `width`: wanted at least 1 pixel, got {height} and {width}.")
+    for name, length in lengths.items():
+        if not length > 0:
+            raise UsageError(f"`{name}`: wanted a share of the width above 0, got {length}.")
