@@ -92,6 +92,7 @@ class Account:
             {f"{self.split}/{reason}": count for reason, count in sorted(reasons.items())}
         )
         metadata.setdefault("duplicates", {})[self.split] = dict(sorted(self._duplicates.items()))
+        metadata.setdefault("counts", {})[self.split] = counts.tolist()
         metadata.setdefault("flags", {})[self.split] = dict(sorted(self._flags.items()))
         metadata.setdefault("fingerprint", {})[self.split] = self._digest.hexdigest()
         left_out = collections.Counter((one.label, one.reason) for one in self.rejected)

@@ -6,7 +6,7 @@ import tensorflow_datasets as tfds
 from tensorflow_datasets.core import writer
 from tensorflow_datasets.proto import tf_example_pb2
 
-from fer_jax.errors import DataError, UsageError
+from fer_jax.errors import DataError, StorageError, UsageError
 
 FILE_FORMAT = "array_record"
 
@@ -44,7 +44,14 @@ class _ReproducibleWriter(writer.ExampleWriter):
     """
 
     def write(self, path, examples):
-        return super().write(path, ((key, _sorted(record)) for key, record in examples))
+        try:
+            return super().write(path, ((key, _sorted(record)) for key, record in examples))
+        except RuntimeError as error:  # ArrayRecord's word for a disk that is full
+            told = " ".join(str(error).split())[:200]
+            raise StorageError(
+                f"`data_dir`: {path.parent} cannot be written: {told}. Nothing half-built is left; free the disk and "
+                "run again."
+            ) from error
 
 
 def _sorted(record: bytes) -> bytes:

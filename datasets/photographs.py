@@ -81,14 +81,15 @@ def _mark(name, value, usual) -> str:
         return "_".join(_mark(option, one, {}) for option, one in sorted(own.items()))
     if value is True:
         return name
-    return f"{'' if name in ('crop', 'encoding') else name}{_plain(value)}"
+    return f"{'' if name in ('crop', 'encoding') else name}{_plain(name, value)}"
 
 
-def _plain(value) -> str:
-    """What may stand in a folder's name; paths are told apart by a hash of their content."""
+def _plain(name, value) -> str:
+    """What may stand in a folder's name; files are told apart by a hash of their content."""
     text = str(value)
-    if os.path.isfile(text):
-        return hashlib.sha256(pathlib.Path(text).read_bytes()).hexdigest()[:8]
+    file = text.removeprefix("yunet=")
+    if name in ("stimuli", "votes", "detector") and os.path.isfile(file):
+        return hashlib.sha256(pathlib.Path(file).read_bytes()).hexdigest()[:8]
     return "".join(letter for letter in text if letter.isalnum())
 
 
@@ -178,10 +179,10 @@ class PhotographBuilder(ArrayRecordBuilder, skip_registration=True):
             if "validation" not in splits:
                 raise UsageError(f"`stimuli`: {listing.release} has no validation split to take study images from.")
             chosen = choose(held_out["validation"], config.stimuli, seed=config.seed)
-        known = {one.key: split for split, usable in held_out.items() for one in usable}
+        known = {split: [one.key for one in usable] for split, usable in held_out.items()}
         self.info.metadata.update(_settings(config, listing, chosen))
         start_account(self.data_path, chosen)
-        parts = {split: _Part(rows, {} if split in HELD_OUT else known) for split, rows in splits.items()}
+        parts = {split: _Part(rows, _others(split, known)) for split, rows in splits.items()}
         if chosen.rows:
             whole = parts.pop("validation")
             parts["validation_minus_stimuli"] = whole._replace(keep=lambda row: row.row not in chosen.rows)
@@ -213,14 +214,16 @@ class PhotographBuilder(ArrayRecordBuilder, skip_registration=True):
                 return row, data.Rejection(row.row, row.path, error.reason, error.detail, row.label)
 
         with concurrent.futures.ThreadPoolExecutor(self._workers) as pool:
-            yield from _in_order(pool, store, rows, ahead=self._workers * _AHEAD)
+            for done in _in_order(pool, store, rows, ahead=self._workers * _AHEAD):
+                self._done += 1
+                self._progress(self._done)
+                yield done
 
     def _generate_examples(self, split, release, framing, part) -> Iterator[tuple[str, dict[str, Any]]]:
         account = Account(self.data_path, split)
+        dedupe = self.builder_config.dedupe and split not in HELD_OUT
         for row, stored in self._stored(filter(part.keep, part.rows()), framing):
-            self._done += 1
-            self._progress(self._done)
-            found = account.take(row, stored, part.others, self.builder_config.dedupe)
+            found = account.take(row, stored, part.others, dedupe)
             if found is not None:
                 yield _example(split, row, found, release, self.builder_config)
             elif account.rows == _HOPELESS_AFTER:
@@ -240,6 +243,12 @@ class PhotographBuilder(ArrayRecordBuilder, skip_registration=True):
             place.parent.mkdir(parents=True, exist_ok=True)
             account.write_rejected(place)
             raise DataError(f"{error} All of them: {place}.") from None
+
+
+def _others(split, known) -> dict[bytes, str]:
+    """Faces that a split should not hold: those of validation and test; of test those of validation."""
+    wanted = {"validation": (), "test": ("validation",)}.get(split, HELD_OUT)
+    return {key: other for other in reversed(wanted) for key in known.get(other, ())}
 
 
 def _example(split, row, stored: data.Stored, release, config) -> tuple[str, dict[str, Any]]:

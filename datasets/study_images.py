@@ -3,9 +3,9 @@
 Contract: every study image is found exactly once, in validation, with the label that the list states, and can be used.
 """
 
-import csv
 import dataclasses
 import hashlib
+import os
 import pathlib
 from collections.abc import Iterable
 
@@ -13,8 +13,10 @@ import numpy as np
 import pandas as pd
 
 from fer_jax import data, human
+from fer_jax.data.tables import CellError, Cells, table
+from fer_jax.data.tree import open_tree
 from fer_jax.errors import DataError, UsageError
-from fer_jax.expressions import EXPRESSIONS
+from fer_jax.expressions import EXPRESSIONS, index_of
 
 SEEDED = "seeded"
 _SHOWN = 5
@@ -80,18 +82,48 @@ def choose(usable: list[Usable], stimuli: str, *, seed: int) -> StudyImages:
     return _listed(usable, pathlib.Path(stimuli))
 
 
-def _listed(usable, path) -> StudyImages:
-    if not path.is_file():
+def _rows(path: pathlib.Path) -> list[list[str]]:
+    """Images with labels by their own names, whatever the list calls them; every fault with file:line:column."""
+    if not os.path.isfile(path):
         raise UsageError(f"`stimuli`: wanted a csv with image,true_label,false_label, or {SEEDED}, got {path}.")
-    with path.open(encoding="utf-8-sig", errors="replace", newline="") as stream:
-        table = pd.DataFrame(list(csv.DictReader(stream)))
-    human.study.check_study(table)
+    with open_tree(path.parent) as tree:
+        rows = list(table(tree, path.name, human.study.COLUMNS))
+    faults, found = [], []
+    for cells in rows:
+        try:
+            if isinstance(cells, CellError):
+                raise cells
+            labels = [_label(cells, column) for column in human.study.COLUMNS[1:]]
+        except CellError as error:
+            faults.append(str(error))
+        else:
+            found.append([cells.text("image").replace("\\", "/").removeprefix("./"), *labels])
+    _refuse(faults)
+    return found
+
+
+def _label(cells: Cells, column: str) -> str:
+    try:
+        return EXPRESSIONS[index_of(cells.text(column))]
+    except DataError:
+        raise cells.error(column, f"one of {', '.join(EXPRESSIONS)}") from None
+
+
+def _refuse(faults: list[str]) -> None:
+    if faults:
+        more = f" (and {len(faults) - _SHOWN} more)" if len(faults) > _SHOWN else ""
+        raise DataError(f"`stimuli`: {'; '.join(faults[:_SHOWN])}{more}.")
+
+
+def _listed(usable, path) -> StudyImages:
+    study = pd.DataFrame(_rows(path), columns=list(human.study.COLUMNS))
+    human.study.check_study(study)
     places: dict[str, list[Usable]] = {}
     for one in usable:
         for name in {one.path, one.path.rpartition("/")[2]}:
             places.setdefault(name, []).append(one)
     rows, faults = {}, []
-    for line, (image, true, false) in enumerate(table[list(human.study.COLUMNS)].itertuples(index=False), start=2):
+    for line, (image, true, false) in enumerate(study.itertuples(index=False), start=2):
         found = places.get(image, [])
         if len(found) != 1:
             faults.append(f"{path.name}:{line}:image: wanted once in validation, found {len(found)} times: {image!r}")
@@ -102,7 +134,5 @@ def _listed(usable, path) -> StudyImages:
             faults.append(f"{path.name}:{line}:image: wanted each picture once, got {image!r} again")
         else:
             rows[found[0].row] = (found[0].path, true, false)
-    if faults:
-        more = f" (and {len(faults) - _SHOWN} more)" if len(faults) > _SHOWN else ""
-        raise DataError(f"`stimuli`: {'; '.join(faults[:_SHOWN])}{more}.")
+    _refuse(faults)
     return StudyImages(rows, f"list {path.name}")

@@ -6,6 +6,7 @@ Nothing heavy is imported here, so a wrong flag is answered at once. Exit codes:
 
 import dataclasses
 import difflib
+import errno
 import logging
 import os
 import signal
@@ -131,7 +132,9 @@ def run(card: Callable[[Any], int | None], config_class: type, *, usage: str, ar
         return _tell(error, error.exit_code, debug)
     except OSError as error:  # a disk that fills up can show at any write
         text = f"`{error.filename}`: {error.strerror}" if error.filename else str(error)
-        return _tell(StorageError(f"{text}. Nothing finished is lost; free the disk and run again."), 3, debug)
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        advice = "free the disk and run again" if full else "choose another path, or make it writable"
+        return _tell(StorageError(f"{text}. Nothing finished is lost; {advice}."), 3, debug)
     except KeyboardInterrupt:
         return _tell(Preempted("Stopped. Run the same command again to go on."), Preempted.exit_code, debug)
     except Exception as error:

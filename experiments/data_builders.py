@@ -73,7 +73,7 @@ def _procedural_faces(procedural_faces, config, tell):
         "validation": config.validation_images,
         "stimuli": config.stimuli_images,
     }
-    size = config.image_size or 96
+    size = 96 if config.image_size is None else config.image_size
     standard = procedural_faces.ProceduralFacesConfig(name=config.preset)
     if (size, config.seed, images) == (standard.image_size, standard.seed, standard.images):
         return procedural_faces.Builder(config=config.preset, data_dir=config.data_dir)
@@ -96,7 +96,9 @@ def _photographs(module, config, tell):
     options = {flag: getattr(config, flag) for flag in own if getattr(config, flag) != getattr(defaults, flag)}
     if config.stimuli and config.pick_stimuli != "none":
         raise UsageError("`--pick_stimuli`: --stimuli names the study images already; leave one of the two out.")
-    size = config.image_size or (224 if config.crop != "none" else None)
+    size = config.image_size
+    if size is None and config.crop != "none":
+        size = 224
     changes = {
         "crop": config.crop,
         "image_size": size,

@@ -21,7 +21,6 @@ import contextlib
 import dataclasses
 import io
 import pathlib
-import shutil
 import sys
 
 from experiments import command
@@ -95,12 +94,19 @@ def prepare(config: PrepareConfig) -> None:
             f"`--manual_dir`: --dataset={config.dataset} wants the folder or zip that yours lies in, got none."
         )
     bounds = {"max_reject_frac": (0.0, 1.0), "box_margin": (1.0, 4.0), "workers": (0, 1024), "seed": (0, 2**63)}
+    if config.image_size is not None:
+        bounds["image_size"] = (1, 4096)
     command.check_bounds(config, bounds)
+    if "://" in config.data_dir:
+        raise UsageError(f"`--data_dir`: wanted a folder of this machine, got {config.data_dir}.")
+    if config.audit_labels and pathlib.Path(config.audit_labels).suffix != ".png":
+        raise UsageError(f"`--audit_labels`: wanted a name that ends in .png, got {config.audit_labels}.")
     stop = command.StopRequest().install()
     import absl.logging
     import tensorflow_datasets as tfds
 
     from experiments import data_report
+    from experiments.building import build
     from experiments.data_builders import builder_of
     from experiments.progress import Progress
 
@@ -114,24 +120,19 @@ def prepare(config: PrepareConfig) -> None:
     tfds.disable_progress_bar()
     absl.logging.set_verbosity(absl.logging.ERROR)  # TFDS warns of every configuration that is not standard
     builder = builder_of(config, tell)
-    _remove_leftovers(builder.data_path)
-    if config.overwrite or not builder.data_path.exists():
+
+    def make():
         mode = tfds.GenerateMode.REUSE_CACHE_IF_EXISTS
         with contextlib.redirect_stdout(io.StringIO()):  # TFDS prints that it downloads, which it does not
             builder.download_and_prepare(download_config=tfds.download.DownloadConfig(download_mode=mode))
         progress.finish(f"{sum(split.num_examples for split in builder.info.splits.values())} examples stored")
-    else:
-        sys.stderr.write(f"{builder.data_path} is there already; --overwrite builds it anew.\n")
+
+    path = pathlib.Path(builder.data_path)
+    if not build(path, make, source=config.manual_dir, overwrite=config.overwrite):
+        builder = tfds.builder_from_directory(path)
     print("\n".join(data_report.report(builder)))
     if config.audit_labels:
         print(data_report.audit(builder, pathlib.Path(config.audit_labels)))
-
-
-def _remove_leftovers(path):
-    """Half-built folders of builds that were killed; TFDS leaves them for ever."""
-    if path.parent.is_dir():
-        for leftover in pathlib.Path(path.parent).glob(f"incomplete.*_{path.name}"):
-            shutil.rmtree(leftover)
 
 
 if __name__ == "__main__":

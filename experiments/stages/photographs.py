@@ -24,19 +24,25 @@ def read(study: Study) -> tuple[dict[str, Split], pd.DataFrame]:
     options = {"target": config.target} if config.dataset == "ferplus" else {}
     crop = "box" if config.dataset == "affectnet" else "square"
     found = data.read_source(config.dataset, config.data_dir, size=config.image_size, crop=crop, **options)
+    if "validation" not in found.splits:
+        found = data.Read(found.splits | _held_out(found.splits["train"], config.seed), found.rejected)
     if config.dedupe:
-        whole = {split: len(part) for split, part in found.splits.items()}
-        found = data.without_shared(found)
-        for split, count in whole.items():
-            if len(found.splits[split]) < count:
-                told = f"{count - len(found.splits[split])} of {count} pictures are in validation or test, too"
-                sys.stderr.write(f"{split}: {told}; they were left out (--nodedupe keeps them)\n")
+        found = _without_shared(found)
     splits = found.splits
-    if "validation" not in splits:
-        splits = _held_out(splits["train"], config.seed)
     parts = {split: splits[split] for split in ("train", "validation")}
     progress.finish(", ".join(f"{split} {len(part)}" for split, part in parts.items()))
     return {split: (part.images, part.labels, part.names) for split, part in parts.items()}, found.rejected
+
+
+def _without_shared(found: data.Read) -> data.Read:
+    """Leave out training pictures that are held out, too, and say so."""
+    kept = data.without_shared(found)
+    for split, part in found.splits.items():
+        lost = len(part) - len(kept.splits[split])
+        if lost:
+            told = f"{lost} of {len(part)} pictures are in validation or test, too; they were left out"
+            sys.stderr.write(f"{split}: {told} (--nodedupe keeps them)\n")
+    return kept
 
 
 def prepared(study: Study) -> tuple[dict[str, Split], pd.DataFrame]:

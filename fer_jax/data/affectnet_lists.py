@@ -104,7 +104,21 @@ def _rows(tree, path, base, drop_bad_box, soft) -> Iterator[Row | Rejection]:
         if isinstance(cells, CellError):
             yield Rejection(row, "", "label_unknown", str(cells))
         else:
-            yield _row(tree, row, cells, base, drop_bad_box, soft.get(row))
+            yield _row(tree, row, cells, base, drop_bad_box, _vote(soft.get(row), cells))
+
+
+def _vote(given, cells: Cells) -> np.ndarray | None:
+    """The labels given to a row, if they were given to its picture."""
+    if given is None:
+        return None
+    name, shares = given
+    own = cells.text(_PATH).rpartition("/")[2]
+    if name.rpartition("/")[2] != own:
+        raise DataError(
+            f"`votes`: their row of {cells.where}:{cells.line} is {name!r}, the list's {own!r}; they go with another "
+            "list."
+        )
+    return shares
 
 
 def _row(tree, row, cells: Cells, base, drop_bad_box, soft_label) -> Row | Rejection:
@@ -193,14 +207,14 @@ def _affect(cells: Cells, column, notes) -> float:
     return value
 
 
-def read_votes(path: str | os.PathLike) -> dict[int, np.ndarray]:
+def read_votes(path: str | os.PathLike) -> dict[int, tuple[str, np.ndarray]]:
     """AffectNetC25's csv: 25 people's labels of some training pictures.
 
     Args:
       path: the csv: index (row of the original's training.csv, from 0), filename, participant0..24.
 
     Returns:
-      Row -> float32 (8,) shares of the labels given.
+      Row -> (file name, float32 (8,) shares of the labels given).
 
     Raises:
       DataError: no such file, other columns, or a cell that is no label of its own table (0..7).
@@ -222,7 +236,8 @@ def read_votes(path: str | os.PathLike) -> dict[int, np.ndarray]:
                 wanted = f"{file.name}:{cells.line}:index: wanted each row once, with labels"
                 raise DataError(f"`votes`: {wanted}, got {row}.")
             own = np.asarray(LABEL_TABLES["affectnet_c25"])[given]
-            found[row] = (np.bincount(own, minlength=NUM_EXPRESSIONS) / len(own)).astype(np.float32)
+            shares = (np.bincount(own, minlength=NUM_EXPRESSIONS) / len(own)).astype(np.float32)
+            found[row] = cells.text("filename"), shares
     if not found:
         raise DataError(f"`votes`: {shown(file.name)} has no row.")
     return found

@@ -23,6 +23,7 @@ from fer_jax.expressions import EXPRESSIONS, LABEL_TABLES
 IMAGES, EMOTIONS = "cohn-kanade-images", "Emotion"
 FOLDS = 10
 _LABELS = LABEL_TABLES["ckplus"]
+_PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
 _NEUTRAL = EXPRESSIONS.index("neutral")
 _SUBJECT = re.compile(r"S[0-9]{3}(?=[_/])", re.ASCII)
 
@@ -116,8 +117,9 @@ def _sequences(tree: Tree, prefix, apex_frames) -> Iterator[Row | Rejection]:
 
 
 def _sequence(tree, prefix, sequence, subject, apex_frames, row) -> Iterator[Row | Rejection]:
-    frames = tree.listed(sequence)
-    files = tree.listed(sequence.replace(f"{prefix}{IMAGES}", f"{prefix}{EMOTIONS}", 1))
+    frames = [path for path in tree.listed(sequence) if path.lower().endswith(_PICTURES)]
+    labels = tree.listed(sequence.replace(f"{prefix}{IMAGES}", f"{prefix}{EMOTIONS}", 1))
+    files = [path for path in labels if path.endswith("_emotion.txt")]
     shown_path = sequence.removeprefix(prefix)
     if not files:
         yield Rejection(row, shown_path, "label_dropped", "a sequence without a label")

@@ -11,6 +11,8 @@ import cv2
 import numpy as np
 
 from fer_jax.data.rows import Box
+from fer_jax.data.sanitise import MAX_PIXELS
+from fer_jax.errors import UsageError
 
 # The frame of the drawn faces: the eyes this far apart and their middle here, in sides of the square.
 EYES_APART = 0.25
@@ -34,14 +36,16 @@ class Crop(NamedTuple):
     padded: float
 
 
-def usable(box: Box | None, shape: tuple[int, ...]) -> bool:
-    """Whether a box is one: finite, not empty, on the picture, and no larger than a face can be."""
+def usable(box: Box | None, shape: tuple[int, ...], *, margin: float = 1.0) -> bool:
+    """Whether a box is one: finite, not empty, on the picture, no larger than a face can be with its margin."""
     if box is None or not np.isfinite(box).all():
         return False
     left, top, width, height = box
     rows, columns = shape[:2]
     on_it = left < columns and top < rows and left + width > 0 and top + height > 0
-    return width > 0 and height > 0 and on_it and max(width, height) <= _LARGEST * max(rows, columns)
+    side = margin * max(width, height)
+    fits = side <= _LARGEST * max(rows, columns) and side**2 <= MAX_PIXELS
+    return width > 0 and height > 0 and on_it and fits
 
 
 def crop_box(image: np.ndarray, box: Box, *, size: int, margin: float = 1.0) -> Crop:
@@ -54,7 +58,12 @@ def crop_box(image: np.ndarray, box: Box, *, size: int, margin: float = 1.0) -> 
       box: usable.
       size: side wanted, pixels.
       margin: 1 for the box alone; 1.25 is what AffectNet's users do.
+
+    Raises:
+      UsageError: a box that is none, see `usable`.
     """
+    if not usable(box, image.shape, margin=margin):
+        raise UsageError(f"`box`: wanted left, top, width, height of a box on the picture, got {box} on {image.shape}.")
     left, top, width, height = box
     side = max(1, round(margin * max(width, height)))
     x0, y0 = round(left + (width - side) / 2), round(top + (height - side) / 2)
@@ -62,7 +71,7 @@ def crop_box(image: np.ndarray, box: Box, *, size: int, margin: float = 1.0) -> 
     inside_x, inside_y = (
         max(0, min(start + side, length) - max(start, 0)) for start, length in ((x0, columns), (y0, rows))
     )
-    # Reading through clipped indices repeats the border without a picture four times as large in between.
+    # Reading through clipped indices repeats the border.
     across = np.arange(x0, x0 + side).clip(0, columns - 1)
     down = np.arange(y0, y0 + side).clip(0, rows - 1)
     whole = inside_x * inside_y == side * side
@@ -81,7 +90,12 @@ def crop_eyes(image: np.ndarray, landmarks: np.ndarray, *, size: int) -> Crop:
       image: uint8 (H, W, 3).
       landmarks: float (68, 2), iBUG order, the eyes apart.
       size: side wanted, pixels.
+
+    Raises:
+      UsageError: landmarks that are none, or eyes in one place.
     """
+    if not alignable(landmarks):
+        raise UsageError("`landmarks`: wanted 68 finite points (x, y) with the eyes apart.")
     matrix = eyes_matrix(landmarks, size=size)
     scale = np.hypot(*matrix[:, 0])
     if scale < 0.5:  # shrink by area first: a warp samples four pixels and would let fine detail alias
@@ -100,6 +114,15 @@ def crop_eyes(image: np.ndarray, landmarks: np.ndarray, *, size: int) -> Crop:
     places = transform(np.stack(np.meshgrid(np.arange(size), np.arange(size)), -1).reshape(-1, 2), back)
     outside = (places < -0.5).any(1) | (places > (columns - 0.5, rows - 0.5)).any(1)
     return Crop(turned, matrix, float(outside.mean()))
+
+
+def alignable(landmarks: np.ndarray) -> bool:
+    """Whether landmarks can be aligned: 68 finite points, and the eyes not in one place."""
+    landmarks = np.asarray(landmarks)
+    if landmarks.shape != (68, 2) or not np.isfinite(landmarks).all() or np.abs(landmarks).max() > 1e6:
+        return False
+    left, right = (landmarks[eye].mean(0) for eye in (LEFT_EYE, RIGHT_EYE))
+    return float(np.hypot(*(right - left))) >= 2.0
 
 
 def eyes_matrix(landmarks: np.ndarray, *, size: int) -> np.ndarray:

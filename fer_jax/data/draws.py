@@ -7,7 +7,7 @@ import functools
 
 import numpy as np
 
-from fer_jax.data.order import pair_subset, stream_indices
+from fer_jax.data.order import UNDERSAMPLE, pair_subset, stream_indices
 from fer_jax.errors import UsageError
 from fer_jax.expressions import NUM_PAIRS
 
@@ -32,6 +32,8 @@ class Draw:
     """
 
     def __init__(self, labels: np.ndarray, *, pair: int | None, seed: int, batch_size: int, undersample: str = "fixed"):
+        if undersample not in UNDERSAMPLE:
+            raise UsageError(f"`undersample`: wanted one of {', '.join(UNDERSAMPLE)}, got {undersample!r}.")
         if batch_size < 1:
             raise UsageError(f"`batch_size`: wanted at least 1, got {batch_size}.")
         if not 0 <= seed < 1 << 64:

@@ -15,7 +15,7 @@ from fer_jax.data.framing import Framing, frame, pixels
 from fer_jax.data.image_header import image_header
 from fer_jax.data.rows import Box, Quality, Row
 from fer_jax.data.sanitise import encode_png
-from fer_jax.errors import StorageError
+from fer_jax.errors import StorageError, UsageError
 
 ENCODINGS = ("png", "jpeg95")
 MAX_STORED_SIDE = 4096  # larger originals are written anew, shrunk (ours)
@@ -55,7 +55,10 @@ def store(row: Row, framing: Framing, *, encoding: str = "png") -> Stored:
 
     Raises:
       ImageRejected: no picture that can be taken.
+      UsageError: an unknown encoding.
     """
+    if encoding not in ENCODINGS:
+        raise UsageError(f"`encoding`: wanted one of {', '.join(ENCODINGS)}, got {encoding!r}.")
     loaded = row.load()
     image = pixels(loaded, framing.exif)
     facts, plain = (Quality(0), False) if isinstance(loaded, np.ndarray) else file_facts(loaded)
@@ -177,8 +180,10 @@ def _orientation(exif: bytes) -> int:
     try:
         directory = struct.unpack_from(f"{order}I", exif, 4)[0]
         for entry in range(struct.unpack_from(f"{order}H", exif, directory)[0]):
-            tag, _, _, value = struct.unpack_from(f"{order}HHIH", exif, directory + 2 + 12 * entry)
+            start = directory + 2 + 12 * entry
+            tag, kind = struct.unpack_from(f"{order}HH", exif, start)
             if tag == _ORIENTATION:
+                value = struct.unpack_from(f"{order}{'I' if kind == 4 else 'H'}", exif, start + 8)[0]
                 return value if 1 <= value <= 8 else _UPRIGHT
     except struct.error:
         pass

@@ -79,6 +79,8 @@ def ferplus_labels(votes: np.ndarray, *, target: str) -> tuple[np.ndarray, np.nd
     Returns:
       int32 (N,) canonical labels with `DROP` for the rows left out; str (N,) why those are left out, else "".
     """
+    if target not in TARGETS:
+        raise UsageError(f"`target`: wanted one of {', '.join(TARGETS)}, got {target!r}.")
     if target == "votes":
         eight = _canonical_votes(votes)
         clear = eight.any(1)

@@ -12,7 +12,7 @@ from fer_jax.data.gather import read_listing
 from fer_jax.data.rows import Listing, Rejection, Row
 from fer_jax.data.tree import Tree
 from fer_jax.errors import DataError
-from fer_jax.expressions import DROP, canonical, index_of
+from fer_jax.expressions import DROP, EXPRESSIONS, canonical, index_of
 
 SPLIT_FOLDERS = {
     "train": "train",
@@ -63,12 +63,17 @@ def list_folders(tree: Tree, *, label_table: str | None = None, release_name: st
       label_table: see `read_folders`.
       release_name: what the listing is called.
     """
-    splits = {split: functools.partial(_rows, tree, files) for split, files in _layout(tree, label_table).items()}
-    return Listing(release_name, splits)
+    layout, labels = _layout(tree, label_table)
+    splits = {split: functools.partial(_rows, tree, files) for split, files in layout.items()}
+    taken = ", ".join(f"{name} as {'none' if label == DROP else EXPRESSIONS[label]}" for name, label in labels.items())
+    return Listing(release_name, splits, remarks=(f"Folders were taken for expressions: {taken}.",))
 
 
-def _layout(tree: Tree, label_table) -> dict[str, list[tuple[str, int, int]]]:
-    """Split -> (file, label, own number) in the order of the names. Files outside (lists, licences) are no rows."""
+def _layout(tree: Tree, label_table) -> tuple[dict[str, list[tuple[str, int, int]]], dict[str, int]]:
+    """Split -> (file, label, own number) in the order of the names, and folder -> label.
+
+    Files outside class folders (lists, licences) are no rows.
+    """
     parts = [(name, name.split("/")) for name in tree.files()]
     tops = {part[0] for _, part in parts if len(part) > 1}
     if not tops:
@@ -78,7 +83,7 @@ def _layout(tree: Tree, label_table) -> dict[str, list[tuple[str, int, int]]]:
         )
     with_splits = {top for top in tops if top.lower() in SPLIT_FOLDERS}
     if with_splits and tops != with_splits:
-        odd = ", ".join(sorted(tops - with_splits)[:5])
+        odd = ", ".join(" ".join(top.split()) for top in sorted(tops - with_splits)[:5])
         raise DataError(f"`path`: {tree.name} mixes split folders with others ({odd}); wanted one or the other.")
     level = 1 if with_splits else 0
     labels: dict[str, int] = {}
@@ -89,12 +94,18 @@ def _layout(tree: Tree, label_table) -> dict[str, list[tuple[str, int, int]]]:
         folder = part[level]
         if folder not in labels:
             labels[folder] = _label(folder, label_table)
+        inner = next((one for one in part[level + 1 : -1] if is_class_folder(one) and not one.isdecimal()), None)
+        if inner is not None:
+            raise DataError(
+                f"`path`: {tree.name}: {inner!r} lies in {'/'.join(part[: level + 1])!r}: wanted one class folder "
+                "around a picture. Move it out."
+            )
         split = SPLIT_FOLDERS[part[0].lower()] if level else "train"
         number = int(folder) if folder.isascii() and folder.isdecimal() else -1
         files.setdefault(split, []).append((name, labels[folder], number))
     if not files:
         raise DataError(f"`path`: {tree.name} has split folders, but no class folders with pictures below them.")
-    return {split: files[split] for split in dict.fromkeys(SPLIT_FOLDERS.values()) if split in files}
+    return {split: files[split] for split in dict.fromkeys(SPLIT_FOLDERS.values()) if split in files}, labels
 
 
 def is_class_folder(name: str) -> bool:

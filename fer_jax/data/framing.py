@@ -10,12 +10,13 @@ import numpy as np
 from fer_jax.data import crops
 from fer_jax.data.detect import FaceDetector, matching
 from fer_jax.data.rows import Box, Quality, Row
-from fer_jax.data.sanitise import decode, square
+from fer_jax.data.sanitise import ORIENTATIONS, decode, square
 from fer_jax.errors import UsageError
 
 CROPS = ("none", "square", "box", "eyes")
 # Rather what AffectNet's users do than the bare box (ours).
 BOX_MARGIN = 1.25
+MAX_SIZE = 4096
 # More than this share of a crop outside the picture is flagged (ours).
 _PADDED = 0.1
 
@@ -49,8 +50,14 @@ class Framing:
             raise UsageError(f"`crop`: wanted one of {', '.join(CROPS)}, got {self.crop!r}.")
         if self.size is None and self.crop != "none":
             raise UsageError(f"`size`: wanted a side in pixels for the crop {self.crop!r}, got none.")
-        if not 1 <= self.box_margin <= 4:
-            raise UsageError(f"`box_margin`: wanted 1..4 times the box, got {self.box_margin}.")
+        if self.size is not None and (not isinstance(self.size, int | np.integer) or not 1 <= self.size <= MAX_SIZE):
+            raise UsageError(f"`size`: wanted a side of 1..{MAX_SIZE} px, got {self.size!r}.")
+        if self.exif not in ORIENTATIONS:
+            raise UsageError(f"`exif`: wanted one of {', '.join(ORIENTATIONS)}, got {self.exif!r}.")
+        if self.detector is not None and not callable(self.detector):
+            raise UsageError(f"`detector`: wanted what `face_detector` returns, got {self.detector!r}.")
+        if not isinstance(self.box_margin, int | float) or not 1 <= self.box_margin <= 4:
+            raise UsageError(f"`box_margin`: wanted 1..4 times the box, got {self.box_margin!r}.")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -87,14 +94,15 @@ def frame(image: np.ndarray, row: Row, framing: Framing) -> Framed:
       The picture kept.
     """
     quality = row.quality
-    box = row.box if crops.usable(row.box, image.shape) else None
+    margin = framing.box_margin if framing.crop in ("box", "eyes") else 1.0
+    box = row.box if crops.usable(row.box, image.shape, margin=margin) else None
     if row.box is not None and box is None:
         quality |= Quality.BAD_BOX
     if framing.detector is not None:
         box, found = matching(framing.detector(image), box)
         quality |= found
     landmarks = row.landmarks
-    if landmarks is not None and not _apart(landmarks):
+    if landmarks is not None and not crops.alignable(landmarks):
         landmarks, quality = None, quality | Quality.NO_LANDMARKS
     done, matrix, more = _cropped(image, box, landmarks, framing)
     return Framed(
@@ -136,14 +144,6 @@ def _cropped(image, box, landmarks, framing):
 
 def _padding(done: crops.Crop) -> Quality:
     return Quality.PADDED if done.padded > _PADDED else Quality(0)
-
-
-def _apart(landmarks) -> bool:
-    """Whether landmarks can be aligned: finite, and the eyes not in one place."""
-    if not np.isfinite(landmarks).all() or np.abs(landmarks).max() > 1e6:
-        return False
-    left, right = (landmarks[eye].mean(0) for eye in (crops.LEFT_EYE, crops.RIGHT_EYE))
-    return float(np.hypot(*(right - left))) >= 2.0
 
 
 def _cut(box: Box, shape) -> Box | None:

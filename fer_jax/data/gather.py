@@ -12,15 +12,14 @@ import numpy as np
 import pandas as pd
 
 from fer_jax.data.face_set import REJECTED_COLUMNS, FaceSet, Read
-from fer_jax.data.framing import Framing, frame, pixels
+from fer_jax.data.framing import MAX_SIZE, Framing, frame, pixels
 from fer_jax.data.rows import Listing, Rejection, Row
 from fer_jax.data.sanitise import EXPECTED_REASONS, ImageRejected
-from fer_jax.data.tree import Tree, open_tree
+from fer_jax.data.tree import Below, Tree, open_tree
 from fer_jax.errors import DataError, UsageError
 
 _SHOWN = 3
 _MEMORY_SHARE = 0.7
-MAX_SIZE = 4096
 
 
 def read_listing(
@@ -52,11 +51,30 @@ def read_listing(
     check_options(size=size, max_reject_frac=max_reject_frac)
     splits, rejected = {}, {}
     with open_tree(path) as tree:
-        listing = list_rows(tree)
+        listing = listed(tree, list_rows)
         framing = Framing(crop=crop, size=int(size), exif=exif or listing.exif)
         for split, rows in listing.splits.items():
             splits[split], rejected[split] = gather(split, rows(), framing, max_reject_frac=max_reject_frac)
     return Read(splits, rejected_table(rejected))
+
+
+def listed(tree: Tree, list_rows: Callable[[Tree], Listing]) -> Listing:
+    """A source's listing, also where it lies in the one folder that a zip or download has put around it.
+
+    Raises:
+      DataError: what the source's reader says of the root.
+    """
+    try:
+        return list_rows(tree)
+    except DataError:
+        inner = tree.folders()
+        if len(inner) != 1 or tree.listed():
+            raise
+        try:
+            return listed(Below(tree, inner[0]), list_rows)
+        except DataError:
+            pass  # what is wrong with the root is what its owner can follow
+        raise
 
 
 def gather(

@@ -18,7 +18,7 @@ _FIRST, _SECOND = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
 # Streams that share a seed must not share numbers.
 _EPOCH_ORDER, _PAIR_SUBSET, _PAIR_SUBSET_OF_EPOCH = 1, 2, 3
 
-_UNDERSAMPLE = ("fixed", "per_epoch")
+UNDERSAMPLE = ("fixed", "per_epoch")
 
 
 def epoch_order(n: int, *, seed: int, member: int, epoch: int) -> np.ndarray:
@@ -90,8 +90,8 @@ def pair_subset(
       UsageError: an argument out of range.
       DataError: one of the two expressions has no picture.
     """
-    if undersample not in _UNDERSAMPLE:
-        raise UsageError(f"`undersample`: wanted one of {', '.join(_UNDERSAMPLE)}, got {undersample!r}.")
+    if undersample not in UNDERSAMPLE:
+        raise UsageError(f"`undersample`: wanted one of {', '.join(UNDERSAMPLE)}, got {undersample!r}.")
     if (epoch is None) == (undersample == "per_epoch"):
         raise UsageError(f"`epoch`: wanted with undersample='per_epoch' only, got {epoch} with {undersample!r}.")
     _check(0, NUM_PAIRS, pair=pair)

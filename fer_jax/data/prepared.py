@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from fer_jax.data.sanitise import ImageRejected, decode, square
-from fer_jax.errors import DataError, UsageError
+from fer_jax.errors import DataError, StorageError, UsageError
 from fer_jax.expressions import EXPRESSIONS, NUM_EXPRESSIONS
 
 # Labels of a split beside its shards, so that they need not be gathered from every record.
@@ -36,8 +36,10 @@ class PreparedSplit:
     """
 
     def __init__(self, path: str | os.PathLike, split: str, *, size: int | None = None, workers: int = 1):
-        if size is not None and size < 1:
-            raise UsageError(f"`size`: wanted a side in pixels, got {size}.")
+        if size is not None and (isinstance(size, bool) or not isinstance(size, int | np.integer) or size < 1):
+            raise UsageError(f"`size`: wanted a side in pixels, got {size!r}.")
+        if not isinstance(split, str):
+            raise UsageError(f"`split`: wanted a split's name, got {split!r}.")
         self._builder: Any = open_prepared(path)
         self.path, self.split, self.size = pathlib.Path(self._builder.data_path), split, size
         known = list(self._builder.info.splits)
@@ -54,7 +56,7 @@ class PreparedSplit:
         """One picture with its label: image uint8 (H, W, 3), expression int32."""
         if not -len(self) <= row < len(self):
             raise IndexError(f"`row`: wanted -{len(self)}..{len(self) - 1}, got {row}.")
-        record = self._source[row % len(self)]
+        record = self._records([row % len(self)])[0]
         return {"image": self._image(record), "expression": np.int32(_label(record))}
 
     @property
@@ -67,12 +69,12 @@ class PreparedSplit:
         """int32 (N,), 0..7, of the whole split."""
         file = self.path / EXPRESSIONS_FILE.format(split=self.split)
         if file.is_file():
-            labels = np.load(file, allow_pickle=False)
-            if labels.shape == (len(self),) and labels.dtype == np.uint8:
-                return labels.astype(np.int32)
+            labels = _stored_labels(file, len(self), (self.info.metadata or {}).get("counts", {}).get(self.split))
+            if labels is not None:
+                return labels
         step = 1024
         starts = range(0, len(self), step)
-        parts = (self._source.__getitems__(list(range(at, min(at + step, len(self))))) for at in starts)
+        parts = (self._records(list(range(at, min(at + step, len(self))))) for at in starts)
         return np.asarray([_label(record) for part in parts for record in part], np.int32)
 
     def images(self, rows: Sequence[int] | np.ndarray) -> np.ndarray:
@@ -87,10 +89,12 @@ class PreparedSplit:
         Raises:
           UsageError: pictures of several sizes and no `size` to bring them to.
         """
-        rows = np.asarray(rows, np.int64)
+        rows = np.asarray(rows)
+        if rows.ndim != 1 or (len(rows) and not np.issubdtype(rows.dtype, np.integer)):
+            raise UsageError(f"`rows`: wanted whole numbers (B,), got {rows.dtype} {rows.shape}.")
         if len(rows) and (rows.min() < 0 or rows.max() >= len(self)):
             raise IndexError(f"`rows`: wanted 0..{len(self) - 1}, got {rows.min()}..{rows.max()}.")
-        records = self._source.__getitems__(rows.tolist()) if len(rows) else []
+        records = self._records(rows.tolist()) if len(rows) else []
         found = list((self._pool.map if self._pool else map)(self._image, records))
         if len({image.shape for image in found}) > 1:
             raise UsageError("`size`: the pictures differ in size; name the side they are to be brought to.")
@@ -102,11 +106,19 @@ class PreparedSplit:
         source = self._builder.as_data_source(self.split)
         return [source[int(row)] for row in rows]
 
+    def _records(self, rows: list[int]) -> list[bytes]:
+        try:
+            return self._source.__getitems__(rows)
+        except (RuntimeError, ValueError, IndexError, OSError) as error:  # ArrayRecord's words for damage
+            raise StorageError(
+                f"`{self.path}`: its shards are damaged ({' '.join(str(error).split())[:120]}). Build the set anew."
+            ) from None
+
     def _image(self, record: bytes) -> np.ndarray:
         try:
             image = decode(_feature(record, "image").bytes_list.value[0])
         except ImageRejected as error:
-            raise DataError(f"`{self.path}`: a stored picture cannot be read ({error}). Build the set anew.") from None
+            raise StorageError(f"`{self.path}`: a stored picture is damaged ({error}). Build the set anew.") from None
         return image if self.size is None else square(image, self.size)
 
 
@@ -133,8 +145,12 @@ def open_prepared(path: str | os.PathLike):
         )
     if len(found) > 1:
         raise DataError(f"`path`: {path} holds {len(found)} prepared sets; name one: {', '.join(map(str, found[:5]))}.")
-    builder = tfds.builder_from_directory(found[0])
-    features = builder.info.features
+    try:
+        builder = tfds.builder_from_directory(found[0])
+        features = builder.info.features
+    except Exception as error:  # TFDS raises what its parsers happen to meet
+        told = " ".join(str(error).split())[:120]
+        raise StorageError(f"`path`: the description in {found[0]} is damaged ({told}). Build the set anew.") from None
     names = getattr(features["expression"], "names", None) if "expression" in features else None
     if "image" not in features or names != list(EXPRESSIONS):
         raise DataError(f"`path`: {found[0]} holds no pictures with expressions in the order {', '.join(EXPRESSIONS)}.")
@@ -147,6 +163,18 @@ def _below(path):
         for file in path.glob("*/" * depth + "dataset_info.json"):
             if not any(part.startswith("incomplete.") for part in file.parts):
                 yield file.parent
+
+
+def _stored_labels(file, count, wanted) -> np.ndarray | None:
+    """The list of labels beside the shards, if it is whole and of these shards."""
+    try:
+        labels = np.load(file, allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        return None
+    if labels.shape != (count,) or labels.dtype != np.uint8 or (count and labels.max() >= NUM_EXPRESSIONS):
+        return None
+    counts = np.bincount(labels, minlength=NUM_EXPRESSIONS).tolist()
+    return labels.astype(np.int32) if wanted is None or counts == list(wanted) else None
 
 
 def _raw(builder, split):

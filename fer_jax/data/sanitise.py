@@ -28,7 +28,7 @@ REASONS = (
 # What a sound data set has too; everything else counts towards `max_reject_frac`.
 EXPECTED_REASONS = ("label_dropped", "duplicate")
 
-_ORIENTATIONS = ("apply", "ignore")
+ORIENTATIONS = ("apply", "ignore")
 _PNG_LEVEL = 3
 
 
@@ -57,14 +57,16 @@ def decode(data: bytes, *, exif: str = "apply") -> np.ndarray:
       ImageRejected: it is empty, no picture, too large, or damaged.
       UsageError: an unknown `exif`.
     """
-    if exif not in _ORIENTATIONS:
-        raise UsageError(f"`exif`: wanted one of {', '.join(_ORIENTATIONS)}, got {exif!r}.")
+    if exif not in ORIENTATIONS:
+        raise UsageError(f"`exif`: wanted one of {', '.join(ORIENTATIONS)}, got {exif!r}.")
     if not data:
         raise ImageRejected("empty", "0 bytes")
     if len(data) > MAX_BYTES:
         raise ImageRejected("too_large", f"{len(data)} bytes, limit {MAX_BYTES}")
     header = image_header(data)
     if header is None:
+        if data[4:8] == b"ftyp":
+            raise ImageRejected("not_image", "HEIC or AVIF, or a film; export it as JPEG or PNG")
         raise ImageRejected("not_image", f"starts with {data[:8]!r}")
     kind, width, height = header
     if width * height > MAX_PIXELS or max(width, height) > MAX_SIDE:

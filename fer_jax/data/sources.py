@@ -15,7 +15,7 @@ from fer_jax.data.face_set import Read
 from fer_jax.data.fer2013 import list_fer2013
 from fer_jax.data.ferplus import list_ferplus
 from fer_jax.data.folders import list_folders
-from fer_jax.data.gather import read_listing
+from fer_jax.data.gather import listed, read_listing
 from fer_jax.data.rafdb import list_rafdb
 from fer_jax.data.rows import Listing
 from fer_jax.data.tree import Tree, open_tree
@@ -49,7 +49,7 @@ def open_source(dataset: str, path: str | os.PathLike, **options) -> Iterator[Li
     """
     list_rows = _source(dataset, options)
     with open_tree(path) as tree:
-        yield list_rows(tree)
+        yield listed(tree, list_rows)
 
 
 def read_source(

@@ -115,7 +115,7 @@ def records(
     numbered = iter(numbered)
     if header is not None:
         _, first = next(numbered, (0, ""))
-        names = tuple(name.strip().lower() for name in first.split(delimiter))
+        names = tuple(name.strip().strip('"').lower() for name in first.split(delimiter))
         if names != header:
             raise DataError(f"`path`: {where}:1: wanted the header {delimiter.join(header)}, got {first[:80]!r}.")
     for number, text in numbered:
@@ -153,6 +153,11 @@ def table(
         wanted = {name.lower(): name for name in columns}
         found = [name.strip().strip('"') for name in first.split(delimiter)]
         names = [wanted.get(name.lower(), name) for name in found]
+        twice = next((name for name in columns if names.count(name) > 1), None)
+        if twice is not None:
+            raise DataError(
+                f"`path`: {path}:{line}:{twice}: wanted each column once, got it {names.count(twice)} times."
+            )
         missing = [name for name in columns if name not in names]
         if missing:
             raise DataError(

@@ -58,10 +58,14 @@ def open_tree(path: str | os.PathLike) -> Iterator[Tree]:
       DataError: there is nothing, neither a folder nor a zip, or a zip with entries that are absolute, go up, or link.
     """
     path = pathlib.Path(path)
-    if path.is_dir():
+    try:
+        there, folder = path.exists(), path.is_dir()
+    except (OSError, ValueError) as error:
+        raise DataError(f"`path`: wanted a folder or a zip, got a path that no file can have: {error}.") from None
+    if folder:
         yield _Folder(path)
         return
-    if not path.exists():
+    if not there:
         raise DataError(f"`path`: wanted a folder or a zip, got {path}, which does not exist.")
     if not path.is_file() or not zipfile.is_zipfile(path):
         raise DataError(f"`path`: wanted a folder or a zip, got {path}, which is neither (or a damaged zip).")
@@ -87,17 +91,21 @@ def lines(tree: Tree, path: str) -> Iterator[tuple[int, str]]:
 
 
 class _Folder:
+    """Names that are no UTF-8 are told with escapes; `_raw` leads back to the files."""
+
     def __init__(self, root: pathlib.Path):
         self.name, self._root = str(root), root
+        self._raw: dict[str, str] = {}
 
     def files(self, under: str = "") -> list[str]:
         found = []
-        top = self._root / under
+        top = self._at(under)
         for folder, folders, names in os.walk(top, followlinks=True):
             depth = len(pathlib.Path(folder).relative_to(top).parts)
-            # Links are followed, for sets are often linked into place; the depth ends a link that leads upwards.
-            folders[:] = [name for name in folders if _visible(name)] if depth < _MAX_DEPTH else []
-            found += [pathlib.Path(folder, name).relative_to(self._root).as_posix() for name in names if _visible(name)]
+            # Links are followed, for sets are often linked into place, but not to a folder that they lie in.
+            kept = [name for name in folders if _visible(name) and not _upward(os.path.join(folder, name))]
+            folders[:] = kept if depth < _MAX_DEPTH else []
+            found += [self._told(os.path.join(folder, name)) for name in names if _visible(name)]
         return sorted(found)
 
     def folders(self, under: str = "") -> list[str]:
@@ -107,16 +115,25 @@ class _Folder:
         return self._children(under, os.DirEntry.is_file)
 
     def _children(self, under, wanted):
-        top = self._root / under
+        top = self._at(under)
         if not top.is_dir():
             return []
         with os.scandir(top) as entries:
-            names = [entry.name for entry in entries if _visible(entry.name) and wanted(entry)]
-        return sorted(f"{under}/{name}" if under else name for name in names)
+            return sorted(self._told(entry.path) for entry in entries if _visible(entry.name) and _is(entry, wanted))
+
+    def _at(self, path) -> pathlib.Path:
+        return self._root / self._raw.get(path, path)
+
+    def _told(self, path) -> str:
+        raw = pathlib.Path(path).relative_to(self._root).as_posix()
+        told = raw.encode(errors="surrogateescape").decode(errors="backslashreplace")
+        if told != raw:
+            self._raw[told] = raw
+        return told
 
     def has(self, path: str) -> bool:
         try:
-            return not _outside(path) and (self._root / path).is_file()
+            return not _outside(path) and self._at(path).is_file()
         except (OSError, ValueError):  # a name too long, or with a NUL: no file has it
             return False
 
@@ -124,12 +141,12 @@ class _Folder:
         if _outside(path):
             raise ImageRejected("missing", "a path that leads out of its folder")
         try:
-            status = (self._root / path).stat()
+            status = self._at(path).stat()
             if not stat.S_ISREG(status.st_mode):
                 raise ImageRejected("not_image", "not a regular file")
             if status.st_size > MAX_BYTES:
                 raise ImageRejected("too_large", f"{status.st_size} bytes, limit {MAX_BYTES}")
-            return (self._root / path).read_bytes()
+            return self._at(path).read_bytes()
         except ImageRejected:
             raise
         except OSError as error:
@@ -138,7 +155,7 @@ class _Folder:
             raise ImageRejected("missing", "a name that no file can have") from None
 
     def open(self, path: str) -> IO[bytes]:
-        return (self._root / path).open("rb")
+        return self._at(path).open("rb")
 
 
 class _Zip:
@@ -150,6 +167,8 @@ class _Zip:
             raise DataError(f"`path`: {path} is a damaged zip: {error}. Fetch it again.") from None
         self._entries = {}
         for entry in self.archive.infolist():
+            if entry.flag_bits & 1:
+                raise DataError(f"`path`: {path} has a password; unpack it and give the folder.")
             fault = _fault(entry) or ("occurs twice" if entry.filename in self._entries else "")
             if fault:
                 raise DataError(f"`path`: {path} holds {entry.filename!r}, which {fault}. Nothing was read.")
@@ -188,11 +207,65 @@ class _Zip:
 
 
 def _visible(name: str) -> bool:
-    return not name.startswith(".") and name not in ("__MACOSX", "Thumbs.db")
+    return not name.startswith(".") and name.lower() not in ("__macosx", "thumbs.db", "desktop.ini")
+
+
+def _is(entry, wanted) -> bool:
+    try:
+        return wanted(entry)
+    except OSError:  # a link to itself
+        return False
+
+
+def _upward(path: str) -> bool:
+    """Whether a folder is a link to one that it lies in."""
+    if not os.path.islink(path):
+        return False
+    target = os.path.realpath(path)
+    return os.path.commonpath([target, os.path.realpath(os.path.dirname(path))]) == target
 
 
 def _outside(path: str) -> bool:
     return path.startswith("/") or ".." in path.replace("\\", "/").split("/")
+
+
+class Below:
+    """A tree seen from one of its folders."""
+
+    def __init__(self, tree: Tree, folder: str):
+        self.name, self._tree, self._folder = f"{tree.name}/{folder}", tree, folder
+
+    def files(self, under: str = "") -> list[str]:
+        """See `Tree`."""
+        return self._own(self._tree.files(self._at(under)))
+
+    def folders(self, under: str = "") -> list[str]:
+        """See `Tree`."""
+        return self._own(self._tree.folders(self._at(under)))
+
+    def listed(self, under: str = "") -> list[str]:
+        """See `Tree`."""
+        return self._own(self._tree.listed(self._at(under)))
+
+    def has(self, path: str) -> bool:
+        """See `Tree`."""
+        return self._tree.has(self._at(path))
+
+    def read(self, path: str) -> bytes:
+        """See `Tree`."""
+        return self._tree.read(self._at(path))
+
+    def open(self, path: str) -> IO[bytes]:
+        """See `Tree`."""
+        return self._tree.open(self._at(path))
+
+    def _at(self, path):
+        if _outside(path):
+            raise ImageRejected("missing", "a path that leads out of its folder")
+        return f"{self._folder}/{path}" if path else self._folder
+
+    def _own(self, paths):
+        return [path.removeprefix(f"{self._folder}/") for path in paths]
 
 
 def find_files(tree: Tree, names: tuple[str, ...], *, depth: int = 2) -> list[str]:

@@ -100,8 +100,9 @@ def test_what_was_flagged_is_counted(options, capsys):
 
 
 def test_an_audit_that_cannot_be_written(options, tmp_path, capsys):
-    assert card(*options, f"--audit_labels={tmp_path / 'audit.nothing'}") == 3
-    assert "give a name that ends in .png" in capsys.readouterr().err
+    assert card(*options, f"--audit_labels={tmp_path / 'audit.nothing'}") == 1
+    assert "wanted a name that ends in .png" in capsys.readouterr().err
+    assert not (tmp_path / "tfds").exists()  # told before anything is built
 
 
 def test_the_presets_of_the_card_are_those_of_the_faces():

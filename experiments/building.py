@@ -1,0 +1,96 @@
+"""A prepared set built so that it is there whole or not at all, once at a time, and from what its owner thinks it is.
+
+Contract: beside the folder of a version lie LOCK, held while one is built, and source.json, what it was built from. An
+old set gives way only when the new one is complete.
+"""
+
+import contextlib
+import fcntl
+import json
+import os
+import pathlib
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+
+from fer_jax.errors import UsageError
+
+
+def build(path: pathlib.Path, make: Callable[[], None], *, source: str | None, overwrite: bool) -> bool:
+    """Build a set, unless it is there already.
+
+    Args:
+      path: where the set will lie, its version's folder.
+      make: builds it there.
+      source: the user's copy that it is made from, or None.
+      overwrite: build anew what is there.
+
+    Returns:
+      Whether it was built.
+
+    Raises:
+      UsageError: another process builds it, or what is there was made from another copy.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with _locked(path.parent / "LOCK"):
+        replaced = path.with_name(f"incomplete.replaced_{path.name}")
+        if replaced.exists() and not path.exists():  # killed while it was built anew
+            replaced.rename(path)
+        for leftover in path.parent.glob(f"incomplete.*_{path.name}"):  # TFDS leaves those of killed builds for ever
+            shutil.rmtree(leftover)
+        record, seen = path.parent / "source.json", _seen(source)
+        if path.exists() and not overwrite:
+            _check_source(path, record, seen)
+            sys.stderr.write(f"{path} is there already; --overwrite builds it anew.\n")
+            return False
+        if path.exists():
+            path.rename(replaced)
+        try:
+            make()
+        except BaseException:
+            if replaced.exists() and not path.exists():
+                replaced.rename(path)
+            raise
+        record.write_text(json.dumps(seen, indent=1) + "\n", encoding="utf-8")
+        shutil.rmtree(replaced, ignore_errors=True)
+        return True
+
+
+@contextlib.contextmanager
+def _locked(file: pathlib.Path) -> Iterator[None]:
+    with file.open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise UsageError(f"`--data_dir`: another process builds {file.parent}; wait for it to end.") from None
+        yield
+
+
+def _check_source(path, record, seen):
+    before = json.loads(record.read_text(encoding="utf-8")) if record.is_file() else seen
+    differ = [name for name in seen if before.get(name) != seen[name]]
+    if differ:
+        name = differ[0]
+        raise UsageError(
+            f"`--manual_dir`: {path} was built from another copy ({name} {before.get(name)}, now {seen[name]}); "
+            "--overwrite builds it anew, another --data_dir keeps both."
+        )
+
+
+def _seen(source) -> dict:
+    """What tells a copy from another, or from itself before somebody changed it, without reading its pictures."""
+    if source is None:
+        return {}
+    files = [source]
+    if os.path.isdir(source):
+        files = [os.path.join(folder, name) for folder, _, names in os.walk(source) for name in names]
+    status = []
+    for file in files:
+        with contextlib.suppress(OSError):  # the reader will say what is wrong with it
+            status.append(os.stat(file))
+    return {
+        "path": os.path.realpath(source).encode(errors="surrogateescape").decode(errors="backslashreplace"),
+        "files": len(status),
+        "bytes": sum(one.st_size for one in status),
+        "newest_ns": max((one.st_mtime_ns for one in status), default=0),
+    }
