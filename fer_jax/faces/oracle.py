@@ -104,7 +104,8 @@ def difference(
     for au in (first, second):
         image = paint(bare, build(parameters.identity, au), camera, neutral_shadow=True)
         labs.append(cv2.cvtColor(image.astype(np.float32) * np.float32(1 / 255), cv2.COLOR_RGB2LAB))
-    distance = np.sqrt(((labs[0] - labs[1]) ** 2).sum(2))
+    square = (labs[0] - labs[1]) ** 2
+    distance = np.sqrt(square[..., 0] + square[..., 1] + square[..., 2])
     sigma = smoothing * size / 224
     return cv2.GaussianBlur(distance, (0, 0), sigma) if sigma > 0 else distance
 

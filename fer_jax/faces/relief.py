@@ -18,7 +18,10 @@ from fer_jax.faces.identity import Identity
 
 X_RANGE, Y_RANGE = (-1.32, 1.32), (-1.5, 2.5)
 _GROOVE_BEADS = 13
-_BANDS = 6  # of rows, each summed over the beads that reach it
+# The grid is summed in tiles, each over the beads that reach it: products this small stay in one thread.
+_BANDS = 6  # of rows
+_STRIP = 72  # columns
+_REACH = 5.5  # widths; what lies further off is below 1e-13
 
 
 @dataclass(frozen=True)
@@ -56,16 +59,25 @@ def maps(identity: Identity, geometry: Geometry, places: Grid) -> tuple[np.ndarr
     across = np.exp(-(((places.x[None] - single[:, :1]) / single[:, 2:3]) ** 2)).astype(np.float64)
     down = np.exp(-(((places.y[None] - single[:, 1:2]) / single[:, 3:4]) ** 2)).astype(np.float64)
     low, high = beads[:, 1] - 2.8 * beads[:, 3], beads[:, 1] + 2.8 * beads[:, 3]
+    left, right = beads[:, 0] - _REACH * beads[:, 2], beads[:, 0] + _REACH * beads[:, 2]
+    acts = np.abs(beads[:, 4:]) > 1e-4
     out = np.empty((3, len(places.y), len(places.x)), np.float32)
-    bounds = np.linspace(0, len(places.y), _BANDS + 1).astype(int).tolist()
-    for start, stop in itertools.pairwise(bounds):
-        near = (low < places.y[stop - 1]) & (high > places.y[start])
-        for number, column in enumerate((4, 5, 6)):
-            kept = np.flatnonzero(near & (np.abs(beads[:, column]) > 1e-4))
-            weighted = down[kept, start:stop] * beads[kept, column, None]
-            # Double precision, so that a BLAS that sums in another order still rounds to the same float32.
-            out[number, start:stop] = weighted.T @ across[kept]
+    strips = _pieces(len(places.x), -(-len(places.x) // _STRIP))
+    for top, bottom in _pieces(len(places.y), _BANDS):
+        in_rows = (low < places.y[bottom - 1]) & (high > places.y[top])
+        for start, stop in strips:
+            near = in_rows & (left < places.x[stop - 1]) & (right > places.x[start])
+            for number in range(3):
+                kept = np.flatnonzero(near & acts[:, number])
+                weighted = down[kept, top:bottom] * beads[kept, 4 + number, None]
+                # Double precision, so that a BLAS that sums in another order still rounds to the same float32.
+                out[number, top:bottom, start:stop] = weighted.T @ across[kept, start:stop]
     return out[0], out[1], out[2]
+
+
+def _pieces(count: int, pieces: int) -> list[tuple[int, int]]:
+    """Bounds of stretches that cover `count` cells."""
+    return list(itertools.pairwise(np.linspace(0, count, pieces + 1).astype(int).tolist()))
 
 
 def _freckles(identity: Identity) -> np.ndarray:
