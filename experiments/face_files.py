@@ -88,6 +88,8 @@ def write_folder(
     files.scene(0)
     rows = faces.map_ordered(files.write, range(images), workers=workers)
     folder.mkdir(parents=True, exist_ok=True)
+    for left in folder.glob("[0-9]*.png"):  # of a run that was stopped
+        left.unlink()
     with (folder / _UNFINISHED).open("w", newline="", encoding="utf-8") as table:
         writer = None
         for done, row in enumerate(rows, 1):

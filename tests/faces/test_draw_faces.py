@@ -130,8 +130,11 @@ def test_a_stopped_folder_begins_anew_and_others_are_left_alone(tmp_path, monkey
     assert card(*flags) == 75
     assert not (folder / "faces.csv").exists()
     monkeypatch.undo()
+    assert len(list(folder.glob("*.png"))) == 4
+    flags[0] = "--images=3"
     assert card(*flags) == 0
-    assert len(table(folder / "faces.csv")) == 6 and not list(folder.glob("*.part"))
+    assert len(table(folder / "faces.csv")) == len(list(folder.glob("*.png"))) == 3
+    assert not list(folder.glob("*.part"))
     before = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
     assert card(*flags) == 1
     assert "wanted a new or empty folder" in capsys.readouterr().err

@@ -1,3 +1,4 @@
+import cv2
 import numpy as np
 import pytest
 
@@ -94,6 +95,23 @@ def test_landmarks_lie_on_what_they_name():
         mouth = face.landmarks[60:68].mean(0).astype(int)
         cheek = ((face.landmarks[2] + face.landmarks[31]) / 2).astype(int)
         assert grey[mouth[1], mouth[0]] < grey[cheek[1], cheek[0]]
+
+
+def test_people_can_be_told_apart_by_their_neutral_faces():
+    """24 people, each seen twice in other poses, lights and backdrops: whose face is nearest within the jaw?"""
+    seen = []
+    for view in (0, 1):
+        for person in range(24):
+            scene = faces.draw(6, "train", 2 * person + view, preset="easy", expression=0, identity=person, size=64)
+            face = faces.render(scene.replace(occluder=0), photometry=False)
+            x0, y0 = face.landmarks.min(0).astype(int)
+            x1, y1 = face.landmarks.max(0).astype(int)
+            patch = cv2.resize(face.image[y0 : y1 + 1, x0 : x1 + 1], (24, 24), interpolation=cv2.INTER_AREA)
+            # Colour within the face's own scale: no use of how bright the light was.
+            seen.append((patch - patch.mean((0, 1))).ravel() / patch.std())
+    first, second = np.array(seen[:24]), np.array(seen[24:])
+    nearest = ((first[:, None] - second[None]) ** 2).sum(2).argmin(1)
+    assert (nearest == np.arange(24)).mean() >= 0.5, "chance is 1/24"
 
 
 def test_photometry_is_a_separate_last_stage():
