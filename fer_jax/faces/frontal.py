@@ -246,7 +246,7 @@ def _add_mouth(planar, identity, au, value, mouth_y, jaw) -> dict:
 
 def _across(sides: np.ndarray) -> np.ndarray:
     """A side's own number at its corner, the mean of both in the middle: (2,) -> (2, 9)."""
-    mean = sides.mean()
+    mean = (sides[0] + sides[1]) / 2
     return mean + (sides - mean)[:, None] * _MOUTH_F[None]
 
 

@@ -18,6 +18,9 @@ from fer_jax.faces.identity import Identity
 
 X_RANGE, Y_RANGE = (-1.32, 1.32), (-1.5, 2.5)
 _GROOVE_BEADS = 13
+_RAMP = np.linspace(0, 3, _GROOVE_BEADS)
+_LOW = np.minimum(_RAMP.astype(int), 2)
+_TAPER = np.sin(np.linspace(0.28, np.pi - 0.28, _GROOVE_BEADS)) ** 0.8
 # The grid is summed in tiles, each over the beads that reach it: products this small stay in one thread.
 _BANDS = 6  # of rows
 _STRIP = 72  # columns
@@ -75,6 +78,7 @@ def maps(identity: Identity, geometry: Geometry, places: Grid) -> tuple[np.ndarr
     return out[0], out[1], out[2]
 
 
+@functools.cache
 def _pieces(count: int, pieces: int) -> list[tuple[int, int]]:
     """Bounds of stretches that cover `count` cells."""
     return list(itertools.pairwise(np.linspace(0, count, pieces + 1).astype(int).tolist()))
@@ -94,7 +98,8 @@ def _freckles(identity: Identity) -> np.ndarray:
 def _bumps(identity: Identity, geometry: Geometry) -> np.ndarray:
     """Beads that are no groove: rows of x, y, width, height, relief, shade, redness."""
     au, anchors = geometry.au, geometry.anchors
-    unit = {u: au[:, c] for u, c in COLUMN.items()}
+    left, right = (dict(zip(COLUMN, side, strict=True)) for side in au.tolist())
+    a4, a9, a17 = (float(au[:, COLUMN[u]].mean()) for u in (4, 9, 17))
     tip, chin = anchors.tip_y, anchors.chin_y
     ala_y, low = float(anchors.ala_y.mean()), anchors.lip_bottom
     bridge = identity.shape["nose_bridge"]
@@ -108,14 +113,14 @@ def _bumps(identity: Identity, geometry: Geometry) -> np.ndarray:
         (0.0, chin - 0.17, 0.20, 0.13, 0.07, 0.0, 0.04),
         (0.0, low + 0.07, 0.22, 0.045, -0.035, 0.22, 0),
         (0.0, -0.95, 0.5, 0.3, 0.05, 0.0, 0.0),
-        (0.0, -0.30, 0.10, 0.12, 0.03 * float(unit[4].mean()), 0.10 * float(unit[4].mean()), 0.05),
-        (0.0, 0.06, 0.11, 0.10, 0.0, 0.10 * float(unit[9].mean()), 0.06 * float(unit[9].mean())),
-        (0.0, low + 0.12, 0.20, 0.10, 0.03 * float(unit[17].mean()), 0.0, 0.0),
+        (0.0, -0.30, 0.10, 0.12, 0.03 * a4, 0.10 * a4, 0.05),
+        (0.0, 0.06, 0.11, 0.10, 0.0, 0.10 * a9, 0.06 * a9),
+        (0.0, low + 0.12, 0.20, 0.10, 0.03 * a17, 0.0, 0.0),
     ]
     rows = []
     for s in (0, 1):
         sign = float(SIDE[s])
-        a4, a6, a9, a12, a14, a17, a20, a10, a15 = (float(unit[u][s]) for u in (4, 6, 9, 12, 14, 17, 20, 10, 15))
+        a4, a6, a9, a12, a14, a17, a20, a10, a15 = ((left, right)[s][u] for u in (4, 6, 9, 12, 14, 17, 20, 10, 15))
         cheek = max(a6, 0.75 * a12, 0.3 * a10)
         cx, cy = float(anchors.corner_x[s]), float(anchors.corner_y[s])
         ax, ay = float(anchors.ala_x[s]), float(anchors.ala_y[s])
@@ -233,10 +238,8 @@ def _grooves(identity: Identity, geometry: Geometry) -> np.ndarray:
 def _as_beads(controls: np.ndarray, strength: np.ndarray, width: np.ndarray) -> np.ndarray:
     matrix = basis(4, (_GROOVE_BEADS - 1) // 3).astype(np.float64)
     places = matrix @ controls  # (G, 13, 2)
-    ramp = np.linspace(0, 3, _GROOVE_BEADS)
-    low = np.minimum(ramp.astype(int), 2)
-    power = strength[:, low] * (1 - (ramp - low)) + strength[:, low + 1] * (ramp - low)
-    power = power * np.sin(np.linspace(0.28, np.pi - 0.28, _GROOVE_BEADS)) ** 0.8
+    power = strength[:, _LOW] * (1 - (_RAMP - _LOW)) + strength[:, _LOW + 1] * (_RAMP - _LOW)
+    power = power * _TAPER
     gap = np.sqrt((np.diff(places, axis=1) ** 2).sum(2)).max(1)
     # Beads closer than two widths sum to a smooth groove; the sum grows with their density.
     power = power * np.minimum(gap / (width * np.sqrt(np.pi)), 1.0)[:, None]
