@@ -2,8 +2,8 @@
 
     python -m experiments.draw_faces --out=faces.png
     python -m experiments.draw_faces --sheet=naming --nuisance=0.5 --out=naming.png
-    python -m experiments.draw_faces --sheet=oracle --identities=1 --image_size=128 --out=oracle.png
-    python -m experiments.draw_faces --sheet=masks --identities=1 --out=masks.png
+    python -m experiments.draw_faces --sheet=oracle --image_size=128 --out=oracle.png
+    python -m experiments.draw_faces --sheet=masks --out=masks.png
     python -m experiments.draw_faces --images=2000 --preset=study --label_noise=0.2 --out=faces
 
 The sheets: a row for each person and a column for each expression; the same unnamed and shuffled, with its key in
@@ -50,7 +50,7 @@ class Config:
     glasses: float | None = option(None, "Share of faces with glasses.")
     occluders: float | None = option(None, "Share of faces with a mask, a hand or an eye patch.")
     expressions: str | None = option(None, "Comma-separated expressions.", unset="all eight")
-    identities: int | None = option(None, "People.", unset="6 on a sheet; in files a new one for each")
+    identities: int | None = option(None, "People.", unset="6; 1 of oracles and masks; in files a new one for each")
     image_size: int = option(224, "Side of a face, pixels.")
     seed: int = option(0, "Seed of the data set.")
     split: str = option("stimuli", "Whose people.", choices=("train", "validation", "stimuli"))
@@ -95,11 +95,12 @@ def _write_sheet(config: Config, preset, chosen) -> None:
     path = pathlib.Path(config.out or "faces.png")
     if path.suffix != ".png":
         raise UsageError(f"`--out`: wanted a name that ends in .png, got {path}; --images=N writes a folder of files.")
+    people = 1 if config.sheet in ("oracle", "masks") else 6
     scenes = sheets.cast(
         config.seed,
         preset=preset,
         size=config.image_size,
-        identities=6 if config.identities is None else config.identities,
+        identities=people if config.identities is None else config.identities,
         expressions=range(len(EXPRESSIONS)) if chosen is None else chosen,
         split=config.split,
     )
