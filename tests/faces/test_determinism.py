@@ -8,7 +8,7 @@ import numpy as np
 
 from fer_jax import faces
 
-# Picture 3 of seed 0's training set, render version 1; stored anew when the version rises.
+# Picture 3 of seed 0's training set, render version 2; stored anew when the version rises.
 GOLDEN_UNITS = [
     0.25597,
     0.34329,
@@ -41,12 +41,12 @@ GOLDEN_LANDMARKS = [
     [56.458, 61.6185],
 ]
 GOLDEN = pathlib.Path(__file__).parent / "golden_faces.png"
-GOLDEN_MEAN = [134.114, 110.07, 113.566]
+GOLDEN_MEAN = [136.285, 111.377, 114.338]
 
 
 def test_a_stored_face_comes_back():
     face = faces.render(faces.draw(0, "train", 3))
-    assert faces.RENDER_VERSION == 1
+    assert faces.RENDER_VERSION == 2
     np.testing.assert_allclose(face.au[0], GOLDEN_UNITS, atol=2e-5)
     np.testing.assert_allclose(face.landmarks[[8, 30, 36, 45, 48, 54]], GOLDEN_LANDMARKS, atol=2e-4)
     np.testing.assert_allclose(face.image.mean((0, 1)), GOLDEN_MEAN, atol=0.1)
