@@ -207,7 +207,7 @@ def _draw_shape(rng: np.random.Generator, feminine: bool) -> dict[str, float]:
     for (name, sd), value in zip(SHAPE_SD.items(), own, strict=True):
         loaded = sum(float(weight) * part.get(name, 0.0) for weight, part in zip(shared, _COMPONENTS, strict=True))
         total = float(value) + loaded + sign * _SEX_TYPED.get(name, 0.0)
-        shape[name] = float(np.clip(total, -CUT, CUT)) * sd
+        shape[name] = min(max(total, -CUT), CUT) * sd
     return shape
 
 
