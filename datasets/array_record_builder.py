@@ -1,6 +1,7 @@
 """What all our builders share: ArrayRecord shards that are the same bytes each time, without TensorFlow."""
 
 import os
+from collections.abc import Callable
 
 import tensorflow_datasets as tfds
 from tensorflow_datasets.core import writer
@@ -12,12 +13,24 @@ FILE_FORMAT = "array_record"
 
 
 class ArrayRecordBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
-    """A builder that writes ArrayRecord only: tfrecord needs TensorFlow, and parquet ignores slices when read."""
+    """A builder that writes ArrayRecord only: tfrecord needs TensorFlow, and parquet ignores slices when read.
 
-    def __init__(self, *, file_format: str = FILE_FORMAT, **kwargs):
+    Args:
+      progress: called with the number of rows done; may raise to end the build.
+    """
+
+    def __init__(
+        self, *, file_format: str = FILE_FORMAT, progress: Callable[[int], None] = lambda done: None, **kwargs
+    ):
         if file_format != FILE_FORMAT:
             raise UsageError(f"`file_format`: wanted {FILE_FORMAT}, got {file_format!r}.")
+        self._progress, self._done = progress, 0
         super().__init__(file_format=file_format, **kwargs)
+
+    def one_done(self) -> None:
+        """Count a row."""
+        self._done += 1
+        self._progress(self._done)
 
     def copy_of(self, what: str, dl_manager, source: str | os.PathLike | None) -> str | os.PathLike:
         """Where the user's copy lies: the source given, or TFDS' manual folder.

@@ -108,7 +108,6 @@ class PhotographBuilder(ArrayRecordBuilder, skip_registration=True):
       source: the user's copy, a folder or zip; by default TFDS' manual folder.
       max_reject_frac: largest share of rows of a split that may be rejected for an unexpected reason.
       workers: threads that decode, crop and encode.
-      progress: called with the number of rows done.
     """
 
     SOURCE: str  # a key of `fer_jax.data.SOURCES`
@@ -122,15 +121,13 @@ class PhotographBuilder(ArrayRecordBuilder, skip_registration=True):
         source: str | os.PathLike | None = None,
         max_reject_frac: float = 0.01,
         workers: int | None = None,
-        progress: Callable[[int], None] = lambda done: None,
         **kwargs,
     ):
         if not 0 <= max_reject_frac <= 1:
             raise UsageError(f"`max_reject_frac`: wanted a share in 0..1, got {max_reject_frac}.")
-        self._source, self._max_reject_frac, self._progress = source, max_reject_frac, progress
+        self._source, self._max_reject_frac = source, max_reject_frac
         self._workers = workers or os.cpu_count() or 1
         self._held = contextlib.ExitStack()
-        self._done = 0
         super().__init__(**kwargs)
 
     def _info(self) -> tfds.core.DatasetInfo:
@@ -215,8 +212,7 @@ class PhotographBuilder(ArrayRecordBuilder, skip_registration=True):
 
         with concurrent.futures.ThreadPoolExecutor(self._workers) as pool:
             for done in _in_order(pool, store, rows, ahead=self._workers * _AHEAD):
-                self._done += 1
-                self._progress(self._done)
+                self.one_done()
                 yield done
 
     def _generate_examples(self, split, release, framing, part) -> Iterator[tuple[str, dict[str, Any]]]:

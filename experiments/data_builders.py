@@ -58,34 +58,36 @@ def _refuse_strangers(config):
 
 
 def _click_study(module, config, tell):
-    del tell
     return module.Builder(
         data_dir=config.data_dir,
         source=config.manual_dir,
         images=config.images,
         allow_mixed=config.allow_mixed,
+        progress=tell,
     )
 
 
-def _procedural_faces(procedural_faces, config, tell):
+def _procedural_faces(module, config, tell):
     images = {
         "train": config.train_images,
         "validation": config.validation_images,
         "stimuli": config.stimuli_images,
     }
-    size = 96 if config.image_size is None else config.image_size
-    standard = procedural_faces.ProceduralFacesConfig(name=config.preset)
-    if (size, config.seed, images) == (standard.image_size, standard.seed, standard.images):
-        return procedural_faces.Builder(config=config.preset, data_dir=config.data_dir)
-    numbers = "_".join(map(str, images.values()))
-    wanted = procedural_faces.ProceduralFacesConfig(
-        name=f"{config.preset}_{size}px_seed{config.seed}_{numbers}",
-        preset=config.preset,
-        image_size=size,
-        seed=config.seed,
-        images=images,
-    )
-    return procedural_faces.Builder(config=wanted, data_dir=config.data_dir)
+    size = module.STANDARD_PX if config.image_size is None else config.image_size
+    wanted = (config.preset, size, config.seed, images)
+    for standard in module.Builder.BUILDER_CONFIGS:
+        if (standard.preset, standard.image_size, standard.seed, standard.images) == wanted:
+            break
+    else:
+        standard = module.ProceduralFacesConfig(
+            name=f"{config.preset}_{size}px_seed{config.seed}_{'_'.join(map(str, images.values()))}",
+            preset=config.preset,
+            image_size=size,
+            seed=config.seed,
+            images=images,
+        )
+    workers = config.workers or os.cpu_count()
+    return module.Builder(config=standard, data_dir=config.data_dir, workers=workers, progress=tell)
 
 
 def _photographs(module, config, tell):

@@ -1,75 +1,160 @@
-"""Contact sheet of procedural faces: a row for each person, a column for each expression.
+"""Procedural faces to look at, or as files: any mixture of expressions, people, pose, light, noise and labels.
 
     python -m experiments.draw_faces --out=faces.png
+    python -m experiments.draw_faces --sheet=naming --nuisance=0.5 --out=naming.png
+    python -m experiments.draw_faces --sheet=oracle --image_size=128 --out=oracle.png
+    python -m experiments.draw_faces --sheet=masks --out=masks.png
+    python -m experiments.draw_faces --images=2000 --preset=study --label_noise=0.2 --out=faces
 
-No figure of the paper: a look at the data set that comes with the project. One core, about two seconds.
-Expected: every expression can be named at a glance. The faces are synthetic: for testing methods, never for claims
-about people.
+The sheets: a row for each person and a column for each expression; the same unnamed and shuffled, with its key in
+naming.csv; for every two expressions the same person showing both, and the pixels that tell them apart; landmarks,
+regions and where the strongest action units show. The last line makes a folder: a PNG each, faces.csv (columns:
+fer_jax/faces/table.py), settings.json. --preset is a mixture to start from; each flag whose default is "from the
+preset" changes one thing in it.
+
+No figure of the paper: the data set that comes with the project. One core draws about a hundred faces of 224 px a
+second and writes them as PNG at half that pace. Expected: every expression can be named at a glance. The faces are
+synthetic: for testing methods, never for claims about people.
 """
 
+import csv
 import dataclasses
+import os
 import pathlib
 import sys
 
 from experiments import command
 from experiments.command import option
+from experiments.progress import Progress
 from fer_jax.errors import StorageError, UsageError
 
-_BAND = 28
+PRESETS = ("easy", "medium", "hard", "study", "very_hard")
+_MIXTURE = ("nuisance", "label_noise", "label_noise_kind", "blend", "open_set", "prior", "glasses", "occluders")
 
 
 @dataclasses.dataclass(frozen=True)
 class Config:
     """What to draw."""
 
-    out: str = option("faces.png", "Where the PNG goes.")
-    preset: str = option("easy", "How hard.", choices=("easy", "medium", "hard", "study", "very_hard"))
-    image_size: int = option(224, "Side of a tile, pixels.")
-    identities: int = option(6, "Rows.")
+    out: str | None = option(None, "PNG of the sheet, or folder of the files.", unset="faces.png, or faces")
+    sheet: str = option("contact", "What the sheet shows.", choices=("contact", "naming", "oracle", "masks"))
+    images: int = option(0, "Instead of a sheet, a folder of this many files; 0: a sheet.")
+    preset: str = option("easy", "Mixture to start from.", choices=PRESETS)
+    nuisance: float | None = option(None, "Pose, light, framing, blur and noise, 0..1.5.")
+    intensity: str | None = option(None, "Lowest and highest intensity of an expression in 0..1.2, such as 0.2,0.8.")
+    label_noise: float | None = option(None, "Share of wrong labels.")
+    label_noise_kind: str | None = option(None, "Which labels are confused.", choices=("uniform", "affectnet"))
+    blend: float | None = option(None, "Share of faces that mix two expressions.")
+    open_set: float | None = option(None, "Share of faces that show none of the eight.")
+    prior: str | None = option(None, "Files: how often each expression comes.", choices=("balanced", "affectnet"))
+    glasses: float | None = option(None, "Share of faces with glasses.")
+    occluders: float | None = option(None, "Share of faces with a mask, a hand or an eye patch.")
+    expressions: str | None = option(None, "Comma-separated expressions.", unset="all eight")
+    identities: int | None = option(None, "People.", unset="6; 1 of oracles and masks; in files a new one for each")
+    image_size: int = option(224, "Side of a face, pixels.")
     seed: int = option(0, "Seed of the data set.")
-
-
-def contact_sheet(config: Config):
-    """uint8 (band + identities * size, 8 * size, 3) RGB, expressions named on top."""
-    import cv2
-    import numpy as np
-
-    from fer_jax.expressions import EXPRESSIONS
-
-    if config.identities < 1:
-        raise UsageError(f"`identities`: wanted at least 1, got {config.identities}.")
-    size = config.image_size
-    rows = [
-        np.concatenate([_tile(config, person, expression) for expression in range(len(EXPRESSIONS))], 1)
-        for person in range(config.identities)
-    ]
-    band = np.full((_BAND, size * len(EXPRESSIONS), 3), 255, np.uint8)
-    for column, name in enumerate(EXPRESSIONS):
-        place = (column * size + size // 28, _BAND - 9)
-        cv2.putText(band, name, place, cv2.FONT_HERSHEY_SIMPLEX, size / 350, (0, 0, 0), 1, cv2.LINE_AA)
-    return np.concatenate([band, *rows])
-
-
-def _tile(config: Config, person: int, expression: int):
-    from fer_jax import faces
-
-    index = person * 8 + expression
-    parameters = faces.draw(config.seed, "stimuli", index, preset=config.preset, expression=expression, identity=person)
-    return faces.render(parameters, size=config.image_size).image
+    split: str = option("stimuli", "Whose people.", choices=("train", "validation", "stimuli"))
+    regions: bool = option(False, "Files: also write region masks.")
+    workers: int | None = option(None, "Files: processes.", unset="one a core")
 
 
 def draw_faces(config: Config) -> None:
-    """Draw and write the sheet; says where."""
+    """Draw and write; says where."""
+    from fer_jax.expressions import EXPRESSIONS
+
+    if config.images < 0:
+        raise UsageError(f"`--images`: wanted 0 for a sheet, or how many files, got {config.images}.")
+    chosen = None
+    if config.expressions is not None:
+        names = command.parse_names("expressions", config.expressions, EXPRESSIONS, wanted="some of")
+        chosen = tuple(EXPRESSIONS.index(name) for name in names)
+    if config.images:
+        _write_files(config, mixture(config), chosen)
+    else:
+        _write_sheet(config, mixture(config), chosen)
+
+
+def mixture(config: Config):
+    """The preset, with what the flags change in it: a `faces.Preset`."""
+    from fer_jax import faces
+
+    changes = {name: getattr(config, name) for name in _MIXTURE if getattr(config, name) is not None}
+    if config.intensity is not None:
+        try:
+            low, high = map(float, config.intensity.split(","))
+        except ValueError:
+            raise UsageError(f"`--intensity`: wanted two numbers such as 0.2,0.8, got {config.intensity!r}.") from None
+        changes["intensity"] = low, high
+    return dataclasses.replace(faces.PRESETS[config.preset], **changes)
+
+
+def _write_sheet(config: Config, preset, chosen) -> None:
+    from fer_jax.expressions import EXPRESSIONS
+    from fer_jax.faces import sheets
+
+    path = pathlib.Path(config.out or "faces.png")
+    if path.suffix != ".png":
+        raise UsageError(f"`--out`: wanted a name that ends in .png, got {path}; --images=N writes a folder of files.")
+    people = 1 if config.sheet in ("oracle", "masks") else 6
+    scenes = sheets.cast(
+        config.seed,
+        preset=preset,
+        size=config.image_size,
+        identities=people if config.identities is None else config.identities,
+        expressions=range(len(EXPRESSIONS)) if chosen is None else chosen,
+        split=config.split,
+    )
+    foot = f"{config.preset}, nuisance {preset.nuisance:g}, intensity {preset.intensity[0]:g}..{preset.intensity[1]:g}"
+    foot += f", seed {config.seed}"
+    if config.sheet == "naming":
+        sheet, key = sheets.naming_sheet(scenes, seed=config.seed, foot=foot)
+        _write_png(path, sheet)
+        _write_key(path.with_suffix(".csv"), key)
+    else:
+        draw = {"contact": sheets.contact_sheet, "oracle": sheets.oracle_sheet, "masks": sheets.mask_sheet}
+        _write_png(path, draw[config.sheet](scenes, foot=foot))
+
+
+def _write_png(path: pathlib.Path, sheet) -> None:
     import cv2
 
-    path = pathlib.Path(config.out)
-    if path.suffix != ".png":
-        raise UsageError(f"`out`: wanted a name that ends in .png, got {config.out}.")
-    sheet = contact_sheet(config)
     path.parent.mkdir(parents=True, exist_ok=True)
     if not cv2.imwrite(str(path), sheet[:, :, ::-1]):
-        raise StorageError(f"`out`: could not write {path}; name a folder you may write to.")
+        raise StorageError(f"`--out`: could not write {path}; name a folder you may write to.")
     print(path)
+
+
+def _write_key(path: pathlib.Path, key) -> None:
+    from fer_jax.expressions import EXPRESSIONS
+
+    with path.open("w", newline="", encoding="utf-8") as table:
+        writer = csv.writer(table, lineterminator="\n")
+        writer.writerow(("tile", "expression", "identity"))
+        writer.writerows((tile, EXPRESSIONS[each.expression], each.identity) for tile, each in enumerate(key, 1))
+    print(path)
+
+
+def _write_files(config: Config, preset, chosen) -> None:
+    from experiments import face_files
+
+    if chosen is not None and preset.prior != "balanced":
+        raise UsageError(f"`--expressions`: wanted none with --prior={preset.prior}, which draws them; drop one.")
+    if config.identities is not None and config.identities < 1:
+        raise UsageError(f"`--identities`: wanted at least 1, got {config.identities}.")
+    files = face_files.FaceFiles(
+        folder=config.out or "faces",
+        seed=config.seed,
+        split=config.split,
+        preset=preset,
+        size=config.image_size,
+        expressions=chosen or (),
+        identities=config.identities or 0,
+        regions=config.regions,
+    )
+    workers = os.cpu_count() if config.workers is None else config.workers
+    progress = Progress("Drawing", config.images, unit="pictures")
+    print(face_files.write_folder(files, config.images, workers=workers, tell=progress.update))
+    progress.finish()
 
 
 def main(argv) -> int:

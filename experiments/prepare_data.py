@@ -7,7 +7,7 @@
     python -m experiments.prepare_data --dataset=click_study --manual_dir=runs/first --data_dir=tfds
 
 No figure of the paper: §3's pictures, ready for §5. Two cores: FER+ (32,137 pictures) half a minute; procedural
-faces about a hundred pictures a second and core. Prints where the set lies, how many pictures each class has, and how
+faces about seventy of 224 px a second and core, the same bytes from any number of --workers. Prints where the set lies, how many pictures each class has, and how
 these counts differ from the published ones. Beside the shards: rejected.csv, each row that was left out and why;
 flagged.csv, what was odd about rows that were kept; stimuli.csv, the study images, if any were held out.
 `--audit_labels=sheet.png` draws eight pictures of each class as labelled: a wrong label table is seen at a glance.
@@ -74,11 +74,11 @@ class PrepareConfig:
     max_reject_frac: float = option(0.01, "Photographs: largest share of unusable rows of a split.")
     preset: str = option("study", "Procedural faces: difficulty.", choices=PRESETS)
     image_size: int | None = option(
-        None, "Side, pixels.", unset="procedural faces 96; photographs 224 with a crop, as they are without"
+        None, "Side, pixels.", unset="procedural faces 224; photographs 224 with a crop, as they are without"
     )
-    train_images: int = option(1920, "Procedural faces: pictures for training.")
-    validation_images: int = option(760, "Procedural faces: pictures for validation.")
-    stimuli_images: int = option(0, "Procedural faces: pictures for a study with people.")
+    train_images: int = option(8_000, "Procedural faces: pictures for training.")
+    validation_images: int = option(1_600, "Procedural faces: pictures for validation.")
+    stimuli_images: int = option(280, "Procedural faces: pictures for a study with people.")
     seed: int = option(0, "Seed of the procedural faces, or of the drawn study images.")
     workers: int = option(0, "Threads or processes that work side by side; 0: one for each core.")
     audit_labels: str | None = option(None, "Also draw eight pictures of each class to this PNG.", unset="none")

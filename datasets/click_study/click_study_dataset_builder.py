@@ -111,6 +111,7 @@ class Builder(ArrayRecordBuilder):
 
     def _generate_examples(self, split: str, examples: Iterable[dict], encoded: dict[str, bytes]):
         for row, example in enumerate(examples):
+            self.one_done()
             mask = data.encode_png(example["mask"])
             if split == "trials":  # the bytes that are stored, against the clicks that are stored
                 human.stimuli.check_mask(

@@ -7,11 +7,13 @@ from fer_jax.faces.action_units import ACTION_UNITS, PROTOTYPES
 from fer_jax.faces.batch import render_batch
 from fer_jax.faces.identity import Identity, average, draw_identity
 from fer_jax.faces.landmarks import FLIP, flip_landmarks
-from fer_jax.faces.oracle import one_vs_rest, oracle, twin, unit_mask
+from fer_jax.faces.oracle import mean_oracle, one_vs_rest, oracle, pair_units, twin, unit_mask
 from fer_jax.faces.presets import PRESETS, Preset
-from fer_jax.faces.regions import REGIONS, region_mask
+from fer_jax.faces.regions import REGIONS, encode_mask, region_mask
 from fer_jax.faces.render import RENDER_VERSION, Face, render
 from fer_jax.faces.scene import OCCLUDERS, SPLITS, Light, Parameters, Photometry, draw
+from fer_jax.faces.table import face_row
+from fer_jax.faces.workers import map_ordered
 
 __all__ = [
     "ACTION_UNITS",
@@ -31,9 +33,14 @@ __all__ = [
     "average",
     "draw",
     "draw_identity",
+    "encode_mask",
+    "face_row",
     "flip_landmarks",
+    "map_ordered",
+    "mean_oracle",
     "one_vs_rest",
     "oracle",
+    "pair_units",
     "region_mask",
     "render",
     "render_batch",

@@ -9,7 +9,7 @@ import numpy as np
 from fer_jax.faces.action_units import COLUMN
 from fer_jax.faces.frontal import IRIS_RADIUS
 from fer_jax.faces.geometry import Geometry
-from fer_jax.faces.identity import Identity
+from fer_jax.faces.identity import Identity, darkness
 from fer_jax.faces.paint import blend, darken, lines, polygon
 
 Curves = dict[str, np.ndarray]
@@ -71,7 +71,9 @@ def _eyeball(where, at, identity, side, unit, dim) -> np.ndarray:
     soft = max(0.012 * unit, 0.7)
     corner = np.abs(x - centre[0]) * np.float32(1 / (0.26 * unit))
     ball = np.empty((3, *away.shape), np.float32)
-    ball[:] = _plane((238, 232, 227), dim) * (1 - np.float32(0.22) * np.minimum(corner, 1.2) ** 2)
+    ball[:] = _plane((238, 232, 227), dim * (1 - 0.49 * darkness(identity))) * (
+        1 - np.float32(0.22) * np.minimum(corner, 1.2) ** 2
+    )
     inner = np.minimum(away * np.float32(1 / radius), 1)
     lower = np.clip((y - centre[1]) * np.float32(1 / radius), -1, 1)
     tint = (np.float32(0.8) + np.float32(0.28) * lower) * (np.float32(1.15) - np.float32(0.62) * inner**4)
@@ -144,12 +146,12 @@ def paint_mouth(
     if geometry.anchors.opening > 0.012:
         hole = polygon(canvas, np.concatenate([inner_top, inner_bottom[::-1]]), blur=0.006 * unit)
         if hole is not None:
-            blend(canvas, hole, _mouth_inside(hole[0], at, geometry, unit, dim))
+            blend(canvas, hole, _mouth_inside(hole[0], at, identity, geometry, unit, dim))
     seam = lines(canvas, inner_top, 0.024 * unit, blur=0.007 * unit)
     blend(canvas, seam, colour * 0.28, 0.88 if geometry.anchors.opening < 0.03 else 0.5)
 
 
-def _mouth_inside(where, at, geometry, unit, dim) -> np.ndarray:
+def _mouth_inside(where, at, identity, geometry, unit, dim) -> np.ndarray:
     """Dark cavity, soft tongue, two shaded rows of teeth that follow the lips: float32 (3, h, w)."""
     x, y = _pixels(where)
     top, bottom = _height_at(x, at["lip_inner_top"]), _height_at(x, at["lip_inner_bottom"])
@@ -163,7 +165,7 @@ def _mouth_inside(where, at, geometry, unit, dim) -> np.ndarray:
         rise = bottom - np.float32(0.15 * unit + 0.30 * max(opening - 0.2 * unit, 0)) * (1 - across**2)
         tongue = _step(y - rise, 0.10 * unit) * (1 - np.float32(0.75) * across**2)
         inside += tongue * (_plane((158, 68, 72), dim) - inside)
-    shade = np.clip(1.08 - np.abs(across) ** 3 * 1.1, 0.0, 1) * np.float32(dim)
+    shade = np.clip(1.08 - np.abs(across) ** 3 * 1.1, 0.0, 1) * np.float32(dim * (1 - 0.35 * darkness(identity)))
     upper_row = min(0.105 * unit, 0.85 * opening + 0.02 * unit) * (1 - 0.35 * min(jaw / 0.3, 1))
     _lay_teeth(inside, y, top, top + np.float32(upper_row) * (1 - 0.45 * across**2), across, shade, unit, 0.135)
     if lowered > 0.2:

@@ -246,7 +246,7 @@ def _add_mouth(planar, identity, au, value, mouth_y, jaw) -> dict:
 
 def _across(sides: np.ndarray) -> np.ndarray:
     """A side's own number at its corner, the mean of both in the middle: (2,) -> (2, 9)."""
-    mean = sides.mean()
+    mean = (sides[0] + sides[1]) / 2
     return mean + (sides - mean)[:, None] * _MOUTH_F[None]
 
 
@@ -258,6 +258,7 @@ def _add_outline(planar, identity, value, jaw) -> dict:
     half[:, 1] *= np.where(half[:, 1] > 0, 1 + shape["face_length"], 1)
     half[:, 1] += shape["chin"] * _CHIN_LIKE
     half[7, 0] *= 1 + 0.8 * shape["jaw"]
+    resting_chin = float(half[-1, 1])
     half[:, 1] += float(value["chin"].mean()) * _CHIN_LIKE
     neutral_chin = float(half[-1, 1])
     half[:, 1] += jaw * np.clip((half[:, 1] - 0.6) / 1.1, 0, 1)
@@ -269,4 +270,9 @@ def _add_outline(planar, identity, value, jaw) -> dict:
     top[:, 0] *= 1 + shape["face_width"]
     arc = catmull_rom(np.concatenate([top, (top * np.array([-1, 1], np.float32))[-2::-1]]), 4)
     planar["crown"] = arc
-    return {"chin_y": float(half[-1, 1]), "neutral_chin": neutral_chin, "half_width": float(half[:, 0].max())}
+    return {
+        "chin_y": float(half[-1, 1]),
+        "neutral_chin": neutral_chin,
+        "resting_chin": resting_chin,
+        "half_width": float(half[:, 0].max()),
+    }

@@ -31,6 +31,7 @@ class Anchors:
       jaw: how far the jaw has dropped.
       chin_y: chin.
       neutral_chin: chin when the jaw rests.
+      resting_chin: chin when no unit acts.
       half_width: of the face at its widest.
       lid_top: float32 (2, 13), upper lids.
       lid_bottom: float32 (2, 13), lower lids.
@@ -48,6 +49,7 @@ class Anchors:
     jaw: float
     chin_y: float
     neutral_chin: float
+    resting_chin: float
     half_width: float
     lid_top: np.ndarray
     lid_bottom: np.ndarray

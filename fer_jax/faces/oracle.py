@@ -9,10 +9,10 @@ import numpy as np
 from fer_jax.errors import UsageError
 from fer_jax.expressions import EXPRESSIONS, NUM_EXPRESSIONS
 from fer_jax.faces import action_units
-from fer_jax.faces.camera import Camera
+from fer_jax.faces.camera import Camera, Pose
 from fer_jax.faces.geometry import build
 from fer_jax.faces.render import MIN_SIZE, paint
-from fer_jax.faces.scene import Parameters, prototype_units
+from fer_jax.faces.scene import Light, Parameters, draw, prototype_units
 
 # §6 of the design: Gaussian of 5 px at 224 px (ours).
 SMOOTHING_AT_224 = 5.0
@@ -41,14 +41,28 @@ def oracle(parameters: Parameters, foil: int, *, size: int | None = None, both_s
     _check_foil(foil)
     if foil == parameters.expression:
         return np.zeros((_size(parameters, size),) * 2, np.float32)
+    first, second = pair_units(parameters, foil)
+    found = difference(parameters, first, second, size=size)
+    if both_sides and action_units.PROTOTYPES[EXPRESSIONS[foil]].one_side:
+        found = (found + difference(parameters, first, second[::-1].copy(), size=size)) / 2
+    return found
+
+
+def pair_units(parameters: Parameters, foil: int) -> tuple[np.ndarray, np.ndarray]:
+    """The action units that `oracle` compares: those of the picture's expression and of the foil.
+
+    Args:
+      parameters: a picture.
+      foil: the other expression, an index into `EXPRESSIONS`.
+
+    Returns:
+      Two float32 (2, 21), prototypes at the picture's intensity.
+    """
     first, second = (
         prototype_units(parameters.seed, parameters.split, parameters.index, expression, intensity=parameters.intensity)
         for expression in (parameters.expression, foil)
     )
-    found = difference(parameters, first, second, size=size)
-    if both_sides and action_units.PROTOTYPES[EXPRESSIONS[foil]].one_side:
-        found = (found + difference(parameters, first, second[::-1], size=size)) / 2
-    return found
+    return first, second
 
 
 def twin(parameters: Parameters, foil: int) -> Parameters:
@@ -78,6 +92,37 @@ def one_vs_rest(parameters: Parameters, *, size: int | None = None) -> np.ndarra
     """The largest of D(a, b) over the seven foils b, at each pixel: float32 (size, size)."""
     foils = [foil for foil in range(NUM_EXPRESSIONS) if foil != parameters.expression]
     return np.max([oracle(parameters, foil, size=size) for foil in foils], axis=0)
+
+
+def mean_oracle(first: int, second: int, *, seed: int = 0, identities: int = 6, size: int = 224) -> np.ndarray:
+    """D(a, b) averaged over people who look straight ahead in one light, each with prototypes of their own.
+
+    An expression of one side is drawn on both sides in turn, so that the map prefers neither.
+
+    Args:
+      first: expression a, an index into `EXPRESSIONS`.
+      second: expression b.
+      seed: of the people.
+      identities: how many people, the first of the split "stimuli".
+      size: side in pixels.
+
+    Returns:
+      float32 (size, size), 0 or more; the same for (b, a).
+
+    Raises:
+      UsageError: no such expression, nobody, or a size below 32.
+    """
+    if identities < 1:
+        raise UsageError(f"`identities`: wanted at least 1, got {identities}.")
+    if not 0 <= second < NUM_EXPRESSIONS:
+        raise UsageError(f"`second`: wanted an index in 0..{NUM_EXPRESSIONS - 1}, got {second}.")
+    total = np.zeros((size, size), np.float32)
+    for person in range(identities):
+        drawn = draw(seed, "stimuli", person, size=size, expression=first, identity=person, intensity=1.0)
+        scene = drawn.replace(pose=Pose(), light=Light())
+        ours, theirs = pair_units(scene, second)
+        total += difference(scene, ours, theirs) + difference(scene, ours[::-1].copy(), theirs[::-1].copy())
+    return total / np.float32(2 * identities)
 
 
 def unit_mask(parameters: Parameters, unit: int, *, size: int | None = None) -> np.ndarray:
@@ -131,7 +176,8 @@ def difference(
     for au in (first, second):
         image = paint(bare, build(parameters.identity, au), camera, neutral_shadow=True)
         labs.append(cv2.cvtColor(image.astype(np.float32) * np.float32(1 / 255), cv2.COLOR_RGB2LAB))
-    distance = np.sqrt(((labs[0] - labs[1]) ** 2).sum(2))
+    square = (labs[0] - labs[1]) ** 2
+    distance = np.sqrt(square[..., 0] + square[..., 1] + square[..., 2])
     sigma = smoothing * size / 224
     return cv2.GaussianBlur(distance, (0, 0), sigma) if sigma > 0 else distance
 

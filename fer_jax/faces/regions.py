@@ -4,9 +4,10 @@ Contract: landmarks are float32 (68, 2), pixels, x then y, in iBUG's order (300-
 is uint8 (H, W), 0 outside, else 1 + the index into `REGIONS`. Left is image-left.
 """
 
+import cv2
 import numpy as np
 
-from fer_jax.errors import DataError
+from fer_jax.errors import DataError, StorageError
 
 REGIONS = (
     "brow_left",
@@ -76,6 +77,27 @@ def region_mask(landmarks, size: int) -> np.ndarray:
         x0, x1, y0, y1 = _fitted(number - 1, own)
         mask[(along >= x0) & (along < x1) & (down >= y0) & (down < y1)] = number
     return mask
+
+
+def encode_mask(mask: np.ndarray) -> bytes:
+    """A PNG of one channel, lossless: what is read back is the mask, bit for bit.
+
+    Args:
+      mask: uint8 (H, W).
+
+    Returns:
+      The bytes of the file.
+
+    Raises:
+      DataError: another dtype or shape.
+      StorageError: OpenCV cannot encode it.
+    """
+    if mask.dtype != np.uint8 or mask.ndim != 2:
+        raise DataError(f"`mask`: wanted uint8 (H, W), got {mask.dtype} {mask.shape}.")
+    done, coded = cv2.imencode(".png", mask)
+    if not done:
+        raise StorageError(f"`mask`: could not encode {mask.shape} as PNG.")
+    return coded.tobytes()
 
 
 def _fitted(number: int, own: np.ndarray) -> tuple[float, float, float, float]:

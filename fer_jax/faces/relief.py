@@ -18,7 +18,13 @@ from fer_jax.faces.identity import Identity
 
 X_RANGE, Y_RANGE = (-1.32, 1.32), (-1.5, 2.5)
 _GROOVE_BEADS = 13
-_BANDS = 6  # of rows, each summed over the beads that reach it
+_RAMP = np.linspace(0, 3, _GROOVE_BEADS)
+_LOW = np.minimum(_RAMP.astype(int), 2)
+_TAPER = np.sin(np.linspace(0.28, np.pi - 0.28, _GROOVE_BEADS)) ** 0.8
+# The grid is summed in tiles, each over the beads that reach it: products this small stay in one thread.
+_BANDS = 6  # of rows
+_STRIP = 72  # columns
+_REACH = 5.5  # widths; what lies further off is below 1e-13
 
 
 @dataclass(frozen=True)
@@ -56,16 +62,26 @@ def maps(identity: Identity, geometry: Geometry, places: Grid) -> tuple[np.ndarr
     across = np.exp(-(((places.x[None] - single[:, :1]) / single[:, 2:3]) ** 2)).astype(np.float64)
     down = np.exp(-(((places.y[None] - single[:, 1:2]) / single[:, 3:4]) ** 2)).astype(np.float64)
     low, high = beads[:, 1] - 2.8 * beads[:, 3], beads[:, 1] + 2.8 * beads[:, 3]
+    left, right = beads[:, 0] - _REACH * beads[:, 2], beads[:, 0] + _REACH * beads[:, 2]
+    acts = np.abs(beads[:, 4:]) > 1e-4
     out = np.empty((3, len(places.y), len(places.x)), np.float32)
-    bounds = np.linspace(0, len(places.y), _BANDS + 1).astype(int).tolist()
-    for start, stop in itertools.pairwise(bounds):
-        near = (low < places.y[stop - 1]) & (high > places.y[start])
-        for number, column in enumerate((4, 5, 6)):
-            kept = np.flatnonzero(near & (np.abs(beads[:, column]) > 1e-4))
-            weighted = down[kept, start:stop] * beads[kept, column, None]
-            # Double precision, so that a BLAS that sums in another order still rounds to the same float32.
-            out[number, start:stop] = weighted.T @ across[kept]
+    strips = _pieces(len(places.x), -(-len(places.x) // _STRIP))
+    for top, bottom in _pieces(len(places.y), _BANDS):
+        in_rows = (low < places.y[bottom - 1]) & (high > places.y[top])
+        for start, stop in strips:
+            near = in_rows & (left < places.x[stop - 1]) & (right > places.x[start])
+            for number in range(3):
+                kept = np.flatnonzero(near & acts[:, number])
+                weighted = down[kept, top:bottom] * beads[kept, 4 + number, None]
+                # Double precision, so that a BLAS that sums in another order still rounds to the same float32.
+                out[number, top:bottom, start:stop] = weighted.T @ across[kept, start:stop]
     return out[0], out[1], out[2]
+
+
+@functools.cache
+def _pieces(count: int, pieces: int) -> list[tuple[int, int]]:
+    """Bounds of stretches that cover `count` cells."""
+    return list(itertools.pairwise(np.linspace(0, count, pieces + 1).astype(int).tolist()))
 
 
 def _freckles(identity: Identity) -> np.ndarray:
@@ -82,7 +98,8 @@ def _freckles(identity: Identity) -> np.ndarray:
 def _bumps(identity: Identity, geometry: Geometry) -> np.ndarray:
     """Beads that are no groove: rows of x, y, width, height, relief, shade, redness."""
     au, anchors = geometry.au, geometry.anchors
-    unit = {u: au[:, c] for u, c in COLUMN.items()}
+    left, right = (dict(zip(COLUMN, side, strict=True)) for side in au.tolist())
+    a4, a9, a17 = (float(au[:, COLUMN[u]].mean()) for u in (4, 9, 17))
     tip, chin = anchors.tip_y, anchors.chin_y
     ala_y, low = float(anchors.ala_y.mean()), anchors.lip_bottom
     bridge = identity.shape["nose_bridge"]
@@ -96,14 +113,14 @@ def _bumps(identity: Identity, geometry: Geometry) -> np.ndarray:
         (0.0, chin - 0.17, 0.20, 0.13, 0.07, 0.0, 0.04),
         (0.0, low + 0.07, 0.22, 0.045, -0.035, 0.22, 0),
         (0.0, -0.95, 0.5, 0.3, 0.05, 0.0, 0.0),
-        (0.0, -0.30, 0.10, 0.12, 0.03 * float(unit[4].mean()), 0.10 * float(unit[4].mean()), 0.05),
-        (0.0, 0.06, 0.11, 0.10, 0.0, 0.10 * float(unit[9].mean()), 0.06 * float(unit[9].mean())),
-        (0.0, low + 0.12, 0.20, 0.10, 0.03 * float(unit[17].mean()), 0.0, 0.0),
+        (0.0, -0.30, 0.10, 0.12, 0.03 * a4, 0.10 * a4, 0.05),
+        (0.0, 0.06, 0.11, 0.10, 0.0, 0.10 * a9, 0.06 * a9),
+        (0.0, low + 0.12, 0.20, 0.10, 0.03 * a17, 0.0, 0.0),
     ]
     rows = []
     for s in (0, 1):
         sign = float(SIDE[s])
-        a4, a6, a9, a12, a14, a17, a20, a10, a15 = (float(unit[u][s]) for u in (4, 6, 9, 12, 14, 17, 20, 10, 15))
+        a4, a6, a9, a12, a14, a17, a20, a10, a15 = ((left, right)[s][u] for u in (4, 6, 9, 12, 14, 17, 20, 10, 15))
         cheek = max(a6, 0.75 * a12, 0.3 * a10)
         cx, cy = float(anchors.corner_x[s]), float(anchors.corner_y[s])
         ax, ay = float(anchors.ala_x[s]), float(anchors.ala_y[s])
@@ -221,10 +238,8 @@ def _grooves(identity: Identity, geometry: Geometry) -> np.ndarray:
 def _as_beads(controls: np.ndarray, strength: np.ndarray, width: np.ndarray) -> np.ndarray:
     matrix = basis(4, (_GROOVE_BEADS - 1) // 3).astype(np.float64)
     places = matrix @ controls  # (G, 13, 2)
-    ramp = np.linspace(0, 3, _GROOVE_BEADS)
-    low = np.minimum(ramp.astype(int), 2)
-    power = strength[:, low] * (1 - (ramp - low)) + strength[:, low + 1] * (ramp - low)
-    power = power * np.sin(np.linspace(0.28, np.pi - 0.28, _GROOVE_BEADS)) ** 0.8
+    power = strength[:, _LOW] * (1 - (_RAMP - _LOW)) + strength[:, _LOW + 1] * (_RAMP - _LOW)
+    power = power * _TAPER
     gap = np.sqrt((np.diff(places, axis=1) ** 2).sum(2)).max(1)
     # Beads closer than two widths sum to a smooth groove; the sum grows with their density.
     power = power * np.minimum(gap / (width * np.sqrt(np.pi)), 1.0)[:, None]

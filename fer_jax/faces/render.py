@@ -16,8 +16,8 @@ from fer_jax.faces.paint import blend, polygon
 from fer_jax.faces.photometry import develop
 from fer_jax.faces.scene import OCCLUDERS, Light, Parameters
 
-# Rises with any visible change.
-RENDER_VERSION = 1
+# Rises with any visible change. 2: eye whites, teeth and highlights no longer glow in dark faces.
+RENDER_VERSION = 2
 MIN_SIZE = 32
 
 

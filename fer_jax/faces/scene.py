@@ -153,8 +153,9 @@ def draw(
     rng = stream(seed, split, index, "expression")
     drawn_intensity = rng.uniform(*preset.intensity)
     intensity = float(drawn_intensity if intensity is None else intensity)
-    expression = _expression(stream(seed, split, index, "label"), index, preset, expression)
-    au, soft = _face(rng, (seed, split, index), expression, intensity, preset)
+    place = seed, split, index
+    expression = _expression(place, preset, expression)
+    au, soft = _face(rng, place, expression, intensity, preset)
     identity_seed = index if identity is None else identity
     nuisance = stream(seed, split, index, "nuisance")
     return Parameters(
@@ -164,7 +165,7 @@ def draw(
         size=size,
         preset=preset,
         expression=expression,
-        label=_noisy(stream(seed, split, index, "label"), expression, preset),
+        label=_noisy(place, expression, preset),
         soft_label=soft,
         intensity=intensity,
         difficulty=float(np.clip(0.75 * (1 - intensity) + 0.25 * preset.nuisance / 1.5, 0, 1)),
@@ -192,13 +193,13 @@ def _check(seed, split, index, size, expression, identity) -> None:
         raise UsageError(f"`expression`: wanted an index in 0..{NUM_EXPRESSIONS - 1}, got {expression}.")
 
 
-def _expression(rng, index, preset, expression) -> int:
+def _expression(place: tuple[int, str, int], preset, expression) -> int:
     if expression is not None:
         return int(expression)
     if preset.prior == "balanced":
-        return index % NUM_EXPRESSIONS
+        return place[2] % NUM_EXPRESSIONS
     odds = np.array(AFFECTNET_PRIOR, float)
-    return int(rng.choice(NUM_EXPRESSIONS, p=odds / odds.sum()))
+    return int(stream(*place, "label").choice(NUM_EXPRESSIONS, p=odds / odds.sum()))
 
 
 def _face(rng, place: tuple[int, str, int], expression, intensity, preset) -> tuple[np.ndarray, np.ndarray]:
@@ -219,7 +220,10 @@ def _face(rng, place: tuple[int, str, int], expression, intensity, preset) -> tu
     return np.minimum(au + stir, np.float32(action_units.MAX_INTENSITY)), soft
 
 
-def _noisy(rng, expression, preset) -> int:
+def _noisy(place: tuple[int, str, int], expression, preset) -> int:
+    if not preset.label_noise:
+        return expression
+    rng = stream(*place, "label")
     rng.random()  # the prior's draw
     if rng.random() >= preset.label_noise:
         return expression

@@ -7,7 +7,7 @@ import numpy as np
 
 from fer_jax.faces.camera import Camera
 from fer_jax.faces.geometry import Geometry
-from fer_jax.faces.identity import Identity
+from fer_jax.faces.identity import Identity, darkness
 from fer_jax.faces.paint import noise
 from fer_jax.faces.relief import X_RANGE, Y_RANGE, grid, maps
 from fer_jax.faces.scene import Light
@@ -53,7 +53,10 @@ def _coloured(identity, lit, red, gloss) -> np.ndarray:
     colour = np.empty((3, *lit.shape), np.float32)
     dim = np.maximum(1 - lit, 0)
     luma = float(identity.skin.mean())
-    shine = gloss * np.float32(20 + 0.10 * luma)
+    dark = darkness(identity)
+    shine = gloss * np.float32((20 + 0.10 * luma) * (1 - 0.7 * dark))
+    # A photographer lights dark skin more.
+    lit = lit * np.float32(1 + 0.2 * dark) if dark else lit
     for channel, (warm, blush) in enumerate(((0.10, 0.12), (-0.02, -0.55), (-0.06, -0.50))):
         weight = np.float32(identity.skin[channel]) * (1 + np.float32(blush) * red)
         colour[channel] = weight * (lit + np.float32(warm) * dim) + shine

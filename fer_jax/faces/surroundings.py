@@ -28,7 +28,7 @@ def outlines(identity: Identity, geometry: Geometry) -> dict[str, np.ndarray]:
     """Static curves float32 (n, 3), in IOD: ears, neck, clothes, hair; they do not follow the expression."""
     width = 1 + identity.shape["face_width"]
     middle, temple, burn, volume, length = _STYLES[HAIR_STYLES[identity.hair_style]]
-    curves = _body(identity, float(geometry.anchors.neutral_chin), width)
+    curves = _body(identity, float(geometry.anchors.resting_chin), width)
     part = 0.22 if HAIR_STYLES[identity.hair_style] in ("side_part", "bob") else 0.0
     line = np.array(
         [

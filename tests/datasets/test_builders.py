@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 
+import cv2
 import numpy as np
 import pandas as pd
 import pytest
@@ -88,13 +89,56 @@ def test_procedural_faces_round_trip(tmp_path):
             np.testing.assert_array_equal(example[name], getattr(face, name))
         np.testing.assert_array_equal(example["action_units"], face.au)
         np.testing.assert_array_equal(example["landmarks_visible"], face.visible)
+        np.testing.assert_array_equal(example["region_mask"][..., 0], faces.region_mask(face, 48))
+        pose = example["pose"]
+        assert [pose[name] for name in ("yaw", "pitch", "roll", "scale")] == pytest.approx(
+            [face.pose.yaw, face.pose.pitch, face.pose.roll, face.pose.scale]
+        )
+        assert (pose["centre_x"], pose["centre_y"]) == pytest.approx(face.pose.centre)
         assert example["identity"] == face.identity_seed
         assert example["occluder"] == face.occluder
         assert example["row"] == index
+    assert builder.info.metadata["regions"][1:] == list(faces.REGIONS)
 
 
-def test_every_preset_has_a_config():
-    assert set(procedural.Builder.builder_configs) == set(faces.PRESETS)
+def test_region_masks_are_stored_without_loss_as_one_channel(tmp_path):
+    config = procedural.ProceduralFacesConfig(name="tiny", image_size=40, images={"train": 8})
+    builder = build(procedural.Builder(config=config, data_dir=tmp_path))
+    raw = builder.as_data_source("train", decoders={"region_mask": tfds.decode.SkipDecoding()})[5]["region_mask"]
+    assert raw[:8] == b"\x89PNG\r\n\x1a\n" and raw[24:26] == b"\x08\x00", "eight bits, grey"
+    drawn = faces.render(faces.draw(0, "train", 5, size=40))
+    np.testing.assert_array_equal(
+        cv2.imdecode(np.frombuffer(raw, np.uint8), cv2.IMREAD_UNCHANGED), faces.region_mask(drawn, 40)
+    )
+
+
+def test_shards_do_not_depend_on_the_number_of_workers(tmp_path):
+    images = {"train": 40, "validation": 20, "stimuli": 3}
+    contents = []
+    for workers in (None, 2):
+        config = procedural.ProceduralFacesConfig(name="tiny", image_size=32, images=images)
+        place = tmp_path / str(workers)
+        builder = procedural.Builder(config=config, data_dir=place, workers=workers)
+        builder.download_and_prepare()
+        contents.append({path.relative_to(place): path.read_bytes() for path in place.rglob("*") if path.is_file()})
+    assert contents[0] == contents[1]
+    assert sum("array_record" in path.name for path in contents[0]) == 3
+
+
+def test_a_fault_in_a_worker_leaves_no_half_set(tmp_path):
+    config = procedural.ProceduralFacesConfig(name="tiny", image_size=8, images={"train": 40})
+    with pytest.raises(UsageError, match="`size`: wanted at least 32 pixels, got 8"):
+        procedural.Builder(config=config, data_dir=tmp_path, workers=2).download_and_prepare()
+    assert not [path for path in tmp_path.rglob("*") if path.name == "2.0.0"]
+
+
+def test_every_preset_has_a_config_of_two_sizes():
+    configs = procedural.Builder.builder_configs
+    assert set(configs) == {*faces.PRESETS, *(f"{name}_96px" for name in faces.PRESETS)}
+    for name, config in configs.items():
+        assert config.preset == name.removesuffix("_96px")
+        assert config.image_size == (96 if name.endswith("_96px") else 224)
+        assert config.images == {"train": 8_000, "validation": 1_600, "stimuli": 8 * 7 * 5}
     with pytest.raises(UsageError, match="`images`: wanted numbers for some of train, validation, stimuli"):
         config = procedural.ProceduralFacesConfig(name="odd", images={"holdout": 3})
         procedural.Builder(config=config)._split_generators(None)
@@ -131,7 +175,7 @@ def test_two_processes_build_the_same_bytes_without_tensorflow(dataset, source, 
     )
     options = {
         "ferplus": [f"--manual_dir={source}", "--max_reject_frac=.2"],
-        "procedural_faces": ["--train_images=8", "--validation_images=8", "--image_size=32"],
+        "procedural_faces": ["--train_images=8", "--validation_images=8", "--stimuli_images=0", "--image_size=32"],
     }[dataset]
     built = []
     for number in range(2):

@@ -56,16 +56,17 @@ def test_a_second_call_uses_what_is_there_and_overwrite_builds_anew(options, tmp
 
 def test_other_numbers_of_faces_get_another_name(tmp_path, capsys):
     small = ["--dataset=procedural_faces", "--image_size=32", "--train_images=8", "--validation_images=0"]
-    assert card(*small, f"--data_dir={tmp_path}", "--preset=easy", "--seed=4") == 0
+    assert card(*small, "--stimuli_images=0", f"--data_dir={tmp_path}", "--preset=easy", "--seed=4") == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == str(tmp_path / "procedural_faces" / "easy_32px_seed4_8_0_0" / "1.0.0")
+    assert lines[0] == str(tmp_path / "procedural_faces" / "easy_32px_seed4_8_0_0" / "2.0.0")
     assert lines[1].startswith("train: 8 pictures: neutral 1, happy 1")
     assert len(lines) == 2
 
 
-def test_standard_faces_keep_the_presets_name(tmp_path):
-    config = prepare_data.PrepareConfig(dataset="procedural_faces", data_dir=str(tmp_path))
-    assert data_builders.builder_of(config, print).data_path == tmp_path / "procedural_faces" / "study" / "1.0.0"
+@pytest.mark.parametrize(("image_size", "name"), [(None, "study"), (224, "study"), (96, "study_96px")])
+def test_standard_faces_keep_the_presets_name(image_size, name, tmp_path):
+    config = prepare_data.PrepareConfig(dataset="procedural_faces", data_dir=str(tmp_path), image_size=image_size)
+    assert data_builders.builder_of(config, print).data_path == tmp_path / "procedural_faces" / name / "2.0.0"
 
 
 @pytest.mark.parametrize(

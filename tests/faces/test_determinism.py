@@ -1,15 +1,14 @@
-"""What every machine must agree on, and the detectors that know real faces only."""
+"""What every machine and every version of OpenCV must agree on."""
 
 import pathlib
 import re
 
 import cv2
 import numpy as np
-import pytest
 
 from fer_jax import faces
 
-# Picture 3 of seed 0's training set, render version 1; stored anew when the version rises.
+# Picture 3 of seed 0's training set, render version 2; stored anew when the version rises.
 GOLDEN_UNITS = [
     0.25597,
     0.34329,
@@ -41,15 +40,28 @@ GOLDEN_LANDMARKS = [
     [39.936, 62.1279],
     [56.458, 61.6185],
 ]
-GOLDEN_MEAN = [134.114, 110.07, 113.566]
+GOLDEN = pathlib.Path(__file__).parent / "golden_faces.png"
+GOLDEN_MEAN = [136.285, 111.377, 114.338]
 
 
 def test_a_stored_face_comes_back():
     face = faces.render(faces.draw(0, "train", 3))
-    assert faces.RENDER_VERSION == 1
+    assert faces.RENDER_VERSION == 2
     np.testing.assert_allclose(face.au[0], GOLDEN_UNITS, atol=2e-5)
     np.testing.assert_allclose(face.landmarks[[8, 30, 36, 45, 48, 54]], GOLDEN_LANDMARKS, atol=2e-4)
     np.testing.assert_allclose(face.image.mean((0, 1)), GOLDEN_MEAN, atol=0.1)
+
+
+def golden_faces() -> np.ndarray:
+    """Pictures 0-7 of seed 0's training set, 32 px, side by side: uint8 (32, 256, 3)."""
+    return np.concatenate([faces.render(faces.draw(0, "train", index, size=32)).image for index in range(8)], 1)
+
+
+def test_stored_pixels_come_back():
+    """Drawn by OpenCV 5.0.0, and by 4.14.0 to the last bit; another processor may round exp and sin otherwise."""
+    stored = cv2.imread(str(GOLDEN), cv2.IMREAD_COLOR)[..., ::-1]
+    off = np.abs(golden_faces().astype(int) - stored)
+    assert off.max() <= 8 and (off > 0).mean() <= 0.001
 
 
 def test_nothing_is_called_that_differs_between_versions_or_runs():
@@ -60,17 +72,3 @@ def test_nothing_is_called_that_differs_between_versions_or_runs():
     for path in pathlib.Path(faces.__file__).parent.glob("*.py"):
         found = forbidden.findall(path.read_text())
         assert not found, (path.name, found)
-
-
-@pytest.mark.parametrize("nuisance", [0.3, 1.0])
-def test_detectors_trained_on_photographs_fire(nuisance):
-    if not hasattr(cv2, "CascadeClassifier"):
-        pytest.skip("OpenCV 5 has no cascades; install opencv-python-headless<5 to run this")
-    cascade = cv2.CascadeClassifier(f"{cv2.data.haarcascades}haarcascade_frontalface_default.xml")
-    hits = []
-    for index in range(40):
-        preset = faces.Preset(nuisance=nuisance, intensity=(0.8, 1.0))
-        image = faces.render(faces.draw(5, "train", index, preset=preset, size=224)).image
-        grey = cv2.copyMakeBorder(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), 40, 40, 40, 40, cv2.BORDER_REPLICATE)
-        hits.append(len(cascade.detectMultiScale(grey, 1.05, 4, minSize=(90, 90))) > 0)
-    assert np.mean(hits) >= 0.95

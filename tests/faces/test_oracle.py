@@ -62,6 +62,15 @@ def test_it_is_zero_away_from_head_and_neck():
     assert raw.any()
 
 
+def test_the_shadow_on_the_neck_says_nothing_of_the_chin():
+    """Unit 17 lifts the chin: without a resting shadow the neck would tell."""
+    parameters = _scene(0, person=1)
+    raw = difference(parameters, parameters.au, action_units.vector({17: 1.0}), size=128, smoothing=0.0)
+    chin = int(faces.render(parameters, size=128, photometry=False).landmarks[8, 1])
+    assert raw[: chin + 4].max() > 5
+    assert not raw[chin + 8 :].any()
+
+
 def test_photometry_occluders_and_restlessness_are_off():
     plain = _scene(1)
     disguised = plain.replace(occluder=1, photometry=faces.Photometry(noise=9.0, jpeg=20), au=plain.au + 0.1)
@@ -91,6 +100,25 @@ def test_the_largest_share_lies_where_the_expression_is_made(evidence, pair, par
     totals = evidence[1][tuple(map(EXPRESSIONS.index, pair))]
     shares = {part: _named(totals, part) for part in ("brow", "eye", "cheek", "glabella", "nose", "mouth", "chin")}
     assert max(shares, key=shares.get) in parts
+
+
+def test_the_mean_over_people_is_symmetric_in_every_sense():
+    ours, theirs = faces.mean_oracle(0, 7, identities=2, size=64), faces.mean_oracle(7, 0, identities=2, size=64)
+    np.testing.assert_array_equal(ours, theirs)
+    left, right = ours[:, :32].sum(), ours[:, 32:].sum()
+    assert 0.85 < left / right < 1.18, "contempt is averaged over its sides"
+    single = faces.mean_oracle(0, 7, identities=1, size=64)
+    scene = faces.draw(0, "stimuli", 0, size=64, expression=0, identity=0, intensity=1.0)
+    scene = scene.replace(pose=Pose(), light=faces.Light())
+    one_side = faces.oracle(scene, 7)
+    assert one_side[:, :32].sum() / one_side[:, 32:].sum() > 2 or one_side[:, 32:].sum() / one_side[:, :32].sum() > 2
+    assert 0.7 < single[:, :32].sum() / single[:, 32:].sum() < 1.4
+    assert not faces.mean_oracle(3, 3, identities=1, size=32).any()
+    for arguments, named in (((0, 8), "second"), ((8, 0), "expression")):
+        with pytest.raises(UsageError, match=rf"`{named}`: wanted an index in 0\.\.7, got 8"):
+            faces.mean_oracle(*arguments)
+    with pytest.raises(UsageError, match="`identities`: wanted at least 1, got 0"):
+        faces.mean_oracle(0, 1, identities=0)
 
 
 def test_one_vs_rest_is_the_upper_envelope():

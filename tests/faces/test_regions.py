@@ -1,3 +1,4 @@
+import cv2
 import numpy as np
 import pytest
 
@@ -53,6 +54,15 @@ def test_mirrored_landmarks_give_the_mirrored_mask():
     mirrored = faces.region_mask(faces.flip_landmarks(face.landmarks, 160), 160)[:, ::-1]
     swap = np.array([0, 2, 1, 4, 3, 6, 5, 7, 8, 9, 10])
     assert (swap[mirrored] == mask).mean() > 0.985
+
+
+def test_a_mask_survives_its_file():
+    mask = faces.region_mask(_face(), 160)
+    coded = faces.encode_mask(mask)
+    np.testing.assert_array_equal(cv2.imdecode(np.frombuffer(coded, np.uint8), cv2.IMREAD_UNCHANGED), mask)
+    for wrong in (mask.astype(np.float32), np.stack([mask] * 3, 2)):
+        with pytest.raises(DataError, match=r"`mask`: wanted uint8 \(H, W\), got"):
+            faces.encode_mask(wrong)
 
 
 def test_other_shapes_are_refused():
