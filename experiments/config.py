@@ -7,7 +7,7 @@ from experiments.command import check_bounds, option, parse_names
 from fer_jax.errors import UsageError
 from fer_jax.expressions import NUM_PAIRS
 
-DATASETS = ("procedural_faces", "ferplus", "affectnet", "ckplus", "folders", "prepared")
+DATASETS = ("procedural_faces", "ferplus", "affectnet", "ckplus", "class_folders", "prepared")
 STAGES = (
     "data",
     "design",
@@ -54,6 +54,10 @@ class StudyConfig:
     target: str = option(
         "plurality", "FER+ label: plurality of the votes, or more than half.", choices=("plurality", "majority")
     )
+    label_table: str | None = option(
+        None, "Class folders named by numbers: whose numbers, such as affectnet or fer2013.", unset="names only"
+    )
+    max_reject_frac: float = option(0.01, "Photographs read at once: largest share of unusable rows of a split.")
     dedupe: bool = option(
         True, "Photographs read at once: drop training pictures that are in validation or test, too (ours)."
     )
@@ -204,6 +208,7 @@ def resolve(config: StudyConfig) -> StudyConfig:
         "memory_gb": (0.0, 1e6),
         "area": (1e-3, 0.999),
         "stop_accuracy": (0.0, 1.0),
+        "max_reject_frac": (0.0, 1.0),
         "devices": (0, 100_000),
         "data_devices": (1, 100_000),
         "masked_ratio": (0.0, 1.0),

@@ -99,7 +99,7 @@ def _write(study, trained):
 
 def _check_alike(runs):
     """The first run's configuration and pictures are everybody's."""
-    from experiments.stages.study import PREPARED_RECORD
+    from experiments.stages.study import PICTURES_RECORD
 
     if not runs:
         raise UsageError("`--runs`: wanted run folders, separated by commas, got none.")
@@ -113,7 +113,7 @@ def _check_alike(runs):
                     f"--{field.name}={wanted}; only runs made alike are joined."
                 )
         if first.config.dataset == "prepared":
-            prepared, other = (each.folder.read_json(PREPARED_RECORD)["fingerprint"] for each in (first, run))
+            prepared, other = (each.folder.read_json(PICTURES_RECORD).get("fingerprint") for each in (first, run))
             if prepared != other:
                 raise DataError(f"`--runs`: {run.folder.path} saw another prepared set than {first.folder.path}.")
         pictures, others = (each.folder.read_arrays("data/pictures") for each in (first, run))

@@ -8,8 +8,9 @@
 
 No figure of the paper: §3's pictures, ready for §5. Two cores: FER+ (32,137 pictures) half a minute; procedural faces
 about seventy of 224 px a second and core, the same bytes from any number of --workers. Prints where the set lies, how
-many pictures each class has, and how these counts differ from the published ones. Beside the shards: rejected.csv, each row that was left out and why;
-flagged.csv, what was odd about rows that were kept; stimuli.csv, the study images, if any were held out.
+many pictures each class has, and how these counts differ from the published ones. Beside the shards: rejected.csv,
+each row that was left out and why; flagged.csv, what was odd about rows that were kept; stimuli.csv, the study images,
+if any were held out.
 `--audit_labels=sheet.png` draws eight pictures of each class as labelled: a wrong label table is seen at a glance.
 Then: `python -m experiments.reproduce --dataset=prepared --data_dir=<printed path>`, or in code
 `fer_jax.data.PreparedSplit(<printed path>, "train")`, or without this library

@@ -14,7 +14,7 @@ class Builder(PhotographBuilder):
 
     VERSION = tfds.core.Version("1.0.0")
     RELEASE_NOTES = {"1.0.0": "First release."}  # noqa: RUF012  TFDS' own form
-    SOURCE = "folders"
+    SOURCE = "class_folders"
     DESCRIPTION = "Pictures of your own, in folders named after their expression."
     CITATION = pathlib.Path(__file__).with_name("CITATIONS.bib").read_text(encoding="utf-8")
     HOMEPAGE = "https://arxiv.org/abs/2110.04481"

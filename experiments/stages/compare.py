@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from experiments.stages.explain import METHODS
-from experiments.stages.study import Study
+from experiments.stages.study import PICTURES_RECORD, Study
 from experiments.stages.vote import confusion_counts, scores
 from fer_jax import compare as comparing
 from fer_jax.expressions import EXPRESSIONS, PAIRS
@@ -72,6 +72,13 @@ def _confusions(study):
     study.folder.write_table("confusion_correlation", pd.DataFrame(rows))
 
 
+def _pictures(study):
+    """Which pictures these are; without it figures of two runs cannot be compared."""
+    record = study.folder.read_json(PICTURES_RECORD) if study.folder.has(PICTURES_RECORD) else {}
+    kept = {name: value for name, value in record.items() if name not in ("path", "counts")}
+    return kept | {"undersample": study.config.undersample}
+
+
 def summary(study: Study) -> dict:
     """What `summary.json` says, without the seconds."""
     folder, config = study.folder, study.config
@@ -82,6 +89,7 @@ def summary(study: Study) -> dict:
     anova = folder.read_table("anova").set_index("design").loc["between"]
     return {
         "dataset": config.dataset,
+        "pictures": _pictures(study),
         "simulated_people": True,
         "image_size": config.image_size,
         "model": config.model,

@@ -5,8 +5,9 @@ import pandas as pd
 
 from experiments.progress import Progress
 from experiments.stages import photographs
-from experiments.stages.study import Study
+from experiments.stages.study import PICTURES_RECORD, Study
 from fer_jax import faces
+from fer_jax.errors import DataError
 from fer_jax.expressions import EXPRESSIONS, NUM_EXPRESSIONS
 
 RENDER_CHUNK = 160
@@ -16,21 +17,27 @@ def prepare(study: Study) -> None:
     """Render or read both splits; write pictures, class counts and rejects."""
     read = {"procedural_faces": _rendered, "prepared": photographs.prepared}.get(study.config.dataset, photographs.read)
     splits, rejected = read(study)
-    arrays = {}
-    for split, (images, labels, names) in splits.items():
-        if images is None:
-            arrays |= {f"{split}_labels": labels, f"{split}_names": np.asarray(names)}
-            continue
-        grey = (images == images[..., :1]).all()
-        arrays |= {
-            f"{split}_images": images[..., :1] if grey else images,
-            f"{split}_labels": labels,
-            f"{split}_names": np.asarray(names),
-        }
+    arrays, counts = {}, {}
+    for split, parts in splits.items():
+        counts[split] = np.bincount(parts["labels"], minlength=NUM_EXPRESSIONS)
+        images = parts.get("images")
+        if images is not None and (images == images[..., :1]).all():
+            parts = parts | {"images": images[..., :1]}
+        arrays |= {f"{split}_{name}": np.asarray(values) for name, values in parts.items()}
+    _check_all_there(counts)
     study.folder.write_arrays("data/pictures", **arrays)
-    counts = {split: np.bincount(labels, minlength=NUM_EXPRESSIONS) for split, (_, labels, _) in splits.items()}
     study.folder.write_table("class_counts", pd.DataFrame({"expression": EXPRESSIONS, **counts}))
     study.folder.write_text("rejected.csv", rejected.to_csv(index=False, lineterminator="\n"))
+
+
+def _check_all_there(counts):
+    """A study is of eight expressions; said here, not after an hour of training."""
+    for split, numbers in counts.items():
+        if not numbers.all():
+            missing = [name for name, number in zip(EXPRESSIONS, numbers, strict=True) if not number]
+            raise DataError(
+                f"`--data_dir`: wanted pictures of all eight expressions in {split}, got none of {', '.join(missing)}."
+            )
 
 
 def _rendered(study):
@@ -49,6 +56,16 @@ def _rendered(study):
             progress.update(done)
             study.stop.check()
         images, labels = (np.concatenate(column) for column in zip(*parts, strict=True))
-        splits[split] = images, labels, [f"{split}/{index:06d}" for index in range(len(labels))]
+        names = [f"{split}/{index:06d}" for index in range(len(labels))]
+        splits[split] = {"images": images, "labels": labels, "names": names}
+    study.folder.write_json(
+        PICTURES_RECORD,
+        {
+            "release": "procedural_faces",
+            "preset": config.faces,
+            "render_version": faces.RENDER_VERSION,
+            "synthetic": True,
+        },
+    )
     progress.finish(f"{total} pictures")
     return splits, pd.DataFrame(columns=["split", "row", "path", "reason", "detail"])

@@ -26,8 +26,8 @@ STREAMS = ("members", "member_training", "multiclass", "multiclass_training", "f
 
 EVALUATION_BATCH = 128
 
-# Where the data stage notes a prepared set, and the study images that it holds out.
-PREPARED_RECORD = "data/prepared.json"
+# Where the data stage notes what the pictures are, and the study images that a prepared set holds out.
+PICTURES_RECORD = "data/pictures.json"
 STUDY_LIST = "study_images_given"
 
 
@@ -56,16 +56,21 @@ class Pictures:
 
 
 class StoredPictures:
-    """Pictures of a prepared split that are read from its shards when rows of them are asked for."""
+    """Pictures of a prepared split that are read from its shards when they are asked for.
 
-    def __init__(self, split: data.PreparedSplit):
-        self._split = split
+    Args:
+      split: where they are.
+      rows: int (N,), which of its rows are meant.
+    """
+
+    def __init__(self, split: data.PreparedSplit, rows: np.ndarray):
+        self._split, self._rows = split, rows
 
     def __len__(self) -> int:
-        return len(self._split)
+        return len(self._rows)
 
     def __getitem__(self, rows: np.ndarray) -> np.ndarray:
-        return self._split.images(rows)
+        return self._split.images(self._rows[rows])
 
 
 class Study:
@@ -88,7 +93,7 @@ class Study:
     def synthetic(self) -> bool:
         """Whether the pictures were rendered."""
         if self.config.dataset == "prepared":
-            return bool(self.folder.read_json(PREPARED_RECORD)["synthetic"])
+            return bool(self.folder.read_json(PICTURES_RECORD)["synthetic"])
         return self.config.dataset == "procedural_faces"
 
     # Pictures
@@ -104,21 +109,22 @@ class Study:
         for split in ("train", "validation"):
             pixels = arrays.get(f"{split}_images")
             if pixels is None:
-                pixels = self._stored(split, len(arrays[f"{split}_labels"]))
+                pixels = self._stored(split, arrays[f"{split}_rows"])
             elif pixels.shape[-1] == 1:
                 pixels = np.repeat(pixels, 3, -1)
             splits[split] = Pictures(pixels, arrays[f"{split}_labels"], arrays[f"{split}_names"])
         return splits
 
-    def _stored(self, split, count) -> StoredPictures:
+    def _stored(self, split, rows) -> StoredPictures:
         """Pictures left in a prepared set, if it is still the one that the run began with."""
-        record = self.folder.read_json(PREPARED_RECORD)
+        record = self.folder.read_json(PICTURES_RECORD)
         found = data.PreparedSplit(record["path"], split, size=self.config.image_size, workers=os.cpu_count() or 1)
-        if len(found) != count or (found.info.metadata or {}).get("fingerprint") != record["fingerprint"]:
+        same = (found.info.metadata or {}).get("fingerprint") == record.get("fingerprint")
+        if not same or rows.max(initial=-1) >= len(found):
             raise StorageError(
                 f"`{record['path']}`: is not the set any more that this run began with; prepare it anew."
             )
-        return StoredPictures(found)
+        return StoredPictures(found, rows)
 
     @functools.cached_property
     def study_table(self) -> pd.DataFrame:

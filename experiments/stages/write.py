@@ -6,7 +6,7 @@ from experiments.explanations import METHOD_NAMES, PUBLISHED_ITERATIONS
 from experiments.stages.compare import MODELS, write_summary
 from experiments.stages.draw import MODEL_NAMES
 from experiments.stages.explain import METHODS
-from experiments.stages.study import PREPARED_RECORD, Study
+from experiments.stages.study import PICTURES_RECORD, Study
 from experiments.stages.vote import accuracy_interval, confusion_counts
 from fer_jax import figures
 from fer_jax.figures import Headline, Section
@@ -25,7 +25,7 @@ DATASET_NAMES = {
     "ferplus": "FER+ photographs",
     "affectnet": "AffectNet photographs",
     "ckplus": "CK+ photographs",
-    "folders": "photographs in class folders",
+    "class_folders": "photographs in class folders",
 }
 
 
@@ -41,7 +41,7 @@ def write_report(study: Study) -> None:
 
 def _dataset_name(study):
     if study.config.dataset == "prepared":
-        return f"prepared pictures ({study.folder.read_json(PREPARED_RECORD)['release']})"
+        return f"prepared pictures ({study.folder.read_json(PICTURES_RECORD)['release']})"
     return DATASET_NAMES[study.config.dataset]
 
 

@@ -80,10 +80,12 @@ class Read:
     Attributes:
       splits: split name -> pictures. Only splits that the source has.
       rejected: one row for each listed picture that is not in `splits`: split, row, path, reason, detail.
+      release: which copy of which set this is; goes into every result.
     """
 
     splits: dict[str, FaceSet]
     rejected: pd.DataFrame
+    release: str = ""
 
 
 def without_shared(read: Read, *, held_out: Sequence[str] = ("validation", "test")) -> Read:
@@ -112,7 +114,8 @@ def without_shared(read: Read, *, held_out: Sequence[str] = ("validation", "test
             told = f"the same picture is in {where[index]}"
             dropped.append((split, row, str(faces.names[index]), "duplicate", told))
     table = pd.DataFrame(dropped, columns=list(REJECTED_COLUMNS))
-    return Read(splits, pd.concat([read.rejected, table], ignore_index=True) if dropped else read.rejected)
+    rejected = pd.concat([read.rejected, table], ignore_index=True) if dropped else read.rejected
+    return dataclasses.replace(read, splits=splits, rejected=rejected)
 
 
 def _pixels(image) -> bytes:

@@ -55,7 +55,7 @@ def read_listing(
         framing = Framing(crop=crop, size=int(size), exif=exif or listing.exif)
         for split, rows in listing.splits.items():
             splits[split], rejected[split] = gather(split, rows(), framing, max_reject_frac=max_reject_frac)
-    return Read(splits, rejected_table(rejected))
+    return Read(splits, rejected_table(rejected), listing.release)
 
 
 def listed(tree: Tree, list_rows: Callable[[Tree], Listing]) -> Listing:

@@ -28,7 +28,7 @@ SOURCES: dict[str, Callable[..., Listing]] = {
     "ckplus": list_ckplus,
     "rafdb": list_rafdb,
     "expw": list_expw,
-    "folders": list_folders,
+    "class_folders": list_folders,
 }
 
 _NOT_OPTIONS = ("tree", "release_name")

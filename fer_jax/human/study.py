@@ -4,6 +4,7 @@ Contract: a study table is a DataFrame with one row an image: image (unique name
 in `EXPRESSIONS`). The false label of an image is the same for everybody (paper §4.2).
 """
 
+import math
 import pathlib
 from collections.abc import Sequence
 
@@ -89,7 +90,8 @@ def largest_balanced(labels: np.ndarray, *, wanted: int = PER_ORDERED_PAIR, max_
     if possible < 1:
         raise DataError(
             f"`labels`: a balanced study takes at least {FOILS} images of each expression and at most "
-            f"{max_share:g} of what there is, got {counts[rarest]} of {EXPRESSIONS[rarest]}; add images of it."
+            f"{max_share:g} of those there are to choose from, which makes {math.ceil(FOILS / max_share)}; got "
+            f"{counts[rarest]} of {EXPRESSIONS[rarest]}; add images of it."
         )
     return min(wanted, possible)
 

@@ -192,6 +192,15 @@ def test_a_header_without_a_column(tmp_path):
         read(root)
 
 
+def test_a_column_that_stands_twice(tmp_path):
+    root = copies.write_original(tmp_path)
+    path = root / "Manually_Annotated_file_lists" / "training.csv"
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join([lines[0] + ",expression", *(line + ",3" for line in lines[1:])]))
+    with pytest.raises(DataError, match=r"training.csv:1:expression: wanted each column once, got it 2 times"):
+        read(root)
+
+
 @pytest.mark.parametrize(
     ("content", "told"),
     [
@@ -260,6 +269,11 @@ def test_votes_of_25_people(tmp_path):
     assert all(row.soft_label is None for row in rows_of(root, "validation", votes=votes)[:8])
     copies.write_csv(votes, [[1, "2/0001.jpg", *([0] * 24), 9]], header=header)
     with pytest.raises(DataError, match=r"`votes`: c25.csv:2:participant24: wanted a whole number in 0..7, got '9'"):
+        rows_of(root, votes=votes)
+    copies.write_csv(votes, [[1, "2/0099.jpg", *([0] * 25)]], header=header)
+    with pytest.raises(
+        DataError, match=r"`votes`: their row of .*training.csv:3 is '2/0099.jpg', the list's '0001.jpg'"
+    ):
         rows_of(root, votes=votes)
     with pytest.raises(UsageError, match="`votes`: goes with the rows of the original's training list"):
         rows_of(copies.write_arrays(tmp_path / "b"), votes=votes)

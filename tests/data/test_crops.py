@@ -129,6 +129,16 @@ def test_boxes_that_are_none(box, usable):
     assert (Quality.BAD_BOX in framed.quality) == (not usable)
 
 
+def test_a_box_that_would_fill_the_memory_is_none():
+    sliver = np.zeros((1, 20_000, 3), np.uint8)
+    assert not crops.usable((0, 0, 79_000, 1), sliver.shape)
+    assert Quality.BAD_BOX in frame(sliver, row(box=(0, 0, 79_000, 1)), data.Framing("box", size=40)).quality
+    with pytest.raises(UsageError, match="`box`: wanted left, top, width, height of a box on the picture"):
+        data.crop_box(sliver, (0, 0, 79_000, 1), size=40)
+    with pytest.raises(UsageError, match="`landmarks`: wanted 68 finite points"):
+        data.crop_eyes(dots([(1, 1)]), np.full((68, 2), 5.0), size=40)
+
+
 def test_falling_back_is_flagged():
     image = dots([(80, 60)])
     eyes = data.Framing("eyes", size=40)
@@ -185,6 +195,9 @@ def test_haar_where_opencv_has_it():
     [
         ({"crop": "face"}, "`crop`: wanted one of none, square, box, eyes, got 'face'"),
         ({"crop": "box"}, "`size`: wanted a side in pixels for the crop 'box', got none"),
+        ({"size": 0}, r"`size`: wanted a side of 1..4096 px, got 0"),
+        ({"size": 9, "exif": "x"}, "`exif`: wanted one of apply, ignore, got 'x'"),
+        ({"size": 9, "detector": "haar"}, "`detector`: wanted what `face_detector` returns, got 'haar'"),
         ({"crop": "box", "size": 9, "box_margin": 0.5}, "`box_margin`: wanted 1..4 times the box, got 0.5"),
     ],
 )

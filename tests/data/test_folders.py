@@ -93,3 +93,55 @@ def test_folders_that_are_not_classes(tmp_path):
     write(tmp_path, ["train/happy"])
     with pytest.raises(DataError, match=r"mixes split folders with others \(hapy\)"):
         data.read_folders(tmp_path, size=8)
+
+
+def test_a_folder_in_the_wrong_place_is_named(tmp_path):
+    write(tmp_path, ["happy", "sad", "happy/sad", "happy/person 7"])
+    with pytest.raises(DataError, match=r"'sad' lies in 'happy': wanted one class folder around a picture\. Move"):
+        data.read_folders(tmp_path, size=8)
+    (tmp_path / "happy" / "sad" / "0.png").unlink()
+    (tmp_path / "happy" / "sad" / "1.png").unlink()
+    labels = data.read_folders(tmp_path, size=8).splits["train"].labels
+    assert labels.tolist().count(1) == 4  # deeper folders, of people say, are welcome
+
+
+def test_links_that_lead_upwards_are_not_followed(tmp_path):
+    write(tmp_path / "set", ["happy", "sad"])
+    write(tmp_path / "elsewhere", ["x"])
+    (tmp_path / "set" / "happy" / "loop").symlink_to(tmp_path / "set")
+    (tmp_path / "set" / "sad" / "itself").symlink_to("itself")
+    (tmp_path / "set" / "fear").symlink_to(tmp_path / "elsewhere" / "x")
+    found = data.read_folders(tmp_path / "set", size=8, max_reject_frac=0.2)
+    assert found.splits["train"].labels.tolist() == [4, 4, 1, 1, 2, 2]
+    assert found.rejected.path.tolist() == ["sad/itself"]
+
+
+def test_the_folder_that_a_zip_puts_around_everything(tmp_path):
+    write(tmp_path / "set", SORTED)
+    whole = data.read_folders(tmp_path / "set", size=8)
+    (tmp_path / "set" / "happy").mkdir()
+    (tmp_path / "set" / "happy" / "desktop.ini").write_text("[.ShellClassInfo]")
+    for prefix in ("my pictures/", "a/b/"):
+        zipped = miniature.write_zip(tmp_path / "x.zip", tmp_path / "set", prefix=prefix)
+        found = data.read_folders(zipped, size=8)
+        assert data.fingerprint(found.splits["train"]) == data.fingerprint(whole.splits["train"])
+        with pytest.raises(DataError, match=r"no pictures in folders|is no RAF-DB"):
+            data.read_rafdb(zipped)
+
+
+def test_a_zip_with_a_password_says_so(tmp_path):
+    zipped = miniature.write_zip(tmp_path / "x.zip", write(tmp_path / "set", ["happy"]), prefix="")
+    content = bytearray(zipped.read_bytes())
+    place = -1
+    while (place := content.find(b"PK\x01\x02", place + 1)) >= 0:
+        content[place + 8] |= 1
+    zipped.write_bytes(content)
+    with pytest.raises(DataError, match="has a password; unpack it and give the folder"):
+        data.read_folders(zipped, size=8)
+
+
+def test_what_telephones_make_is_called_by_its_name(tmp_path):
+    write(tmp_path, ["happy"])
+    (tmp_path / "happy" / "a.heic").write_bytes(b"\0\0\0\x18ftypheic" + bytes(40))
+    found = data.read_folders(tmp_path, size=8, max_reject_frac=0.5)
+    assert found.rejected.detail.tolist() == ["HEIC or AVIF, or a film; export it as JPEG or PNG"]

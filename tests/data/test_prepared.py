@@ -1,6 +1,7 @@
 """Prepared sets by row and in batches: exact positions, balanced pairs, flat memory, no code of ours needed."""
 
 import resource
+import shutil
 
 import numpy as np
 import pytest
@@ -118,6 +119,14 @@ def train(place, **options):
     [
         (lambda place: data.PreparedSplit(place, "test"), UsageError, "`split`: wanted some of train, validation, got"),
         (lambda place: train(place, size=0), UsageError, "`size`: wanted a side in pixels, got 0"),
+        (lambda place: train(place, size=1.5), UsageError, "`size`: wanted a side in pixels, got 1.5"),
+        (lambda place: train(place).images([0.7]), UsageError, "`rows`: wanted whole numbers"),
+        (lambda place: train(place).images([[0, 1]]), UsageError, "`rows`: wanted whole numbers"),
+        (
+            lambda place: data.Draw(train(place).labels, pair=None, seed=0, batch_size=1, undersample="x"),
+            UsageError,
+            "`u",
+        ),
         (lambda place: train(place.parent).images([99]), IndexError, r"`rows`: wanted 0\.\.31"),
         (lambda place: train(place / "x"), DataError, "wanted a prepared set .a folder with"),
         (lambda place: data.Batches(train(place), batch_size=0, seed=0), UsageError, "`batch_size`"),
@@ -125,7 +134,7 @@ def train(place, **options):
         (lambda place: data.Batches(train(place), batch_size=1, seed=-1), UsageError, "`seed`"),
         (lambda place: next(data.evaluation_batches(train(place), batch_size=0)), UsageError, "`batch_size`"),
     ],
-    ids=range(8),
+    ids=range(12),
 )
 def test_wrong_calls(call, error, told, place):
     with pytest.raises(error, match=told):
@@ -171,6 +180,32 @@ def test_ferplus_reads_at_five_thousand_pictures_a_second(real_data, tmp_path):
             split.images(part[first : first + 128])
         rates.append(len(part) / (time.process_time() - start))
     assert max(rates) > 5000
+
+
+@pytest.mark.parametrize("damage", ["truncated", "garbage", "pickled", "of_another_set", "out_of_range"])
+def test_a_list_of_labels_that_is_not_these_shards_is_passed_over(damage, place, tmp_path):
+    copy = tmp_path / "1.0.0"
+    shutil.copytree(place, copy)
+    file, whole = copy / "expressions-train.npy", data.PreparedSplit(place, "train").labels
+    content = file.read_bytes()
+    if damage == "pickled":
+        np.save(file, np.array([{}], object), allow_pickle=True)
+    elif damage in ("of_another_set", "out_of_range"):
+        np.save(file, np.full(len(whole), 2 if damage == "of_another_set" else 200, np.uint8))
+    else:
+        file.write_bytes(content[:20] if damage == "truncated" else b"garbage")
+    np.testing.assert_array_equal(data.PreparedSplit(copy, "train").labels, whole)
+
+
+@pytest.mark.parametrize("name", ["dataset_info.json", "features.json"])
+@pytest.mark.parametrize("content", [b"{", b"{}", b""])
+def test_a_damaged_description_is_named(name, content, place, tmp_path):
+    copy = tmp_path / "1.0.0"
+    shutil.copytree(place, copy)
+    (copy / name).write_bytes(content)
+    with pytest.raises((StorageError, DataError)) as caught:
+        data.PreparedSplit(copy, "train")
+    assert "\n" not in str(caught.value) and str(copy) in str(caught.value)
 
 
 def test_a_shard_that_was_damaged_is_named(tmp_path):

@@ -45,7 +45,7 @@ def test_every_layout_is_built_and_read_back_without_our_code(layout, tmp_path):
     dataset, config, write, wanted, rejected = LAYOUTS[layout]
     root = write(tmp_path / "copy") or tmp_path / "copy"
     builder = build(dataset, root, tmp_path / "tfds", config=config)
-    read = data.read_source(builder.name if dataset != "class_folders" else "folders", root, size=copies.SIDE)
+    read = data.read_source(builder.name, root, size=copies.SIDE)
     assert {split: info.num_examples for split, info in builder.info.splits.items()} == wanted
     for split, faces in read.splits.items():
         for index, example in enumerate(builder.as_data_source(split)):
@@ -161,6 +161,44 @@ def test_lists_that_do_not_fit(row, column, value, told, tmp_path):
         build("class_folders", root, tmp_path / "tfds", stimuli=str(tmp_path / "images.csv"))
     assert "\n" not in str(caught.value)
     assert not list(tmp_path.rglob("*.array_record*"))
+
+
+def test_a_list_as_people_write_it(tmp_path):
+    """Aliases, blanks, Windows' line ends and paths, a byte order mark."""
+    root = write_study_set(tmp_path / "copy")
+    seeded = build("class_folders", root, tmp_path / "seeded", stimuli="seeded")
+    table = pd.read_csv(seeded.data_path / "stimuli.csv")
+    words = {"happy": "Happiness", "anger": " angry", "neutral": "NEUTRAL "}
+    lines = ["\ufeffImage, True_Label,false_label"]
+    for image, true, false in zip(table.image, table.true_label, table.false_label, strict=True):
+        name = image.replace("/", "\\") if true == "fear" else f"./{image}"
+        lines.append(f"{name},{words.get(true, true)},{words.get(false, false)}")
+    (tmp_path / "images.csv").write_bytes("\r\n".join(lines).encode())
+    listed = build("class_folders", root, tmp_path / "listed", stimuli=str(tmp_path / "images.csv"))
+    assert listed.info.splits["stimuli"].num_examples == 56
+
+
+def test_equal_pictures_in_test_and_validation_are_told(tmp_path):
+    root = write_rafdb(tmp_path / "copy")
+    for number in range(3):
+        source = root / "Image" / "aligned" / f"train_{number + 1:05d}_aligned.jpg"
+        (root / "Image" / "aligned" / f"test_{number + 1:05d}_aligned.jpg").write_bytes(source.read_bytes())
+    kept = build("rafdb", root, tmp_path / "kept")
+    assert kept.info.metadata["duplicates"] == {"train": {"test": 3}, "test": {}}
+    dropped = build("rafdb", root, tmp_path / "dropped", dedupe=True)
+    assert {split: info.num_examples for split, info in dropped.info.splits.items()} == {"train": 4, "test": 7}
+
+
+def test_names_that_are_no_utf8(tmp_path):
+    root = write_study_set(tmp_path / "copy")
+    for split, label in (("train", 1), ("val", 2)):
+        raw = os.fsencode(root / split / EXPRESSIONS[label]) + b"/caf\xe9.png"
+        with open(raw, "wb") as stream:
+            stream.write(faults.encoded(copies.picture(7000 + label)))
+    builder = build("class_folders", root, tmp_path / "tfds", stimuli="seeded")
+    names = {example["file_name"].decode() for example in builder.as_data_source("train")}
+    assert "train/happy/caf\\xe9.png" in names
+    assert sum(split.num_examples for split in builder.info.splits.values()) == 32 + 96 + 2
 
 
 def test_study_images_want_a_list_and_a_validation_split(tmp_path):

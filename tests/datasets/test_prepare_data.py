@@ -1,5 +1,8 @@
 """The run card that builds: what it prints, what it refuses, what it clears away."""
 
+import fcntl
+import os
+
 import cv2
 import numpy as np
 import pytest
@@ -74,6 +77,13 @@ def test_standard_faces_keep_the_presets_name(image_size, name, tmp_path):
     [
         (["--dataset=ferplus", "--data_dir=x"], 1, "`--manual_dir`: --dataset=ferplus wants"),
         (["--dataset=ferplus", "--manual_dir=x"], 1, "`--data_dir`: wanted a folder"),
+        (["--dataset=ferplus", "--manual_dir=x", "--data_dir=x", "--image_size=0"], 1, "wanted a number in [1, 4096]"),
+        (
+            ["--dataset=ferplus", "--manual_dir=x", "--data_dir=gs://x"],
+            1,
+            "wanted a folder of this machine, got gs://x",
+        ),
+        (["--dataset=ferplus", f"--manual_dir={'x' * 300}", "--data_dir={tmp}"], 2, "a path that no file can have"),
         (["--dataset=affectnets"], 1, "value should be one of"),
         (["--dataset=ferplus", "--manual_dir=nowhere", "--data_dir={tmp}"], 2, "nowhere, which does not exist"),
         (["--dataset=procedural_faces", "--train_images=-1", "--data_dir={tmp}"], 1, "`images`: wanted"),
@@ -85,7 +95,7 @@ def test_standard_faces_keep_the_presets_name(image_size, name, tmp_path):
             "`--target`: goes with",
         ),
     ],
-    ids=range(8),
+    ids=range(11),
 )
 def test_wrong_calls_end_in_one_line(options, code, told, tmp_path, capsys):
     assert card(*(option.format(tmp=tmp_path) for option in options)) == code
@@ -98,6 +108,62 @@ def test_what_was_flagged_is_counted(options, capsys):
     assert card(*options, "--crop=eyes", "--image_size=20") == 0
     lines = capsys.readouterr().out.splitlines()
     assert "train: flagged: bad_box 7, no_landmarks 7" in lines  # no eyes, no boxes: squares
+
+
+def test_the_old_set_gives_way_to_a_whole_one_only(options, tmp_path, capsys):
+    assert card(*options) == 0
+    place = tmp_path / "tfds" / "ferplus" / "plurality" / "1.0.0"
+    before = {path.name: path.read_bytes() for path in place.iterdir()}
+    broken = tmp_path / "copy" / "FER2013Train"
+    kept, status = (broken / "label.csv").read_bytes(), (broken / "label.csv").stat()
+    (broken / "label.csv").write_text("x,1\n")
+    assert card(*options, "--overwrite") == 2
+    assert {path.name: path.read_bytes() for path in place.iterdir()} == before
+    (broken / "label.csv").write_bytes(kept)
+    os.utime(broken / "label.csv", ns=(status.st_atime_ns, status.st_mtime_ns))
+    killed = place.with_name("incomplete.replaced_1.0.0")  # what a kill in the middle leaves
+    place.rename(killed)
+    assert card(*options) == 0
+    assert {path.name: path.read_bytes() for path in place.iterdir()} == before
+    assert sorted(path.name for path in place.parent.iterdir()) == ["1.0.0", "LOCK", "source.json"]
+
+
+def test_one_build_at_a_time(options, tmp_path, capsys):
+    folder = tmp_path / "tfds" / "ferplus" / "plurality"
+    folder.mkdir(parents=True)
+    with (folder / "LOCK").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert card(*options) == 1
+    assert "another process builds" in capsys.readouterr().err
+    assert card(*options) == 0
+
+
+def test_another_copy_is_not_taken_for_what_is_there(options, tmp_path, capsys):
+    assert card(*options) == 0
+    row = 'fer0000000.png,"(0, 0, 48, 48)",4,0,0,0,0,0,0,0,0,0\n'
+    with (tmp_path / "copy" / "FER2013Train" / "label.csv").open("a") as stream:
+        stream.write(row)  # corrected, or so its owner thinks
+    assert card(*options) == 1
+    assert "was built from another copy (bytes " in capsys.readouterr().err
+    assert card(*options, "--overwrite", "--max_reject_frac=.2") == 0
+
+
+@pytest.mark.parametrize("dataset", ["ferplus", "procedural_faces"])
+def test_a_stop_leaves_nothing(dataset, options, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(command.StopRequest, "install", lambda self: setattr(self, "signal", 15) or self)
+    if dataset == "procedural_faces":
+        options = ["--dataset=procedural_faces", "--image_size=32", f"--data_dir={tmp_path / 'tfds'}"]
+    assert card(*options) == 75
+    assert "half a set is never kept" in capsys.readouterr().err
+    assert not list((tmp_path / "tfds").rglob("*1.0.0*")) + list((tmp_path / "tfds").rglob("*2.0.0*"))
+
+
+def test_names_do_not_depend_on_where_the_command_is_given(options, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("square", "20"):
+        (tmp_path / name).write_text("a file that happens to be called so")
+    assert card(*options, "--crop=square", "--image_size=20") == 0
+    assert (tmp_path / "tfds" / "ferplus" / "plurality_square_image_size20").is_dir()
 
 
 def test_an_audit_that_cannot_be_written(options, tmp_path, capsys):

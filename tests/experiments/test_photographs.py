@@ -1,6 +1,7 @@
 """A study on photographs: class folders read at once, the same set prepared and read by row, study images of a list."""
 
 import json
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -41,7 +42,7 @@ def members_of(out):
 @pytest.fixture(scope="module")
 def read_at_once(folders, tmp_path_factory):
     out = tmp_path_factory.mktemp("folders_run") / "run"
-    assert run(out, "--dataset=folders", f"--data_dir={folders}") == 0
+    assert run(out, "--dataset=class_folders", f"--data_dir={folders}") == 0
     return out
 
 
@@ -99,13 +100,50 @@ def test_another_set_in_the_same_place_is_refused(folders, tmp_path, capsys):
 
 
 def test_one_pool_is_parted_and_says_so(folders, tmp_path, capsys):
-    assert run(tmp_path / "run", "--dataset=folders", f"--data_dir={folders / 'train'}", stages="data") == 0
+    assert run(tmp_path / "run", "--dataset=class_folders", f"--data_dir={folders / 'train'}", stages="data") == 0
     assert "no validation split: 16 of 96 pictures were drawn for it. If a person is on" in capsys.readouterr().err
     study = open_run(tmp_path / "run")
     counts = np.bincount(study.pictures("validation").labels)
     assert counts.tolist() == [2] * 8
     names = [set(study.pictures(split).names) for split in ("train", "validation")]
     assert not names[0] & names[1] and len(names[0] | names[1]) == 96
+
+
+def test_copies_in_one_pool_do_not_leak_into_validation(folders, tmp_path, capsys):
+    pool = tmp_path / "pool"
+    shutil.copytree(folders / "train", pool)
+    for path in sorted(pool.rglob("*.png")):
+        shutil.copy(path, path.with_name(f"{path.stem} - Copy.png"))
+    assert run(tmp_path / "run", "--dataset=class_folders", f"--data_dir={pool}", stages="data") == 0
+    assert "pictures are in validation or test, too; they were left out" in capsys.readouterr().err
+    study = open_run(tmp_path / "run")
+    train, validation = ({image.tobytes() for image in study.pictures(s).images} for s in ("train", "validation"))
+    assert not train & validation
+    assert len(validation) > 20
+
+
+def test_a_prepared_pool_is_parted_like_the_one_that_is_read_at_once(folders, tmp_path):
+    path = build("class_folders", folders / "train", tmp_path / "tfds").data_path
+    assert run(tmp_path / "a", "--dataset=prepared", f"--data_dir={path}", stages="data") == 0
+    assert run(tmp_path / "b", "--dataset=class_folders", f"--data_dir={folders / 'train'}", stages="data") == 0
+    prepared, at_once = open_run(tmp_path / "a"), open_run(tmp_path / "b")
+    for split in ("train", "validation"):
+        rows = np.arange(len(at_once.pictures(split)))
+        np.testing.assert_array_equal(prepared.pictures(split).labels, at_once.pictures(split).labels)
+        np.testing.assert_array_equal(prepared.pictures(split).images[rows], at_once.pictures(split).images[rows])
+
+
+def test_a_study_of_seven_expressions_is_refused_at_once(folders, tmp_path, capsys):
+    shutil.copytree(folders, tmp_path / "seven")
+    shutil.rmtree(tmp_path / "seven" / "train" / "contempt")
+    assert run(tmp_path / "run", "--dataset=class_folders", f"--data_dir={tmp_path / 'seven'}", stages="data") == 2
+    assert "wanted pictures of all eight expressions in train, got none of contempt" in capsys.readouterr().err
+
+
+def test_what_the_pictures_are_is_on_record(read_at_once):
+    record = json.loads((read_at_once / "data" / "pictures.json").read_text())
+    assert (record["release"], record["crop"], record["synthetic"]) == ("folders", "square", False)
+    assert {split: len(digest) for split, digest in record["fingerprint"].items()} == {"train": 64, "validation": 64}
 
 
 def test_a_copy_of_affectnet_is_cropped_by_its_boxes(tmp_path):
@@ -121,8 +159,8 @@ def test_a_copy_of_affectnet_is_cropped_by_its_boxes(tmp_path):
     [
         (["--dataset=prepared"], 1, "`--data_dir`: --dataset=prepared wants the folder"),
         (["--dataset=prepared", "--data_dir={tmp}"], 2, "wanted a prepared set"),
-        (["--dataset=folders", "--data_dir={tmp}/empty"], 2, "has no pictures in folders"),
-        (["--dataset=folders", "--data_dir={tmp}"], 2, "`path`: the folder 'empty' is no expression's: wanted"),
+        (["--dataset=class_folders", "--data_dir={tmp}/empty"], 2, "has no pictures in folders"),
+        (["--dataset=class_folders", "--data_dir={tmp}"], 2, "`path`: the folder 'empty' is no expression's: wanted"),
         (["--dataset=ckplus", "--data_dir={tmp}"], 2, "is no CK+"),
         (["--dataset=affectnet", "--data_dir={tmp}/nowhere"], 2, "nowhere, which does not exist"),
     ],
@@ -130,7 +168,7 @@ def test_a_copy_of_affectnet_is_cropped_by_its_boxes(tmp_path):
 )
 def test_wrong_calls_end_in_one_line(options, code, told, tmp_path, capsys):
     (tmp_path / "empty").mkdir()
-    if options == ["--dataset=folders", "--data_dir={tmp}"]:
+    if options == ["--dataset=class_folders", "--data_dir={tmp}"]:
         (tmp_path / "empty" / "x.png").write_bytes(b"x")
     found = run(tmp_path / "run", *(option.format(tmp=tmp_path) for option in options), stages="data")
     error = capsys.readouterr().err.strip().splitlines()[-1]
