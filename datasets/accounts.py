@@ -13,7 +13,7 @@ from study_images import StudyImages, face_key
 from fer_jax import data
 from fer_jax.data.prepared import EXPRESSIONS_FILE
 from fer_jax.data.published import differences
-from fer_jax.expressions import NUM_EXPRESSIONS
+from fer_jax.expressions import EXPRESSIONS, NUM_EXPRESSIONS
 
 _REJECTED = list(data.REJECTED_COLUMNS)
 _FLAGGED = ["split", "row", "path", "flags", "detail"]
@@ -42,7 +42,8 @@ class Account:
         self.rejected: list[data.Rejection] = []
         self.expressions: list[int] = []
         self._flagged: list[list] = []
-        self._seen: set[bytes] = set()
+        self._seen: dict[bytes, int] = {}
+        self._contradicted = 0
         self._duplicates, self._flags = collections.Counter(), collections.Counter()
         self._digest = hashlib.sha256()
 
@@ -53,23 +54,27 @@ class Account:
             self.rejected.append(stored)
             return None
         key = face_key(row, stored)
-        where = others.get(key, self.split if key in self._seen else "")
+        where, label = others.get(key) or (self.split if key in self._seen else "", self._seen.get(key, row.label))
+        notes = list(row.notes)
         if where:
             self._duplicates[where] += 1
+            if label != row.label:
+                self._contradicted += 1
+                notes.append(f"the same picture is in {where} as {EXPRESSIONS[label]}")
             if dedupe and key in others:
                 told = f"the same picture is in {where}"
                 self.rejected.append(data.Rejection(row.row, row.path, "duplicate", told, row.label))
                 return None
             stored = dataclasses.replace(stored, quality=stored.quality | data.Quality.DUPLICATE)
-        self._seen.add(key)
+        self._seen.setdefault(key, row.label)
         self.expressions.append(row.label)
         self._digest.update(f"{row.row} {row.label} {row.path}\n".encode(errors="surrogateescape"))
         self._digest.update(hashlib.sha256(stored.data).digest())
         worth = stored.quality & ~(data.Quality.RE_ENCODED | data.Quality.WAS_GREY)
-        if row.notes or worth:
+        if notes or worth:
             flags = [flag.name.lower() for flag in worth if flag.name]
             self._flags.update(flags)
-            self._flagged.append([self.split, row.row, row.path, "|".join(flags), "; ".join(row.notes)])
+            self._flagged.append([self.split, row.row, row.path, "|".join(flags), "; ".join(notes)])
         return stored
 
     def write_rejected(self, place: pathlib.Path) -> None:
@@ -79,8 +84,14 @@ class Account:
     def _rejected_rows(self):
         return [[self.split, one.row, one.path, one.reason, one.detail] for one in self.rejected]
 
-    def finish(self, metadata, release) -> None:
-        """Write this split's part of the account."""
+    def finish(self, metadata, release, beside) -> None:
+        """Write this split's part of the account.
+
+        Args:
+          metadata: the set's, added to.
+          release: see `fer_jax.data.Listing`.
+          beside: int (8,), study images taken out of the split, which count as there.
+        """
         for name, rows in (("rejected.csv", self._rejected_rows()), ("flagged.csv", self._flagged)):
             with (self._folder / name).open("a", encoding="utf-8", newline="", errors="surrogateescape") as stream:
                 stream.write(_csv(rows))
@@ -92,11 +103,13 @@ class Account:
             {f"{self.split}/{reason}": count for reason, count in sorted(reasons.items())}
         )
         metadata.setdefault("duplicates", {})[self.split] = dict(sorted(self._duplicates.items()))
+        metadata.setdefault("labelled_otherwise", {})[self.split] = self._contradicted
         metadata.setdefault("counts", {})[self.split] = counts.tolist()
         metadata.setdefault("flags", {})[self.split] = dict(sorted(self._flags.items()))
         metadata.setdefault("fingerprint", {})[self.split] = self._digest.hexdigest()
         left_out = collections.Counter((one.label, one.reason) for one in self.rejected)
-        told = differences(release, self.split, counts, left_out)
+        official = self.split.removesuffix("_minus_stimuli")
+        told = differences(release, official, counts + beside, left_out)
         metadata.setdefault("differs_from_published", {})[self.split] = told
         if len(labels) + len(self.rejected) != self.rows:
             raise AssertionError(

@@ -25,7 +25,7 @@ from study_images import StudyImages, choose, survey
 from fer_jax import data
 from fer_jax.data.gather import check_share
 from fer_jax.errors import DataError, UsageError
-from fer_jax.expressions import EXPRESSIONS, NUM_EXPRESSIONS
+from fer_jax.expressions import EXPRESSIONS, NUM_EXPRESSIONS, index_of
 
 EXIF = ("source", "apply", "ignore")
 # What no picture to train on may be in, too.
@@ -94,11 +94,13 @@ def _plain(name, value) -> str:
 
 
 class _Part(NamedTuple):
-    """A split to be made: its rows, the held-out pictures' keys with their splits, and which rows are meant."""
+    """A split to be made: its rows, the held-out faces, which rows are meant, and how many study images of each
+    expression were taken out."""
 
     rows: Callable[[], Iterable[data.Row | data.Rejection]]
-    others: dict[bytes, str]
+    others: dict[bytes, tuple[str, int]]
     keep: Callable[[data.Row | data.Rejection], bool] = lambda row: True
+    beside: np.ndarray = np.zeros(NUM_EXPRESSIONS, np.int64)
 
 
 class PhotographBuilder(ArrayRecordBuilder, skip_registration=True):
@@ -176,13 +178,15 @@ class PhotographBuilder(ArrayRecordBuilder, skip_registration=True):
             if "validation" not in splits:
                 raise UsageError(f"`stimuli`: {listing.release} has no validation split to take study images from.")
             chosen = choose(held_out["validation"], config.stimuli, seed=config.seed)
-        known = {split: [one.key for one in usable] for split, usable in held_out.items()}
         self.info.metadata.update(_settings(config, listing, chosen))
         start_account(self.data_path, chosen)
-        parts = {split: _Part(rows, _others(split, known)) for split, rows in splits.items()}
+        parts = {split: _Part(rows, _others(split, held_out)) for split, rows in splits.items()}
         if chosen.rows:
             whole = parts.pop("validation")
-            parts["validation_minus_stimuli"] = whole._replace(keep=lambda row: row.row not in chosen.rows)
+            beside = np.bincount([index_of(true) for _, true, _ in chosen.rows.values()], minlength=NUM_EXPRESSIONS)
+            parts["validation_minus_stimuli"] = whole._replace(
+                keep=lambda row: row.row not in chosen.rows, beside=beside
+            )
             parts["stimuli"] = whole._replace(keep=lambda row: row.row in chosen.rows)
         return {split: self._generate_examples(split, listing.release, framing, part) for split, part in parts.items()}
 
@@ -225,7 +229,7 @@ class PhotographBuilder(ArrayRecordBuilder, skip_registration=True):
             elif account.rows == _HOPELESS_AFTER:
                 self._check(account, max(self._max_reject_frac, _HOPELESS_SHARE))
         self._check(account, self._max_reject_frac)
-        account.finish(self.info.metadata, release)
+        account.finish(self.info.metadata, release, part.beside)
 
     def _check(self, account, allowed):
         """Before a failed build is cleared away, its account is put where the user finds it."""
@@ -241,10 +245,10 @@ class PhotographBuilder(ArrayRecordBuilder, skip_registration=True):
             raise DataError(f"{error} All of them: {place}.") from None
 
 
-def _others(split, known) -> dict[bytes, str]:
-    """Faces that a split should not hold: those of validation and test; of test those of validation."""
+def _others(split, held_out) -> dict[bytes, tuple[str, int]]:
+    """Faces that a split should not hold, where they are and as what: of validation and test; of test of validation."""
     wanted = {"validation": (), "test": ("validation",)}.get(split, HELD_OUT)
-    return {key: other for other in reversed(wanted) for key in known.get(other, ())}
+    return {one.key: (other, one.label) for other in reversed(wanted) for one in held_out.get(other, ())}
 
 
 def _example(split, row, stored: data.Stored, release, config) -> tuple[str, dict[str, Any]]:

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 
 from fer_jax.data import PreparedSplit
+from fer_jax.data.published import CKPLUS_SEQUENCES, PAPER_COUNTS
 from fer_jax.errors import StorageError
 from fer_jax.expressions import EXPRESSIONS, NUM_EXPRESSIONS
 
@@ -45,12 +46,31 @@ def _pictures(builder, metadata):
         for where, count in found.items():
             told = "occur before in it (kept)" if where == split else f"are in {where}, too ({kept})"
             lines.append(f"{split}: {count} pictures {told}")
+    for split, count in (metadata.get("labelled_otherwise") or {}).items():
+        lines += [f"{split}: {count} of them were labelled otherwise there (see flagged.csv)"] if count else []
+    lines += _known_totals(builder, metadata)
     for split, flags in (metadata.get("flags") or {}).items():
         told = ", ".join(f"{flag} {count}" for flag, count in flags.items() if flag != "duplicate")
         lines += [f"{split}: flagged: {told}"] if told else []
     if metadata.get("stimuli", "none") != "none":
         lines.append(f"study images: {metadata['stimuli']}")
     return [*lines, *metadata.get("remarks", ())]
+
+
+def _known_totals(builder, metadata):
+    """Published counts that are of no single split, or of no release at all."""
+    counts = np.sum(list((metadata.get("counts") or {}).values()), axis=0)
+    release = metadata.get("release", "")
+    if release.startswith("ckplus sequences") and metadata["options"].get("apex_frames", "1") == "1":
+        labelled = np.asarray(CKPLUS_SEQUENCES)
+        same = (counts[1:] == labelled[1:]).all()
+        told = "equal the published ones" if same else f"{int(counts[1:].sum())} of {labelled.sum()} published"
+        return [f"labelled sequences of all people: {told}"]
+    if builder.name == "affectnet":
+        named = PAPER_COUNTS["affectnet"]
+        told = ", ".join(f"{count} {what}" for what, count in named.items())
+        return [f"The paper (§3) speaks of {told}, which no release has: this one has {counts.sum()} in all."]
+    return []
 
 
 def audit(builder, path) -> pathlib.Path:

@@ -222,6 +222,24 @@ def test_pictures_that_are_in_validation_too_are_counted_flagged_and_dropped_whe
     assert (pd.read_csv(dropped.data_path / "rejected.csv").detail == "the same picture is in validation").all()
 
 
+def test_equal_pictures_with_two_labels_are_told_apart(tmp_path):
+    root = write_study_set(tmp_path / "copy")
+    for name, seed in (("sad/x.png", 1000), ("fear/y.png", 20 * 7 + 3)):  # of validation's neutral, train's contempt
+        copies.write_picture(root / "train" / name, copies.picture(seed))
+    builder = build("class_folders", root, tmp_path / "tfds")
+    assert builder.info.metadata["labelled_otherwise"] == {"train": 2, "validation": 0}
+    flagged = pd.read_csv(builder.data_path / "flagged.csv").dropna(subset="detail").set_index("path").detail
+    assert flagged["train/sad/x.png"] == "the same picture is in validation as neutral"
+    assert flagged["train/fear/y.png"] == "the same picture is in train as contempt"  # the later of two, by name
+
+
+def test_counts_are_compared_with_the_study_images_put_back(tmp_path, monkeypatch):
+    root = write_study_set(tmp_path / "copy")
+    monkeypatch.setitem(data.published.PUBLISHED, "folders", {"validation": (12,) * 8})
+    builder = build("class_folders", root, tmp_path / "tfds", stimuli="seeded")
+    assert builder.info.metadata["differs_from_published"]["validation_minus_stimuli"] == []
+
+
 def test_too_much_damage_leaves_nothing_but_its_account(tmp_path):
     root = copies.write_folders(tmp_path / "copy")
     (root / "train" / "3" / "3.jpg").write_bytes(b"broken")
