@@ -1,13 +1,15 @@
 """Drawn faces as single files: a PNG each, one table of all that is known of them, and how they were made.
 
-A folder holds `000000.png` ..., `faces.csv` (columns: `fer_jax.faces.table`, after `file`), `settings.json` and, where
-asked for, `000000_regions.png`: one channel, 0 outside, else 1 + the index into `fer_jax.faces.REGIONS`.
+A folder holds `images/<label>/000000.png` ..., so that `images` can be read as class folders, `faces.csv` (columns:
+`fer_jax.faces.table`, after `file`), `settings.json` and, where asked for, `regions/000000.png`: one channel, 0
+outside, else 1 + the index into `fer_jax.faces.REGIONS`.
 """
 
 import csv
 import dataclasses
 import json
 import pathlib
+import shutil
 from collections.abc import Callable
 
 import cv2
@@ -15,8 +17,10 @@ import numpy as np
 
 from fer_jax import data, faces
 from fer_jax.errors import UsageError
+from fer_jax.expressions import EXPRESSIONS
 
 TABLE, SETTINGS = "faces.csv", "settings.json"
+IMAGES, REGIONS = "images", "regions"
 _UNFINISHED = "faces.csv.part"
 
 
@@ -57,10 +61,13 @@ class FaceFiles:
     def write(self, index: int) -> dict:
         """Draw a picture, write it, and return its row."""
         face = faces.render(self.scene(index))
-        folder, name = pathlib.Path(self.folder), f"{index:06d}.png"
+        folder, name = pathlib.Path(self.folder), f"{IMAGES}/{EXPRESSIONS[face.label]}/{index:06d}.png"
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(data.encode_png(face.image))
         if self.regions:
-            (folder / f"{index:06d}_regions.png").write_bytes(faces.encode_mask(faces.region_mask(face, self.size)))
+            (folder / REGIONS).mkdir(exist_ok=True)
+            mask = faces.region_mask(face, self.size)
+            (folder / REGIONS / f"{index:06d}.png").write_bytes(faces.encode_mask(mask))
         return {"file": name, **faces.face_row(face)}
 
 
@@ -88,8 +95,8 @@ def write_folder(
     files.scene(0)
     rows = faces.map_ordered(files.write, range(images), workers=workers)
     folder.mkdir(parents=True, exist_ok=True)
-    for left in folder.glob("[0-9]*.png"):  # of a run that was stopped
-        left.unlink()
+    for left in (IMAGES, REGIONS):  # of a run that was stopped
+        shutil.rmtree(folder / left, ignore_errors=True)
     with (folder / _UNFINISHED).open("w", newline="", encoding="utf-8") as table:
         writer = None
         for done, row in enumerate(rows, 1):

@@ -74,6 +74,7 @@ def test_flags_the_documents_name_exist(root):
 
     from experiments.benchmark import BenchmarkConfig
     from experiments.benchmarks.localisation import LocalisationConfig
+    from experiments.draw_faces import Config as DrawConfig
     from experiments.evaluate import EvaluateConfig
     from experiments.explain import ExplainConfig
     from experiments.export import ExportConfig
@@ -82,7 +83,7 @@ def test_flags_the_documents_name_exist(root):
     from experiments.train_distributed import DistributedConfig
 
     cards = (DistributedConfig, ExplainConfig, EvaluateConfig, ExportConfig, MergeConfig, PrepareConfig)
-    configs = (*cards, BenchmarkConfig, LocalisationConfig)
+    configs = (*cards, BenchmarkConfig, LocalisationConfig, DrawConfig)
     known = {field.name for config in configs for field in dataclasses.fields(config)} | _NOT_OURS
     for document in ("README.md", "BUILD.md"):
         for flag in re.findall(r"--(\w+)", (root / document).read_text()):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from experiments import draw_faces, face_files
-from fer_jax import faces
+from fer_jax import data, faces
 from fer_jax.expressions import EXPRESSIONS
 from fer_jax.faces import sheets
 
@@ -81,11 +81,13 @@ def test_files_hold_the_pictures_and_all_that_is_known_of_them(tmp_path, capsys)
     assert capsys.readouterr().out.strip() == str(folder / "faces.csv")
     preset = faces.Preset(nuisance=1.0, intensity=(0.5, 1.0), label_noise=0.5, occluders=0.4)
     rows = table(folder / "faces.csv")
-    assert len(rows) == 20 and len({path.name for path in folder.iterdir()}) == 42
+    assert len(rows) == 20 and len(list(folder.rglob("*.png"))) == 40
+    read = data.read_folders(folder / "images", size=40).splits["train"]
+    assert sorted(f"images/{name}" for name in read.names) == sorted(row["file"] for row in rows)
     for index, row in enumerate(rows):
         face = faces.render(faces.draw(4, "train", index, preset=preset, size=40))
         np.testing.assert_array_equal(cv2.imread(str(folder / row["file"]))[..., ::-1], face.image)
-        regions = cv2.imread(str(folder / f"{index:06d}_regions.png"), cv2.IMREAD_UNCHANGED)
+        regions = cv2.imread(str(folder / "regions" / f"{index:06d}.png"), cv2.IMREAD_UNCHANGED)
         np.testing.assert_array_equal(regions, faces.region_mask(face, 40))
         known = faces.face_row(face)
         assert list(row) == ["file", *known]
@@ -100,9 +102,12 @@ def test_files_hold_the_pictures_and_all_that_is_known_of_them(tmp_path, capsys)
 def test_files_do_not_depend_on_the_number_of_workers_nor_on_how_many_are_asked(tmp_path):
     for name, images, workers in (("one", 40, 1), ("two", 40, 2), ("more", 44, 1)):
         assert card(f"--out={tmp_path / name}", f"--images={images}", f"--workers={workers}", "--image_size=32") == 0
-    one = {path.name: path.read_bytes() for path in (tmp_path / "one").iterdir()}
-    assert one == {path.name: path.read_bytes() for path in (tmp_path / "two").iterdir()}
-    pictures = [name for name in one if name.endswith(".png")]
+    one, two = (
+        {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+        for folder in (tmp_path / "one", tmp_path / "two")
+    )
+    assert one == two
+    pictures = [name for name in one if name.suffix == ".png"]
     assert len(pictures) == 40
     assert all((tmp_path / "more" / name).read_bytes() == one[name] for name in pictures)
 
@@ -130,10 +135,10 @@ def test_a_stopped_folder_begins_anew_and_others_are_left_alone(tmp_path, monkey
     assert card(*flags) == 75
     assert not (folder / "faces.csv").exists()
     monkeypatch.undo()
-    assert len(list(folder.glob("*.png"))) == 4
+    assert len(list(folder.rglob("*.png"))) == 4
     flags[0] = "--images=3"
     assert card(*flags) == 0
-    assert len(table(folder / "faces.csv")) == len(list(folder.glob("*.png"))) == 3
+    assert len(table(folder / "faces.csv")) == len(list(folder.rglob("*.png"))) == 3
     assert not list(folder.glob("*.part"))
     before = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
     assert card(*flags) == 1
