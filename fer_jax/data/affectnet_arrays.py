@@ -11,16 +11,14 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from fer_jax.data.rows import Listing, Quality, Rejection, Row
+from fer_jax.data.annotations import ABSENT, LANDMARKS, annotated_row, points
+from fer_jax.data.rows import NO_QUALITY, Listing, Quality, Rejection, Row
 from fer_jax.data.sanitise import ImageRejected
 from fer_jax.data.tables import real
 from fer_jax.data.tree import Tree
-from fer_jax.data.valence import consistent
 from fer_jax.expressions import DROP, LABEL_TABLES
 
 SETS = {"train_set": "train", "val_set": "validation", "valid_set": "validation"}
-_LANDMARKS = 68
-_ABSENT = -2
 _LABELS = LABEL_TABLES["affectnet"]
 _UNREADABLE = (ValueError, EOFError, OSError, OverflowError, MemoryError, SyntaxError, TypeError, KeyError)
 
@@ -60,25 +58,20 @@ def _row(tree, name, row, path) -> Row | Rejection:
         return Rejection(row, path, "label_unknown", f"{files['exp']}: {error.detail or error.reason}")
     if not value.is_integer() or not 0 <= value < len(_LABELS):
         return Rejection(row, path, "label_unknown", f"{files['exp']}: wanted a number in 0..{len(_LABELS) - 1}")
-    label = _LABELS[int(value)]
-    if label == DROP:
+    if _LABELS[int(value)] == DROP:
         return Rejection(row, path, "label_dropped", f"label {int(value)}")
     notes: list[str] = []
     valence, arousal = (_affect(tree, files[kind], notes) for kind in ("val", "aro"))
     landmarks = _landmarks(tree, files["lnd"], notes)
-    quality = Quality(0) if landmarks is not None else Quality.NO_LANDMARKS
-    if not consistent(label, valence, arousal):
-        quality |= Quality.VA_INCONSISTENT
-    return Row(
-        row,
-        path,
-        label,
-        functools.partial(tree.read, path),
-        source_label=int(value),
-        landmarks=landmarks,
+    return annotated_row(
+        int(value),
         valence=valence,
         arousal=arousal,
-        quality=quality,
+        quality=NO_QUALITY if landmarks is not None else Quality.NO_LANDMARKS,
+        row=row,
+        path=path,
+        load=functools.partial(tree.read, path),
+        landmarks=landmarks,
         notes=tuple(notes),
     )
 
@@ -92,17 +85,18 @@ def _affect(tree, path, notes) -> float:
         told = "wanted a number in -1..1"
     if -1 <= value <= 1:
         return value
-    if value != _ABSENT:
+    if value != ABSENT:
         notes.append(f"{path}: {told}")
     return math.nan
 
 
 def _landmarks(tree, path, notes) -> np.ndarray | None:
     try:
-        values = small_array(tree.read(path), at_most=2 * _LANDMARKS).astype(np.float64)
-        if values.size == 2 * _LANDMARKS and np.isfinite(values).all() and np.abs(values).max() < 1e6:
-            return values.reshape(_LANDMARKS, 2).astype(np.float32)
-        notes.append(f"{path}: wanted {2 * _LANDMARKS} numbers, got {values.size}")
+        values = small_array(tree.read(path), at_most=2 * LANDMARKS).astype(np.float64)
+        found = points(values)
+        if found is not None:
+            return found
+        notes.append(f"{path}: wanted {2 * LANDMARKS} finite numbers, got {values.size}")
     except ValueError:
         notes.append(f"{path}: wanted numbers, got text")
     except ImageRejected as error:

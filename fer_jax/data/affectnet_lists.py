@@ -13,11 +13,11 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from fer_jax.data.rows import Box, Listing, Quality, Rejection, Row
+from fer_jax.data.annotations import ABSENT, LANDMARKS, annotated_row, points
+from fer_jax.data.rows import NO_QUALITY, Box, Listing, Quality, Rejection, Row
 from fer_jax.data.sanitise import ImageRejected
 from fer_jax.data.tables import CellError, Cells, first_texts, shown, table
 from fer_jax.data.tree import Tree, open_tree
-from fer_jax.data.valence import consistent
 from fer_jax.errors import DataError
 from fer_jax.expressions import DROP, EXPRESSIONS, LABEL_TABLES, NUM_EXPRESSIONS
 
@@ -28,8 +28,6 @@ LABELS = (*EXPRESSIONS, "none", "uncertain", "no face")
 _BOX = ("face_x", "face_y", "face_width", "face_height")
 COLUMNS = ("subDirectory_filePath", *_BOX, "facial_landmarks", "expression", "valence", "arousal")
 _PATH = COLUMNS[0]
-_ABSENT = -2  # valence and arousal of Uncertain and No-Face
-_LANDMARKS = 68
 
 # AffectNetC25: 25 people named 1,600 pictures of the training list anew.
 _RATERS = tuple(f"participant{number}" for number in range(25))
@@ -138,23 +136,18 @@ def _row(tree, row, cells: Cells, base, drop_bad_box, soft_label) -> Row | Rejec
         return Rejection(row, name, "bad_box", notes[0], label)
     landmarks = _landmarks(cells, notes)
     valence, arousal = (_affect(cells, column, notes) for column in ("valence", "arousal"))
-    quality = Quality(0) if box is not None else Quality.BAD_BOX
-    if landmarks is None:
-        quality |= Quality.NO_LANDMARKS
-    if not consistent(label, valence, arousal):
-        quality |= Quality.VA_INCONSISTENT
-    return Row(
-        row,
-        name,
-        label,
-        functools.partial(_read, tree, base, name),
-        source_label=number,
+    quality = NO_QUALITY if box is not None else Quality.BAD_BOX
+    return annotated_row(
+        number,
+        valence=valence,
+        arousal=arousal,
+        quality=quality if landmarks is not None else quality | Quality.NO_LANDMARKS,
+        row=row,
+        path=name,
+        load=functools.partial(_read, tree, base, name),
         soft_label=soft_label,
         box=box,
         landmarks=landmarks,
-        valence=valence,
-        arousal=arousal,
-        quality=quality,
         notes=tuple(notes),
     )
 
@@ -187,19 +180,19 @@ def _landmarks(cells: Cells, notes) -> np.ndarray | None:
         values = np.array(text.split(";"), np.float64)
     except ValueError:
         values = np.zeros(0)
-    if values.size == 2 * _LANDMARKS and np.isfinite(values).all() and np.abs(values).max() < 1e6:
-        return values.reshape(_LANDMARKS, 2).astype(np.float32)
-    notes.append(str(cells.error("facial_landmarks", f"{2 * _LANDMARKS} numbers joined by ;")))
-    return None
+    found = points(values)
+    if found is None:
+        notes.append(str(cells.error("facial_landmarks", f"{2 * LANDMARKS} numbers joined by ;")))
+    return found
 
 
 def _affect(cells: Cells, column, notes) -> float:
     try:
-        value = cells.real(column, _ABSENT, 1)
+        value = cells.real(column, ABSENT, 1)
     except CellError as error:
         notes.append(str(error))
         return math.nan
-    if value == _ABSENT:
+    if value == ABSENT:
         return math.nan
     if value < -1:
         notes.append(str(cells.error(column, "a number in -1..1")))

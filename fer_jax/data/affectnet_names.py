@@ -7,18 +7,17 @@ import functools
 import re
 from collections.abc import Iterator
 
+from fer_jax.data.annotations import annotated_row
 from fer_jax.data.folders import SPLIT_FOLDERS
-from fer_jax.data.rows import Listing, Quality, Rejection, Row
+from fer_jax.data.rows import Listing, Rejection, Row
 from fer_jax.data.tables import CellError, table
 from fer_jax.data.tree import Tree
-from fer_jax.data.valence import consistent
 from fer_jax.errors import DataError
 from fer_jax.expressions import DROP, LABEL_TABLES, index_of
 
 RELABELLED = "labels.csv"
 _NAMED = re.compile(r"([0-9A-Za-z]+)s([0-9]{1,2})s(-?[0-9]{1,4})s(-?[0-9]{1,4})\.\w+", re.ASCII)
 _THOUSAND = 1000
-_ABSENT = -2000
 
 
 def is_named(tree: Tree) -> bool:
@@ -48,22 +47,12 @@ def _named_rows(tree, paths) -> Iterator[Row | Rejection]:
         if match is None or number >= len(LABEL_TABLES["affectnet"]):
             yield Rejection(row, path, "label_unknown", f"{path}: wanted <id>s<0..10>s<valence>s<arousal>.jpg")
             continue
-        label = LABEL_TABLES["affectnet"][number]
-        if label == DROP:
+        if LABEL_TABLES["affectnet"][number] == DROP:
             yield Rejection(row, path, "label_dropped", f"label {number}")
             continue
         valence, arousal = (_affect(int(match[group])) for group in (3, 4))
-        agrees = consistent(label, valence, arousal)
-        yield Row(
-            row,
-            path,
-            label,
-            functools.partial(tree.read, path),
-            source_label=number,
-            valence=valence,
-            arousal=arousal,
-            quality=Quality(0) if agrees else Quality.VA_INCONSISTENT,
-        )
+        load = functools.partial(tree.read, path)
+        yield annotated_row(number, valence=valence, arousal=arousal, row=row, path=path, load=load)
 
 
 def _affect(thousandths) -> float:

@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 
 from fer_jax import data
 from fer_jax.data.affectnet import list_affectnet
+from fer_jax.data.annotations import consistent
 from fer_jax.data.rows import Quality
 from fer_jax.data.tree import open_tree
-from fer_jax.data.valence import consistent
 from fer_jax.errors import DataError, FerError, UsageError
 from fer_jax.expressions import EXPRESSIONS, index_of
 from tests.data import affectnet_copies as copies
