@@ -226,16 +226,16 @@ class PhotographBuilder(ArrayRecordBuilder, skip_registration=True):
             found = account.take(row, stored, part.others, dedupe)
             if found is not None:
                 yield _example(split, row, found, release, self.builder_config)
-            elif account.rows == _HOPELESS_AFTER:
+            if account.rows == _HOPELESS_AFTER:  # pictures that are nowhere: no need to look for all of them
                 self._check(account, max(self._max_reject_frac, _HOPELESS_SHARE))
-        self._check(account, self._max_reject_frac)
+        self._check(account, self._max_reject_frac, ended=True)
         account.finish(self.info.metadata, release, part.beside)
 
-    def _check(self, account, allowed):
+    def _check(self, account, allowed, *, ended=False):
         """Before a failed build is cleared away, its account is put where the user finds it."""
         try:
             check_share(account.split, account.rows, account.rejected, allowed)
-            if not account.expressions:
+            if ended and not account.expressions:
                 raise DataError(f"`source`: {account.split} has no usable picture in {account.rows} rows.")
         except DataError as error:
             name = f"{self.name}-{self.builder_config.name}-rejected.csv"

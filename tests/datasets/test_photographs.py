@@ -250,6 +250,21 @@ def test_too_much_damage_leaves_nothing_but_its_account(tmp_path):
     assert (table.path[0], table.reason[0]) == ("train/3/3.jpg", "not_image")
 
 
+def test_a_list_whose_pictures_are_nowhere_ends_early_and_one_that_begins_with_dropped_rows_does_not(tmp_path):
+    good = [copies.line("2/0001.jpg", 1, box=(number % 20, 10, 30, 30)) for number in range(30)]
+    dropped = [copies.line("9/0008.jpg", 8)] * 1100
+    rows = {"validation.csv": [], "training.csv": [*dropped, *good]}
+    root = copies.write_original(tmp_path / "sorted", split_rows=rows)
+    path = root / "Manually_Annotated_file_lists" / "training.csv"
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join([lines[0], *lines[12:]]))  # the dropped ones come first
+    assert build("affectnet", root, tmp_path / "a").info.splits["train"].num_examples == 30
+    gone = [copies.line(f"1/{number}.jpg", 1) for number in range(3000)]
+    lost = copies.write_original(tmp_path / "lost", split_rows={"training.csv": gone})
+    with pytest.raises(DataError, match=r"\d+ of 1000 rows of train cannot be used \(\d+ missing\)"):
+        build("affectnet", lost, tmp_path / "b", max_reject_frac=0.01)
+
+
 @pytest.mark.parametrize("name", ["../evil.png", "/evil.png", "train/../../evil.png", "C:\\evil.png"])
 def test_zips_that_lead_out_are_refused_whole(name, tmp_path):
     path = miniature.write_zip(tmp_path / "x.zip", copies.write_folders(tmp_path / "copy", names=True), prefix="")
