@@ -60,10 +60,10 @@ class _ReproducibleWriter(writer.ExampleWriter):
         try:
             return super().write(path, ((key, _sorted(record)) for key, record in examples))
         except RuntimeError as error:  # ArrayRecord's word for a disk that is full
-            told = " ".join(str(error).split())[:200]
+            told, place = str(error).partition(";")[0], os.path.dirname(os.path.dirname(path))
             raise StorageError(
-                f"`data_dir`: {path.parent} cannot be written: {told}. Nothing half-built is left; free the disk and "
-                "run again."
+                f"`data_dir`: {place} cannot be written: {told}. Nothing half-built is left; free the disk and run "
+                "again."
             ) from error
 
 

@@ -177,3 +177,20 @@ def test_the_presets_of_the_card_are_those_of_the_faces():
 
     assert set(prepare_data.PRESETS) == set(faces.PRESETS)
     assert np.isfinite(prepare_data.PrepareConfig().max_reject_frac)
+
+
+def test_a_full_disk_ends_in_one_line(options, tmp_path, capsys, monkeypatch):
+    from tensorflow_datasets.core import file_adapters
+
+    def full(path, examples):
+        list(examples)
+        raise RuntimeError("write() failed: No space left on device; writing it; at byte 598016")
+
+    monkeypatch.setattr(file_adapters.ArrayRecordFileAdapter, "write_examples", full)
+    assert card(*options) == 3
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    place = tmp_path / "tfds" / "ferplus" / "plurality"
+    assert (
+        f"`data_dir`: {place} cannot be written: write() failed: No space left on device. Nothing half-built" in error
+    )
+    assert not list((tmp_path / "tfds").rglob("*1.0.0*"))
