@@ -62,7 +62,7 @@ class Account:
                 self._contradicted += 1
                 notes.append(f"the same picture is in {where} as {EXPRESSIONS[label]}")
             if dedupe and key in others:
-                told = f"the same picture is in {where}"
+                told = notes[-1] if label != row.label else f"the same picture is in {where}"
                 self.rejected.append(data.Rejection(row.row, row.path, "duplicate", told, row.label))
                 return None
             stored = dataclasses.replace(stored, quality=stored.quality | data.Quality.DUPLICATE)

@@ -185,7 +185,9 @@ class PhotographBuilder(ArrayRecordBuilder, skip_registration=True):
             whole = parts.pop("validation")
             beside = np.bincount([index_of(true) for _, true, _ in chosen.rows.values()], minlength=NUM_EXPRESSIONS)
             parts["validation_minus_stimuli"] = whole._replace(
-                keep=lambda row: row.row not in chosen.rows, beside=beside
+                keep=lambda row: row.row not in chosen.rows,
+                others={one.key: ("stimuli", one.label) for one in held_out["validation"] if one.row in chosen.rows},
+                beside=beside,
             )
             parts["stimuli"] = whole._replace(keep=lambda row: row.row in chosen.rows)
         return {split: self._generate_examples(split, listing.release, framing, part) for split, part in parts.items()}

@@ -11,18 +11,22 @@ import os
 import pathlib
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
-from fer_jax.errors import UsageError
+from fer_jax.data.tree import open_tree
+from fer_jax.errors import DataError, UsageError
 
 
-def build(path: pathlib.Path, make: Callable[[], None], *, source: str | None, overwrite: bool) -> bool:
+def build(
+    path: pathlib.Path, make: Callable[[], None], *, sources: Sequence[str], version: int | None, overwrite: bool
+) -> bool:
     """Build a set, unless it is there already.
 
     Args:
       path: where the set will lie, its version's folder.
       make: builds it there.
-      source: the user's copy that it is made from, or None.
+      sources: folders and files of the user's that it is made from.
+      version: of what draws it, if it is drawn.
       overwrite: build anew what is there.
 
     Returns:
@@ -38,7 +42,10 @@ def build(path: pathlib.Path, make: Callable[[], None], *, source: str | None, o
             replaced.rename(path)
         for leftover in path.parent.glob(f"incomplete.*_{path.name}"):  # TFDS leaves those of killed builds for ever
             shutil.rmtree(leftover)
-        record, seen = path.parent / "source.json", _seen(source)
+        record = path.parent / "source.json"
+        seen = {} if version is None else {"render_version": version}
+        for source in sources:
+            seen |= _seen(source)
         if path.exists() and not overwrite:
             _check_source(path, record, seen)
             sys.stderr.write(f"{path} is there already; --overwrite builds it anew.\n")
@@ -72,25 +79,25 @@ def _check_source(path, record, seen):
     if differ:
         name = differ[0]
         raise UsageError(
-            f"`--manual_dir`: {path} was built from another copy ({name} {before.get(name)}, now {seen[name]}); "
-            "--overwrite builds it anew, another --data_dir keeps both."
+            f"`--data_dir`: {path} was built from something else ({name}: {before.get(name, 'none')}, now "
+            f"{seen[name]}); --overwrite builds it anew, another --data_dir keeps both."
         )
 
 
-def _seen(source) -> dict:
+def _seen(source: str) -> dict:
     """What tells a copy from another, or from itself before somebody changed it, without reading its pictures."""
-    if source is None:
-        return {}
-    files = [source]
-    if os.path.isdir(source):
-        files = [os.path.join(folder, name) for folder, _, names in os.walk(source) for name in names]
+    try:
+        with open_tree(source) as tree:
+            files = [pathlib.Path(source, name) for name in tree.files()] if os.path.isdir(source) else [source]
+    except DataError:  # the builder will say what is wrong with it
+        files = []
     status = []
     for file in files:
-        with contextlib.suppress(OSError):  # the reader will say what is wrong with it
+        with contextlib.suppress(OSError):
             status.append(os.stat(file))
+    told = os.path.realpath(source).encode(errors="surrogateescape").decode(errors="backslashreplace")
     return {
-        "path": os.path.realpath(source).encode(errors="surrogateescape").decode(errors="backslashreplace"),
-        "files": len(status),
-        "bytes": sum(one.st_size for one in status),
-        "newest_ns": max((one.st_mtime_ns for one in status), default=0),
+        f"files of {told}": len(status),
+        f"bytes of {told}": sum(one.st_size for one in status),
+        f"newest file of {told}, ns": max((one.st_mtime_ns for one in status), default=0),
     }

@@ -26,6 +26,7 @@ OWNERS = (
     | dict.fromkeys(_OF_PHOTOGRAPHS, tuple(PHOTOGRAPHS))
     | dict.fromkeys(_OF_FACES, ("procedural_faces",))
     | dict.fromkeys(("images", "allow_mixed"), ("click_study",))
+    | dict.fromkeys(("image_size", "workers"), (*PHOTOGRAPHS, "procedural_faces"))
 )
 
 
@@ -55,6 +56,10 @@ def _refuse_strangers(config):
     for flag, owners in OWNERS.items():
         if config.dataset not in owners and getattr(config, flag) != getattr(defaults, flag):
             raise UsageError(f"`--{flag}`: goes with --dataset={' or '.join(owners)} only; leave it out.")
+    if config.box_margin != defaults.box_margin and config.crop not in ("box", "eyes"):
+        raise UsageError("`--box_margin`: goes with --crop=box or eyes only; leave it out.")
+    if config.seed != defaults.seed and config.dataset != "procedural_faces" and config.pick_stimuli == "none":
+        raise UsageError("`--seed`: goes with --dataset=procedural_faces or --pick_stimuli=seeded only; leave it out.")
 
 
 def _click_study(module, config, tell):
@@ -111,7 +116,7 @@ def _photographs(module, config, tell):
         "dedupe": config.dedupe,
         "options": base.options | options,
     }
-    if config.crop == "box":
+    if config.crop in ("box", "eyes"):
         changes["box_margin"] = config.box_margin
     if changes["stimuli"] == "seeded":
         changes["seed"] = config.seed

@@ -41,13 +41,15 @@ def _pictures(builder, metadata):
     for split, differences in (metadata.get("differs_from_published") or {}).items():
         if differences is not None:
             lines.append(f"{split}: {'; '.join(differences) or 'counts equal the published ones'}")
-    kept = "dropped" if metadata.get("dedupe") else "kept; --dedupe drops them"
     for split, found in (metadata.get("duplicates") or {}).items():
+        kept = "dropped" if metadata.get("dedupe") else "kept; --dedupe drops them"
+        kept = "kept" if split in ("validation", "test", "stimuli") else kept
         for where, count in found.items():
             told = "occur before in it (kept)" if where == split else f"are in {where}, too ({kept})"
             lines.append(f"{split}: {count} pictures {told}")
     for split, count in (metadata.get("labelled_otherwise") or {}).items():
-        lines += [f"{split}: {count} of them were labelled otherwise there (see flagged.csv)"] if count else []
+        if count:
+            lines.append(f"{split}: {count} of them were labelled otherwise there (flagged.csv, rejected.csv)")
     lines += _known_totals(builder, metadata)
     for split, flags in (metadata.get("flags") or {}).items():
         told = ", ".join(f"{flag} {count}" for flag, count in flags.items() if flag != "duplicate")
@@ -85,12 +87,8 @@ def audit(builder, path) -> pathlib.Path:
         sheet[expression, :, 0] = label
     flat = sheet.reshape(NUM_EXPRESSIONS * _TILE, -1, 3)
     path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        written = cv2.imwrite(str(path), flat[..., ::-1])
-    except cv2.error:  # no encoder for the suffix
-        written = False
-    if not written:
-        raise StorageError(f"`--audit_labels`: could not write {path}; give a name that ends in .png.")
+    if not cv2.imwrite(str(path), flat[..., ::-1]):
+        raise StorageError(f"`--audit_labels`: could not write {path}; name a folder you may write to.")
     return path
 
 

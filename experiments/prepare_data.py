@@ -92,7 +92,7 @@ def prepare(config: PrepareConfig) -> None:
         raise UsageError("`--data_dir`: wanted a folder for the built sets, such as --data_dir=tfds, got none.")
     if config.dataset in READ and not config.manual_dir:
         raise UsageError(
-            f"`--manual_dir`: --dataset={config.dataset} wants the folder or zip that yours lies in, got none."
+            f"`--manual_dir`: --dataset={config.dataset} wants the folder (pictures: or zip) of yours, got none."
         )
     bounds = {"max_reject_frac": (0.0, 1.0), "box_margin": (1.0, 4.0), "workers": (0, 1024), "seed": (0, 2**63)}
     if config.image_size is not None:
@@ -110,6 +110,7 @@ def prepare(config: PrepareConfig) -> None:
     from experiments.building import build
     from experiments.data_builders import builder_of
     from experiments.progress import Progress
+    from fer_jax import faces
 
     progress = Progress(f"preparing {config.dataset}", None, unit="rows")
 
@@ -129,7 +130,9 @@ def prepare(config: PrepareConfig) -> None:
         progress.finish(f"{sum(split.num_examples for split in builder.info.splits.values())} examples stored")
 
     path = pathlib.Path(builder.data_path)
-    if not build(path, make, source=config.manual_dir, overwrite=config.overwrite):
+    sources = [place for place in (config.manual_dir, config.images) if place]
+    version = faces.RENDER_VERSION if config.dataset == "procedural_faces" else None
+    if not build(path, make, sources=sources, version=version, overwrite=config.overwrite):
         builder = tfds.builder_from_directory(path)
     print("\n".join(data_report.report(builder)))
     if config.audit_labels:

@@ -122,9 +122,12 @@ class Builder(ArrayRecordBuilder):
     def _generate_examples(self, split: str, number: int):
         config = self.builder_config
         job = functools.partial(_example, config.seed, split, config.preset, config.image_size)
-        for example in faces.map_ordered(job, range(number), workers=self._workers):
+        digest = hashlib.sha256()
+        for key, example in faces.map_ordered(job, range(number), workers=self._workers):
             self.one_done()
-            yield example
+            digest.update(f"{example['expression']} {example['content_hash']}\n".encode())
+            yield key, example
+        self.info.metadata.setdefault("fingerprint", {})[split] = digest.hexdigest()
 
 
 def _example(seed: int, split: str, preset: str, size: int, row: int) -> tuple[str, dict]:

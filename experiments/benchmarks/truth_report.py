@@ -97,7 +97,7 @@ class Findings:
         pairs = localisation.per_pair(table, scores=SCORES)
         pairs = truth_scores.pair_evidence(known).merge(pairs, on="pair")
         return cls(
-            facts=facts | dataclasses.asdict(config) | {"versions": versions()},
+            facts=dataclasses.asdict(config) | facts | {"versions": versions()},
             pictures=table,
             scores=summary.assign(chance=summary["score"].map(expected)),
             scores_right=right,

@@ -9,6 +9,7 @@ import pandas as pd
 from experiments.progress import Progress
 from experiments.stages.study import PICTURES_RECORD, STUDY_LIST, Study
 from fer_jax import data
+from fer_jax.errors import DataError
 from fer_jax.expressions import NUM_EXPRESSIONS
 
 # Of a set without a validation split so many pictures of each expression are held out, at random (ours).
@@ -31,6 +32,8 @@ def read(study: Study) -> tuple[Splits, pd.DataFrame]:
         max_reject_frac=config.max_reject_frac,
         **options.get(config.dataset, {}),
     )
+    if "train" not in found.splits:
+        raise DataError(f"`--data_dir`: {config.data_dir} has no training pictures, only {', '.join(found.splits)}.")
     if "validation" not in found.splits:
         pool = found.splits["train"]
         parts = {split: pool.select(rows) for split, rows in _parted(pool.labels, config.seed).items()}
@@ -68,15 +71,23 @@ def prepared(study: Study) -> tuple[Splits, pd.DataFrame]:
     if validation is train:
         parts = _parted(train.labels, config.seed)
         train_rows, held = parts["train"], parts["validation"]
+        if config.dedupe:
+            train_rows = _without_copies(train, train_rows, held)
     _tell_shared(metadata)
-    examples = validation.examples(held)
-    names = np.asarray([_name(example) for example in examples])
-    kept = ("release", "crop", "image_size", "preset", "fingerprint", "counts")
+    listed = validation.feature("row", held)
+    files = validation.feature("file_name", held)
+    names = np.asarray([f"{file}#{row}" for file, row in zip(files, listed, strict=True)])  # a file may have many faces
+    kept = ("crop", "image_size", "preset", "seed", "render_version", "fingerprint", "counts")
     record = {name: metadata[name] for name in kept if name in metadata}
-    own = {"path": str(train.path), "set": train.info.full_name, "synthetic": bool(metadata.get("synthetic", False))}
+    own = {
+        "release": metadata.get("release", train.info.name),
+        "path": str(train.path.resolve()),
+        "set": train.info.full_name,
+        "synthetic": bool(metadata.get("synthetic", False)),
+    }
     study.folder.write_json(PICTURES_RECORD, record | own)
     if (train.path / "stimuli.csv").is_file():
-        place = {int(example["row"]): at for at, example in enumerate(examples)}
+        place = {row: at for at, row in enumerate(listed)}
         table = pd.read_csv(train.path / "stimuli.csv", encoding_errors="surrogateescape")
         table = table.assign(row=[place[row] for row in table["row"]])
         table["image"] = names[table["row"]]
@@ -101,16 +112,21 @@ def _without_shared(found: data.Read) -> data.Read:
     return kept
 
 
+def _without_copies(pool: data.PreparedSplit, rows: np.ndarray, held: np.ndarray) -> np.ndarray:
+    """Rows to train on without the pictures that were drawn for validation, too."""
+    hashes = np.asarray(pool.feature("content_hash", np.arange(len(pool))))
+    again = np.isin(hashes[rows], hashes[held])
+    if again.any():
+        told = f"{again.sum()} of {len(rows)} pictures are in validation, too; they were left out"
+        sys.stderr.write(f"train: {told} (--nodedupe keeps them)\n")
+    return rows[~again]
+
+
 def _tell_shared(metadata) -> None:
     shared = {where: n for where, n in metadata.get("duplicates", {}).get("train", {}).items() if where != "train"}
     if shared and not metadata.get("dedupe"):
         told = ", ".join(f"{n} in {where}" for where, n in shared.items())
         sys.stderr.write(f"train: pictures that are held out, too: {told}; prepare_data --dedupe drops them\n")
-
-
-def _name(example) -> str:
-    """The file's name with its row: one file may have several faces."""
-    return f"{example['file_name'].decode()}#{int(example['row'])}"
 
 
 def _parted(labels: np.ndarray, seed: int) -> dict[str, np.ndarray]:

@@ -6,7 +6,7 @@ import pandas as pd
 from experiments.progress import Progress
 from experiments.stages import photographs
 from experiments.stages.study import PICTURES_RECORD, Study
-from fer_jax import faces
+from fer_jax import data, faces
 from fer_jax.errors import DataError
 from fer_jax.expressions import EXPRESSIONS, NUM_EXPRESSIONS
 
@@ -68,4 +68,4 @@ def _rendered(study):
         },
     )
     progress.finish(f"{total} pictures")
-    return splits, pd.DataFrame(columns=["split", "row", "path", "reason", "detail"])
+    return splits, pd.DataFrame(columns=list(data.REJECTED_COLUMNS))

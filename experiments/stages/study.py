@@ -138,9 +138,11 @@ class Study:
 
     @functools.cached_property
     def evaluation_pictures(self) -> Pictures:
-        """Validation without the study images (paper §3)."""
-        held_out = np.setdiff1d(np.arange(len(self.pictures("validation"))), self.study_table["row"])
-        return self.pictures("validation").select(held_out)
+        """Validation without the study images (paper §3), and without pictures equal to one of them."""
+        validation = self.pictures("validation")
+        shown = {picture.tobytes() for picture in self.study_pictures.images}
+        others = np.setdiff1d(np.arange(len(validation)), self.study_table["row"])
+        return validation.select([row for row in others if validation.images[row].tobytes() not in shown])
 
     @functools.cached_property
     def study_pairs(self) -> np.ndarray:

@@ -5,6 +5,7 @@ Contract: a detector takes uint8 (H, W, 3) RGB and returns float64 (N, 4) boxes 
 
 import importlib
 import pathlib
+import threading
 from collections.abc import Callable
 
 import cv2
@@ -89,13 +90,15 @@ def _haar() -> FaceDetector:
             f"`detector`: OpenCV {cv2.__version__} brings no face detector (version 4 does). Name a YuNet model with "
             f"{_YUNET}FILE.onnx, or install 'opencv-python-headless<5'."
         )
-    cascade = cv2.CascadeClassifier(str(file))
+    own = threading.local()  # a cascade keeps what it is at: each thread has one
 
     def detect(picture):
+        if not hasattr(own, "cascade"):
+            own.cascade = cv2.CascadeClassifier(str(file))
         small, scale = _for_detection(picture)
         least = max(24, min(small.shape[:2]) // 8)
         grey = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY)
-        return _boxes(cascade.detectMultiScale(grey, 1.1, 5, minSize=(least, least)), scale)
+        return _boxes(own.cascade.detectMultiScale(grey, 1.1, 5, minSize=(least, least)), scale)
 
     return detect
 
@@ -121,16 +124,19 @@ def _lbp() -> FaceDetector:
 def _yunet(file) -> FaceDetector:
     if not pathlib.Path(file).is_file():
         raise UsageError(f"`detector`: wanted a YuNet ONNX file, got {file}, which is not there.")
+    own = threading.local()
     try:
-        detector = cv2.FaceDetectorYN.create(file, "", (320, 320), _SCORE_AT_LEAST)
+        own.detector = cv2.FaceDetectorYN.create(file, "", (320, 320), _SCORE_AT_LEAST)
     except (cv2.error, AttributeError) as error:
         reason = (str(error).strip().splitlines() or ["unknown"])[-1]
         raise UsageError(f"`detector`: OpenCV {cv2.__version__} cannot read {file}: {reason[:160]}") from None
 
     def detect(picture):
+        if not hasattr(own, "detector"):
+            own.detector = cv2.FaceDetectorYN.create(file, "", (320, 320), _SCORE_AT_LEAST)
         small, scale = _for_detection(picture)
-        detector.setInputSize((small.shape[1], small.shape[0]))
-        _, faces = detector.detect(small[..., ::-1].copy())
+        own.detector.setInputSize((small.shape[1], small.shape[0]))
+        _, faces = own.detector.detect(small[..., ::-1].copy())
         return _boxes(() if faces is None else faces[:, :4], scale)
 
     return detect

@@ -101,6 +101,8 @@ def frame(image: np.ndarray, row: Row, framing: Framing) -> Framed:
     if framing.detector is not None:
         box, found = matching(framing.detector(image), box)
         quality |= found
+        if box is not None and not crops.usable(box, image.shape, margin=margin):
+            box, quality = None, quality | Quality.BAD_BOX
     landmarks = row.landmarks
     if landmarks is not None and not crops.alignable(landmarks):
         landmarks, quality = None, quality | Quality.NO_LANDMARKS

@@ -19,6 +19,7 @@ from fer_jax.expressions import EXPRESSIONS, NUM_EXPRESSIONS
 
 # Labels of a split beside its shards, so that they need not be gathered from every record.
 EXPRESSIONS_FILE = "expressions-{split}.npy"
+_AT_ONCE = 1024  # records in memory while something is gathered from all of them
 
 
 class PreparedSplit:
@@ -72,9 +73,8 @@ class PreparedSplit:
             labels = _stored_labels(file, len(self), (self.info.metadata or {}).get("counts", {}).get(self.split))
             if labels is not None:
                 return labels
-        step = 1024
-        starts = range(0, len(self), step)
-        parts = (self._records(list(range(at, min(at + step, len(self))))) for at in starts)
+        starts = range(0, len(self), _AT_ONCE)
+        parts = (self._records(list(range(at, min(at + _AT_ONCE, len(self))))) for at in starts)
         return np.asarray([_label(record) for part in parts for record in part], np.int32)
 
     def images(self, rows: Sequence[int] | np.ndarray) -> np.ndarray:
@@ -100,6 +100,29 @@ class PreparedSplit:
             raise UsageError("`size`: the pictures differ in size; name the side they are to be brought to.")
         side = self.size or 0
         return np.stack(found) if found else np.zeros((0, side, side, 3), np.uint8)
+
+    def feature(self, name: str, rows: Sequence[int] | np.ndarray) -> list:
+        """One text or whole number of some rows, without decoding their pictures.
+
+        Args:
+          name: such as "file_name", "row" or "content_hash".
+          rows: int (B,).
+
+        Returns:
+          B of str or int.
+
+        Raises:
+          UsageError: the set stores no such feature.
+        """
+        if name not in self.info.features:
+            raise UsageError(f"`name`: wanted one of {', '.join(self.info.features)}, got {name!r}.")
+        found = []
+        for part in np.array_split(np.asarray(rows, np.int64), max(1, len(rows) // _AT_ONCE)):
+            for record in self._records(part.tolist()) if len(part) else ():
+                value = _feature(record, name)
+                texts, numbers = value.bytes_list.value, value.int64_list.value
+                found.append(texts[0].decode() if texts else int(numbers[0]))
+        return found
 
     def examples(self, rows: Sequence[int] | np.ndarray) -> list[dict]:
         """Everything that is stored of some rows, as TFDS decodes it."""
@@ -131,6 +154,7 @@ def open_prepared(path: str | os.PathLike):
     Raises:
       UsageError: TFDS is not installed.
       DataError: no set there, several, or one without pictures and expressions.
+      StorageError: a description that is damaged.
     """
     try:
         import tensorflow_datasets as tfds

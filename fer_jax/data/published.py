@@ -1,7 +1,7 @@
 """How many pictures of each expression the published copies hold, and how a copy's own counts differ from them.
 
 Counts are in canonical order. Sources: Mollahosseini et al. 2017 (AffectNet; those of the later set from its users),
-FER+'s own lists, the FER2013 challenge, Lucey et al. 2010 (CK+, labelled sequences), Li, Deng & Du 2017 (RAF-DB).
+FER+'s own lists, Lucey et al. 2010 (CK+, labelled sequences), Li, Deng & Du 2017 (RAF-DB).
 """
 
 import collections
@@ -26,11 +26,6 @@ PUBLISHED = {
     "ferplus majority": {
         "train": (8_733, 7_284, 3_022, 3_136, 536, 116, 2_098, 120),
         "validation": (1_180, 862, 348, 411, 60, 25, 289, 16),
-    },
-    "fer2013 csv": {
-        "train": (4_965, 7_215, 4_830, 3_171, 4_097, 436, 3_995, 0),
-        "validation": (607, 895, 653, 415, 496, 56, 467, 0),
-        "test": (626, 879, 594, 416, 528, 55, 491, 0),
     },
     "rafdb basic aligned": {
         "train": (2_524, 4_772, 1_982, 1_290, 281, 717, 705, 0),

@@ -40,7 +40,7 @@ class Row:
     """A listed picture.
 
     Attributes:
-      row: its place in the list of its split, from 0.
+      row: its place in the list of its source, from 0.
       path: relative to the root; one path may stand in several rows (several faces).
       label: an index into `EXPRESSIONS`.
       load: the file's bytes, or decoded pixels uint8 (H, W, 3) where a source has no file; raises `ImageRejected`.

@@ -89,9 +89,7 @@ def options_of(dataset: str) -> tuple[str, ...]:
     """
     if dataset not in SOURCES:
         raise UsageError(f"`dataset`: wanted one of {', '.join(SOURCES)}, got {dataset!r}.")
-    return tuple(
-        name for name in inspect.signature(SOURCES[dataset]).parameters if name not in ("tree", "release_name")
-    )
+    return tuple(name for name in inspect.signature(SOURCES[dataset]).parameters if name not in _NOT_OPTIONS)
 
 
 def _source(dataset, options) -> Callable[[Tree], Listing]:

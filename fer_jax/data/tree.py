@@ -249,7 +249,7 @@ class Below:
 
     def has(self, path: str) -> bool:
         """See `Tree`."""
-        return self._tree.has(self._at(path))
+        return not _outside(path) and self._tree.has(self._at(path))
 
     def read(self, path: str) -> bytes:
         """See `Tree`."""

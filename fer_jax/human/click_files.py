@@ -129,7 +129,11 @@ def _run(folder: pathlib.Path, allow_mixed) -> ClickSet:
 
 def _drawn(file) -> bool:
     try:
-        return json.loads(file.read_text(encoding="utf-8"))["config"]["dataset"] == "procedural_faces"
+        dataset = json.loads(file.read_text(encoding="utf-8"))["config"]["dataset"]
+        if dataset == "prepared":  # what was prepared, photographs or drawn faces, is on record
+            record = file.with_name("data") / "pictures.json"
+            return bool(json.loads(record.read_text(encoding="utf-8"))["synthetic"])
+        return dataset == "procedural_faces"
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"`source`: {file}: wanted the record of a run: {type(error).__name__}: {error}.") from None
 

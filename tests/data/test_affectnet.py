@@ -151,6 +151,12 @@ def test_a_row_that_cannot_be_used_is_one_rejection(line, reason, told, tmp_path
     assert len(found.splits["train"]) == 8
 
 
+def test_a_wild_path_does_not_hide_a_copy_in_a_folder_of_its_own(tmp_path):
+    root = copies.write_original(tmp_path / "wrapped", split_rows={"training.csv": [copies.line("../x.jpg", 1)]})
+    zipped = miniature.write_zip(tmp_path / "x.zip", root, prefix="my copy/AffectNet/2017/unpacked/")
+    assert len(read(zipped).splits["train"]) == 8
+
+
 def test_blanks_and_percent_signs_in_names(tmp_path):
     root = copies.write_original(
         tmp_path,

@@ -1,5 +1,9 @@
 """Crops: picture, box and landmarks move together; borders repeat; sizes do not matter."""
 
+import concurrent.futures
+import threading
+import types
+
 import cv2
 import numpy as np
 import pytest
@@ -165,6 +169,35 @@ def test_detections_are_matched_to_the_given_face():
     lost = frame(dots([(80, 60)]), row(), data.Framing("box", size=50, detector=lambda image: boxes[:0]))
     assert lost.quality == Quality.UNDETECTED | Quality.BAD_BOX
     assert lost.image.shape == (50, 50, 3)
+
+
+def test_a_detection_that_is_no_box_never_costs_the_row():
+    for wild in ((500, 500, 5, 5), (0, 0, 1e6, 1e6)):
+        framing = data.Framing("box", size=50, detector=lambda image, wild=wild: np.array([wild], float))
+        assert frame(dots([(80, 60)]), row(), framing).quality == Quality.BAD_BOX
+
+
+def test_each_thread_has_a_detector_of_its_own(monkeypatch, tmp_path):
+    """OpenCV's keep what they are at: two threads in one of them crash or find what is not there."""
+    made = []
+
+    class Cascade:
+        def __init__(self, file):
+            self.thread = threading.get_ident()
+            made.append(self.thread)
+
+        def detectMultiScale(self, grey, *rest, **more):
+            assert threading.get_ident() == self.thread
+            return np.array([[1, 2, 30, 30]])
+
+    (tmp_path / "haarcascade_frontalface_default.xml").write_text("x")
+    monkeypatch.setattr(cv2, "CascadeClassifier", Cascade, raising=False)
+    monkeypatch.setattr(cv2, "data", types.SimpleNamespace(haarcascades=str(tmp_path)), raising=False)
+    detect = data.face_detector("haar")
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(detect, [dots([(1, 1)])] * 40))
+    assert all(boxes.tolist() == [[1, 2, 30, 30]] for boxes in found)
+    assert len(made) == len(set(made)) <= 4
 
 
 @pytest.mark.parametrize(

@@ -192,7 +192,7 @@ def test_the_card_says_what_it_built(source, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("options", "code", "told"),
     [
-        (["--data_dir={tmp}"], 1, "`--manual_dir`: --dataset=click_study wants the folder or zip"),
+        (["--data_dir={tmp}"], 1, "`--manual_dir`: --dataset=click_study wants the folder"),
         (
             ["--data_dir={tmp}", "--manual_dir={tmp}"],
             2,

@@ -84,6 +84,13 @@ def test_standard_faces_keep_the_presets_name(image_size, name, tmp_path):
             "wanted a folder of this machine, got gs://x",
         ),
         (["--dataset=ferplus", f"--manual_dir={'x' * 300}", "--data_dir={tmp}"], 2, "a path that no file can have"),
+        (
+            ["--dataset=ferplus", "--manual_dir=x", "--data_dir=x", "--box_margin=2"],
+            1,
+            "`--box_margin`: goes with --crop",
+        ),
+        (["--dataset=ferplus", "--manual_dir=x", "--data_dir=x", "--seed=2"], 1, "`--seed`: goes with --dataset=proc"),
+        (["--dataset=click_study", "--manual_dir=x", "--data_dir=x", "--image_size=9"], 1, "`--image_size`: goes with"),
         (["--dataset=affectnets"], 1, "value should be one of"),
         (["--dataset=ferplus", "--manual_dir=nowhere", "--data_dir={tmp}"], 2, "nowhere, which does not exist"),
         (["--dataset=procedural_faces", "--train_images=-1", "--data_dir={tmp}"], 1, "`images`: wanted"),
@@ -95,7 +102,7 @@ def test_standard_faces_keep_the_presets_name(image_size, name, tmp_path):
             "`--target`: goes with",
         ),
     ],
-    ids=range(11),
+    ids=range(14),
 )
 def test_wrong_calls_end_in_one_line(options, code, told, tmp_path, capsys):
     assert card(*(option.format(tmp=tmp_path) for option in options)) == code
@@ -144,7 +151,7 @@ def test_another_copy_is_not_taken_for_what_is_there(options, tmp_path, capsys):
     with (tmp_path / "copy" / "FER2013Train" / "label.csv").open("a") as stream:
         stream.write(row)  # corrected, or so its owner thinks
     assert card(*options) == 1
-    assert "was built from another copy (bytes " in capsys.readouterr().err
+    assert "was built from something else (bytes of " in capsys.readouterr().err
     assert card(*options, "--overwrite", "--max_reject_frac=.2") == 0
 
 

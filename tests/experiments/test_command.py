@@ -25,7 +25,7 @@ def _run(card, *arguments, capsys):
     ("arguments", "message"),
     [
         (["--dataest=ferplus"], "Unknown command line flag 'dataest'. Did you mean: dataset ?"),
-        (["--dataset=affectnet9"], "value should be one of <procedural_faces|ferplus>"),
+        (["--dataset=affectnet9"], "value should be one of <procedural_faces|ferplus|"),
         (["--seed=one"], "--seed"),
         (["runs/x"], "`runs/x`: wanted flags only"),
         (["--out=x", "--area=2"], "`--area`: wanted a number in [0.001, 0.999], got 2.0"),

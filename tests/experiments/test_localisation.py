@@ -81,6 +81,7 @@ def test_everything_is_written(made):
     assert list(dict.fromkeys(scores["method"])) == [*methods, *known_truth.REFERENCES, "truth_cells", "truth"]
     assert set(scores["score"]) == set(truth_scores.SCORES)
     assert (scores["n_pairs"] == NUM_PAIRS).all() and found["facts"]["n_pictures"] == COUNT
+    assert found["facts"]["run"]  # which run was scored, also where none was named
     assert ((scores["ci_low"] <= scores["mean"]) & (scores["mean"] <= scores["ci_high"])).all()
     wide = scores.pivot(index="method", columns="score", values="mean")
     assert list(wide.loc["truth", ["auc", "dice", "pointing"]]) == [1, 1, 1]

@@ -9,8 +9,9 @@ import pytest
 
 from experiments import command, prepare_data, reproduce
 from experiments.config import StudyConfig
+from experiments.stages import write
 from experiments.stages.study import StoredPictures, open_run
-from fer_jax import checkpoints, data
+from fer_jax import checkpoints, data, faces, human
 from fer_jax.expressions import EXPRESSIONS
 from tests.data import affectnet_copies as copies
 from tests.datasets.sets import build
@@ -85,6 +86,10 @@ def test_drawn_faces_that_were_prepared_are_still_called_synthetic(tmp_path):
     study = open_run(out)
     assert study.synthetic
     assert len(study.pictures("validation")) == 96
+    assert write._dataset_name(study) == "prepared pictures (procedural_faces)"
+    record = json.loads((out / "data" / "pictures.json").read_text())
+    assert record["render_version"] == faces.RENDER_VERSION and set(record["fingerprint"]) >= {"train", "validation"}
+    assert human.click_files._drawn(out / "run.json")
 
 
 def test_another_set_in_the_same_place_is_refused(folders, tmp_path, capsys):
@@ -120,6 +125,32 @@ def test_copies_in_one_pool_do_not_leak_into_validation(folders, tmp_path, capsy
     train, validation = ({image.tobytes() for image in study.pictures(s).images} for s in ("train", "validation"))
     assert not train & validation
     assert len(validation) > 20
+    path = build("class_folders", pool, tmp_path / "tfds").data_path
+    assert run(tmp_path / "by_row", "--dataset=prepared", f"--data_dir={path}", stages="data") == 0
+    prepared = open_run(tmp_path / "by_row")
+    rows = np.arange(len(prepared.pictures("train")))
+    assert {image.tobytes() for image in prepared.pictures("train").images[rows]} == train
+    assert {image.tobytes() for image in prepared.pictures("validation").images} == validation
+
+
+def test_twins_of_study_images_are_no_evaluation_pictures(folders, tmp_path):
+    twins = tmp_path / "twins"
+    shutil.copytree(folders, twins)
+    for path in sorted((twins / "validation").rglob("*.png")):
+        shutil.copy(path, path.with_name(f"{path.stem} again.png"))
+    assert run(tmp_path / "run", "--dataset=class_folders", f"--data_dir={twins}", stages="data,design") == 0
+    study = open_run(tmp_path / "run")
+    shown, others = ({image.tobytes() for image in p.images} for p in (study.study_pictures, study.evaluation_pictures))
+    assert len(study.study_pictures) == 56 and not shown & others
+    path = build("class_folders", twins, tmp_path / "tfds", stimuli="seeded", dedupe=True)
+    hashes = [{e["content_hash"] for e in path.as_data_source(s)} for s in ("stimuli", "validation_minus_stimuli")]
+    assert not hashes[0] & hashes[1]
+
+
+def test_a_copy_without_training_pictures(folders, tmp_path, capsys):
+    shutil.copytree(folders / "validation", tmp_path / "half" / "validation")
+    assert run(tmp_path / "run", "--dataset=class_folders", f"--data_dir={tmp_path / 'half'}", stages="data") == 2
+    assert "has no training pictures, only validation" in capsys.readouterr().err
 
 
 def test_a_prepared_pool_is_parted_like_the_one_that_is_read_at_once(folders, tmp_path):
