@@ -74,9 +74,9 @@ def choose(usable: list[Usable], stimuli: str, *, seed: int) -> StudyImages:
     if stimuli == SEEDED:
         labels = np.asarray([one.label for one in usable])
         each = human.study.largest_balanced(labels)
-        table = human.study.make_study(labels, [str(one.row) for one in usable], seed=seed, per_ordered_pair=each)
+        drawn = human.study.make_study(labels, [str(one.row) for one in usable], seed=seed, per_ordered_pair=each)
         by_row = {one.row: one for one in usable}
-        picked = zip(table["image"].astype(int), table["true_label"], table["false_label"], strict=True)
+        picked = zip(drawn["image"].astype(int), drawn["true_label"], drawn["false_label"], strict=True)
         rows = {row: (by_row[row].path, true, false) for row, true, false in picked}
         return StudyImages(rows, f"stand-in drawn by seed {seed}, {each} for each ordered pair")
     return _listed(usable, pathlib.Path(stimuli))

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from fer_jax.data.rows import Box
-from fer_jax.data.sanitise import MAX_PIXELS
+from fer_jax.data.sanitise import MAX_PIXELS, resized
 from fer_jax.errors import UsageError
 
 # The frame of the drawn faces: the eyes this far apart and their middle here, in sides of the square.
@@ -76,9 +76,7 @@ def crop_box(image: np.ndarray, box: Box, *, size: int, margin: float = 1.0) -> 
     down = np.arange(y0, y0 + side).clip(0, rows - 1)
     whole = inside_x * inside_y == side * side
     cut = image[y0 : y0 + side, x0 : x0 + side] if whole else image[np.ix_(down, across)]
-    scale = size / side
-    matrix = np.array([[scale, 0, (0.5 - x0) * scale - 0.5], [0, scale, (0.5 - y0) * scale - 0.5]])
-    return Crop(resized(cut, (size, size)), matrix, 1 - inside_x * inside_y / side**2)
+    return Crop(resized(cut, (size, size)), square_matrix(x0, y0, scale=size / side), 1 - inside_x * inside_y / side**2)
 
 
 def crop_eyes(image: np.ndarray, landmarks: np.ndarray, *, size: int) -> Crop:
@@ -136,6 +134,11 @@ def eyes_matrix(landmarks: np.ndarray, *, size: int) -> np.ndarray:
     return np.column_stack([linear, wanted - linear @ ((left + right) / 2)])
 
 
+def square_matrix(left: int, top: int, *, scale: float) -> np.ndarray:
+    """Of a cut whose first pixel was (left, top), resized by `scale`: float64 (2, 3)."""
+    return np.array([[scale, 0, (0.5 - left) * scale - 0.5], [0, scale, (0.5 - top) * scale - 0.5]])
+
+
 def transform(points: np.ndarray, matrix: np.ndarray) -> np.ndarray:
     """Points (..., 2) through a matrix (2, 3)."""
     return points @ matrix[:, :2].T + matrix[:, 2]
@@ -148,11 +151,3 @@ def transform_box(box: Box, matrix: np.ndarray) -> Box:
     corners = transform(edges, matrix) + 0.5
     low, high = corners.min(0), corners.max(0)
     return float(low[0]), float(low[1]), float(high[0] - low[0]), float(high[1] - low[1])
-
-
-def resized(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """A picture at (width, height), by area where it shrinks and by cubic interpolation where it grows."""
-    if (image.shape[1], image.shape[0]) == tuple(size):
-        return np.ascontiguousarray(image)
-    shrinks = image.shape[0] * image.shape[1] > size[0] * size[1]
-    return cv2.resize(image, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)

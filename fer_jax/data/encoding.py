@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from fer_jax.data.framing import Framing, frame, pixels
-from fer_jax.data.image_header import image_header
+from fer_jax.data.image_header import JPEG_FRAMES, image_header, jpeg_segments
 from fer_jax.data.rows import Box, Quality, Row
 from fer_jax.data.sanitise import encode_png
 from fer_jax.errors import StorageError, UsageError
@@ -119,25 +119,14 @@ def _encode(image, encoding) -> bytes:
 
 
 def _jpeg(data):
-    exif, plain, position = b"", False, 2
+    exif, plain = b"", False
     try:
-        while data[position] == 0xFF:
-            marker = data[position + 1]
-            if marker == 0xFF:
-                position += 1
-                continue
-            if marker == 0x01 or 0xD0 <= marker <= 0xD8:
-                position += 2
-                continue
-            length = struct.unpack_from(">H", data, position + 2)[0]
-            body = data[position + 4 : position + 2 + length]
+        for marker, start, stop in jpeg_segments(data):
+            body = data[start:stop]
             if marker == 0xE1 and body.startswith(b"Exif\0\0") and not exif:
                 exif = body[6:]
-            if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
+            if marker in JPEG_FRAMES:
                 plain = body[0] == 8 and body[5] == 3  # bits and components
-            if marker in (0xD9, 0xDA):
-                break
-            position += 2 + max(2, length)
     except (IndexError, struct.error):
         plain = False
     return plain, False, exif

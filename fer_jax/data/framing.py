@@ -10,7 +10,7 @@ import numpy as np
 from fer_jax.data import crops
 from fer_jax.data.detect import FaceDetector, matching
 from fer_jax.data.rows import Box, Quality, Row
-from fer_jax.data.sanitise import ORIENTATIONS, decode, square
+from fer_jax.data.sanitise import ORIENTATIONS, decode, resized, square
 from fer_jax.errors import UsageError
 
 CROPS = ("none", "square", "box", "eyes")
@@ -126,7 +126,7 @@ def _cropped(image, box, landmarks, framing):
         wanted = max(1, round(columns * size / longest)), max(1, round(rows * size / longest))
         scale = np.array([wanted[0] / columns, wanted[1] / rows])
         matrix = np.column_stack([np.diag(scale), 0.5 * scale - 0.5])
-        return crops.resized(image, wanted), matrix, Quality.SHRUNK
+        return resized(image, wanted), matrix, Quality.SHRUNK
     if crop == "eyes":
         if landmarks is not None:
             done = crops.crop_eyes(image, landmarks, size=size)
@@ -139,9 +139,7 @@ def _cropped(image, box, landmarks, framing):
         quality |= Quality.BAD_BOX
     side = min(rows, columns)
     left, top = (columns - side) // 2, (rows - side) // 2
-    scale = size / side
-    matrix = np.array([[scale, 0, (0.5 - left) * scale - 0.5], [0, scale, (0.5 - top) * scale - 0.5]])
-    return square(image, size), matrix, quality
+    return square(image, size), crops.square_matrix(left, top, scale=size / side), quality
 
 
 def _padding(done: crops.Crop) -> Quality:

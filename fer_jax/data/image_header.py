@@ -4,9 +4,10 @@ Contract: bytes in, (type, width, height) out, None for anything that is none of
 """
 
 import struct
+from collections.abc import Iterator
 
 # Frame headers carry the size; these three of the range are tables and arithmetic-coding conditions instead.
-_JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _JPEG_STANDALONE = frozenset({0x01, *range(0xD0, 0xD9)})
 _JPEG_END_OF_HEADERS = frozenset({0xD9, 0xDA})
 
@@ -30,11 +31,12 @@ def image_header(data: bytes) -> tuple[str, int, int] | None:
     return None
 
 
-def _png(data):
-    return struct.unpack_from(">II", data, 16) if data[12:16] == b"IHDR" else None
+def jpeg_segments(data: bytes) -> Iterator[tuple[int, int, int]]:
+    """The segments of a JPEG before its pixels: each one's marker, and where its content starts and stops.
 
-
-def _jpeg(data):
+    Raises:
+      IndexError, struct.error: the file ends among them.
+    """
     position = 2
     while data[position] == 0xFF:
         marker = data[position + 1]
@@ -42,13 +44,23 @@ def _jpeg(data):
             position += 1
         elif marker in _JPEG_STANDALONE:
             position += 2
-        elif marker in _JPEG_FRAMES:
-            height, width = struct.unpack_from(">HH", data, position + 5)
-            return width, height
-        elif marker in _JPEG_END_OF_HEADERS:
-            return None
         else:
-            position += 2 + max(2, struct.unpack_from(">H", data, position + 2)[0])
+            length = struct.unpack_from(">H", data, position + 2)[0]
+            if marker in _JPEG_END_OF_HEADERS:
+                return
+            yield marker, position + 4, position + 2 + length
+            position += 2 + max(2, length)
+
+
+def _png(data):
+    return struct.unpack_from(">II", data, 16) if data[12:16] == b"IHDR" else None
+
+
+def _jpeg(data):
+    for marker, start, _ in jpeg_segments(data):
+        if marker in JPEG_FRAMES:
+            height, width = struct.unpack_from(">HH", data, start + 1)
+            return width, height
     return None
 
 

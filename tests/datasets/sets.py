@@ -1,6 +1,7 @@
 """Builders without TensorFlow, and copies to build from."""
 
 import hashlib
+import sys
 
 import pytest
 
@@ -13,6 +14,19 @@ from class_folders import class_folders_dataset_builder as class_folders  # noqa
 from rafdb import rafdb_dataset_builder as rafdb  # noqa: E402
 
 BUILDERS = {"affectnet": affectnet, "ckplus": ckplus, "class_folders": class_folders, "rafdb": rafdb}
+
+# The prepare card as a process of its own, its options to follow: a warning or TensorFlow's import fails it.
+PREPARE_WITHOUT_TENSORFLOW = (
+    sys.executable,
+    "-W",
+    "error",
+    "-c",
+    "import sys\n"
+    "from experiments import command, prepare_data\n"
+    "code = command.run(prepare_data.prepare, prepare_data.PrepareConfig, usage='')\n"
+    "assert 'tensorflow' not in sys.modules\n"
+    "sys.exit(code)",
+)
 
 
 def build(dataset, source, place, *, config=None, max_reject_frac=0.5, workers=2, **changes):

@@ -4,7 +4,6 @@ import hashlib
 import json
 import os
 import subprocess
-import sys
 
 import cv2
 import numpy as np
@@ -15,6 +14,7 @@ from fer_jax import data, faces
 from fer_jax.errors import DataError, UsageError
 from fer_jax.expressions import EXPRESSIONS, LABEL_TABLES
 from tests.data import miniature
+from tests.datasets.sets import PREPARE_WITHOUT_TENSORFLOW, digests
 
 tfds = pytest.importorskip("tensorflow_datasets")
 pytest.importorskip("array_record", reason="no array_record on this platform: the readers work without it")
@@ -166,13 +166,6 @@ def test_manual_dir_is_read_too(tmp_path):
 
 @pytest.mark.parametrize("dataset", ["ferplus", "procedural_faces"])
 def test_two_processes_build_the_same_bytes_without_tensorflow(dataset, source, tmp_path, root):
-    code = (
-        "import sys\n"
-        "from experiments import command, prepare_data\n"
-        "code = command.run(prepare_data.prepare, prepare_data.PrepareConfig, usage='')\n"
-        "assert 'tensorflow' not in sys.modules\n"
-        "sys.exit(code)"
-    )
     options = {
         "ferplus": [f"--manual_dir={source}", "--max_reject_frac=.2"],
         "procedural_faces": ["--train_images=8", "--validation_images=8", "--stimuli_images=0", "--image_size=32"],
@@ -181,13 +174,12 @@ def test_two_processes_build_the_same_bytes_without_tensorflow(dataset, source, 
     for number in range(2):
         place = tmp_path / str(number)
         subprocess.run(
-            [sys.executable, "-W", "error", "-c", code, f"--dataset={dataset}", f"--data_dir={place}", *options],
+            [*PREPARE_WITHOUT_TENSORFLOW, f"--dataset={dataset}", f"--data_dir={place}", *options],
             check=True,
             capture_output=True,
             cwd=root,
             env=os.environ | {"PYTHONHASHSEED": str(number)},
         )
-        files = [path for path in place.rglob("*") if path.is_file()]
-        built.append({path.relative_to(place): hashlib.sha256(path.read_bytes()).hexdigest() for path in files})
+        built.append(digests(place))
     assert built[0] == built[1]
     assert any("array_record" in path.name for path in built[0])

@@ -6,7 +6,6 @@ import json
 import os
 import re
 import subprocess
-import sys
 
 import cv2
 import numpy as np
@@ -18,6 +17,7 @@ from fer_jax import human
 from fer_jax.errors import DataError
 from fer_jax.expressions import EXPRESSIONS
 from fer_jax.human.columns import FLAG, TABLES
+from tests.datasets.sets import PREPARE_WITHOUT_TENSORFLOW, digests
 
 tfds = pytest.importorskip("tensorflow_datasets")
 pytest.importorskip("array_record", reason="no array_record on this platform: the readers work without it")
@@ -227,23 +227,15 @@ def test_manual_dir_is_read_too(source, tmp_path):
 
 
 def test_two_processes_build_the_same_bytes_without_tensorflow(source, tmp_path, root):
-    code = (
-        "import sys\n"
-        "from experiments import command, prepare_data\n"
-        "code = command.run(prepare_data.prepare, prepare_data.PrepareConfig, usage='')\n"
-        "assert 'tensorflow' not in sys.modules\n"
-        "sys.exit(code)"
-    )
     built = []
     for number in range(2):
         place = tmp_path / str(number)
         subprocess.run(
-            [sys.executable, "-W", "error", "-c", code, "--dataset=click_study", f"--manual_dir={source}",
+            [*PREPARE_WITHOUT_TENSORFLOW, "--dataset=click_study", f"--manual_dir={source}",
              f"--data_dir={place}"],
             check=True, capture_output=True, cwd=root, env=os.environ | {"PYTHONHASHSEED": str(number)},
         )  # fmt: skip
-        files = [path for path in place.rglob("*") if path.is_file()]
-        built.append({path.relative_to(place): hashlib.sha256(path.read_bytes()).hexdigest() for path in files})
+        built.append(digests(place))
     assert built[0] == built[1]
     assert sum("array_record" in path.name for path in built[0]) == 2
 

@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 import zipfile
 
@@ -20,7 +19,7 @@ from fer_jax.expressions import EXPRESSIONS
 from tests.data import affectnet_copies as copies
 from tests.data import faults, miniature
 from tests.data.test_other_sets import write_ckplus, write_rafdb
-from tests.datasets.sets import BUILDERS, build, digests
+from tests.datasets.sets import BUILDERS, PREPARE_WITHOUT_TENSORFLOW, build, digests
 
 LAYOUTS = {
     "original": ("affectnet", "original", copies.write_original, {"train": 8, "validation": 8}, 6),
@@ -276,16 +275,9 @@ def test_zips_that_lead_out_are_refused_whole(name, tmp_path):
 
 
 def run_build(root, place, *options, workers=1, env=None):
-    code = (
-        "import sys\n"
-        "from experiments import command, prepare_data\n"
-        "code = command.run(prepare_data.prepare, prepare_data.PrepareConfig, usage='')\n"
-        "assert 'tensorflow' not in sys.modules\n"
-        "sys.exit(code)"
-    )
     arguments = [f"--manual_dir={root}", f"--data_dir={place}", f"--workers={workers}", "--max_reject_frac=1", *options]
     return subprocess.Popen(
-        [sys.executable, "-W", "error", "-c", code, *arguments],
+        [*PREPARE_WITHOUT_TENSORFLOW, *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         env=os.environ | (env or {}),
