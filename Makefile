@@ -16,9 +16,10 @@ lint: .venv/ready
 	$(BIN)/ruff format --check .
 	$(BIN)/pyrefly check
 
-# Long tests: kills, whole data sets, reference trajectories of hundreds of iterations.
+# Long tests (kills, whole data sets, reference trajectories of hundreds of iterations), and new random examples for
+# the property tests, which draw the same ones every time under `make test`.
 torture: .venv/ready
-	$(BIN)/python -m pytest -m slow
+	HYPOTHESIS_PROFILE=random $(BIN)/python -m pytest -m "slow or hypothesis"
 
 wheel: .venv/ready
 	$(BIN)/python -m build --wheel

@@ -1,4 +1,7 @@
-"""A strict session: eight CPU devices, no silent rank promotion, warnings as errors, compiled programs kept on disk."""
+"""A strict session: eight CPU devices, no silent rank promotion, warnings as errors, compiled programs kept on disk.
+
+Examples that hypothesis draws are the same in every session, unless HYPOTHESIS_PROFILE=random (`make torture`).
+"""
 
 import os
 import pathlib
@@ -6,8 +9,13 @@ import pathlib
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("MPLBACKEND", "agg")
 
+import hypothesis
 import jax
 import pytest
+
+hypothesis.settings.register_profile("steady", derandomize=True, database=None)
+hypothesis.settings.register_profile("random", derandomize=False)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "steady"))
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared"

@@ -7,7 +7,7 @@ import types
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from fer_jax import data
@@ -28,8 +28,8 @@ def dots(points, shape=(120, 160)):
 
 
 def brightest(image):
-    """Centre of mass of what is bright."""
-    weight = np.where(image[..., 0] > 60, image[..., 0].astype(float), 0)
+    """Centre of mass of what is bright for this picture: a dot that shrinks to one pixel spreads its light and dims."""
+    weight = np.where(image[..., 0] > image[..., 0].max() / 4, image[..., 0].astype(float), 0)
     y, x = np.indices(weight.shape)
     return np.array([(x * weight).sum(), (y * weight).sum()]) / weight.sum()
 
@@ -39,10 +39,11 @@ def brightest(image):
     x=st.floats(30, 120), y=st.floats(30, 90), side=st.integers(50, 110), size=st.integers(24, 200),
     margin=st.floats(1, 2),
 )  # fmt: skip
+@example(x=30.0, y=30.0, side=68, size=24, margin=2.0)
 def test_a_box_crop_moves_points_as_its_matrix_says(x, y, side, size, margin):
     crop = data.crop_box(dots([(x, y)]), (x - side / 2, y - side / 2, side, side), size=size, margin=margin)
     assert crop.image.shape == (size, size, 3)
-    np.testing.assert_allclose(brightest(crop.image), crops.transform(np.array([x, y]), crop.matrix), atol=0.6)
+    np.testing.assert_allclose(brightest(crop.image), crops.transform(np.array([x, y]), crop.matrix), atol=0.3)
 
 
 def test_a_box_inside_is_cut_out_as_it_is():
