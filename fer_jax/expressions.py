@@ -6,6 +6,8 @@ Contract: an expression is an integer 0..7 (an index into `EXPRESSIONS`), an uno
 
 import difflib
 import itertools
+import unicodedata
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -31,45 +33,91 @@ LABEL_TABLES = {
     "ferplus": (0, 1, 3, 2, 6, 5, 4, 7, DROP, DROP),
     "ckplus": (0, 6, 7, 5, 4, 1, 2, 3),
     "rafdb": (DROP, 3, 4, 5, 1, 2, 6, 0),  # counted from 1
+    "fer2013_contempt": (6, 5, 4, 1, 2, 3, 0, 7),  # FER2013's seven, then contempt: CK+ as one csv
     "sorted_names_8": (6, 7, 5, 4, 1, 0, 2, 3),
     "sorted_names_7": (6, 5, 4, 1, 0, 2, 3),
     "affectnet_c25": (1, 2, 3, 4, 5, 6, 7, 0),
     "wegrzyn2017": (1, 2, 6, 4, 5, 3, 0),
 }
 
+_FIRST = {"rafdb": 1}  # tables that do not count from 0
+_TOLD = 3  # classes of a table that tell it from the others
+
+# Other names of the eight: the word's other forms, and what German, French, Spanish, Korean, Japanese and Chinese
+# call the same expression. Case, accents and how a file system composes letters make no difference.
 _ALIASES = {
-    "neutral": ("normal",),
-    "happy": ("happiness", "joy"),
-    "sad": ("sadness",),
-    "surprise": ("surprised", "suprise"),
-    "fear": ("afraid", "fearful"),
-    "disgust": ("disgusted",),
-    "anger": ("angry",),
-    "contempt": ("contemptuous",),
+    "neutral": """normal neutrality neutre neutro neutralität 중립 무표정 中立 無表情 ニュートラル 真顔 中性 无表情""",
+    "happy": """happiness joy joyful freude fröhlich froehlich glücklich gluecklich glück heureux heureuse joie joyeux
+        joyeuse bonheur feliz felicidad alegría alegre 행복 기쁨 喜び 幸福 幸せ 嬉しい 高兴 高興 快乐 快樂 开心 開心
+        喜悦""",
+    "sad": """sadness trauer traurig traurigkeit triste tristesse tristeza 슬픔 슬픈 悲しみ 悲しい 悲伤 悲傷 伤心 傷心
+        难过 難過""",
+    "surprise": """surprised suprise suprised überraschung ueberraschung überrascht ueberrascht surpris sorpresa
+        sorprendido sorprendida 놀람 놀라움 驚き 惊讶 驚訝 惊奇 驚奇 吃惊 吃驚""",
+    "fear": """afraid fearful scared angst ängstlich aengstlich furcht peur miedo temor 공포 두려움 恐怖 恐れ 恐惧 恐懼
+        害怕""",
+    "disgust": """disgusted ekel angeekelt dégoût dégoûté dégoûtée asco repugnancia 혐오 역겨움 嫌悪 厌恶 厭惡""",
+    "anger": """angry wut wütend wuetend ärger aerger zorn zornig colère enojo enojado enojada enfado enfadado enfadada
+        ira 분노 화남 怒り 愤怒 憤怒 生气 生氣""",
+    "contempt": """contemptuous verachtung verächtlich veraechtlich mépris méprisant méprisante desprecio desdén 경멸
+        軽蔑 轻蔑 輕蔑 蔑视 蔑視 鄙视 鄙視""",
 }
+# Words that are near one of the eight without being its name: nobody is labelled by them, but told what they may mean.
+_NEAR = {
+    "neutral": "calm relaxed serious blank expressionless ruhig calme calma tranquilo 평온 平静 平靜 自然 冷静",
+    "happy": "smile smiling laugh laughing cheerful glad pleased delighted amused amusement lächeln sourire sonrisa",
+    "sad": "sorrow grief crying unhappy depressed upset miserable weinen pleurer llorar 泣き 哭",
+    "surprise": "amazed astonished astonishment shock shocked startled étonné asombro",
+    "fear": "terrified terror frightened fright panic horror anxious anxiety worried effrayé asustado 불안 不安",
+    "disgust": "disgusting revolted repulsed nausea disgusto abscheu dégoûtant desagrado",
+    "anger": "mad furious fury rage raging annoyed irritated hostile fâché fâchée énervé rabia enraged 짜증",
+    "contempt": "scorn scornful disdain disdainful smirk sneer 不屑",
+}
+
+
+def _key(name: str) -> str:
+    """A name as it is compared: a folder's name may be composed in several ways (macOS takes letters apart)."""
+    apart = unicodedata.normalize("NFKD", name.strip())
+    bare = "".join(letter for letter in apart if not unicodedata.combining(letter))
+    return unicodedata.normalize("NFC", bare).casefold()
+
+
 _INDEX_OF_NAME = {
-    name: index for index, expression in enumerate(EXPRESSIONS) for name in (expression, *_ALIASES[expression])
+    _key(name): index
+    for index, expression in enumerate(EXPRESSIONS)
+    for name in (expression, *_ALIASES[expression].split())
 }
+_MEANT = {_key(word): expression for expression, words in _NEAR.items() for word in words.split()}
 
 
 def index_of(name: str) -> int:
-    """The index of an expression given by name or by a common alias, whatever its case.
+    """Return the index of an expression given by name or by a common alias.
 
     Args:
-      name: such as "happy", "Happiness" or "angry".
+      name: such as "happy", "Happiness" or "angry"; also in German, French, Spanish, Korean, Japanese or Chinese.
 
     Returns:
       An index into `EXPRESSIONS`.
 
     Raises:
-      DataError: the name is none of the known ones; the message lists them.
+      DataError: the name is none of the known ones; the message lists them, and says what was probably meant.
     """
-    index = _INDEX_OF_NAME.get(name.strip().lower())
+    index = _INDEX_OF_NAME.get(_key(name))
     if index is None:
-        near = difflib.get_close_matches(name.strip().lower(), _INDEX_OF_NAME, n=1)
-        hint = f" Did you mean `{near[0]}`?" if near else ""
-        raise DataError(f"`expression`: wanted one of {', '.join(EXPRESSIONS)} (or an alias), got {name!r}.{hint}")
+        told = f"wanted one of {', '.join(EXPRESSIONS)} (or an alias), got {name!r}.{_hint(_key(name))}"
+        raise DataError(f"`expression`: {told}")
     return index
+
+
+def _hint(key: str) -> str:
+    """What an unknown name may mean: first by its meaning, then as a slip of the pen."""
+    if key in _MEANT:
+        return f" Did you mean `{_MEANT[key]}`?"
+    # A slip changes a letter or two; a looser likeness takes one expression for another.
+    near = difflib.get_close_matches(key, (*_INDEX_OF_NAME, *_MEANT), n=1, cutoff=0.8)
+    if not near:
+        return ""
+    return f" Did you mean `{_MEANT[near[0]] if near[0] in _MEANT else EXPRESSIONS[_INDEX_OF_NAME[near[0]]]}`?"
 
 
 def pair_index(first: int, second: int) -> int:
@@ -117,7 +165,26 @@ def canonical(table: str, labels) -> np.ndarray:
         raise UsageError(f"`table`: wanted one of {', '.join(LABEL_TABLES)}, got {table!r}.")
     lookup = np.asarray(LABEL_TABLES[table], np.int32)
     labels = np.asarray(labels)
-    outside = (labels < 0) | (labels >= len(lookup))
+    first = _FIRST.get(table, 0)
+    outside = (labels < first) | (labels >= len(lookup))
     if outside.any():
-        raise DataError(f"`labels`: {table} numbers its classes 0..{len(lookup) - 1}, got {labels[outside].flat[0]}.")
+        raise DataError(
+            f"`labels`: {table} numbers its classes {first}..{len(lookup) - 1}, got {labels[outside].flat[0]}."
+        )
     return lookup[labels]
+
+
+def numberings(labels: Iterable[int], *, only: str | None = None) -> str:
+    """Return in words how the label tables number their classes, such as "affectnet (0 neutral, 1 happy, 2 sad, ...)".
+
+    Args:
+      labels: numbers that must occur in a table for it to be told.
+      only: this table alone.
+    """
+    told = []
+    for table in LABEL_TABLES if only is None else (only,):
+        first, end = _FIRST.get(table, 0), len(LABEL_TABLES[table])
+        if all(first <= label < end for label in labels):
+            known = [f"{n} {EXPRESSIONS[LABEL_TABLES[table][n]]}" for n in range(first, first + _TOLD)]
+            told.append(f"{table} ({', '.join(known)}, ...)")
+    return ", ".join(told) or "no table has such a number"

@@ -12,10 +12,11 @@ from fer_jax.data.affectnet_lists import AUTOMATIC, MANUAL, list_original
 from fer_jax.data.affectnet_names import RELABELLED, is_named, list_named, list_relabelled
 from fer_jax.data.affectnet_plus import describe
 from fer_jax.data.face_set import Read
+from fer_jax.data.finding import find_files
 from fer_jax.data.folders import SPLIT_FOLDERS, is_class_folder, list_folders
 from fer_jax.data.gather import read_listing
 from fer_jax.data.rows import Listing
-from fer_jax.data.tree import Tree, find_files
+from fer_jax.data.tree import Tree
 from fer_jax.errors import DataError, UsageError
 
 RELEASES = ("auto", "original", "original_with_auto", "set8", "folders", "named", "relabelled", "plus_experimental")

@@ -1,18 +1,21 @@
 """Plain class folders: every picture lies in a folder named after its expression.
 
-Contract: `happy/x.png` or `train/happy/x.png`; folder names go through the aliases of `expressions.index_of`.
+Contract: `happy/x.png` or `train/happy/x.png`; folder names go through the aliases of `expressions.index_of`, a number
+before them ("0_happy") counts for nothing. What a bare number means is never guessed.
 """
 
 import functools
 import os
+import re
 from collections.abc import Iterator
 
 from fer_jax.data.face_set import Read
+from fer_jax.data.file_names import is_document
 from fer_jax.data.gather import read_listing
 from fer_jax.data.rows import Listing, Rejection, Row
 from fer_jax.data.tree import Tree
 from fer_jax.errors import DataError
-from fer_jax.expressions import DROP, EXPRESSIONS, canonical, index_of
+from fer_jax.expressions import DROP, EXPRESSIONS, canonical, index_of, numberings
 
 SPLIT_FOLDERS = {
     "train": "train",
@@ -23,6 +26,7 @@ SPLIT_FOLDERS = {
     "test": "test",
     "testing": "test",
 }
+_COUNTED = re.compile(r"[(\[]?\d+[)\]]?[\s._-]+(?=\D)", re.ASCII)
 
 
 def read_folders(
@@ -72,10 +76,10 @@ def list_folders(tree: Tree, *, label_table: str | None = None, release_name: st
 def _layout(tree: Tree, label_table) -> tuple[dict[str, list[tuple[str, int, int]]], dict[str, int]]:
     """Split -> (file, label, own number) in the order of the names, and folder -> label.
 
-    Files outside class folders (lists, licences) are no rows.
+    Files outside class folders (lists, licences) are no rows, nor are folders that hold nothing else.
     """
     parts = [(name, name.split("/")) for name in tree.files()]
-    tops = {part[0] for _, part in parts if len(part) > 1}
+    tops = {part[0] for name, part in parts if len(part) > 1 and not is_document(name)}
     if not tops:
         raise DataError(
             f"`path`: {tree.name} has no pictures in folders: looked for class folders (happy/...), alone or below "
@@ -89,9 +93,11 @@ def _layout(tree: Tree, label_table) -> tuple[dict[str, list[tuple[str, int, int
     labels: dict[str, int] = {}
     files: dict[str, list[tuple[str, int, int]]] = {}
     for name, part in parts:
-        if len(part) < level + 2:
+        if len(part) < level + 2 or part[0] not in tops:
             continue
         folder = part[level]
+        if folder not in labels and is_document(name) and not is_class_folder(folder):
+            continue
         if folder not in labels:
             labels[folder] = _label(folder, label_table)
         inner = next((one for one in part[level + 1 : -1] if is_class_folder(one) and not one.isdecimal()), None)
@@ -101,38 +107,57 @@ def _layout(tree: Tree, label_table) -> tuple[dict[str, list[tuple[str, int, int
                 "around a picture. Move it out."
             )
         split = SPLIT_FOLDERS[part[0].lower()] if level else "train"
-        number = int(folder) if folder.isascii() and folder.isdecimal() else -1
+        number = int(folder) if _is_number(folder) else -1
         files.setdefault(split, []).append((name, labels[folder], number))
     if not files:
         raise DataError(f"`path`: {tree.name} has split folders, but no class folders with pictures below them.")
+    numbers = {int(folder) for folder in labels if _is_number(folder)}
+    if numbers and 0 not in numbers and any(labels[folder] == DROP for folder in labels):
+        raise DataError(
+            f"`path`: {tree.name} numbers its folders {_span(numbers)}, but {label_table} numbers "
+            f"{numberings([0], only=label_table)}. Number them from 0, or name them after their expressions."
+        )
     return {split: files[split] for split in dict.fromkeys(SPLIT_FOLDERS.values()) if split in files}, labels
 
 
 def is_class_folder(name: str) -> bool:
     """Whether a folder's name is an expression's, an alias of one, or a number."""
     try:
-        return (name.isascii() and name.isdecimal()) or index_of(name) >= 0
+        return _is_number(name) or index_of(_COUNTED.sub("", name, count=1)) >= 0
     except DataError:
         return False
 
 
+def _is_number(name) -> bool:
+    return name.isascii() and name.isdecimal()
+
+
+def _span(numbers) -> str:
+    return f"{min(numbers)}..{max(numbers)}"
+
+
 def _label(folder, label_table) -> int:
-    if folder.isascii() and folder.isdecimal():
+    if _is_number(folder):
         if label_table is None:
             raise DataError(
-                f"`path`: the class folder {folder!r} is a number; say whose numbering it is with `label_table`."
+                f"`path`: the class folder {folder!r} is a number; say whose numbering it is with `label_table`: "
+                f"{numberings([int(folder)])}."
             )
         return int(canonical(label_table, int(folder)))
     try:
-        return index_of(folder)
+        return index_of(_COUNTED.sub("", folder, count=1))
     except DataError as error:
         wanted = str(error).removeprefix("`expression`: ")
-        raise DataError(f"`path`: the folder {folder!r} is no expression's: {wanted}") from None
+        raise DataError(
+            f"`path`: the folder {folder!r} is no expression's: {wanted} Rename it, or move it out of the set."
+        ) from None
 
 
 def _rows(tree, files) -> Iterator[Row | Rejection]:
     for row, (name, label, source_label) in enumerate(files):
-        if label == DROP:
+        if is_document(name):
+            yield Rejection(row, name, "document", "a text or side file, no picture")
+        elif label == DROP:
             yield Rejection(row, name, "label_dropped", "a class that is none of the eight")
         else:
             yield Row(row, name, label, functools.partial(tree.read, name), source_label=source_label)

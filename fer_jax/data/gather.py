@@ -12,6 +12,8 @@ import numpy as np
 import pandas as pd
 
 from fer_jax.data.face_set import REJECTED_COLUMNS, FaceSet, Read
+from fer_jax.data.file_names import is_archive, is_document
+from fer_jax.data.finding import archives
 from fer_jax.data.framing import MAX_SIZE, Framing, frame, pixels
 from fer_jax.data.rows import Listing, Rejection, Row
 from fer_jax.data.sanitise import EXPECTED_REASONS, ImageRejected
@@ -62,19 +64,34 @@ def listed(tree: Tree, list_rows: Callable[[Tree], Listing]) -> Listing:
     """A source's listing, also where it lies in the one folder that a zip or download has put around it.
 
     Raises:
-      DataError: what the source's reader says of the root.
+      DataError: what the source's reader says of the root, or that it lies there as an archive.
     """
     try:
         return list_rows(tree)
-    except DataError:
-        inner = tree.folders()
-        if len(inner) != 1 or tree.listed():
-            raise
+    except DataError as error:
         try:
-            return listed(Below(tree, inner[0]), list_rows)
+            return listed(_wrapped(tree), list_rows)
         except DataError:
-            pass  # what is wrong with the root is what its owner can follow
-        raise
+            packed = archives(tree)
+        if packed:
+            others = f" and {len(packed) - 1} more" if len(packed) > 1 else ""
+            raise DataError(
+                f"{error} It holds {packed[0]}{others}, still packed: unpack, and give the folder."
+            ) from None
+        raise  # what is wrong with the root is what its owner can follow
+
+
+def _wrapped(tree: Tree) -> Tree:
+    """The one folder of a tree that has no pictures beside it, whatever else (a README, say) lies there.
+
+    Raises:
+      DataError: there is none, or are several.
+    """
+    inner = tree.folders()
+    beside = [path for path in tree.listed() if not is_document(path) and not is_archive(path)]
+    if len(inner) != 1 or beside:
+        raise DataError(f"`path`: {tree.name} is not one folder around another.")
+    return Below(tree, inner[0])
 
 
 def gather(
@@ -158,6 +175,7 @@ def check_share(split: str, total: int, rejected: list[Rejection], allowed: floa
       DataError: counting what is wrong and showing the first.
     """
     unexpected = [rejection for rejection in rejected if rejection.reason not in EXPECTED_REASONS]
+    total -= sum(rejection.reason == "document" for rejection in rejected)
     if len(unexpected) > allowed * total:
         first = "; ".join(f"{one.path or 'a row'}: {one.detail or one.reason}" for one in unexpected[:_SHOWN])
         first = " ".join(first.split())  # a name may hold a line break

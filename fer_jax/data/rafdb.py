@@ -9,10 +9,11 @@ import os
 from collections.abc import Iterator
 
 from fer_jax.data.face_set import Read
+from fer_jax.data.finding import find_files
 from fer_jax.data.gather import read_listing
 from fer_jax.data.rows import Listing, Rejection, Row, without_repeats
 from fer_jax.data.tables import CellError, Cells, table
-from fer_jax.data.tree import Tree, find_files
+from fer_jax.data.tree import Tree
 from fer_jax.errors import DataError
 from fer_jax.expressions import LABEL_TABLES
 

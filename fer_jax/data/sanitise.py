@@ -22,11 +22,12 @@ REASONS = (
     "decode_failed",
     "bad_box",
     "label_dropped",
+    "document",
     "duplicate",
     "label_unknown",
 )
 # What a sound data set has too; everything else counts towards `max_reject_frac`.
-EXPECTED_REASONS = ("label_dropped", "duplicate")
+EXPECTED_REASONS = ("label_dropped", "document", "duplicate")
 
 ORIENTATIONS = ("apply", "ignore")
 _PNG_LEVEL = 3

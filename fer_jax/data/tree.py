@@ -12,11 +12,12 @@ import zlib
 from collections.abc import Iterator
 from typing import IO, Protocol
 
+from fer_jax.data.file_names import is_archive, visible
 from fer_jax.data.sanitise import MAX_BYTES, ImageRejected
 from fer_jax.errors import DataError
 
-_MAX_DEPTH = 8
 _MAX_LINE = 1 << 20
+_UTF8 = 0x800  # the flag of a zip's entry whose name is UTF-8
 _ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, OSError, ValueError)
 
 
@@ -67,8 +68,13 @@ def open_tree(path: str | os.PathLike) -> Iterator[Tree]:
         return
     if not there:
         raise DataError(f"`path`: wanted a folder or a zip, got {path}, which does not exist.")
+    if is_archive(path.name) and not zipfile.is_zipfile(path):
+        raise DataError(
+            f"`path`: wanted a folder or a zip, got {path}: another kind of archive, a part of one, or a damaged zip. "
+            "Unpack it and give the folder."
+        )
     if not path.is_file() or not zipfile.is_zipfile(path):
-        raise DataError(f"`path`: wanted a folder or a zip, got {path}, which is neither (or a damaged zip).")
+        raise DataError(f"`path`: wanted a folder or a zip, got {path}, which is neither.")
     tree = _Zip(path)
     with tree.archive:
         yield tree
@@ -99,13 +105,19 @@ class _Folder:
 
     def files(self, under: str = "") -> list[str]:
         found = []
-        top = self._at(under)
-        for folder, folders, names in os.walk(top, followlinks=True):
-            depth = len(pathlib.Path(folder).relative_to(top).parts)
-            # Links are followed, for sets are often linked into place, but not to a folder that they lie in.
-            kept = [name for name in folders if _visible(name) and not _upward(os.path.join(folder, name))]
-            folders[:] = kept if depth < _MAX_DEPTH else []
-            found += [self._told(os.path.join(folder, name)) for name in names if _visible(name)]
+        top = str(self._at(under))
+        above = {top: {_identity(top)}}  # folder -> it and those around it, by what they are
+        for folder, folders, names in os.walk(top, followlinks=True, onerror=_unreadable):
+            # Links are followed, for sets are often linked into place, but never back into a folder around them.
+            around, kept = above.pop(folder), []
+            for name in filter(visible, folders):
+                below = os.path.join(folder, name)
+                own = _identity(below)
+                if own not in around:
+                    above[below] = around | {own}
+                    kept.append(name)
+            folders[:] = kept
+            found += [self._told(os.path.join(folder, name)) for name in names if visible(name)]
         return sorted(found)
 
     def folders(self, under: str = "") -> list[str]:
@@ -118,8 +130,12 @@ class _Folder:
         top = self._at(under)
         if not top.is_dir():
             return []
-        with os.scandir(top) as entries:
-            return sorted(self._told(entry.path) for entry in entries if _visible(entry.name) and _is(entry, wanted))
+        try:
+            entries = list(os.scandir(top))
+        except OSError as error:
+            _unreadable(error)
+            return []
+        return sorted(self._told(entry.path) for entry in entries if visible(entry.name) and _is(entry, wanted))
 
     def _at(self, path) -> pathlib.Path:
         return self._root / self._raw.get(path, path)
@@ -169,20 +185,21 @@ class _Zip:
         for entry in self.archive.infolist():
             if entry.flag_bits & 1:
                 raise DataError(f"`path`: {path} has a password; unpack it and give the folder.")
-            fault = _fault(entry) or ("occurs twice" if entry.filename in self._entries else "")
+            name = _entry_name(entry)
+            fault = _fault(entry) or ("occurs twice" if name in self._entries else "")
             if fault:
                 raise DataError(f"`path`: {path} holds {entry.filename!r}, which {fault}. Nothing was read.")
-            if not entry.is_dir():
-                self._entries[entry.filename] = entry
+            if not name.endswith("/"):
+                self._entries[name] = entry
 
     def files(self, under: str = "") -> list[str]:
         start = f"{under}/" if under else ""
-        return sorted(name for name in self._entries if name.startswith(start) and all(map(_visible, name.split("/"))))
+        return sorted(name for name in self._entries if name.startswith(start) and all(map(visible, name.split("/"))))
 
     def folders(self, under: str = "") -> list[str]:
         start = f"{under}/" if under else ""
         rest = (name.removeprefix(start).split("/") for name in self._entries if name.startswith(start))
-        return sorted({start + parts[0] for parts in rest if len(parts) > 1 and _visible(parts[0])})
+        return sorted({start + parts[0] for parts in rest if len(parts) > 1 and visible(parts[0])})
 
     def listed(self, under: str = "") -> list[str]:
         start = f"{under}/" if under else ""
@@ -206,8 +223,15 @@ class _Zip:
         return self.archive.open(self._entries[path])
 
 
-def _visible(name: str) -> bool:
-    return not name.startswith(".") and name.lower() not in ("__macosx", "thumbs.db", "desktop.ini")
+def _entry_name(entry: zipfile.ZipInfo) -> str:
+    """The name of an entry as its maker meant it: some tools write Windows' separators, or UTF-8 without saying so."""
+    name = entry.filename.replace("\\", "/")
+    if entry.flag_bits & _UTF8 or name.isascii():
+        return name
+    try:
+        return name.encode("cp437").decode("utf-8")
+    except UnicodeError:
+        return name
 
 
 def _is(entry, wanted) -> bool:
@@ -217,12 +241,19 @@ def _is(entry, wanted) -> bool:
         return False
 
 
-def _upward(path: str) -> bool:
-    """Whether a folder is a link to one that it lies in."""
-    if not os.path.islink(path):
-        return False
-    target = os.path.realpath(path)
-    return os.path.commonpath([target, os.path.realpath(os.path.dirname(path))]) == target
+def _identity(path: str) -> tuple[int, int] | None:
+    """What a folder is, whatever path leads to it; None where there is none."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def _unreadable(error: OSError) -> None:
+    """Refuse a folder that cannot be looked into: what lies there would be lost without a word."""
+    if not isinstance(error, FileNotFoundError | NotADirectoryError):
+        raise DataError(f"`path`: the folder {error.filename} cannot be read: {error.strerror}. Make it readable.")
 
 
 def _outside(path: str) -> bool:
@@ -266,26 +297,6 @@ class Below:
 
     def _own(self, paths):
         return [path.removeprefix(f"{self._folder}/") for path in paths]
-
-
-def find_files(tree: Tree, names: tuple[str, ...], *, depth: int = 2) -> list[str]:
-    """Files of given names (in any case) at the root or a few folders down; numbered folders hold pictures only.
-
-    Args:
-      tree: where to look.
-      names: in lower case.
-      depth: how many folders down.
-
-    Returns:
-      Paths, sorted by depth, then by name.
-    """
-    found, level = [], [""]
-    for _ in range(depth + 1):
-        for folder in level:
-            found += [path for path in tree.listed(folder) if path.rpartition("/")[2].lower() in names]
-        below = [folder for parent in level for folder in tree.folders(parent)]
-        level = [folder for folder in below if not folder.rpartition("/")[2].isdecimal()]
-    return found
 
 
 def _fault(entry: zipfile.ZipInfo) -> str:

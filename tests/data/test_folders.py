@@ -105,6 +105,95 @@ def test_a_folder_in_the_wrong_place_is_named(tmp_path):
     assert labels.tolist().count(1) == 4  # deeper folders, of people say, are welcome
 
 
+def test_numbers_before_names_count_for_nothing(tmp_path):
+    write(tmp_path, ["0_angry", "1. Happy", "02-Überraschung", "(3) fear", "4 sad"])
+    faces = data.read_folders(tmp_path, size=8).splits["train"]
+    assert {str(name).split("/")[0]: int(label) for name, label in zip(faces.names, faces.labels, strict=True)} == {
+        "0_angry": 6,
+        "1. Happy": 1,
+        "02-Überraschung": 3,
+        "(3) fear": 4,
+        "4 sad": 2,
+    }
+
+
+def test_a_numbering_from_another_first_number_is_refused(tmp_path):
+    write(tmp_path / "one", map(str, range(1, 9)))
+    with pytest.raises(DataError, match=r"numbers its folders 1\.\.8, but affectnet numbers affectnet \(0 neutral, 1"):
+        data.read_folders(tmp_path / "one", size=8, label_table="affectnet")
+    write(tmp_path / "zero", map(str, range(7)))
+    with pytest.raises(DataError, match=r"rafdb numbers its classes 1\.\.7, got 0"):
+        data.read_folders(tmp_path / "zero", size=8, label_table="rafdb")
+    with pytest.raises(
+        DataError, match=r"say whose numbering .*: affectnet \(0 neutral, .*ckplus \(0 neutral, 1 anger"
+    ):
+        data.read_folders(tmp_path / "zero", size=8)
+
+
+def test_documents_are_rows_but_no_bad_pictures(tmp_path):
+    write(tmp_path, ["happy", "sad"], each=2)
+    for name in ("happy/README", "happy/0.pts", "happy/0.txt", "sad/list.CSV", "sad/paper.pdf", "sad/0.json"):
+        (tmp_path / name).write_text("x")
+    (tmp_path / "docs" / "more").mkdir(parents=True)
+    (tmp_path / "docs" / "more" / "licence.txt").write_text("x")
+    found = data.read_folders(tmp_path, size=8, max_reject_frac=0)
+    assert len(found.splits["train"]) == 4
+    assert found.rejected.reason.tolist() == ["document"] * 6
+    (tmp_path / "sad" / "readme.png").write_text("x")  # named like a picture: a bad one
+    with pytest.raises(DataError, match=r"1 of 5 rows of train cannot be used \(1 not_image\)"):
+        data.read_folders(tmp_path, size=8)
+
+
+def test_what_computers_leave_is_not_there(tmp_path):
+    write(tmp_path / "set", ["happy", "sad"])
+    junk = (
+        "__MACOSX/happy/._0.png",
+        "happy/._0.png",
+        ".DS_Store",
+        "happy/Thumbs.db",
+        "sad/@eaDir/0.png",
+        "sad/desktop.ini",
+    )
+    for name in junk:
+        (tmp_path / "set" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "set" / name).write_text("x")
+    zipped = miniature.write_zip(tmp_path / "x.zip", tmp_path / "set", prefix="")
+    for place in (tmp_path / "set", zipped):
+        found = data.read_folders(place, size=8)
+        assert (len(found.splits["train"]), len(found.rejected)) == (4, 0)
+
+
+def test_nothing_is_lost_however_deep_it_lies(tmp_path):
+    deep = tmp_path / "happy" / "/".join(f"level {number}" for number in range(12))
+    write(deep.parent, [deep.name])
+    assert len(data.read_folders(tmp_path, size=8).splits["train"]) == 2
+
+
+def test_a_readme_beside_the_folder_around_everything(tmp_path):
+    write(tmp_path / "outer" / "set", ["happy", "sad"])
+    for name in ("README.md", "LICENSE", "paper.pdf", "labels.csv"):
+        (tmp_path / "outer" / name).write_text("x")
+    zipped = miniature.write_zip(tmp_path / "x.zip", tmp_path / "outer", prefix="again/")
+    for place in (tmp_path / "outer", zipped):
+        assert data.read_folders(place, size=8).splits["train"].labels.tolist() == [1, 1, 2, 2]
+    (tmp_path / "outer" / "face.png").write_text("x")  # a picture that would be lost
+    with pytest.raises(
+        DataError, match=r"the folder 'set' is no expression's: .* Rename it, or move it out of the set"
+    ):
+        data.read_folders(tmp_path / "outer", size=8)
+
+
+@pytest.mark.parametrize("name", ["train.zip", "images.tar.gz", "set.part01.rar", "all.7z.001"])
+def test_archives_that_nobody_unpacked(name, tmp_path):
+    (tmp_path / "set" / "here").mkdir(parents=True)
+    (tmp_path / "set" / "here" / name).write_bytes(b"PK")
+    for read in (data.read_folders, data.read_ferplus, data.read_affectnet, data.read_ckplus):
+        with pytest.raises(
+            DataError, match=rf"(looked for|no expression).* It holds here/{name}, still packed: unpack, and give the"
+        ):
+            read(tmp_path / "set", size=8)
+
+
 def test_links_that_lead_upwards_are_not_followed(tmp_path):
     write(tmp_path / "set", ["happy", "sad"])
     write(tmp_path / "elsewhere", ["x"])

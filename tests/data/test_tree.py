@@ -76,11 +76,15 @@ def test_zips_that_no_tool_of_good_will_writes(tmp_path, name, options, told):
 
 
 def test_places_where_nothing_is(tmp_path):
-    (tmp_path / "text.zip").write_text("no zip")
+    for name in ("text.zip", "set.tar.gz", "set.part01.rar", "set.7z.001", "notes.txt"):
+        (tmp_path / name).write_text("no zip")
     with pytest.raises(DataError, match=r"wanted a folder or a zip, got .*nowhere, which does not exist\."):
         open_tree(tmp_path / "nowhere").__enter__()
     with pytest.raises(DataError, match="which is neither"):
-        open_tree(tmp_path / "text.zip").__enter__()
+        open_tree(tmp_path / "notes.txt").__enter__()
+    for name in ("text.zip", "set.tar.gz", "set.part01.rar", "set.7z.001"):
+        with pytest.raises(DataError, match=r"or a damaged zip\. Unpack it and give the folder\."):
+            open_tree(tmp_path / name).__enter__()
 
 
 def test_damage_within_a_zip_is_told_entry_by_entry(tmp_path):
@@ -115,6 +119,59 @@ def test_pipes_and_giants_are_not_read(tmp_path):
             with pytest.raises(ImageRejected) as caught:
                 tree.read(name)
             assert caught.value.reason == reason
+
+
+def test_zips_of_tools_that_write_other_names(tmp_path):
+    path = tmp_path / "set.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("set\\happy\\", b"")
+        archive.writestr("set\\happy\\0.png", b"1")
+        archive.writestr("set/Überraschung/0.png", b"2")
+    # macOS writes UTF-8 names without the flag that says so.
+    content = bytearray(path.read_bytes())
+    for mark, offset in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        place = -1
+        while (place := content.find(mark, place + 1)) >= 0:
+            content[place + offset + 1] &= 0xF7
+    path.write_bytes(content)
+    with open_tree(path) as tree:
+        assert tree.files() == ["set/happy/0.png", "set/Überraschung/0.png"]
+        assert tree.folders("set") == ["set/happy", "set/Überraschung"]
+        assert tree.read("set/happy/0.png") == b"1"
+        assert tree.read("set/Überraschung/0.png") == b"2"
+
+
+def test_one_name_in_two_spellings_is_refused(tmp_path):
+    with zipfile.ZipFile(tmp_path / "set.zip", "w") as archive:
+        archive.writestr("happy/0.png", b"1")
+        archive.writestr("happy\\0.png", b"2")
+    with pytest.raises(DataError, match="which occurs twice"):
+        open_tree(tmp_path / "set.zip").__enter__()
+
+
+def test_folders_that_link_to_each_other_end(tmp_path):
+    for name, other in (("a", "b"), ("b", "a")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "x.png").write_bytes(b"1")
+        (tmp_path / name / "to").symlink_to(tmp_path / other)
+    with open_tree(tmp_path) as tree:
+        assert tree.files() == ["a/to/x.png", "a/x.png", "b/to/x.png", "b/x.png"]
+
+
+def test_a_folder_that_cannot_be_looked_into_is_told(tmp_path, monkeypatch):
+    (tmp_path / "happy").mkdir()
+    real = os.scandir
+
+    def scandir(path):
+        if str(path).endswith("happy"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path)
+
+    monkeypatch.setattr("os.scandir", scandir)
+    with open_tree(tmp_path) as tree:
+        for look in (tree.files, lambda: tree.listed("happy")):
+            with pytest.raises(DataError, match="happy cannot be read: Permission denied"):
+                look()
 
 
 def test_a_folder_linked_into_itself_ends(tmp_path):
