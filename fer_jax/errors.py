@@ -17,6 +17,14 @@ class UsageError(FerError, ValueError):
     exit_code = 1
 
 
+class MissingPackage(UsageError, ImportError):
+    """A part of the library that is imported without the package it wants."""
+
+
+class MissingRoom(UsageError, AttributeError):
+    """A name in a part of the library whose package is not installed."""
+
+
 class DataError(FerError, ValueError):
     """Data that is missing, empty or not what it claims to be."""
 

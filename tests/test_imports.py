@@ -47,6 +47,50 @@ def test_unknown_names_are_attribute_errors():
     assert "saliency" in dir(fer_jax)
 
 
+_WITHOUT = """
+import sys
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] == {package!r}:
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+sys.meta_path.insert(0, Absent())
+"""
+
+
+@pytest.mark.parametrize(
+    ("package", "room", "name"), [("matplotlib", "figures", "draw_dice"), ("cv2", "data", "decode")]
+)
+def test_a_room_without_its_package_can_be_looked_at_and_says_what_it_wants(package, room, name):
+    code = f"""
+import inspect, pydoc, fer_jax
+from fer_jax import *
+from fer_jax.errors import UsageError
+pydoc.render_doc(fer_jax)
+inspect.getmembers(fer_jax)
+assert hasattr(fer_jax, {room!r}) and {room!r} in dir(fer_jax)
+assert not hasattr({room}, {name!r})
+try:
+    fer_jax.{room}.{name}
+except UsageError as error:
+    print(error)
+try:
+    import fer_jax.{room}
+except ImportError as error:
+    print(error)
+"""
+    used, imported = _child(_WITHOUT.format(package=package) + code).splitlines()
+    assert f"`fer_jax.{room}`" in used and package in used and "pip install" in used
+    assert package in imported
+    if package == "matplotlib":
+        assert used == imported and "pip install 'fer-jax[figures]'" in used
+
+
+@pytest.mark.parametrize("package", ["safetensors", "tensorflow_datasets", "grain", "tensorboardX"])
+def test_no_room_wants_a_package_that_only_some_functions_use(package):
+    code = "import types, fer_jax\nprint(*(type(getattr(fer_jax, name)).__name__ for name in fer_jax.__all__[3:]))"
+    assert set(_child(_WITHOUT.format(package=package) + code).split()) == {"module"}
+
+
 def test_the_wheel_holds_the_library_only(tmp_path, root):
     subprocess.run(
         [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(tmp_path), str(root)],

@@ -3,6 +3,13 @@
 Needs the extra `figures` (matplotlib). Functions take tables and arrays, never a run folder, and need no screen.
 """
 
+from fer_jax.errors import MissingPackage
+
+try:
+    import matplotlib as _  # noqa: F401
+except ImportError as error:
+    raise MissingPackage(f"`fer_jax.figures`: wants matplotlib ({error}): pip install 'fer-jax[figures]'.") from None
+
 from fer_jax.figures.agreement import draw_confusion_scatter, draw_correlations
 from fer_jax.figures.confusion import draw_confusion, draw_pair_matrix
 from fer_jax.figures.dice import draw_dice
