@@ -1,7 +1,7 @@
 """What every script shares: flags from one dataclass, errors as one line, exit codes, and a polite stop.
 
 Nothing heavy is imported here, so a wrong flag is answered at once. Exit codes: 0 done, 1 usage, 2 data, 3 storage,
-4 a member failed, 70 a bug of ours, 75 stopped and resumable.
+4 a member failed, 70 a bug of ours, 75 stopped and resumable, 141 nobody reads the output any more.
 """
 
 import dataclasses
@@ -122,15 +122,29 @@ def run(card: Callable[[Any], int | None], config_class: type, *, usage: str, ar
       The exit code.
     """
     argv = list(sys.argv if argv is None else argv)
-    debug = any(argument in ("--debug", "-debug", "--debug=true") for argument in argv)
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     # Orbax leaves tasks behind when a disk is full; asyncio would print their tracebacks after our one line.
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)
     try:
+        code = _answered(card, config_class, usage, argv)
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:  # whoever read the output has gone, as `head` does
+        return _leave_quietly()
+
+
+def _answered(card, config_class, usage, argv) -> int:
+    """The exit code; a reader of ours who has gone is the caller's to answer."""
+    debug = any(argument in ("--debug", "-debug", "--debug=true") for argument in argv)
+    try:
         return card(parse(config_class, argv, usage=usage)) or 0
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else 0
     except FerError as error:
         return _tell(error, error.exit_code, debug)
     except OSError as error:  # a disk that fills up can show at any write
+        if isinstance(error, BrokenPipeError) and not error.filename:
+            raise
         text = f"`{error.filename}`: {error.strerror}" if error.filename else str(error)
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         advice = "free the disk and run again" if full else "choose another path, or make it writable"
@@ -142,6 +156,14 @@ def run(card: Callable[[Any], int | None], config_class: type, *, usage: str, ar
         last = traceback.extract_tb(error.__traceback__)[-1]
         where = f"{os.path.basename(last.filename)}:{last.lineno}"
         return _tell(RuntimeError(f"A bug of ours at {where}: {type(error).__name__}: {error}"), BUG, False)
+
+
+def _leave_quietly() -> int:
+    """Close what nobody reads: Python's own farewell would complain about it."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        os.dup2(nowhere, stream.fileno())
+    return 128 + signal.SIGPIPE
 
 
 class StopRequest:

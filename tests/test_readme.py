@@ -1,6 +1,7 @@
 """What the README says works: its code runs, its commands exist, and its words keep to the project."""
 
 import re
+import subprocess
 
 import jax
 import jax.numpy as jnp
@@ -21,6 +22,9 @@ _NOT_OURS = {
     "gpus",
     "time",
     "requeue",
+    "open",
+    "parsable",
+    "dependency",
     "xla_force_host_platform_device_count",
 }
 
@@ -67,6 +71,27 @@ def test_every_command_and_file_it_names_is_there(root, document):
         assert (root / (module.replace(".", "/") + ".py")).exists()
     for path in re.findall(r"\]\(([\w./]+)\)", text):
         assert (root / path).exists(), path
+
+
+def _shell(root, document):
+    return [block.replace("\\\n", " ") for block in _blocks((root / document).read_text(), "sh")]
+
+
+@pytest.mark.parametrize("document", ["README.md", "BUILD.md"])
+def test_its_shell_is_shell(root, document):
+    for block in _shell(root, document):
+        done = subprocess.run(["bash", "-n"], input=block, capture_output=True, text=True, timeout=30)
+        assert done.returncode == 0, done.stderr
+
+
+def test_jobs_of_a_cluster_say_their_pictures_and_their_cores(root):
+    lines = [line for block in _shell(root, "BUILD.md") for line in block.splitlines()]
+    assert all("--dataset=" in line and "--data_dir=" in line for line in lines if "--preset=paper" in line)
+    steps = [line for line in lines if line.startswith("srun ")]
+    assert len(steps) == 3
+    assert all("--cpus-per-task" in line for line in steps)  # srun has not taken it from sbatch since 22.05
+    (manifest,) = _blocks((root / "BUILD.md").read_text(), "yaml")
+    assert "--dataset=" in manifest and "--data_dir=" in manifest
 
 
 def test_flags_the_documents_name_exist(root):

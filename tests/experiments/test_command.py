@@ -1,5 +1,7 @@
 import dataclasses
 import errno
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -77,6 +79,27 @@ def test_help_is_quick_and_exits_0(root):
     assert "--dataset" in done.stdout
     assert "One of procedural_faces, ferplus" in done.stdout
     assert time.monotonic() - start < 20
+
+
+@pytest.mark.parametrize("flag", ["--help", "--version_of_nothing"])
+def test_a_reader_that_leaves_is_no_error_to_talk_about(root, flag):
+    """`--help | head -1`, and the same with the messages in the pipe."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    both = subprocess.STDOUT if flag != "--help" else subprocess.PIPE
+    line = [sys.executable, "-m", "experiments.reproduce", flag]
+    with open(writing, "wb") as pipe:
+        child = subprocess.Popen(line, cwd=root, stdout=pipe, stderr=both, text=True)
+    _, error = child.communicate(timeout=60)
+    assert child.returncode == 128 + signal.SIGPIPE
+    assert not error
+
+
+def test_every_card_answers_through_the_command(root):
+    cards = [path for path in (root / "experiments").glob("*.py") if "__main__" in path.read_text()]
+    assert len(cards) >= 12
+    for path in cards:
+        assert "command.run(" in path.read_text(), path
 
 
 def test_presets_fill_what_is_not_given(tmp_path):
