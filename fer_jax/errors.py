@@ -4,6 +4,9 @@ One line says what came, what was wanted and what to do. Scripts print that line
 anything that is not a `FerError` is a bug of ours (exit code 70).
 """
 
+import numbers
+from typing import Any
+
 
 class FerError(Exception):
     """Base of every error this library raises on purpose."""
@@ -47,3 +50,23 @@ class Preempted(FerError):
     """The run was stopped and saved; the same command goes on from there."""
 
     exit_code = 75
+
+
+def check_count(name: str, value: Any, low: int, *, what: str = "a whole number") -> int:
+    """Return a whole number as an `int`, or refuse it.
+
+    Args:
+      name: of the argument.
+      value: any integer, NumPy's too; a truth value is none.
+      low: the least that is allowed.
+      what: is wanted, in words.
+
+    Returns:
+      The number.
+
+    Raises:
+      UsageError: no whole number, or one below `low`.
+    """
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < low:
+        raise UsageError(f"`{name}`: wanted {what} from {low}, got {value!r}.")
+    return int(value)

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from fer_jax import images
+from fer_jax.errors import check_count
 
 # §4.2 blurs with k = 70; on the 224 px stimuli that we use (the paper gives no size) this is .3125 of the side.
 PAPER_BLUR = 70
@@ -21,12 +22,12 @@ SHIFTS = ((-1, -1), (-1, 0), (-1, 1), (0, -1), (0, 1), (1, -1), (1, 0), (1, 1))
 
 def blur_size(image_px: int) -> int:
     """The blur window for a stimulus of `image_px` pixels: 70 at 224, in proportion elsewhere."""
-    return max(1, round(PAPER_BLUR * image_px / PAPER_IMAGE_PX))
+    return max(1, round(PAPER_BLUR * check_count("image_px", image_px, 1) / PAPER_IMAGE_PX))
 
 
 def reveal_radius(image_px: int) -> int:
     """The disc radius for a stimulus of `image_px` pixels: 20 at 224, in proportion elsewhere."""
-    return max(1, round(REVEAL_RADIUS_AT_224 * image_px / PAPER_IMAGE_PX))
+    return max(1, round(REVEAL_RADIUS_AT_224 * check_count("image_px", image_px, 1) / PAPER_IMAGE_PX))
 
 
 def reveal(points: jax.Array, size: tuple[int, int], *, radius: int) -> jax.Array:
@@ -38,11 +39,15 @@ def reveal(points: jax.Array, size: tuple[int, int], *, radius: int) -> jax.Arra
     Args:
       points: float (N, 2), x then y, in image pixels.
       size: (height, width).
-      radius: whole pixels.
+      radius: whole pixels; 0 opens the clicked pixel alone.
 
     Returns:
       bool (height, width), True where open.
+
+    Raises:
+      UsageError: a radius that is no whole number from 0.
     """
+    radius = check_count("radius", radius, 0, what="whole pixels")
     pixel = jnp.floor(points)[:, :, None, None]
     rows = jnp.arange(size[0], dtype=points.dtype)[None, :, None]
     columns = jnp.arange(size[1], dtype=points.dtype)[None, None, :]

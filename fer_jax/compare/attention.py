@@ -1,8 +1,9 @@
 """The Dice protocol: people's attention maps against a network's saliency maps (paper §5.3).
 
 Contract: maps are float (T, H, W), one for each study image; `pairs` is int (T,), the unordered pair 0..27 of each.
-Maps are averaged within a unit, scaled to whole numbers 0..255, thresholded and compared. What the paper leaves open
-is an option; the first value is the default.
+Maps are averaged within a unit, scaled to whole numbers 0..255, thresholded and compared. An image whose human or model
+map is not finite (nobody's trial, a failed explanation) is left out of both means and counted. What the paper leaves
+open is an option; the first value is the default.
 """
 
 import itertools
@@ -39,21 +40,22 @@ def binary_maps(
       compare: on where value "gt" or "ge" threshold; 50 itself is open.
 
     Returns:
-      bool (N, H, W), and bool (N,): which maps could be scaled. A constant or non-finite map cannot.
+      bool (N, H, W), and bool (N,): which maps could be scaled. One that is not finite cannot, nor one that is constant
+      ("minmax") or has no positive value ("max").
 
     Raises:
-      UsageError: an unknown option.
+      UsageError: an unknown option, or no maps.
     """
     _check("normalise", normalise, NORMALISE)
     _check("integer", integer, INTEGER)
     _check("compare", compare, COMPARE)
-    maps = np.asarray(maps, np.float64)
-    if normalise == "minmax":
-        low, high = maps.min((1, 2), keepdims=True), maps.max((1, 2), keepdims=True)
-    else:
-        low, high = np.zeros((len(maps), 1, 1)), maps.max((1, 2), keepdims=True)
+    maps = _maps("maps", maps)
+    finite = _finite(maps)
+    maps = np.where(finite[:, None, None], maps, 0)
+    high = maps.max((1, 2), keepdims=True)
+    low = maps.min((1, 2), keepdims=True) if normalise == "minmax" else np.zeros_like(high)
     span = high - low
-    usable = (np.isfinite(span) & (span > 0))[:, 0, 0]
+    usable = finite & (span > 0)[:, 0, 0]
     scaled = np.clip((maps - low) / np.where(usable[:, None, None], span, 1), 0, 1) * 255
     whole = np.floor(scaled) if integer == "floor" else np.rint(scaled)
     on = whole > threshold if compare == "gt" else whole >= threshold
@@ -70,8 +72,20 @@ def dice(one: np.ndarray, other: np.ndarray, *, empty: str = "nan") -> np.ndarra
 
     Returns:
       float64 (...).
+
+    Raises:
+      UsageError: masks that are not boolean (numbers say no threshold: write `mask > 0`), or of different sizes.
     """
     _check("empty", empty, EMPTY)
+    one, other = np.asarray(one), np.asarray(other)
+    for name, mask in (("one", one), ("other", other)):
+        if mask.dtype != np.bool_ or mask.ndim < 2:
+            raise UsageError(
+                f"`{name}`: wanted a boolean mask (..., H, W), got {mask.dtype} {mask.shape}; compare numbers with a "
+                "threshold first, such as mask > 0."
+            )
+    if one.shape[-2:] != other.shape[-2:]:
+        raise UsageError(f"`one`, `other`: wanted masks of one size, got {one.shape} and {other.shape}.")
     both = (one & other).sum((-2, -1), dtype=np.int64)
     total = one.sum((-2, -1), dtype=np.int64) + other.sum((-2, -1), dtype=np.int64)
     value = np.where(total > 0, 2 * both / np.maximum(total, 1), np.nan if empty == "nan" else 1.0)
@@ -108,30 +122,43 @@ def dice_per_pair(
 
     Returns:
       A table with columns unit, dice, area_human, area_model (shares of the image), chance (the Dice 2ab/(a+b)
-      expected of independent maps of these areas), corrected ((dice - chance)/(1 - chance)), n_images, reason (why
-      dice is missing, else empty).
+      expected of independent maps of these areas), corrected ((dice - chance)/(1 - chance)), n_images (used), n_missing
+      (left out, since a map is not finite), reason (why dice is missing, else empty). The areas are NaN where dice is
+      missing for want of a map.
 
     Raises:
-      UsageError: maps of different shapes or an unknown option.
+      UsageError: maps of different shapes, pairs or units that are no whole numbers (T,), or an unknown option.
     """
-    human, model, pairs = np.asarray(human), np.asarray(model), np.asarray(pairs)
-    if human.shape != model.shape or human.ndim != 3 or len(pairs) != len(human):
+    human, model = _maps("human", human), _maps("model", model)
+    if human.shape != model.shape or len(pairs) != len(human):
         raise UsageError(
             f"`human`, `model`, `pairs`: wanted (T, H, W), (T, H, W) and (T,), got {human.shape}, {model.shape} and "
-            f"{pairs.shape}."
+            f"{np.shape(pairs)}."
         )
     _check("per_image", per_image, PER_IMAGE)
-    groups = pairs if unit is None else np.asarray(unit)
+    groups = _units("pairs", pairs, len(human)) if unit is None else _units("unit", unit, len(human))
     units = np.unique(groups)
+    finite_human, finite_model = _finite(human), _finite(model)
+    used = finite_human & finite_model
     options = {"normalise": normalise, "integer": integer, "threshold": threshold, "compare": compare}
-    on_human, ok_human = binary_maps(_means(human, groups, units, per_image), **options)
-    on_model, ok_model = binary_maps(_means(model, groups, units, per_image), **options)
-    value = np.where(ok_human & ok_model, dice(on_human, on_model, empty=empty), np.nan)
-    a, b = on_human.mean((1, 2)), on_model.mean((1, 2))
-    chance = np.where(a + b > 0, 2 * a * b / np.where(a + b > 0, a + b, 1), np.nan)
-    reason = np.select(
-        [~ok_human, ~ok_model, np.isnan(value)], ["constant human map", "constant model map", "both empty"], ""
+    on_human, ok_human = binary_maps(_means(human, groups, units, per_image, used), **options)
+    on_model, ok_model = binary_maps(_means(model, groups, units, per_image, used), **options)
+    count, no_human, no_model, left_out = (
+        np.asarray([(kept & (groups == one)).sum() for one in units])
+        for kept in (used, finite_human, finite_model, ~used)
     )
+    value = np.where(ok_human & ok_model, dice(on_human, on_model, empty=empty), np.nan)
+    a, b = (np.where(ok, on.mean((1, 2)), np.nan) for on, ok in ((on_human, ok_human), (on_model, ok_model)))
+    chance = np.where(a + b > 0, 2 * a * b / np.where(a + b > 0, a + b, 1), np.nan)
+    rules = {
+        "no human map": no_human == 0,
+        "no model map": no_model == 0,
+        "no image with both maps": count == 0,
+        "constant human map": ~ok_human,
+        "constant model map": ~ok_model,
+        "both empty": np.isnan(value),
+    }
+    reason = np.select(list(rules.values()), list(rules), "")
     with np.errstate(invalid="ignore", divide="ignore"):
         corrected = np.where(chance < 1, (value - chance) / (1 - chance), np.nan)
     return pd.DataFrame(
@@ -142,7 +169,8 @@ def dice_per_pair(
             "area_model": b,
             "chance": chance,
             "corrected": corrected,
-            "n_images": [(groups == one).sum() for one in units],
+            "n_images": count,
+            "n_missing": left_out,
             "reason": reason,
         }
     )
@@ -179,19 +207,30 @@ def baselines(human: np.ndarray, pairs: np.ndarray) -> pd.DataFrame:
     Returns:
       One row a baseline: baseline, dice (mean over pairs), corrected, n. "centre" is a Gaussian in the middle with
       σ = W/4 (ours), "other pairs" the mean human map of all other pairs, "neighbouring pair" the human maps of the
-      next pair, and "uniform" everything on.
+      next pair, and "uniform" everything on. Images without a finite map are left out everywhere; a pair without
+      any counts in no baseline.
+
+    Raises:
+      UsageError: no maps, or pairs that are no whole numbers (T,).
     """
-    human, pairs = np.asarray(human, np.float64), np.asarray(pairs)
+    human = _maps("human", human)
+    pairs = _units("pairs", pairs, len(human))
+    kept = _finite(human)
+    human, pairs = human[kept], pairs[kept]
+    if not len(human):
+        names = ("centre", "other pairs", "neighbouring pair", "uniform")
+        return pd.DataFrame([{"baseline": name, "dice": np.nan, "corrected": np.nan, "n": 0} for name in names])
     centre = reference_maps.centre(*human.shape[1:])
     units = np.unique(pairs)
-    means = np.stack([human[pairs == one].mean(0) for one in units])
-    place = np.searchsorted(units, pairs)
-    total, count = human.sum(0), len(human)
+    sums = np.stack([human[pairs == one].sum(0) for one in units])
     sizes = np.asarray([(pairs == one).sum() for one in units])
-    rest = np.maximum(count - sizes, 1)
-    others = (total[None] - means * sizes[:, None, None]) / rest[:, None, None]
+    means = sums / sizes[:, None, None]
+    place = np.searchsorted(units, pairs)
     candidates = {"centre": np.broadcast_to(centre, human.shape)}
     if len(units) > 1:
+        # Added up without the pair: taking it off the total would leave its rounding behind, as a map of noise.
+        elsewhere = [np.arange(len(units)) != one for one in range(len(units))]
+        others = np.stack([sums[rest].sum(0) / sizes[rest].sum() for rest in elsewhere])
         candidates["other pairs"] = others[place]
         candidates["neighbouring pair"] = np.roll(means, 1, 0)[place]
     rows = []
@@ -204,23 +243,45 @@ def baselines(human: np.ndarray, pairs: np.ndarray) -> pd.DataFrame:
         {
             "baseline": "uniform",
             "dice": everything.mean() if usable.any() else np.nan,
-            "corrected": 0.0,
+            "corrected": 0.0 if usable.any() else np.nan,
             "n": int(usable.sum()),
         }
     )
     return pd.DataFrame(rows)
 
 
-def _means(maps, groups, units, per_image):
-    """Mean map of each unit, in float64, every image's map scaled first if asked."""
-    maps = np.asarray(maps, np.float64)
+def _means(maps, groups, units, per_image, used):
+    """Mean map of each unit over the images used, every image's map scaled first if asked; NaN without an image."""
+    maps = np.where(used[:, None, None], maps, 0)
     if per_image == "minmax":
         low, high = maps.min((1, 2), keepdims=True), maps.max((1, 2), keepdims=True)
         maps = (maps - low) / np.where(high > low, high - low, 1)
     elif per_image == "sum":
         total = maps.sum((1, 2), keepdims=True)
         maps = maps / np.where(total != 0, total, 1)
-    return np.stack([maps[groups == one].mean(0) for one in units])
+    own = [used & (groups == one) for one in units]
+    return np.stack([maps[rows].mean(0) if rows.any() else np.full(maps.shape[1:], np.nan) for rows in own])
+
+
+def _maps(name, maps) -> np.ndarray:
+    try:
+        maps = np.asarray(maps, np.float64)
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"`{name}`: wanted maps of numbers: {error}.") from None
+    if maps.ndim != 3 or not maps.size:
+        raise UsageError(f"`{name}`: wanted maps (T, H, W), at least one, got {maps.shape}.")
+    return maps
+
+
+def _units(name, units, count) -> np.ndarray:
+    units = np.asarray(units)
+    if units.shape != (count,) or not np.issubdtype(units.dtype, np.integer):
+        raise UsageError(f"`{name}`: wanted whole numbers ({count},), one a map, got {units.dtype} {units.shape}.")
+    return units
+
+
+def _finite(maps) -> np.ndarray:
+    return np.isfinite(maps).all((1, 2))
 
 
 def _check(name, value, choices):

@@ -1,45 +1,75 @@
 """How alike two confusion matrices are, with and without the diagonal that any two decent observers share.
 
-Contract: matrices are float (n, n), rows true, entries shares of the row. The off-diagonal correlation with its exact
-permutation test is the headline; the paper's correlation over all cells (§5.3) stands beside it.
+Contract: matrices are float (n, n), rows true, entries shares of the row; a row of a label that was never shown is NaN,
+and so is every number made of it. The off-diagonal correlation with its exact permutation test is the headline; the
+paper's correlation over all cells (§5.3) stands beside it.
 """
 
 import functools
 import itertools
 
 import numpy as np
+import numpy.typing as npt
+import pandas as pd
 from scipy import stats
 
+from fer_jax.compare.statistics import varies
 from fer_jax.errors import UsageError
 
 _TIE = 1e-12
+
+
+def shares(counts: np.ndarray) -> np.ndarray:
+    """Return the shares of each row's answers.
+
+    Args:
+      counts: (n, n), rows true, 0 or more.
+
+    Returns:
+      float64 (n, n), rows sum to 1; NaN throughout a row without answers.
+
+    Raises:
+      UsageError: no square matrix, or a count that is missing or below 0.
+    """
+    counts = _matrix("counts", counts)
+    if not (counts >= 0).all():
+        raise UsageError("`counts`: wanted numbers from 0, got others.")
+    totals = counts.sum(1, keepdims=True)
+    return counts / np.where(totals > 0, totals, np.nan)
 
 
 def correlation(human: np.ndarray, model: np.ndarray) -> dict:
     """Correlations of two confusion matrices.
 
     Args:
-      human: (n, n).
+      human: (n, n); NaN rows are those of `shares`.
       model: (n, n).
 
     Returns:
-      r_all (Pearson over all cells, as in the paper), r_off_diagonal, spearman_off_diagonal, p_qap (see `qap`), n (off
-      the diagonal), reason (why a value is missing, else empty). NaN where a matrix does not vary.
+      r_all (Pearson over all cells, as in the paper), r_off_diagonal, spearman_off_diagonal, p_qap (see `qap`), n
+      (known cells off the diagonal), reason (why a value is missing, else empty). NaN where a matrix does not vary, or
+      has a row that is NaN; leave such a label out of both matrices to compare the others.
 
     Raises:
-      UsageError: matrices that are not square or of different sizes.
+      UsageError: matrices that are not square, of different sizes, or infinite.
     """
     human, model = _checked(human, model)
     off = ~np.eye(len(human), dtype=bool)
-    flat = [name for name, m in (("human", human), ("model", model)) if np.ptp(m[off]) == 0]
+    named = (("human", human), ("model", model))
+    gaps = [f"row {int(row)} of {name}" for name, m in named for row in np.flatnonzero(np.isnan(m).any(1))]
+    flat = [name for name, m in named if not varies(m[off])]
+    reason = f"flat errors: {', '.join(flat)}" if flat else ""
+    if gaps:
+        reason = f"no answers: {', '.join(gaps)}"
     r_off, p = qap(human, model)
     return {
         "r_all": _pearson(human.ravel(), model.ravel()),
         "r_off_diagonal": r_off,
-        "spearman_off_diagonal": _pearson(stats.rankdata(human[off]), stats.rankdata(model[off])),
+        # A rank may stand for a NaN, a correlation may not.
+        "spearman_off_diagonal": np.nan if gaps else _pearson(_ranks(human[off]), _ranks(model[off])),
         "p_qap": p,
-        "n": int(off.sum()),
-        "reason": f"flat errors: {', '.join(flat)}" if flat else "",
+        "n": int((off & np.isfinite(human) & np.isfinite(model)).sum()),
+        "reason": reason,
     }
 
 
@@ -54,19 +84,19 @@ def qap(one: np.ndarray, other: np.ndarray) -> tuple[float, float]:
       other: (n, n).
 
     Returns:
-      r, and p = share of relabellings whose |r| is at least as large; both NaN where a matrix is flat.
+      r, and p = share of relabellings whose |r| is at least as large; both NaN where a matrix is flat or has a NaN.
 
     Raises:
-      UsageError: matrices that do not fit, or n above 9.
+      UsageError: matrices that do not fit, that are infinite, or n outside 2..9.
     """
     one, other = _checked(one, other)
     n = len(one)
-    if n > 9:
-        raise UsageError(f"`one`: wanted at most 9 classes for an exact test, got {n}.")
+    if not 2 <= n <= 9:
+        raise UsageError(f"`one`: wanted 2 to 9 classes for an exact test, got {n}.")
     off = ~np.eye(n, dtype=bool)
     a, b = one[off] - one[off].mean(), other - other[off].mean()
     norm = np.sqrt((a**2).sum() * (b[off] ** 2).sum())
-    if norm == 0:
+    if np.isnan(norm) or not (varies(one[off]) and varies(other[off])):
         return float("nan"), float("nan")
     rows, columns = np.nonzero(off)
     order = _permutations(n)
@@ -81,47 +111,83 @@ def _permutations(n) -> np.ndarray:
     return np.asarray(list(itertools.permutations(range(n))), np.int8)
 
 
-def error_consistency(one: np.ndarray, other: np.ndarray) -> dict:
+def error_consistency(one: npt.ArrayLike, other: npt.ArrayLike) -> dict:
     """Cohen's κ of who is right on which image (Geirhos et al. 2020, arXiv 2006.16736).
 
     Args:
-      one: bool (N,), right or wrong.
-      other: bool (N,), on the same images.
+      one: (N,), right or wrong: truth values, or the numbers 0 and 1. None, NA and NaN mean that there was no answer.
+      other: (N,), on the same images.
 
     Returns:
       kappa, expected (share of agreement by chance), low and high (bounds of κ at these accuracies), unbiased
-      (nκ/(n - 1 + κ)), n. NaN where chance agreement is complete.
+      (nκ/(n - 1 + κ); NaN for n = 1), n (images that both answered), missing (images left out, since either did not),
+      reason (why κ is NaN, else ""). NaN where chance agreement is complete, or no image is left.
 
     Raises:
-      UsageError: different lengths or no image.
+      UsageError: different lengths, no image, or values that say neither right nor wrong, such as the word 'False'.
     """
-    one, other = np.asarray(one, bool), np.asarray(other, bool)
+    (one, no_one), (other, no_other) = _answers("one", one), _answers("other", other)
     if one.shape != other.shape or one.ndim != 1 or not len(one):
         raise UsageError(f"`one`, `other`: wanted two equally long lists, got {one.shape} and {other.shape}.")
-    n, p1, p2 = len(one), one.mean(), other.mean()
+    known = ~(no_one | no_other)
+    one, other, n = one[known], other[known], int(known.sum())
+    found = dict.fromkeys(("kappa", "expected", "low", "high", "unbiased"), np.nan)
+    found |= {"n": n, "missing": int((~known).sum()), "reason": ""}
+    if not n:
+        return found | {"reason": "no image that both answered"}
+    p1, p2 = one.mean(), other.mean()
     q1, q2 = 1 - p1, 1 - p2
     expected = p1 * p2 + q1 * q2
     if expected >= 1:
-        return {"kappa": np.nan, "expected": expected, "low": np.nan, "high": np.nan, "unbiased": np.nan, "n": n}
+        return found | {"expected": expected, "reason": "both always right, or both always wrong"}
     kappa = ((one == other).mean() - expected) / (1 - expected)
-    return {
+    scale = n - 1 + kappa
+    return found | {
         "kappa": kappa,
         "expected": expected,
         "low": (1 - min(p1, q2) - min(q1, p2) - expected) / (1 - expected),
         "high": (min(p1, p2) + min(q1, q2) - expected) / (1 - expected),
-        "unbiased": n * kappa / (n - 1 + kappa),
-        "n": n,
+        "unbiased": n * kappa / scale if n > 1 and scale > 0 else np.nan,
     }
 
 
+def _answers(name, values) -> tuple[np.ndarray, np.ndarray]:
+    """Right or wrong as bool, and where there was no answer (False in the first)."""
+    cells = np.asarray(values, object)
+    missing = np.asarray(pd.isna(cells), bool).reshape(cells.shape)
+    kinds = (bool, np.bool_, int, float, np.integer, np.floating)
+    for cell in cells[~missing]:
+        if not isinstance(cell, kinds) or cell not in (0, 1):
+            raise UsageError(f"`{name}`: wanted True or False (or 1 and 0, or NaN for no answer), got {cell!r}.")
+    return np.where(missing, False, cells).astype(bool), missing
+
+
+def _ranks(values) -> np.ndarray:
+    """Ranks of values, those that differ by rounding alone tied."""
+    return stats.rankdata(np.round(values, 12))
+
+
 def _pearson(x, y) -> float:
+    if not (varies(x) and varies(y)):
+        return float("nan")
     x, y = x - x.mean(), y - y.mean()
-    norm = np.sqrt((x**2).sum() * (y**2).sum())
-    return float(x @ y / norm) if norm > 0 else float("nan")
+    return float(x @ y / np.sqrt((x**2).sum() * (y**2).sum()))
 
 
 def _checked(one, other):
-    one, other = np.asarray(one, np.float64), np.asarray(other, np.float64)
-    if one.ndim != 2 or one.shape[0] != one.shape[1] or one.shape != other.shape:
+    one, other = _matrix("human", one), _matrix("model", other)
+    if one.shape != other.shape:
         raise UsageError(f"`human`, `model`: wanted two (n, n) matrices, got {one.shape} and {other.shape}.")
     return one, other
+
+
+def _matrix(name, values):
+    try:
+        matrix = np.asarray(values, np.float64)
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"`{name}`: wanted a matrix of numbers: {error}.") from None
+    if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
+        raise UsageError(f"`{name}`: wanted a matrix (n, n), got {matrix.shape}.")
+    if np.isinf(matrix).any():
+        raise UsageError(f"`{name}`: wanted finite numbers, or NaN in rows without answers, got infinity.")
+    return matrix

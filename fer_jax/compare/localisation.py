@@ -43,7 +43,8 @@ def per_pair(table: pd.DataFrame, *, scores: Sequence[str] = SCORES) -> pd.DataF
       pictures that have one, NaN where none has.
 
     Raises:
-      UsageError: columns that are missing, or a picture that is there twice under one method.
+      UsageError: columns that are missing, scores that are infinite or no numbers, or a picture that is there twice
+        under one method.
     """
     _check(table, scores)
     groups = table.groupby(["method", "pair"], sort=False)
@@ -111,8 +112,8 @@ def contrasts(
     Returns:
       One row a score and comparison: score, a, b, difference (mean a - mean b, over pictures that both score), ci_low,
       ci_high (95 %, percentile bootstrap over pairs, not corrected), p (paired t over pairs), p_holm (Holm's
-      correction over the comparisons within a score), n (pairs), n_pictures. NaN where fewer than two pairs are left,
-      or where all differ alike.
+      correction over the comparisons within a score), n (pairs), n_pictures. Intervals and p are NaN where fewer than
+      two pairs are left, p also where all differ alike; the difference is NaN without any pair.
 
     Raises:
       UsageError: see `per_pair`; or a method that is not in the table.
@@ -138,6 +139,8 @@ def _contrast(both, seed, resamples):
     means = both.groupby(level="pair").mean()
     if len(means) < 2:
         unknown = dict.fromkeys(("difference", "ci_low", "ci_high", "p"), np.nan)
+        if len(means):
+            unknown["difference"] = float(means.iloc[0, 0] - means.iloc[0, 1])
         return unknown | {"n": len(means), "n_pictures": len(both)}
     groups = {name: values.to_numpy(np.float64) for name, values in means.items()}
     row = statistics.contrasts(groups, seed=seed, resamples=resamples).iloc[0]
@@ -157,6 +160,9 @@ def _check(table, scores):
     missing = [name for name in (*_KEYS, *scores) if name not in table.columns]
     if missing:
         raise UsageError(f"`table`: wanted columns {', '.join((*_KEYS, *scores))}, lacks {', '.join(missing)}.")
+    for name in scores:
+        if not pd.api.types.is_numeric_dtype(table[name]) or np.isinf(table[name].to_numpy(np.float64)).any():
+            raise UsageError(f"`table`: wanted finite numbers, or NaN where a map has no score, in {name}, got others.")
     twice = table[table.duplicated(["method", "pair", "picture"])]
     if len(twice):
         first = twice.iloc[0]

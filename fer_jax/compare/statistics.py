@@ -1,6 +1,7 @@
 """Analysis of variance and what follows it, on plain groups of numbers (paper §5.3).
 
-Contract: `groups` maps a name to float (n,), the same units in the same order for repeated designs.
+Contract: `groups` maps a name to float (n,), the same units in the same order for repeated designs. What cannot be
+computed is NaN, with its `reason`. Numbers that differ by rounding alone count as equal: a spread of 1e-17 is none.
 """
 
 import itertools
@@ -9,9 +10,14 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from fer_jax.errors import UsageError
+from fer_jax.errors import UsageError, check_count
 
 DESIGNS = ("between", "repeated")
+
+# Of the largest value: means of a few hundred equal numbers differ from them by less.
+_ROUNDING = 64 * np.finfo(np.float64).eps
+_NO_ERROR = "nothing varies but the group means: the error term is zero"
+_ALL_EQUAL = "all values are equal"
 
 
 def anova(groups: dict[str, np.ndarray], *, design: str = "between") -> dict:
@@ -23,8 +29,8 @@ def anova(groups: dict[str, np.ndarray], *, design: str = "between") -> dict:
         gives the Greenhouse-Geisser correction.
 
     Returns:
-      F, df (two numbers), p, eta2, omega2, n (a group's size, or the mean size), and for "repeated" epsilon and p_gg.
-      F and p are NaN where the error term is zero.
+      F, df (two numbers), p, eta2, omega2, n (a group's size, or the mean size), reason, and for "repeated" epsilon and
+      p_gg. Where the error term is zero, F, p and epsilon are NaN and `reason` says so; else it is "".
 
     Raises:
       UsageError: fewer than two groups, fewer than two units, or unequal sizes for "repeated".
@@ -41,25 +47,42 @@ def _between(values):
     everything = np.concatenate(values)
     grand, k, total = everything.mean(), len(values), len(everything)
     ss_between = sum(len(group) * (group.mean() - grand) ** 2 for group in values)
-    ss_error = sum(((group - group.mean()) ** 2).sum() for group in values)
-    return _result(ss_between, ss_error, k - 1, total - k, total / k)
+    ss_error = _within(values)
+    return _result(_unless_rounding(ss_between, everything), ss_error, k - 1, total - k, total / k)
+
+
+def _within(values):
+    """Sum of squares within groups."""
+    squares = sum(((group - group.mean()) ** 2).sum() for group in values)
+    return _unless_rounding(squares, np.concatenate(values))
 
 
 def _repeated(table):
     """Rows are units, columns methods."""
     n, k = table.shape
     grand = table.mean()
-    ss_method = n * ((table.mean(0) - grand) ** 2).sum()
+    ss_method = _unless_rounding(n * ((table.mean(0) - grand) ** 2).sum(), table)
     residual = table - table.mean(0) - table.mean(1, keepdims=True) + grand
-    result = _result(ss_method, (residual**2).sum(), k - 1, (n - 1) * (k - 1), n)
+    result = _result(ss_method, _unless_rounding((residual**2).sum(), table), k - 1, (n - 1) * (k - 1), n)
+    if np.isnan(result["F"]):
+        return result | {"epsilon": np.nan, "p_gg": np.nan}
     # Greenhouse-Geisser: eigenvalues of the covariance of orthonormal contrasts.
     contrasts = np.linalg.svd(np.eye(k) - 1 / k)[0][:, : k - 1]
     covariance = np.atleast_2d(np.cov(table @ contrasts, rowvar=False))
-    squares = (k - 1) * np.trace(covariance @ covariance)
-    epsilon = np.trace(covariance) ** 2 / squares if squares > 0 else np.nan
+    epsilon = np.trace(covariance) ** 2 / ((k - 1) * np.trace(covariance @ covariance))
     first, second = result["df"]
-    p_gg = stats.f.sf(result["F"], epsilon * first, epsilon * second) if np.isfinite(epsilon) else np.nan
-    return result | {"epsilon": epsilon, "p_gg": p_gg}
+    return result | {"epsilon": epsilon, "p_gg": stats.f.sf(result["F"], epsilon * first, epsilon * second)}
+
+
+def _unless_rounding(squares, values):
+    """A sum of squares; 0 where deviations no larger than the rounding of the values would give it."""
+    return squares if squares > values.size * (_ROUNDING * np.abs(values).max()) ** 2 else 0.0
+
+
+def varies(values: np.ndarray) -> bool:
+    """Return whether numbers (n,) differ by more than rounding; False if there are none or one is NaN."""
+    values = np.asarray(values, np.float64)
+    return bool(values.size and np.ptp(values) > _ROUNDING * np.abs(values).max())
 
 
 def _result(ss_effect, ss_error, df1, df2, n):
@@ -71,8 +94,9 @@ def _result(ss_effect, ss_error, df1, df2, n):
         "df": (df1, df2),
         "p": stats.f.sf(f, df1, df2),
         "eta2": ss_effect / total if total > 0 else np.nan,
-        "omega2": (ss_effect - df1 * ms_error) / (total + ms_error) if total + ms_error > 0 else np.nan,
+        "omega2": (ss_effect - df1 * ms_error) / (total + ms_error) if total > 0 else np.nan,
         "n": n,
+        "reason": "" if ms_error > 0 else _NO_ERROR if total > 0 else _ALL_EQUAL,
     }
 
 
@@ -84,7 +108,7 @@ def tukey(groups: dict[str, np.ndarray]) -> pd.DataFrame:
 
     Returns:
       One row a pair of groups, in their order: a, b, difference (mean a - mean b), t = difference / √(2 MSE / n), p
-      from the studentised range at q = |t| √2, d = difference / √MSE, n.
+      from the studentised range at q = |t| √2, d = difference / √MSE, n, reason (why t, p and d are NaN, else "").
 
     Raises:
       UsageError: unequal sizes, fewer than two groups or two units.
@@ -92,24 +116,38 @@ def tukey(groups: dict[str, np.ndarray]) -> pd.DataFrame:
     values = dict(zip(groups, _checked(groups, repeated=True), strict=True))
     k, n = len(values), len(next(iter(values.values())))
     df = k * (n - 1)
-    mse = sum(((group - group.mean()) ** 2).sum() for group in values.values()) / df
+    mse = _within(list(values.values())) / df
+    reason = "" if mse > 0 else _NO_ERROR
     rows = []
     for a, b in itertools.combinations(values, 2):
         difference = values[a].mean() - values[b].mean()
         t = difference / np.sqrt(2 * mse / n) if mse > 0 else np.nan
         p = float(stats.studentized_range.sf(abs(t) * np.sqrt(2), k, df)) if np.isfinite(t) else np.nan
         d = difference / np.sqrt(mse) if mse > 0 else np.nan
-        rows.append({"a": a, "b": b, "difference": difference, "t": t, "p": p, "d": d, "n": n})
+        rows.append({"a": a, "b": b, "difference": difference, "t": t, "p": p, "d": d, "n": n, "reason": reason})
     return pd.DataFrame(rows)
 
 
 def friedman(groups: dict[str, np.ndarray]) -> dict:
-    """Friedman's rank test over the same units: chi2, df, p, n (needs three groups)."""
+    """Friedman's rank test over the same units.
+
+    Args:
+      groups: three or more groups over the same units.
+
+    Returns:
+      chi2, df, p, n, reason (why chi2 and p are NaN, else "").
+
+    Raises:
+      UsageError: fewer than three groups, fewer than two units, or unequal sizes.
+    """
     values = _checked(groups, repeated=True)
     if len(values) < 3:
         raise UsageError(f"`groups`: wanted at least three for Friedman's test, got {len(values)}.")
+    known = {"df": len(values) - 1, "n": len(values[0])}
+    if not any(varies(unit) for unit in np.stack(values, 1)):
+        return known | {"chi2": np.nan, "p": np.nan, "reason": "no unit differs between groups"}
     result = stats.friedmanchisquare(*values)
-    return {"chi2": float(result.statistic), "df": len(values) - 1, "p": float(result.pvalue), "n": len(values[0])}
+    return known | {"chi2": float(result.statistic), "p": float(result.pvalue), "reason": ""}
 
 
 def contrasts(groups: dict[str, np.ndarray], *, seed: int, resamples: int = 2000) -> pd.DataFrame:
@@ -121,8 +159,10 @@ def contrasts(groups: dict[str, np.ndarray], *, seed: int, resamples: int = 2000
       resamples: how many.
 
     Returns:
-      One row a pair of groups: a, b, difference, ci_low, ci_high (95 %, percentile), p (paired t), p_holm, n.
+      One row a pair of groups: a, b, difference, ci_low, ci_high (95 %, percentile), p (paired t; NaN where all units
+      differ alike), p_holm, n.
     """
+    check_count("resamples", resamples, 1)
     values = dict(zip(groups, _checked(groups, repeated=True), strict=True))
     n = len(next(iter(values.values())))
     draws = np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed]))).integers(0, n, (resamples, n))
@@ -130,8 +170,9 @@ def contrasts(groups: dict[str, np.ndarray], *, seed: int, resamples: int = 2000
     for a, b in itertools.combinations(values, 2):
         difference = values[a] - values[b]
         low, high = np.percentile(difference[draws].mean(1), [2.5, 97.5])
-        spread = difference.std(ddof=1)
-        p = 2 * stats.t.sf(abs(difference.mean()) / (spread / np.sqrt(n)), n - 1) if spread > 0 else np.nan
+        alike = not _unless_rounding(((difference - difference.mean()) ** 2).sum(), np.stack([values[a], values[b]]))
+        error = difference.std(ddof=1) / np.sqrt(n)
+        p = np.nan if alike else 2 * stats.t.sf(abs(difference.mean()) / error, n - 1)
         rows.append({"a": a, "b": b, "difference": difference.mean(), "ci_low": low, "ci_high": high, "p": p, "n": n})
     table = pd.DataFrame(rows)
     table.insert(6, "p_holm", holm(table["p"].to_numpy()))
@@ -141,6 +182,8 @@ def contrasts(groups: dict[str, np.ndarray], *, seed: int, resamples: int = 2000
 def holm(p: np.ndarray) -> np.ndarray:
     """Holm's step-down correction of p values (N,); NaN stays NaN and is not counted."""
     p = np.asarray(p, np.float64)
+    if ((p < 0) | (p > 1)).any():
+        raise UsageError(f"`p`: wanted p values in [0, 1], or NaN, got {p[(p < 0) | (p > 1)][0]:g}.")
     corrected = np.full_like(p, np.nan)
     known = np.flatnonzero(~np.isnan(p))
     order = known[np.argsort(p[known], kind="stable")]
@@ -150,7 +193,12 @@ def holm(p: np.ndarray) -> np.ndarray:
 
 
 def _checked(groups, *, repeated):
-    values = [np.asarray(group, np.float64) for group in groups.values()]
+    try:
+        values = [np.asarray(group, np.float64) for group in groups.values()]
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"`groups`: wanted numbers, got others: {error}.") from None
+    if any(group.ndim != 1 for group in values):
+        raise UsageError(f"`groups`: wanted lists of numbers (n,), got shapes {[group.shape for group in values]}.")
     sizes = [len(group) for group in values]
     if len(values) < 2 or min(sizes, default=0) < 2:
         raise UsageError(f"`groups`: wanted two or more groups of at least two numbers, got sizes {sizes}.")

@@ -7,7 +7,7 @@ Contract: pictures are uint8 RGB; points are (x, y) in image pixels, origin top 
 import cv2
 import numpy as np
 
-from fer_jax.errors import DataError, UsageError
+from fer_jax.errors import DataError, check_count
 
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 # Refused from the header, before anything is decoded (ours); a stimulus is some hundred pixels wide.
@@ -53,11 +53,10 @@ def blurred(sharp: np.ndarray, k: int) -> np.ndarray:
       uint8 (H, W, 1) or (N, H, W, 1).
 
     Raises:
-      UsageError: `k` below 1.
+      UsageError: `k` is no whole number from 1.
       DataError: pictures of another shape or dtype.
     """
-    if k < 1:
-        raise UsageError(f"`k`: wanted a window of at least 1 pixel, got {k}.")
+    k = check_count("k", k, 1, what="a window of whole pixels")
     if sharp.dtype != np.uint8 or sharp.ndim not in (3, 4) or sharp.shape[-1] != 3:
         raise DataError(f"`sharp`: wanted uint8 (N, H, W, 3) or (H, W, 3), got {sharp.dtype} {sharp.shape}.")
     pictures = sharp.reshape(-1, *sharp.shape[-3:])
@@ -75,6 +74,9 @@ def reveal_mask(points: np.ndarray, size: tuple[int, int], radius: int) -> np.nd
 
     Returns:
       bool (height, width), True where open.
+
+    Raises:
+      UsageError: a radius that is no whole number from 0.
     """
     mask = np.zeros(size, np.uint8)
     draw_discs(mask, points, radius, 1)
@@ -87,11 +89,17 @@ def draw_discs(canvas: np.ndarray, points: np.ndarray, radius: int, value: float
     Args:
       canvas: C-contiguous (H, W), uint8 or float32.
       points: float (N, 2), x then y; a point with a NaN paints nothing.
-      radius: whole pixels.
+      radius: whole pixels, at least 0.
       value: what to paint.
+
+    Raises:
+      UsageError: a radius that is no whole number from 0.
     """
-    points = np.asarray(points, np.float64).reshape(-1, 2)
-    for x, y in np.floor(points[np.isfinite(points).all(1)]).astype(int).tolist():
+    radius = check_count("radius", radius, 0, what="whole pixels")
+    points = np.floor(np.asarray(points, np.float64).reshape(-1, 2))
+    # A disc that does not reach the canvas is left out: OpenCV overflows on centres far away.
+    near = (points >= -radius) & (points <= np.asarray(canvas.shape[1::-1]) - 1 + radius)
+    for x, y in points[near.all(1)].astype(int).tolist():
         cv2.circle(canvas, (x, y), radius, value, cv2.FILLED)
 
 

@@ -50,3 +50,27 @@ def test_bad_pictures():
         human.stimuli.blurred(np.zeros((4, 4), np.uint8), 3)
     with pytest.raises(UsageError, match="`k`"):
         human.stimuli.blurred(np.zeros((4, 4, 3), np.uint8), 0)
+
+
+@pytest.mark.parametrize("radius", [-1, 2.5, "4", None, True])
+def test_a_radius_is_a_whole_number_on_both_sides(radius):
+    points = np.array([[8.0, 8.0]])
+    with pytest.raises(UsageError, match="`radius`: wanted whole pixels from 0, got"):
+        human.stimuli.reveal_mask(points, (16, 16), radius)
+    with pytest.raises(UsageError, match="`radius`: wanted whole pixels from 0, got"):
+        masks.reveal(jnp.asarray(points), (16, 16), radius=radius)  # -1 opened a disc of radius 1
+
+
+def test_discs_far_away_open_nothing():
+    points = np.array([[1e12, 5.0], [-1e12, 5.0], [np.inf, 5.0], [5.0, -1e300], [18.0, 8.0]])
+    mask = human.stimuli.reveal_mask(points, (16, 16), 3)
+    np.testing.assert_array_equal(mask, human.stimuli.reveal_mask(points[4:], (16, 16), 3))
+    assert mask.any()
+
+
+def test_a_blur_of_half_pixels_is_refused():
+    with pytest.raises(UsageError, match=r"`k`: wanted a window of whole pixels from 1, got 2\.5"):
+        human.stimuli.blurred(np.zeros((4, 4, 3), np.uint8), 2.5)
+    for size in (0, -5, 48.0):
+        with pytest.raises(UsageError, match="`image_px`"):
+            masks.reveal_radius(size)

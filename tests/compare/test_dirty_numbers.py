@@ -1,0 +1,225 @@
+"""What people really have: gaps, constants, words for truths. A number, a NaN with its reason, or an error."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from fer_jax.compare import attention, confusion, localisation, statistics
+from fer_jax.errors import UsageError
+
+
+def _counts(seed=0, n=8):
+    return np.random.default_rng(seed).integers(1, 20, (n, n)) + 40 * np.eye(n, dtype=int)
+
+
+def test_an_expression_never_shown_has_no_correlation_and_says_so():
+    counts = _counts()
+    counts[4] = 0
+    human, model = confusion.shares(counts), confusion.shares(_counts(1))
+    assert np.isnan(human[4]).all()
+    np.testing.assert_allclose(np.delete(human, 4, 0).sum(1), 1)
+    r, p = confusion.qap(human, model)
+    assert math.isnan(r)
+    assert math.isnan(p)  # was 0
+    found = confusion.correlation(human, model)
+    assert all(math.isnan(found[name]) for name in ("r_all", "r_off_diagonal", "spearman_off_diagonal", "p_qap"))
+    assert (found["n"], found["reason"]) == (49, "no answers: row 4 of human")
+    assert confusion.correlation(model, human)["reason"] == "no answers: row 4 of model"
+    # Without the label in both, the others compare.
+    kept = np.delete(np.arange(8), 4)
+    assert 0 < confusion.qap(human[np.ix_(kept, kept)], model[np.ix_(kept, kept)])[1] <= 1
+
+
+def test_errors_that_differ_by_rounding_are_flat():
+    flat = np.full((6, 6), 0.1 + 0.2) + np.eye(6)
+    flat[0, 1] = 0.3  # 0.1 + 0.2 is 0.30000000000000004
+    found = confusion.correlation(flat, confusion.shares(_counts(2, 6)))
+    assert math.isnan(found["r_off_diagonal"])
+    assert math.isnan(found["spearman_off_diagonal"])
+    assert found["reason"] == "flat errors: human"
+
+
+@pytest.mark.parametrize(
+    ("matrix", "told"),
+    [
+        (np.full((3, 3), np.inf), "infinity"),
+        ([["a", "b"], ["c", "d"]], "matrix of numbers"),
+        (np.ones((1, 1)), "2 to 9 classes"),
+        (np.ones(4), r"matrix \(n, n\), got \(4,\)"),
+    ],
+)
+def test_matrices_that_are_none(matrix, told):
+    with pytest.raises(UsageError, match=told):
+        confusion.qap(matrix, matrix)
+
+
+def test_shares_refuse_what_are_no_counts():
+    for counts in (-np.eye(3), np.full((3, 3), np.nan)):
+        with pytest.raises(UsageError, match="`counts`: wanted numbers from 0"):
+            confusion.shares(counts)
+
+
+MISSING = [None, float("nan"), pd.NA]
+
+
+@pytest.mark.parametrize("missing", MISSING)
+def test_an_answer_that_is_missing_is_neither_right_nor_wrong(missing):
+    one, other = [True, False, True, True, missing], [True, False, False, True, True]
+    found = confusion.error_consistency(one, other)
+    assert (found["n"], found["missing"], found["reason"]) == (4, 1, "")
+    expected = confusion.error_consistency(one[:4], other[:4])
+    assert found["kappa"] == expected["kappa"] == pytest.approx(0.5)  # agreement .75, by chance .5
+    nobody = confusion.error_consistency([missing] * 3, other[:3])
+    assert math.isnan(nobody["kappa"])
+    assert (nobody["n"], nobody["reason"]) == (0, "no image that both answered")
+
+
+@pytest.mark.parametrize("word", ["False", "true", "", 2, 0.5, -1])
+def test_what_says_neither_right_nor_wrong_is_refused(word):
+    with pytest.raises(UsageError, match=r"`other`: wanted True or False .* got"):
+        confusion.error_consistency([True, False], [True, word])
+
+
+def test_numbers_and_nullable_booleans_are_answers():
+    one, other = np.array([1, 0, 1, 1]), np.array([1, 0, 0, 1])
+    expected = confusion.error_consistency(one.astype(bool), other.astype(bool))
+    for kind in ("boolean", "Int64", "float64"):
+        assert confusion.error_consistency(pd.Series(one).astype(kind), pd.array(other, dtype=kind)) == expected
+
+
+def test_consistency_of_few_images():
+    always = confusion.error_consistency([True] * 4, [True] * 4)
+    assert always["reason"] == "both always right, or both always wrong"
+    opposite = confusion.error_consistency([True, False], [False, True])
+    assert opposite["kappa"] == -1
+    assert math.isnan(opposite["unbiased"])  # was -inf
+    alone = confusion.error_consistency([True], [False])
+    assert alone["kappa"] == 0
+    assert math.isnan(alone["unbiased"])
+
+
+CONSTANT = {"a": np.full(28, 0.1), "b": np.full(28, 0.3), "c": np.full(28, 0.7)}
+
+
+@pytest.mark.parametrize("design", ["between", "repeated"])
+def test_groups_that_do_not_vary_have_no_f(design):
+    found = statistics.anova(CONSTANT, design=design)
+    assert math.isnan(found["F"])  # was 1e33
+    assert math.isnan(found["p"])
+    assert found["reason"] == "nothing varies but the group means: the error term is zero"
+    assert found["eta2"] == 1
+    same = statistics.anova({name: np.full(28, 0.1) for name in "abc"}, design=design)
+    assert math.isnan(same["F"])
+    assert math.isnan(same["eta2"])
+    assert same["reason"] == "all values are equal"
+
+
+def test_small_but_true_spread_counts():
+    random = np.random.default_rng(0)
+    groups = {name: 0.5 + 1e-9 * random.normal(shift, 1, 12) for name, shift in (("a", 0), ("b", 1), ("c", 0))}
+    expected = stats.f_oneway(*groups.values())
+    np.testing.assert_allclose(statistics.anova(groups)["F"], expected.statistic, rtol=1e-6)
+    assert statistics.anova(groups)["reason"] == ""
+
+
+def test_nothing_follows_from_groups_that_do_not_vary():
+    tukey = statistics.tukey(CONSTANT)
+    assert tukey[["t", "p", "d"]].isna().all(axis=None)
+    np.testing.assert_allclose(tukey["difference"], [-0.2, -0.6, -0.4])
+    assert tukey["reason"].str.contains("error term").all()
+    contrasts = statistics.contrasts(CONSTANT, seed=0, resamples=20)
+    assert contrasts[["p", "p_holm"]].isna().all(axis=None)
+    equal = statistics.friedman({name: np.arange(5.0) for name in "abc"})
+    assert math.isnan(equal["chi2"])
+    assert equal["reason"] == "no unit differs between groups"
+
+
+def test_a_shift_of_all_units_alike_has_no_t():
+    values = np.random.default_rng(1).random(20)
+    row = statistics.contrasts({"a": values + 0.1, "b": values}, seed=0, resamples=20).iloc[0]
+    assert math.isnan(row["p"])  # the differences vary by rounding only
+    assert row["difference"] == pytest.approx(0.1)
+
+
+def test_groups_of_other_shapes_are_refused():
+    with pytest.raises(UsageError, match="wanted numbers"):
+        statistics.anova({"a": ["x", "y"], "b": [1, 2]})
+    with pytest.raises(UsageError, match="lists of numbers"):
+        statistics.anova({"a": np.ones((2, 2)), "b": np.ones((2, 2))})
+    with pytest.raises(UsageError, match=r"p values in \[0, 1\], or NaN, got 3"):
+        statistics.holm([0.5, 3])
+
+
+def test_one_pair_has_a_difference_but_no_interval():
+    table = pd.DataFrame({"method": ["a", "b"], "pair": 0, "picture": 0, "auc": [0.9, 0.6]})
+    row = localisation.contrasts(table, [("a", "b")], seed=0, scores=["auc"]).iloc[0]
+    assert row["difference"] == pytest.approx(0.3)
+    assert row[["ci_low", "ci_high", "p"]].isna().all()
+    mean = localisation.summarise(table, seed=0, scores=["auc"])
+    assert mean[["ci_low", "ci_high"]].isna().all(axis=None)
+    with pytest.raises(UsageError, match="finite numbers"):
+        localisation.per_pair(table.assign(auc=[0.9, np.inf]), scores=["auc"])
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.int64, np.float32])
+def test_masks_of_numbers_are_refused(kind):
+    mask = np.eye(4, dtype=bool)
+    with pytest.raises(UsageError, match="wanted a boolean mask"):
+        attention.dice(255 * mask.astype(kind), mask)  # int masks 255 and 2 gave 0
+    with pytest.raises(UsageError, match="masks of one size"):
+        attention.dice(mask, np.eye(5, dtype=bool))
+
+
+def test_one_bad_pixel_costs_its_own_image_only():
+    random = np.random.default_rng(0)
+    human, model = random.random((2, 12, 8, 9))
+    pairs = np.repeat([0, 1, 2], 4)
+    whole, base = attention.dice_per_pair(human, model, pairs), attention.baselines(human, pairs)
+    spoilt = human.copy()
+    spoilt[0, 3, 3] = np.nan
+    table = attention.dice_per_pair(spoilt, model, pairs)
+    assert table["n_images"].tolist() == [3, 4, 4]
+    assert table["n_missing"].tolist() == [1, 0, 0]
+    pd.testing.assert_frame_equal(table[1:], whole[1:])
+    rest = attention.dice_per_pair(human[1:], model[1:], pairs[1:])
+    assert table["dice"][0] == rest["dice"][0]
+    found = attention.baselines(spoilt, pairs)
+    pd.testing.assert_frame_equal(found, attention.baselines(human[1:], pairs[1:]))
+    assert (found["n"] == 3).all()  # were 0
+    assert (found["baseline"] == base["baseline"]).all()
+    # The model's bad pixel costs the same image.
+    model[0, 0, 0] = np.inf
+    pd.testing.assert_frame_equal(attention.dice_per_pair(human, model, pairs), table)
+
+
+def test_a_pair_without_maps_says_why():
+    human, model = np.random.default_rng(0).random((2, 6, 5, 5))
+    pairs = np.repeat([0, 1, 2], 2)
+    human[:2], model[2:4], human[4], model[5] = np.nan, np.nan, np.nan, np.nan
+    table = attention.dice_per_pair(human, model, pairs)
+    assert table["reason"].tolist() == ["no human map", "no model map", "no image with both maps"]
+    assert table[["dice", "area_human", "chance", "corrected"]].isna().all(axis=None)
+    assert attention.baselines(np.full((3, 5, 5), np.nan), np.zeros(3, int))["dice"].isna().all()
+    assert attention.dice_grid(human, model, pairs)["n"].eq(0).all()
+
+
+def test_other_pairs_leave_no_rounding_behind():
+    human = np.zeros((4, 6, 6))
+    human[:2] = np.random.default_rng(0).random((2, 6, 6)) * 0.1  # the other pair's maps are empty
+    base = attention.baselines(human, np.repeat([0, 1], 2)).set_index("baseline")
+    # Of the two pairs one has no human map that varies, the other no map of other pairs: nothing to compare.
+    assert base.loc["other pairs", "n"] == 0
+    assert math.isnan(base.loc["other pairs", "dice"])
+
+
+def test_maps_and_pairs_of_other_kinds():
+    maps = np.zeros((2, 3, 3))
+    with pytest.raises(UsageError, match=r"wanted whole numbers \(2,\)"):
+        attention.dice_per_pair(maps, maps, np.array([0.5, 1]))
+    with pytest.raises(UsageError, match="at least one"):
+        attention.baselines(np.zeros((0, 3, 3)), np.zeros(0, int))
+    with pytest.raises(UsageError, match="maps of numbers"):
+        attention.binary_maps(np.full((1, 2, 2), "x"))
