@@ -57,6 +57,18 @@ class StudyConfig:
     label_table: str | None = option(
         None, "Class folders named by numbers: whose numbers, such as affectnet or fer2013.", unset="names only"
     )
+    crop: str | None = option(
+        None,
+        "Photographs read at once: what networks and participants see of each. square: its central square, whatever "
+        "that shows; box: the square around the face; eyes: turned and scaled so that the eyes lie alike.",
+        choices=("square", "box", "eyes"),
+        unset="box for AffectNet, square elsewhere",
+    )
+    detector: str = option(
+        "given",
+        "With --crop=box or eyes: faces as the set gives them, or found by face_api=FILE.tgz (with landmarks), lbp, "
+        "haar or yunet=FILE.onnx; see BUILD.md.",
+    )
     max_reject_frac: float = option(0.01, "Photographs read at once: largest share of unusable rows of a split.")
     dedupe: bool = option(
         True, "Photographs read at once: drop training pictures that are in validation or test, too (ours)."
@@ -191,6 +203,7 @@ def resolve(config: StudyConfig) -> StudyConfig:
         raise UsageError(
             f"`--data_dir`: --dataset={config.dataset} wants the folder or zip its pictures lie in, got none."
         )
+    config = dataclasses.replace(config, crop=_checked_crop(config))
     bounds = {
         "image_size": (32, 1024),
         "train_per_expression": (8, 1_000_000),
@@ -222,6 +235,20 @@ def resolve(config: StudyConfig) -> StudyConfig:
         raise UsageError("`--over_members`: wanted map or vmap with --over_devices, got loop.")
     chosen_stages(config)
     return config
+
+
+def _checked_crop(config: StudyConfig) -> str | None:
+    """The crop of photographs that are read at once; None for other pictures, which are what they are."""
+    if config.dataset in ("procedural_faces", "prepared"):
+        if config.crop or config.detector != "given":
+            name = "crop" if config.crop else "detector"
+            why = "prepare_data cropped them" if config.dataset == "prepared" else "they are drawn as crops"
+            raise UsageError(f"`--{name}`: goes with photographs read at once; of --dataset={config.dataset} {why}.")
+        return None
+    crop = config.crop or ("box" if config.dataset == "affectnet" else "square")
+    if crop == "square" and config.detector != "given":
+        raise UsageError(f"`--detector`: goes with --crop=box or eyes, got {config.detector} with --crop=square.")
+    return crop
 
 
 def chosen_members(config: StudyConfig) -> list[int]:

@@ -72,11 +72,14 @@ class ExplainConfig:
     crop: str = option(
         "square",
         "What the network sees of a picture: the whole, squeezed; the central square; or a square around its largest "
-        "face, found by OpenCV.",
+        "face.",
         choices=("none", "square", "face"),
     )
-    detector: str = option(
-        "haar", "With --crop=face: haar (OpenCV 4 brings it along), lbp (scikit-image's), or yunet=FILE.onnx."
+    detector: str | None = option(
+        None,
+        "With --crop=face: face_api=FILE.tgz, lbp (scikit-image's), haar (OpenCV 4's) or yunet=FILE.onnx; see "
+        "BUILD.md.",
+        unset="none",
     )
     chunk: int = option(8, "Pictures explained at once: more needs more memory.")
 
@@ -145,8 +148,10 @@ def _check(config) -> tuple[tuple[str, ...], tuple[float, ...]]:
     for name, owner in belongs.items():
         if getattr(config, name) and not getattr(config, owner):
             raise UsageError(f"`--{name}`: goes with --{owner} only; leave it out.")
-    if config.detector != ExplainConfig.detector and config.crop != "face":
+    if config.detector and config.crop != "face":
         raise UsageError("`--detector`: goes with --crop=face only; leave it out.")
+    if config.crop == "face" and not config.detector:
+        raise UsageError("`--detector`: --crop=face wants one, such as face_api=FILE.tgz or lbp; see BUILD.md.")
     bounds = {
         "iterations": (0, 100_000),
         "chunk": (1, 4096),

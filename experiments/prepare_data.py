@@ -60,7 +60,10 @@ class PrepareConfig:
     label_table: str | None = option(None, "Class folders: whose numbers their names are.", unset="names only")
     crop: str = option("none", "Photographs: what is kept.", choices=("none", "square", "box", "eyes"))
     box_margin: float = option(1.25, "Photographs: side of the crop, in units of the face's box.")
-    detector: str = option("given", "Photographs: boxes as given, or found by haar, lbp or yunet=FILE.onnx.")
+    detector: str = option(
+        "given",
+        "Photographs: boxes as given, or found by face_api=FILE.tgz, lbp, haar or yunet=FILE.onnx; see BUILD.md.",
+    )
     exif: str = option(
         "source", "Photographs: orientation tags, as the source wants it.", choices=("source", "apply", "ignore")
     )

@@ -23,12 +23,13 @@ def read(study: Study) -> tuple[Splits, pd.DataFrame]:
     config = study.config
     progress = Progress("reading pictures", None, unit="pictures")
     options = {"ferplus": {"target": config.target}, "class_folders": {"label_table": config.label_table}}
-    crop = "box" if config.dataset == "affectnet" else "square"
+    detector = None if config.detector == "given" else data.face_detector(config.detector)
     found = data.read_source(
         config.dataset,
         config.data_dir,
         size=config.image_size,
-        crop=crop,
+        crop=config.crop,
+        detector=detector,
         max_reject_frac=config.max_reject_frac,
         **options.get(config.dataset, {}),
     )
@@ -45,12 +46,14 @@ def read(study: Study) -> tuple[Splits, pd.DataFrame]:
         PICTURES_RECORD,
         {
             "release": found.release,
-            "crop": crop,
+            "crop": config.crop,
+            "detector": config.detector,
             "synthetic": False,
             "fingerprint": {split: data.fingerprint(part) for split, part in splits.items()},
         },
     )
     progress.finish(", ".join(f"{split} {len(part)}" for split, part in splits.items()))
+    _tell_crops(splits, config)
     arrays = {s: {"images": part.images, "labels": part.labels, "names": part.names} for s, part in splits.items()}
     return arrays, found.rejected
 
@@ -99,6 +102,25 @@ def prepared(study: Study) -> tuple[Splits, pd.DataFrame]:
         "validation": {"images": validation.images(held), "labels": validation.labels[held], "names": names},
     }
     return splits, pd.DataFrame(columns=list(data.REJECTED_COLUMNS))
+
+
+def _tell_crops(splits: dict[str, data.FaceSet], config) -> None:
+    """Say what was kept of the pictures, and of how many a crop could not be made."""
+    if config.crop == "square":
+        sys.stderr.write(
+            f"pictures: each one's central square, scaled to {config.image_size} px. Where faces fill less of it: "
+            "--crop=box --detector=face_api=FILE.tgz (see BUILD.md)\n"
+        )
+        return
+    without = data.Quality.BAD_BOX | data.Quality.UNDETECTED
+    for split, part in splits.items():
+        lost = np.count_nonzero(part.quality & int(without))
+        if lost:
+            told = f"no box of a face in {lost} of {len(part)} pictures; their central squares were kept"
+            sys.stderr.write(f"{split}: {told}\n")
+        unaligned = np.count_nonzero(part.quality & int(data.Quality.NO_LANDMARKS))
+        if config.crop == "eyes" and unaligned:
+            sys.stderr.write(f"{split}: no landmarks in {unaligned} of {len(part)} pictures; they were not turned\n")
 
 
 def _without_shared(found: data.Read) -> data.Read:

@@ -80,7 +80,7 @@ def _about(study, s):
         f"{s['image_size']} pixels, with the {config.preset} preset ({s['model']} network, seed {s['seed']}).\n\n"
         f"{pictures['train']} pictures train the networks. {len(table)} study images were drawn from the "
         f"{pictures['validation']} of validation, equally many for each true and false label, and kept out of training and "
-        f"evaluation; {len(study.evaluation_pictures)} remain to evaluate on.\n\n"
+        f"evaluation; {len(study.evaluation_pictures)} remain to evaluate on.{_crop(study)}\n\n"
         "All people in this report are simulated observers. They test the method and say nothing about real people."
     )
     if study.synthetic:
@@ -94,6 +94,21 @@ def _about(study, s):
         )
     ]
     return Section("The study", text, shown, [(counts, "Pictures by expression.")])
+
+
+def _crop(study):
+    """What networks and participants see of a photograph."""
+    record = study.folder.read_json(PICTURES_RECORD)
+    kept = {
+        "square": "its central square, whatever that shows",
+        "box": "the square around the face, or its central square where no face is known",
+        "eyes": "a square turned and scaled so that the eyes lie alike, or the square around the face without landmarks",
+    }.get(record.get("crop"))
+    if study.synthetic or kept is None:
+        return ""
+    detector = record.get("detector", "given")
+    found = "" if detector == "given" else f" Faces were found by the detector {detector.partition('=')[0]}."
+    return f" Of each photograph they show {kept}.{found}"
 
 
 def _people(study, s):

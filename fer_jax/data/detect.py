@@ -1,6 +1,7 @@
 """Face detectors, whichever this machine has; none is ever fetched.
 
 Contract: a detector takes uint8 (H, W, 3) RGB and returns float64 (N, 4) boxes (left, top, width, height) in pixels.
+One that finds landmarks, too, has a method `landmarks(picture, box)`, float32 (68, 2).
 """
 
 import importlib
@@ -11,13 +12,14 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
+from fer_jax.data.face_api import FaceApi
 from fer_jax.data.rows import Box, Quality
 from fer_jax.errors import UsageError
 
 FaceDetector = Callable[[np.ndarray], np.ndarray]
 
 DETECTORS = ("haar", "lbp")
-_YUNET = "yunet="
+_YUNET, _FACE_API = "yunet=", "face_api="
 _CASCADE = "haarcascade_frontalface_default.xml"
 _DETECTION_PX = 1024
 _SCORE_AT_LEAST = 0.6
@@ -29,19 +31,24 @@ def face_detector(name: str) -> FaceDetector:
     """A detector by name.
 
     Args:
-      name: "haar", the cascade that OpenCV 4 brings along (5 does not); "lbp", that of scikit-image, if installed;
-        or "yunet=FILE.onnx", OpenCV's network with a model file of yours.
+      name: "face_api=FILE.tgz", the networks of the npm package `@vladmandic/face-api`, which find landmarks, too (see
+        `FaceApi`); "lbp", the cascade of scikit-image, if installed; "haar", the one that OpenCV 4 brings along (5 does
+        not); or "yunet=FILE.onnx", OpenCV's network with a model file of yours.
 
     Raises:
       UsageError: an unknown name, a detector that this machine lacks, or a model that cannot be read.
     """
     if name.startswith(_YUNET):
         return _yunet(name.removeprefix(_YUNET))
+    if name.startswith(_FACE_API):
+        return FaceApi(name.removeprefix(_FACE_API))
     if name == "haar":
         return _haar()
     if name == "lbp":
         return _lbp()
-    raise UsageError(f"`detector`: wanted one of {', '.join(DETECTORS)} or {_YUNET}FILE.onnx, got {name!r}.")
+    raise UsageError(
+        f"`detector`: wanted {_FACE_API}FILE.tgz, {_YUNET}FILE.onnx, {' or '.join(DETECTORS)}, got {name!r}."
+    )
 
 
 def largest(boxes: np.ndarray) -> Box | None:
@@ -87,8 +94,9 @@ def _haar() -> FaceDetector:
     file = pathlib.Path(folder) / _CASCADE
     if not hasattr(cv2, "CascadeClassifier") or not file.is_file():
         raise UsageError(
-            f"`detector`: OpenCV {cv2.__version__} brings no face detector (version 4 does). Name a YuNet model with "
-            f"{_YUNET}FILE.onnx, or install 'opencv-python-headless<5'."
+            f"`detector`: OpenCV {cv2.__version__} brings no face detector (version 4 does). Give "
+            f"{_FACE_API}FILE.tgz with the file that `npm pack @vladmandic/face-api` leaves, or lbp after "
+            "`pip install scikit-image`."
         )
     own = threading.local()  # a cascade keeps what it is at: each thread has one
 

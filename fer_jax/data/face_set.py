@@ -29,6 +29,7 @@ class FaceSet:
       split: such as "train".
       soft_labels: float32 (N, 8), rows that sum to 1, or None where the source gives one label a picture.
       rows: int32 (N,), row of each picture in the list of its source, or None.
+      quality: int32 (N,), `Quality` bits of each picture, or None.
 
     Raises:
       DataError: arrays that do not fit together, a label outside 0..7, a name that occurs twice.
@@ -40,6 +41,7 @@ class FaceSet:
     split: str
     soft_labels: np.ndarray | None = None
     rows: np.ndarray | None = None
+    quality: np.ndarray | None = None
 
     def __post_init__(self):
         object.__setattr__(self, "names", np.asarray(self.names, dtype=np.str_))
@@ -54,8 +56,10 @@ class FaceSet:
             raise DataError(f"`names`: wanted {len(images)} different names, got {len(np.unique(self.names))}.")
         if self.soft_labels is not None and self.soft_labels.shape != (len(images), NUM_EXPRESSIONS):
             raise DataError(f"`soft_labels`: wanted ({len(images)}, 8), got {self.soft_labels.shape}.")
-        if self.rows is not None and self.rows.shape != (len(images),):
-            raise DataError(f"`rows`: wanted ({len(images)},), got {self.rows.shape}.")
+        for name in ("rows", "quality"):
+            numbers = getattr(self, name)
+            if numbers is not None and numbers.shape != (len(images),):
+                raise DataError(f"`{name}`: wanted ({len(images)},), got {numbers.shape}.")
 
     def __len__(self) -> int:
         return len(self.images)
@@ -70,6 +74,7 @@ class FaceSet:
             self.split,
             None if self.soft_labels is None else self.soft_labels[indices],
             None if self.rows is None else self.rows[indices],
+            None if self.quality is None else self.quality[indices],
         )
 
 

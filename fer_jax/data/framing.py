@@ -33,7 +33,7 @@ class Framing:
       size: side, pixels; None only for "none": as it is.
       box_margin: for "box".
       exif: see `decode`.
-      detector: finds faces; None: the boxes given.
+      detector: finds faces, and where it can the landmarks of pictures that have none; None: what is given.
 
     Raises:
       UsageError: an option out of range.
@@ -104,6 +104,9 @@ def frame(image: np.ndarray, row: Row, framing: Framing) -> Framed:
         if box is not None and not crops.usable(box, image.shape, margin=margin):
             box, quality = None, quality | Quality.BAD_BOX
     landmarks = row.landmarks
+    finds_landmarks = getattr(framing.detector, "landmarks", None)
+    if landmarks is None and box is not None and finds_landmarks is not None:
+        landmarks = finds_landmarks(image, box)
     if landmarks is not None and not crops.alignable(landmarks):
         landmarks, quality = None, quality | Quality.NO_LANDMARKS
     done, matrix, more = _cropped(image, box, landmarks, framing)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 import numpy as np
 import pandas as pd
 
+from fer_jax.data.detect import FaceDetector
 from fer_jax.data.face_set import REJECTED_COLUMNS, FaceSet, Read
 from fer_jax.data.file_names import is_archive, is_document
 from fer_jax.data.finding import archives
@@ -32,6 +33,7 @@ def read_listing(
     max_reject_frac: float,
     crop: str = "square",
     exif: str | None = None,
+    detector: FaceDetector | None = None,
 ) -> Read:
     """Open a folder or zip, list it and decode every split.
 
@@ -42,6 +44,7 @@ def read_listing(
       max_reject_frac: largest share of rows of a split that may be rejected for an unexpected reason.
       crop: see `Framing`.
       exif: see `decode`; None: as the listing says.
+      detector: see `Framing`.
 
     Returns:
       Its splits and what was left out.
@@ -54,7 +57,7 @@ def read_listing(
     splits, rejected = {}, {}
     with open_tree(path) as tree:
         listing = listed(tree, list_rows)
-        framing = Framing(crop=crop, size=int(size), exif=exif or listing.exif)
+        framing = Framing(crop=crop, size=int(size), exif=exif or listing.exif, detector=detector)
         for split, rows in listing.splits.items():
             splits[split], rejected[split] = gather(split, rows(), framing, max_reject_frac=max_reject_frac)
     return Read(splits, rejected_table(rejected), listing.release)
@@ -118,15 +121,18 @@ def gather(
     _check_memory(split, len(rows) - len(rejected), side)
     images = np.empty((len(rows) - len(rejected), side, side, 3), np.uint8)
     kept: list[Row] = []
+    quality: list[int] = []
     for row in rows:
         if isinstance(row, Rejection):
             continue
         try:
-            images[len(kept)] = frame(pixels(row.load(), framing.exif), row, framing).image
+            framed = frame(pixels(row.load(), framing.exif), row, framing)
         except ImageRejected as error:
             rejected.append(Rejection(row.row, row.path, error.reason, error.detail, row.label))
         else:
+            images[len(kept)] = framed.image
             kept.append(row)
+            quality.append(int(framed.quality))
     rejected.sort(key=lambda rejection: rejection.row)
     check_share(split, len(rows), rejected, max_reject_frac)
     if not kept:
@@ -140,6 +146,7 @@ def gather(
         split,
         None if any(one is None for one in soft) else np.asarray(soft, np.float32),
         np.asarray([row.row for row in kept], np.int32),
+        np.asarray(quality, np.int32),
     )
     return faces, rejected
 

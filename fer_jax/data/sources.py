@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 
 from fer_jax.data.affectnet import list_affectnet
 from fer_jax.data.ckplus import list_ckplus
+from fer_jax.data.detect import FaceDetector
 from fer_jax.data.expw import list_expw
 from fer_jax.data.face_set import Read
 from fer_jax.data.fer2013 import list_fer2013
@@ -58,6 +59,7 @@ def read_source(
     *,
     size: int,
     crop: str = "square",
+    detector: FaceDetector | None = None,
     max_reject_frac: float = 0.01,
     **options,
 ) -> Read:
@@ -68,6 +70,7 @@ def read_source(
       path: the set's folder or zip.
       size: side of the pictures, pixels.
       crop: see `Framing`.
+      detector: see `Framing`.
       max_reject_frac: largest share of rows of a split that may be unusable.
       **options: of that source.
 
@@ -78,7 +81,8 @@ def read_source(
       UsageError: an argument out of range.
       DataError: nothing there, something else, or too much of it damaged.
     """
-    return read_listing(path, _source(dataset, options), size=size, crop=crop, max_reject_frac=max_reject_frac)
+    source = _source(dataset, options)
+    return read_listing(path, source, size=size, crop=crop, detector=detector, max_reject_frac=max_reject_frac)
 
 
 def options_of(dataset: str) -> tuple[str, ...]:

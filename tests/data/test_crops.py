@@ -204,7 +204,7 @@ def test_each_thread_has_a_detector_of_its_own(monkeypatch, tmp_path):
 @pytest.mark.parametrize(
     ("name", "told"),
     [
-        ("dlib", "wanted one of haar, lbp or yunet=FILE.onnx, got 'dlib'"),
+        ("dlib", "wanted face_api=FILE.tgz, yunet=FILE.onnx, haar or lbp, got 'dlib'"),
         ("yunet=nowhere.onnx", "wanted a YuNet ONNX file, got nowhere.onnx"),
     ],
 )

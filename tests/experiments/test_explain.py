@@ -300,7 +300,7 @@ def test_faces_that_were_not_found_are_counted(run, pictures, tmp_path, monkeypa
     boxes = iter([np.array([[5, 5, 20, 20]]), np.zeros((0, 4)), np.zeros((0, 4))])
     monkeypatch.setattr("fer_jax.data.face_detector", lambda name: lambda picture: next(boxes))
     out = tmp_path / "explained"
-    flags = ("--pair=happy-sad", "--crop=face", *FAST)
+    flags = ("--pair=happy-sad", "--crop=face", "--detector=lbp", *FAST)
     assert _explain(f"--run={run[0]}", f"--images={pictures}", f"--out={out}", *flags) == 0
     assert "No face was found in 2 of 3 pictures" in capsys.readouterr().err
     assert list(pd.read_csv(out / "summary.csv")["crop"]) == ["face", "square", "square"]

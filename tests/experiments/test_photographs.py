@@ -205,3 +205,48 @@ def test_wrong_calls_end_in_one_line(options, code, told, tmp_path, capsys):
     error = capsys.readouterr().err.strip().splitlines()[-1]
     assert (found, error.startswith("error: ")) == (code, True)
     assert told in error
+
+
+def test_faces_are_cropped_where_asked_and_told_where_not(folders, tmp_path, monkeypatch, capsys):
+    """A detector that sees a face in bright pictures only, and its eyes."""
+
+    class Detector:
+        def __call__(self, picture):
+            return np.array([[4.0, 4.0, 20.0, 20.0]])[: int(picture[0, 0, 0] >= 128)]
+
+        def landmarks(self, picture, box):
+            places = np.zeros((68, 2), np.float32)
+            places[36:42], places[42:48] = (8, 10), (20, 12)
+            return places
+
+    monkeypatch.setattr("fer_jax.data.face_detector", lambda name: Detector())
+    for crop in ("box", "eyes"):
+        out = tmp_path / crop
+        given = (f"--data_dir={folders}", "--dataset=class_folders", f"--crop={crop}", "--detector=face_api=x.tgz")
+        assert run(out, *given, stages="data") == 0
+        told = capsys.readouterr().err
+        assert "no box of a face in" in told and "their central squares were kept" in told
+        assert ("they were not turned" in told) == (crop == "eyes")
+        record = json.loads((out / "data" / "pictures.json").read_text())
+        assert (record["crop"], record["detector"]) == (crop, "face_api=x.tgz")
+        assert "Faces were found by the detector face_api." in write._crop(open_run(out))
+    out = tmp_path / "square"
+    assert run(out, f"--data_dir={folders}", "--dataset=class_folders", stages="data") == 0
+    assert "each one's central square, scaled to 32 px" in capsys.readouterr().err
+    assert "its central square, whatever that shows" in write._crop(open_run(out))
+
+
+@pytest.mark.parametrize(
+    ("flags", "told"),
+    [
+        (
+            ("--crop=eyes",),
+            "`--crop`: goes with photographs read at once; of --dataset=procedural_faces they are drawn",
+        ),
+        (("--dataset=prepared", "--data_dir=x", "--detector=lbp"), "--dataset=prepared prepare_data cropped them"),
+        (("--dataset=class_folders", "--data_dir=x", "--detector=lbp"), "got lbp with --crop=square"),
+    ],
+)
+def test_crops_and_detectors_that_do_not_fit(flags, told, tmp_path, capsys):
+    assert run(tmp_path / "run", *flags) == 1
+    assert told in capsys.readouterr().err
