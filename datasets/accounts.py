@@ -1,123 +1,194 @@
-"""What became of the rows of a split: counted, and written down beside the shards."""
+"""What became of the rows of a split: kept in the journal of a build, counted, and written down beside the shards."""
 
 import collections
 import csv
 import dataclasses
 import hashlib
-import io
+import itertools
 import pathlib
+from collections.abc import Iterator
 
 import numpy as np
+from shards import Shards
 from study_images import StudyImages, face_key
 
 from fer_jax import data
+from fer_jax.data.gather import check_share
 from fer_jax.data.prepared import EXPRESSIONS_FILE
 from fer_jax.data.published import differences
+from fer_jax.data.sanitise import EXPECTED_REASONS
+from fer_jax.errors import DataError
 from fer_jax.expressions import EXPRESSIONS, NUM_EXPRESSIONS
 
 _REJECTED = list(data.REJECTED_COLUMNS)
 _FLAGGED = ["split", "row", "path", "flags", "detail"]
+# rows: `reason` is "" for a picture that is stored; `found` is where else its face is, `otherwise` whether as another
+# expression. faces: the first of each face that is stored in a split.
+_TABLES = (
+    "rows (split TEXT, row INTEGER, path TEXT, label INTEGER, reason TEXT, detail TEXT, flags TEXT, found TEXT, "
+    "otherwise INTEGER)",
+    "faces (face BLOB, split TEXT, label INTEGER, PRIMARY KEY (face, split)) WITHOUT ROWID",
+)
 
 
-def start_account(folder, chosen: StudyImages) -> None:
-    """Write the headers, once for all splits, and the study images.
+def write_accounts(folder, accounts: list["Account"], chosen: StudyImages) -> None:
+    """Write what lies beside the shards: rejected.csv, flagged.csv, the labels of each split, stimuli.csv.
 
     Args:
       folder: where the shards go.
-      chosen: the study's, perhaps none.
+      accounts: one for each split, in the set's order.
+      chosen: the study's pictures, perhaps none.
     """
     folder = pathlib.Path(folder)
-    (folder / "rejected.csv").write_text(_csv([_REJECTED]), encoding="utf-8")
-    (folder / "flagged.csv").write_text(_csv([_FLAGGED]), encoding="utf-8")
+    _write(folder / "rejected.csv", [_REJECTED], *(account.rejected_rows() for account in accounts))
+    _write(folder / "flagged.csv", [_FLAGGED], *(account.flagged_rows() for account in accounts))
     if chosen.rows:
-        (folder / "stimuli.csv").write_text(_csv(chosen.table()), encoding="utf-8")
+        _write(folder / "stimuli.csv", chosen.table())
+    for account in accounts:
+        np.save(folder / EXPRESSIONS_FILE.format(split=account.split), account.labels())
 
 
 class Account:
-    """What became of the rows of one split, and its files beside the shards."""
+    """What became of the rows of one split.
 
-    def __init__(self, folder, split: str):
-        self._folder, self.split = pathlib.Path(folder), split
-        self.rows = 0
-        self.rejected: list[data.Rejection] = []
-        self.expressions: list[int] = []
-        self._flagged: list[list] = []
-        self._seen: dict[bytes, int] = {}
-        self._contradicted = 0
-        self._duplicates, self._flags = collections.Counter(), collections.Counter()
-        self._digest = hashlib.sha256()
+    Args:
+      shards: the build's, whose journal remembers it.
+      split: its name.
+      others: splits that should not hold the same pictures, and how each is called; the first that does is told.
+      dedupe: leave out what is in the others, too.
 
-    def take(self, row, stored, others, dedupe) -> data.Stored | None:
+    Attributes:
+      rows: how many there were so far.
+    """
+
+    def __init__(self, shards: Shards, split: str, others: dict[str, str], *, dedupe: bool):
+        self._shards, self._journal, self.split = shards, shards.journal, split
+        self._others, self._dedupe = others, dedupe
+        for table in _TABLES:
+            self._journal.execute(f"CREATE TABLE IF NOT EXISTS {table}")
+        self.rows = self._one("SELECT count(*) FROM rows WHERE split = ?")
+
+    def take(self, row, stored) -> data.Stored | None:
         """Count a row; what is to be stored of it, or None."""
         self.rows += 1
         if isinstance(stored, data.Rejection):
-            self.rejected.append(stored)
+            self._add(stored.row, stored.path, stored.label, reason=stored.reason, detail=stored.detail)
             return None
-        key = face_key(row, stored)
-        where, label = others.get(key) or (self.split if key in self._seen else "", self._seen.get(key, row.label))
+        face = face_key(row, stored)
+        split, label = self._met(face) or ("", row.label)
+        found, otherwise = self._others.get(split, split), label != row.label
         notes = list(row.notes)
-        if where:
-            self._duplicates[where] += 1
-            if label != row.label:
-                self._contradicted += 1
-                notes.append(f"the same picture is in {where} as {EXPRESSIONS[label]}")
-            if dedupe and key in others:
-                told = notes[-1] if label != row.label else f"the same picture is in {where}"
-                self.rejected.append(data.Rejection(row.row, row.path, "duplicate", told, row.label))
-                return None
+        if otherwise:
+            notes.append(f"the same picture is in {found} as {EXPRESSIONS[label]}")
+        if self._dedupe and split in self._others:
+            told = notes[-1] if otherwise else f"the same picture is in {found}"
+            self._add(row.row, row.path, row.label, reason="duplicate", detail=told, found=found, otherwise=otherwise)
+            return None
+        if found:
             stored = dataclasses.replace(stored, quality=stored.quality | data.Quality.DUPLICATE)
-        self._seen.setdefault(key, row.label)
-        self.expressions.append(row.label)
-        self._digest.update(f"{row.row} {row.label} {row.path}\n".encode(errors="surrogateescape"))
-        self._digest.update(hashlib.sha256(stored.data).digest())
         worth = stored.quality & ~(data.Quality.RE_ENCODED | data.Quality.WAS_GREY)
-        if notes or worth:
-            flags = [flag.name.lower() for flag in worth if flag.name]
-            self._flags.update(flags)
-            self._flagged.append([self.split, row.row, row.path, "|".join(flags), "; ".join(notes)])
+        flags = "|".join(flag.name.lower() for flag in worth if flag.name)
+        detail = "; ".join(notes)
+        self._add(row.row, row.path, row.label, detail=detail, flags=flags, found=found, otherwise=otherwise)
+        self._journal.execute("INSERT OR IGNORE INTO faces VALUES (?, ?, ?)", [face, self.split, row.label])
+        name = f"{row.row} {row.label} {row.path}\n".encode(errors="surrogateescape")
+        self._shards.note(self.split, name + hashlib.sha256(stored.data).digest())
         return stored
 
-    def write_rejected(self, place: pathlib.Path) -> None:
-        """The rejected rows as a file of their own."""
-        place.write_text(_csv([_REJECTED, *self._rejected_rows()]), encoding="utf-8", errors="surrogateescape")
-
-    def _rejected_rows(self):
-        return [[self.split, one.row, one.path, one.reason, one.detail] for one in self.rejected]
-
-    def finish(self, metadata, release, beside) -> None:
-        """Write this split's part of the account.
+    def check(self, allowed: float, *, ended: bool) -> None:
+        """Refuse a split of which too much cannot be used, or nothing is left.
 
         Args:
-          metadata: the set's, added to.
+          allowed: largest share of rows that may be rejected for an unexpected reason.
+          ended: whether these are all rows.
+
+        Raises:
+          DataError: saying what is wrong with the first.
+        """
+        query = "SELECT row, path, reason, detail, label FROM rows WHERE split = ? AND reason <> '' ORDER BY rowid"
+        found = itertools.starmap(data.Rejection, self._all(query))
+        check_share(self.split, self.rows, [one for one in found if one.reason not in EXPECTED_REASONS], allowed)
+        if ended and not self._one("SELECT count(*) FROM rows WHERE split = ? AND reason = ''"):
+            raise DataError(f"`source`: {self.split} has no usable picture in {self.rows} rows.")
+
+    def write_rejected(self, place: pathlib.Path) -> None:
+        """Write the rejected rows to a file of their own."""
+        place.parent.mkdir(parents=True, exist_ok=True)
+        _write(place, [_REJECTED], self.rejected_rows())
+
+    def rejected_rows(self) -> Iterator[tuple]:
+        """The lines of `rejected.csv`."""
+        return self._all(
+            "SELECT split, row, path, reason, detail FROM rows WHERE split = ? AND reason <> '' ORDER BY rowid"
+        )
+
+    def flagged_rows(self) -> Iterator[tuple]:
+        """The lines of `flagged.csv`."""
+        return self._all(
+            "SELECT split, row, path, flags, detail FROM rows "
+            "WHERE split = ? AND reason = '' AND flags || detail <> '' ORDER BY rowid"
+        )
+
+    def labels(self) -> np.ndarray:
+        """uint8 (N,), of what is stored."""
+        found = self._all("SELECT label FROM rows WHERE split = ? AND reason = '' ORDER BY rowid")
+        return np.fromiter((label for (label,) in found), np.uint8)
+
+    def tell(self, metadata, release: str, beside: np.ndarray) -> None:
+        """Add this split to what is known of the set.
+
+        Args:
+          metadata: the set's.
           release: see `fer_jax.data.Listing`.
           beside: int (8,), study images taken out of the split, which count as there.
         """
-        for name, rows in (("rejected.csv", self._rejected_rows()), ("flagged.csv", self._flagged)):
-            with (self._folder / name).open("a", encoding="utf-8", newline="", errors="surrogateescape") as stream:
-                stream.write(_csv(rows))
-        labels = np.asarray(self.expressions, np.uint8)
-        np.save(self._folder / EXPRESSIONS_FILE.format(split=self.split), labels)
-        reasons = collections.Counter(one.reason for one in self.rejected)
-        counts = np.bincount(labels, minlength=NUM_EXPRESSIONS)
+        grouped = "SELECT label, reason, count(*) FROM rows WHERE split = ? GROUP BY label, reason"
+        left_out = collections.Counter({(label, reason): count for label, reason, count in self._all(grouped)})
+        counts = np.asarray([left_out.pop((label, ""), 0) for label in range(NUM_EXPRESSIONS)])
+        reasons, flags = collections.Counter(), collections.Counter()
+        for (_, reason), count in left_out.items():
+            reasons[reason] += count
+        for _, _, _, told, _ in self.flagged_rows():
+            flags.update(flag for flag in told.split("|") if flag)
+        copies = "SELECT found, count(*) FROM rows WHERE split = ? AND found <> '' GROUP BY found ORDER BY found"
+        official = self.split.removesuffix("_minus_stimuli")
         metadata.setdefault("rejected", {}).update(
             {f"{self.split}/{reason}": count for reason, count in sorted(reasons.items())}
         )
-        metadata.setdefault("duplicates", {})[self.split] = dict(sorted(self._duplicates.items()))
-        metadata.setdefault("labelled_otherwise", {})[self.split] = self._contradicted
-        metadata.setdefault("counts", {})[self.split] = counts.tolist()
-        metadata.setdefault("flags", {})[self.split] = dict(sorted(self._flags.items()))
-        metadata.setdefault("fingerprint", {})[self.split] = self._digest.hexdigest()
-        left_out = collections.Counter((one.label, one.reason) for one in self.rejected)
-        official = self.split.removesuffix("_minus_stimuli")
-        told = differences(release, official, counts + beside, left_out)
-        metadata.setdefault("differs_from_published", {})[self.split] = told
-        if len(labels) + len(self.rejected) != self.rows:
-            raise AssertionError(
-                f"{self.split}: {self.rows} rows in, {len(labels)} stored, {len(self.rejected)} left out"
-            )
+        told = {
+            "duplicates": dict(self._all(copies)),
+            "labelled_otherwise": self._one("SELECT coalesce(sum(otherwise), 0) FROM rows WHERE split = ?"),
+            "counts": counts.tolist(),
+            "flags": dict(sorted(flags.items())),
+            "fingerprint": self._shards.fingerprint(self.split),
+            "differs_from_published": differences(release, official, counts + beside, left_out),
+        }
+        for name, value in told.items():
+            metadata.setdefault(name, {})[self.split] = value
+
+    def _met(self, face) -> tuple[str, int] | None:
+        """Where a face was stored before, the others first, and as what."""
+        found = dict(self._journal.execute("SELECT split, label FROM faces WHERE face = ?", [face]))
+        return next(((split, found[split]) for split in (*self._others, self.split) if split in found), None)
+
+    def _add(self, row, path, label, *, reason="", detail="", flags="", found="", otherwise=False):
+        values = [self.split, row, _text(path), int(label), reason, _text(detail), flags, found, int(otherwise)]
+        self._journal.execute("INSERT INTO rows VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", values)
+
+    def _all(self, query) -> Iterator[tuple]:
+        return self._journal.execute(query, [self.split])
+
+    def _one(self, query) -> int:
+        return self._journal.execute(query, [self.split]).fetchone()[0]
 
 
-def _csv(rows) -> str:
-    stream = io.StringIO()
-    csv.writer(stream, lineterminator="\n").writerows(rows)
-    return stream.getvalue()
+def _text(text: str) -> str:
+    """A name with bytes that are no UTF-8 as its escapes tell it."""
+    return text.encode(errors="surrogateescape").decode(errors="backslashreplace")
+
+
+def _write(place, *parts) -> None:
+    with place.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        for rows in parts:
+            writer.writerows(rows)

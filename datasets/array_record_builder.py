@@ -1,13 +1,19 @@
 """What all our builders share: ArrayRecord shards that are the same bytes each time, without TensorFlow."""
 
+import functools
+import json
 import os
-from collections.abc import Callable
+import pathlib
+import shutil
+from collections.abc import Callable, Iterable
 
 import tensorflow_datasets as tfds
-from tensorflow_datasets.core import writer
+from shards import Shards
+from tensorflow_datasets.core import example_serializer
 from tensorflow_datasets.proto import tf_example_pb2
 
-from fer_jax.errors import DataError, StorageError, UsageError
+import fer_jax
+from fer_jax.errors import DataError, UsageError
 
 FILE_FORMAT = "array_record"
 
@@ -15,9 +21,21 @@ FILE_FORMAT = "array_record"
 class ArrayRecordBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     """A builder that writes ArrayRecord only: tfrecord needs TensorFlow, and parquet ignores slices when read.
 
+    TFDS' own writer keeps a split in memory, and one of more than 1,000 MiB needs TensorFlow. So shards are written
+    here, as their rows come, and never sorted: `_split_generators` gives, for each split, a function of the number of
+    rows done that yields the following ones, each an example, or None for a row of which nothing is stored.
+
     Args:
       progress: called with the number of rows done; may raise to end the build.
+
+    Attributes:
+      work: where a build that is killed leaves its whole shards, so that the next one goes on; None: nowhere. Only one
+        build at a time may use it.
+      made_from: what tells the sources from others, or from themselves before somebody changed them.
     """
+
+    # Splits that are written before the others, whatever their order in the set.
+    FIRST: tuple[str, ...] = ()
 
     def __init__(
         self, *, file_format: str = FILE_FORMAT, progress: Callable[[int], None] = lambda done: None, **kwargs
@@ -25,6 +43,9 @@ class ArrayRecordBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True
         if file_format != FILE_FORMAT:
             raise UsageError(f"`file_format`: wanted {FILE_FORMAT}, got {file_format!r}.")
         self._progress, self._done = progress, 0
+        self.work: pathlib.Path | None = None
+        self.made_from: dict = {}
+        self.shards: Shards | None = None
         super().__init__(file_format=file_format, **kwargs)
 
     def one_done(self) -> None:
@@ -46,26 +67,43 @@ class ArrayRecordBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True
             wanted = " ".join((self.MANUAL_DOWNLOAD_INSTRUCTIONS or "").split())
             raise DataError(f"`manual_dir`: no {what} there. {wanted}") from None
 
-    def _example_writer(self):
-        return _ReproducibleWriter(self.info.file_format)
+    def _download_and_prepare(self, dl_manager, download_config):
+        del download_config
+        splits: dict[str, Callable[[int], Iterable]] = self._split_generators(dl_manager)
+        folder = self.work or pathlib.Path(self.data_path) / "unfinished"
+        place = str(pathlib.Path(self.data_path).parent)
+        with Shards(folder, self._identity(), place=place) as self.shards:
+            self._done = self.shards.rows_done()
+            features = self.info.features
+            serializer = example_serializer.ExampleSerializer(features.get_serialized_info())
+            record = functools.partial(_record, features, serializer)
+            for split in sorted(splits, key=lambda split: split not in self.FIRST):
+                self.shards.write(split, splits[split], record)
+            self._finish(list(splits))
+            self.info.set_splits(tfds.core.splits.SplitDict([self._placed(split) for split in splits]))
+        if self.work is None:
+            shutil.rmtree(folder)
+
+    def _finish(self, splits: list[str]) -> None:
+        """Say of a set what is known only when all of it is written: its metadata, files beside its shards."""
+
+    def _placed(self, split) -> tfds.core.SplitInfo:
+        template = self._get_filename_template(split_name=split)
+        lengths, size = self.shards.place(
+            split, lambda number, of: template.sharded_filepath(shard_index=number, num_shards=of)
+        )
+        return tfds.core.SplitInfo(name=split, shard_lengths=lengths, num_bytes=size, filename_template=template)
+
+    def _identity(self) -> str:
+        """What two builds must agree on for one to go on where the other stopped."""
+        told = [self.info.full_name, fer_jax.__version__, tfds.__version__, self.made_from, dict(self.info.metadata)]
+        return json.dumps(told, default=str, sort_keys=True)
 
 
-class _ReproducibleWriter(writer.ExampleWriter):
-    """Writes the features of an example in sorted order.
+def _record(features, serializer, example) -> bytes:
+    """An example as it is stored, its features in sorted order.
 
     They are a protobuf map, whose order on the wire otherwise changes from process to process.
     """
-
-    def write(self, path, examples):
-        try:
-            return super().write(path, ((key, _sorted(record)) for key, record in examples))
-        except RuntimeError as error:  # ArrayRecord's word for a disk that is full
-            told, place = str(error).partition(";")[0], os.path.dirname(os.path.dirname(path))
-            raise StorageError(
-                f"`data_dir`: {place} cannot be written: {told}. Nothing half-built is left; free the disk and run "
-                "again."
-            ) from error
-
-
-def _sorted(record: bytes) -> bytes:
+    record = serializer.serialize_example(features.encode_example(example))
     return tf_example_pb2.Example.FromString(record).SerializeToString(deterministic=True)

@@ -1,13 +1,15 @@
 """What the builders of photographs share: a listing streamed through checks and crops into ArrayRecord shards.
 
 Contract: rows in = pictures stored + rows of `rejected.csv`, for each split; what was odd about a stored row is in
-`flagged.csv`; both lie beside the shards. Equal sources and options give equal bytes, whatever the number of workers.
+`flagged.csv`; both lie beside the shards. Equal sources and options give equal bytes, whatever the number of workers,
+and whether or not the build was killed on the way.
 """
 
 import collections
 import concurrent.futures
 import contextlib
 import dataclasses
+import functools
 import hashlib
 import itertools
 import os
@@ -18,12 +20,11 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 import tensorflow_datasets as tfds
-from accounts import Account, start_account
+from accounts import Account, write_accounts
 from array_record_builder import ArrayRecordBuilder
 from study_images import StudyImages, choose, survey
 
 from fer_jax import data
-from fer_jax.data.gather import check_share
 from fer_jax.errors import DataError, UsageError
 from fer_jax.expressions import EXPRESSIONS, NUM_EXPRESSIONS, index_of
 
@@ -50,7 +51,8 @@ class PhotographConfig(tfds.core.BuilderConfig):
       stimuli: the study images, held out of everything else: a csv (image, true_label, false_label), "seeded" for a
         stand-in drawn from validation, or None for none.
       seed: of the stand-in.
-      dedupe: drop training pictures that are in validation or test, too.
+      dedupe: drop pictures that are in a split held out from theirs, too: training pictures that are in validation or
+        test, validation pictures that are study images.
     """
 
     options: dict[str, Any] = dataclasses.field(default_factory=dict)
@@ -62,7 +64,7 @@ class PhotographConfig(tfds.core.BuilderConfig):
     detector: str = "given"
     stimuli: str | None = None
     seed: int = 0
-    dedupe: bool = False
+    dedupe: bool = True
 
     def differs(self, **changes) -> dict[str, Any]:
         """Those of some fields' values that are not this configuration's own."""
@@ -79,8 +81,8 @@ def _mark(name, value, usual) -> str:
     if name == "options":
         own = {option: one for option, one in value.items() if usual.get(option) != one}
         return "_".join(_mark(option, one, {}) for option, one in sorted(own.items()))
-    if value is True:
-        return name
+    if value is True or value is False:
+        return name if value else f"no{name}"
     return f"{'' if name in ('crop', 'encoding') else name}{_plain(name, value)}"
 
 
@@ -94,11 +96,11 @@ def _plain(name, value) -> str:
 
 
 class _Part(NamedTuple):
-    """A split to be made: its rows, the held-out faces, which rows are meant, and how many study images of each
-    expression were taken out."""
+    """A split to be made: its rows, the splits whose pictures it should not hold and how they are called, which rows
+    are meant, and how many study images of each expression were taken out."""
 
     rows: Callable[[], Iterable[data.Row | data.Rejection]]
-    others: dict[bytes, tuple[str, int]]
+    others: dict[str, str]
     keep: Callable[[data.Row | data.Rejection], bool] = lambda row: True
     beside: np.ndarray = np.zeros(NUM_EXPRESSIONS, np.int64)
 
@@ -112,6 +114,8 @@ class PhotographBuilder(ArrayRecordBuilder, skip_registration=True):
       workers: threads that decode, crop and encode.
     """
 
+    # So that what is held out is known when its copies come along in the rest.
+    FIRST = ("stimuli", "validation_minus_stimuli", "validation", "test")
     SOURCE: str  # a key of `fer_jax.data.SOURCES`
     DESCRIPTION: str
     CITATION: str
@@ -171,26 +175,16 @@ class PhotographBuilder(ArrayRecordBuilder, skip_registration=True):
         listing = self._held.enter_context(
             data.open_source(self.SOURCE, self.copy_of(self.SOURCE, dl_manager, self._source), **config.options)
         )
-        framing = self._framing(listing)
-        splits, chosen = dict(listing.splits), StudyImages()
-        held_out = {split: survey(self._stored(splits[split](), framing)) for split in HELD_OUT if split in splits}
+        self._release, self._framed = listing.release, self._framing(listing)
+        splits, self._chosen = dict(listing.splits), StudyImages()
         if config.stimuli is not None:
             if "validation" not in splits:
                 raise UsageError(f"`stimuli`: {listing.release} has no validation split to take study images from.")
-            chosen = choose(held_out["validation"], config.stimuli, seed=config.seed)
-        self.info.metadata.update(_settings(config, listing, chosen))
-        start_account(self.data_path, chosen)
-        parts = {split: _Part(rows, _others(split, held_out)) for split, rows in splits.items()}
-        if chosen.rows:
-            whole = parts.pop("validation")
-            beside = np.bincount([index_of(true) for _, true, _ in chosen.rows.values()], minlength=NUM_EXPRESSIONS)
-            parts["validation_minus_stimuli"] = whole._replace(
-                keep=lambda row: row.row not in chosen.rows,
-                others={one.key: ("stimuli", one.label) for one in held_out["validation"] if one.row in chosen.rows},
-                beside=beside,
-            )
-            parts["stimuli"] = whole._replace(keep=lambda row: row.row in chosen.rows)
-        return {split: self._generate_examples(split, listing.release, framing, part) for split, part in parts.items()}
+            usable = survey(self._stored(splits["validation"]()))
+            self._chosen = choose(usable, config.stimuli, seed=config.seed)
+        self.info.metadata.update(_settings(config, listing, self._chosen))
+        self._parts = _parts(splits, self._chosen)
+        return {split: functools.partial(self._generate_examples, split) for split in self._parts}
 
     def _framing(self, listing) -> data.Framing:
         config = self.builder_config
@@ -204,9 +198,9 @@ class PhotographBuilder(ArrayRecordBuilder, skip_registration=True):
             detector=None if config.detector == "given" else data.face_detector(config.detector),
         )
 
-    def _stored(self, rows: Iterable[data.Row | data.Rejection], framing):
+    def _stored(self, rows: Iterable[data.Row | data.Rejection]):
         """(row, what is stored of it or its rejection), in order, several in work at a time."""
-        encoding = self.builder_config.encoding
+        encoding, framing = self.builder_config.encoding, self._framed
 
         def store(row):
             if isinstance(row, data.Rejection):
@@ -221,44 +215,64 @@ class PhotographBuilder(ArrayRecordBuilder, skip_registration=True):
                 self.one_done()
                 yield done
 
-    def _generate_examples(self, split, release, framing, part) -> Iterator[tuple[str, dict[str, Any]]]:
-        account = Account(self.data_path, split)
-        dedupe = self.builder_config.dedupe and split not in HELD_OUT
-        for row, stored in self._stored(filter(part.keep, part.rows()), framing):
-            found = account.take(row, stored, part.others, dedupe)
-            if found is not None:
-                yield _example(split, row, found, release, self.builder_config)
+    def _generate_examples(self, split: str, done: int) -> Iterator[dict[str, Any] | None]:
+        part, account = self._parts[split], self._account(split)
+        for row, stored in self._stored(itertools.islice(filter(part.keep, part.rows()), done, None)):
+            found = account.take(row, stored)
             if account.rows == _HOPELESS_AFTER:  # pictures that are nowhere: no need to look for all of them
                 self._check(account, max(self._max_reject_frac, _HOPELESS_SHARE))
+            yield None if found is None else _example(row, found, self._release, self.builder_config)
         self._check(account, self._max_reject_frac, ended=True)
-        account.finish(self.info.metadata, release, part.beside)
+
+    def _account(self, split) -> Account:
+        dedupe = self.builder_config.dedupe and split not in HELD_OUT
+        return Account(self.shards, split, self._parts[split].others, dedupe=dedupe)
+
+    def _finish(self, splits):
+        accounts = [self._account(split) for split in splits]
+        for account in accounts:  # also of a split that an earlier build, which was killed, allowed more
+            self._check(account, self._max_reject_frac, ended=True)
+            account.tell(self.info.metadata, self._release, self._parts[account.split].beside)
+        write_accounts(self.data_path, accounts, self._chosen)
 
     def _check(self, account, allowed, *, ended=False):
         """Before a failed build is cleared away, its account is put where the user finds it."""
         try:
-            check_share(account.split, account.rows, account.rejected, allowed)
-            if ended and not account.expressions:
-                raise DataError(f"`source`: {account.split} has no usable picture in {account.rows} rows.")
+            account.check(allowed, ended=ended)
         except DataError as error:
-            name = f"{self.name}-{self.builder_config.name}-rejected.csv"
-            place = pathlib.Path(self._data_dir_root) / name
-            place.parent.mkdir(parents=True, exist_ok=True)
+            place = pathlib.Path(self._data_dir_root) / f"{self.name}-{self.builder_config.name}-rejected.csv"
             account.write_rejected(place)
             raise DataError(f"{error} All of them: {place}.") from None
 
 
-def _others(split, held_out) -> dict[bytes, tuple[str, int]]:
-    """Faces that a split should not hold, where they are and as what: of validation and test; of test of validation."""
-    wanted = {"validation": (), "test": ("validation",)}.get(split, HELD_OUT)
-    return {one.key: (other, one.label) for other in reversed(wanted) for one in held_out.get(other, ())}
+def _parts(splits, chosen) -> dict[str, _Part]:
+    """What is made of a source's splits, with the study images taken out of validation."""
+    held = {"validation": "validation", "test": "test"}
+    if chosen.rows:
+        held = {"stimuli": "validation", "validation_minus_stimuli": "validation", "test": "test"}
+    parts = {}
+    for split, rows in splits.items():
+        others = {other: told for other, told in held.items() if split not in HELD_OUT or told != "test"}
+        parts[split] = _Part(rows, {} if split == "validation" else others)
+    if not chosen.rows:
+        return parts
+    whole = parts.pop("validation")
+    labels = [index_of(true) for _, true, _ in chosen.rows.values()]
+    parts["validation_minus_stimuli"] = whole._replace(
+        others={"stimuli": "stimuli"},
+        keep=lambda row: row.row not in chosen.rows,
+        beside=np.bincount(labels, minlength=NUM_EXPRESSIONS),
+    )
+    parts["stimuli"] = whole._replace(keep=lambda row: row.row in chosen.rows)
+    return parts
 
 
-def _example(split, row, stored: data.Stored, release, config) -> tuple[str, dict[str, Any]]:
+def _example(row, stored: data.Stored, release, config) -> dict[str, Any]:
     height, width = stored.size
     soft = np.eye(NUM_EXPRESSIONS, dtype=np.float32)[row.label] if row.soft_label is None else row.soft_label
     left, top, across, down = stored.box or (0.0, 0.0, float(width), float(height))
     landmarks = stored.landmarks
-    return f"{split}/{row.row:06d}", {
+    return {
         "image": stored.data,
         "expression": row.label,
         "source_label": row.source_label,

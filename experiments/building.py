@@ -1,7 +1,7 @@
 """A prepared set built so that it is there whole or not at all, once at a time, and from what its owner thinks it is.
 
 Contract: beside the folder of a version lie LOCK, held while one is built, and source.json, what it was built from. An
-old set gives way only when the new one is complete.
+old set gives way only when the new one is complete. What a killed build has done lies beside it, too, for the next one.
 """
 
 import contextlib
@@ -18,13 +18,19 @@ from fer_jax.errors import DataError, UsageError
 
 
 def build(
-    path: pathlib.Path, make: Callable[[], None], *, sources: Sequence[str], version: int | None, overwrite: bool
+    path: pathlib.Path,
+    make: Callable[[pathlib.Path, dict], None],
+    *,
+    sources: Sequence[str],
+    version: int | None,
+    overwrite: bool,
 ) -> bool:
     """Build a set, unless it is there already.
 
     Args:
       path: where the set will lie, its version's folder.
-      make: builds it there.
+      make: builds it there; called with the folder in which a killed build leaves what it has done, and with what the
+        sources are.
       sources: folders and files of the user's that it is made from.
       version: of what draws it, if it is drawn.
       overwrite: build anew what is there.
@@ -40,26 +46,30 @@ def build(
         replaced = path.with_name(f"incomplete.replaced_{path.name}")
         if replaced.exists() and not path.exists():  # killed while it was built anew
             replaced.rename(path)
+        work = path.with_name(f"incomplete.work_{path.name}")
         for leftover in path.parent.glob(f"incomplete.*_{path.name}"):  # TFDS leaves those of killed builds for ever
-            shutil.rmtree(leftover)
+            if leftover != work:
+                shutil.rmtree(leftover)
         record = path.parent / "source.json"
         seen = {} if version is None else {"render_version": version}
         for source in sources:
             seen |= _seen(source)
         if path.exists() and not overwrite:
             _check_source(path, record, seen)
-            sys.stderr.write(f"{path} is there already; --overwrite builds it anew.\n")
+            goes_on = " (it goes on where a build was stopped)" if work.exists() else ""
+            sys.stderr.write(f"{path} is there already; --overwrite builds it anew{goes_on}.\n")
             return False
         if path.exists():
             path.rename(replaced)
         try:
-            make()
+            make(work, seen)
         except BaseException:
             if replaced.exists() and not path.exists():
                 replaced.rename(path)
             raise
         record.write_text(json.dumps(seen, indent=1) + "\n", encoding="utf-8")
-        shutil.rmtree(replaced, ignore_errors=True)
+        for old in (replaced, work):
+            shutil.rmtree(old, ignore_errors=True)
         return True
 
 
@@ -86,18 +96,18 @@ def _check_source(path, record, seen):
 
 def _seen(source: str) -> dict:
     """What tells a copy from another, or from itself before somebody changed it, without reading its pictures."""
+    count = size = newest = 0
+    for file in _files(source):
+        with contextlib.suppress(OSError):
+            status = os.stat(file)
+            count, size, newest = count + 1, size + status.st_size, max(newest, status.st_mtime_ns)
+    told = os.path.realpath(source).encode(errors="surrogateescape").decode(errors="backslashreplace")
+    return {f"files of {told}": count, f"bytes of {told}": size, f"newest file of {told}, ns": newest}
+
+
+def _files(source) -> Iterator[str]:
     try:
         with open_tree(source) as tree:
-            files = [pathlib.Path(source, name) for name in tree.files()] if os.path.isdir(source) else [source]
+            yield from (os.path.join(source, name) for name in tree.files()) if os.path.isdir(source) else [source]
     except DataError:  # the builder will say what is wrong with it
-        files = []
-    status = []
-    for file in files:
-        with contextlib.suppress(OSError):
-            status.append(os.stat(file))
-    told = os.path.realpath(source).encode(errors="surrogateescape").decode(errors="backslashreplace")
-    return {
-        f"files of {told}": len(status),
-        f"bytes of {told}": sum(one.st_size for one in status),
-        f"newest file of {told}, ns": max((one.st_mtime_ns for one in status), default=0),
-    }
+        return

@@ -74,7 +74,7 @@ class PrepareConfig:
     pick_stimuli: str = option(
         "none", "Photographs: draw a stand-in for that list from validation.", choices=("none", "seeded")
     )
-    dedupe: bool = option(False, "Photographs: drop training pictures that are in validation or test, too.")
+    dedupe: bool = option(True, "Photographs: drop training pictures that are in validation or test, too (ours).")
     max_reject_frac: float = option(0.01, "Photographs: largest share of unusable rows of a split.")
     preset: str = option("study", "Procedural faces: difficulty.", choices=PRESETS)
     image_size: int | None = option(
@@ -120,13 +120,14 @@ def prepare(config: PrepareConfig) -> None:
     def tell(done):
         progress.update(done)
         if stop.signal is not None:
-            raise Preempted("Stopped on request; half a set is never kept. Run the same command again to build it.")
+            raise Preempted("Stopped on request; nothing half-built is visible. The same command goes on.")
 
     tfds.disable_progress_bar()
     absl.logging.set_verbosity(absl.logging.ERROR)  # TFDS warns of every configuration that is not standard
     builder = builder_of(config, tell)
 
-    def make():
+    def make(work, seen):
+        builder.work, builder.made_from = work, seen
         mode = tfds.GenerateMode.REUSE_CACHE_IF_EXISTS
         with contextlib.redirect_stdout(io.StringIO()):  # TFDS prints that it downloads, which it does not
             builder.download_and_prepare(download_config=tfds.download.DownloadConfig(download_mode=mode))

@@ -4,9 +4,11 @@ Build with `experiments/prepare_data.py`; read with `tfds.builder_from_directory
 into tables with `fer_jax.human.click_examples.from_examples`.
 """
 
+import functools
+import itertools
 import os
 import pathlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 import cv2
 import numpy as np
@@ -104,13 +106,19 @@ class Builder(ArrayRecordBuilder):
             name: data.encode_png(picture)
             for name, picture in zip(clicked.study["image"], clicked.pictures, strict=True)
         }
+        kinds = {
+            "trials": human.click_examples.trial_examples,
+            "originals": human.click_examples.original_examples,
+        }
         return {
-            "trials": self._generate_examples("trials", human.click_examples.trial_examples(clicked), encoded),
-            "originals": self._generate_examples("originals", human.click_examples.original_examples(clicked), encoded),
+            split: functools.partial(self._generate_examples, split, functools.partial(examples, clicked), encoded)
+            for split, examples in kinds.items()
         }
 
-    def _generate_examples(self, split: str, examples: Iterable[dict], encoded: dict[str, bytes]):
-        for row, example in enumerate(examples):
+    def _generate_examples(
+        self, split: str, examples: Callable[[], Iterable[dict]], encoded: dict[str, bytes], done: int
+    ) -> Iterator[dict]:
+        for row, example in enumerate(itertools.islice(examples(), done, None), start=done):
             self.one_done()
             mask = data.encode_png(example["mask"])
             if split == "trials":  # the bytes that are stored, against the clicks that are stored
@@ -121,4 +129,4 @@ class Builder(ArrayRecordBuilder):
                     radius=example["reveal_radius_px"],
                     where=f"`trials`: row {row + 1}",
                 )
-            yield f"{split}/{row:06d}", example | {"image": encoded[example["image_id"]], "mask": mask}
+            yield example | {"image": encoded[example["image_id"]], "mask": mask}

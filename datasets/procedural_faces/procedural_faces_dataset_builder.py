@@ -117,41 +117,39 @@ class Builder(ArrayRecordBuilder):
             numpy=np.__version__,
             regions=["none", *faces.REGIONS],
         )
-        return {split: self._generate_examples(split, number) for split, number in images.items()}
+        return {split: functools.partial(self._generate_examples, split, number) for split, number in images.items()}
 
-    def _generate_examples(self, split: str, number: int):
+    def _generate_examples(self, split: str, number: int, done: int):
         config = self.builder_config
         job = functools.partial(_example, config.seed, split, config.preset, config.image_size)
-        digest = hashlib.sha256()
-        for key, example in faces.map_ordered(job, range(number), workers=self._workers):
+        for example in faces.map_ordered(job, range(done, number), workers=self._workers):
             self.one_done()
-            digest.update(f"{example['expression']} {example['content_hash']}\n".encode())
-            yield key, example
-        self.info.metadata.setdefault("fingerprint", {})[split] = digest.hexdigest()
+            self.shards.note(split, f"{example['expression']} {example['content_hash']}\n".encode())
+            yield example
+
+    def _finish(self, splits):
+        self.info.metadata["fingerprint"] = {split: self.shards.fingerprint(split) for split in splits}
 
 
-def _example(seed: int, split: str, preset: str, size: int, row: int) -> tuple[str, dict]:
-    """Key and features of one picture; what takes time, so that it is done where it is drawn."""
+def _example(seed: int, split: str, preset: str, size: int, row: int) -> dict:
+    """Features of one picture; what takes time, so that it is done where it is drawn."""
     face = faces.render(faces.draw(seed, split, row, preset=preset, size=size))
-    name, pose = f"{split}/{row:06d}", face.pose
-    return (
-        name,
-        {
-            "image": data.encode_png(face.image),
-            "expression": face.label,
-            "shown_expression": face.expression,
-            "soft_label": face.soft_label,
-            "action_units": face.au,
-            "landmarks": face.landmarks,
-            "landmarks_visible": face.visible,
-            "region_mask": faces.encode_mask(faces.region_mask(face, size)),
-            "pose": dict(zip(_POSE, (pose.yaw, pose.pitch, pose.roll, pose.scale, *pose.centre), strict=True)),
-            "intensity": face.intensity,
-            "difficulty": face.difficulty,
-            "identity": face.identity_seed,
-            "occluder": face.occluder,
-            "file_name": f"{name}.png",
-            "row": row,
-            "content_hash": hashlib.sha256(face.image.tobytes()).hexdigest(),
-        },
-    )
+    pose = face.pose
+    return {
+        "image": data.encode_png(face.image),
+        "expression": face.label,
+        "shown_expression": face.expression,
+        "soft_label": face.soft_label,
+        "action_units": face.au,
+        "landmarks": face.landmarks,
+        "landmarks_visible": face.visible,
+        "region_mask": faces.encode_mask(faces.region_mask(face, size)),
+        "pose": dict(zip(_POSE, (pose.yaw, pose.pitch, pose.roll, pose.scale, *pose.centre), strict=True)),
+        "intensity": face.intensity,
+        "difficulty": face.difficulty,
+        "identity": face.identity_seed,
+        "occluder": face.occluder,
+        "file_name": f"{split}/{row:06d}.png",
+        "row": row,
+        "content_hash": hashlib.sha256(face.image.tobytes()).hexdigest(),
+    }

@@ -15,13 +15,17 @@ from rafdb import rafdb_dataset_builder as rafdb  # noqa: E402
 
 BUILDERS = {"affectnet": affectnet, "ckplus": ckplus, "class_folders": class_folders, "rafdb": rafdb}
 
-# The prepare card as a process of its own, its options to follow: a warning or TensorFlow's import fails it.
+# The prepare card as a process of its own, its options to follow: a warning or TensorFlow's import fails it. The
+# environment's SHARD_BYTES makes shards that small.
 PREPARE_WITHOUT_TENSORFLOW = (
     sys.executable,
     "-W",
     "error",
     "-c",
-    "import sys\n"
+    "import os, sys\n"
+    "sys.path.insert(0, 'datasets')\n"
+    "import shards\n"
+    "shards.SHARD_BYTES = int(os.environ.get('SHARD_BYTES', shards.SHARD_BYTES))\n"
     "from experiments import command, prepare_data\n"
     "code = command.run(prepare_data.prepare, prepare_data.PrepareConfig, usage='')\n"
     "assert 'tensorflow' not in sys.modules\n"

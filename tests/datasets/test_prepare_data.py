@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 from experiments import command, data_builders, prepare_data
+from fer_jax import data
+from fer_jax.errors import DataError
 from tests.data import miniature
 
 pytest.importorskip("array_record", reason="no array_record on this platform")
@@ -132,6 +134,7 @@ def test_the_old_set_gives_way_to_a_whole_one_only(options, tmp_path, capsys):
     place.rename(killed)
     assert card(*options) == 0
     assert {path.name: path.read_bytes() for path in place.iterdir()} == before
+    assert card(*options, "--overwrite") == 0
     assert sorted(path.name for path in place.parent.iterdir()) == ["1.0.0", "LOCK", "source.json"]
 
 
@@ -161,7 +164,7 @@ def test_a_stop_leaves_nothing(dataset, options, tmp_path, capsys, monkeypatch):
     if dataset == "procedural_faces":
         options = ["--dataset=procedural_faces", "--image_size=32", f"--data_dir={tmp_path / 'tfds'}"]
     assert card(*options) == 75
-    assert "half a set is never kept" in capsys.readouterr().err
+    assert "nothing half-built is visible. The same command goes on" in capsys.readouterr().err
     assert not list((tmp_path / "tfds").rglob("*1.0.0*")) + list((tmp_path / "tfds").rglob("*2.0.0*"))
 
 
@@ -187,17 +190,31 @@ def test_the_presets_of_the_card_are_those_of_the_faces():
 
 
 def test_a_full_disk_ends_in_one_line(options, tmp_path, capsys, monkeypatch):
-    from tensorflow_datasets.core import file_adapters
+    import shards
 
-    def full(path, examples):
-        list(examples)
-        raise RuntimeError("write() failed: No space left on device; writing it; at byte 598016")
+    real = shards.array_record_module.ArrayRecordWriter
 
-    monkeypatch.setattr(file_adapters.ArrayRecordFileAdapter, "write_examples", full)
+    class Full:
+        """The second shard of a disk that has room for one."""
+
+        opened = 0
+
+        def __new__(cls, *args):
+            cls.opened += 1
+            return real(*args) if cls.opened == 1 else super().__new__(cls)
+
+        def write(self, record):
+            raise RuntimeError("write() failed: No space left on device; writing it; at byte 598016")
+
+    monkeypatch.setattr(shards, "SHARD_BYTES", 20_000)
+    monkeypatch.setattr(shards.array_record_module, "ArrayRecordWriter", Full)
     assert card(*options) == 3
     error = capsys.readouterr().err.strip().splitlines()[-1]
     place = tmp_path / "tfds" / "ferplus" / "plurality"
-    assert (
-        f"`data_dir`: {place} cannot be written: write() failed: No space left on device. Nothing half-built" in error
-    )
-    assert not list((tmp_path / "tfds").rglob("*1.0.0*"))
+    assert f"`data_dir`: {place} cannot be written: write() failed: No space left on device. Whole shards" in error
+    assert sorted(path.name for path in place.iterdir()) == ["LOCK", "incomplete.work_1.0.0"]
+    with pytest.raises(DataError, match="wanted a prepared set"):
+        data.open_prepared(tmp_path / "tfds")
+    monkeypatch.undo()
+    assert card(*options) == 0
+    assert not (place / "incomplete.work_1.0.0").exists()
