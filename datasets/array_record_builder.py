@@ -34,7 +34,7 @@ class ArrayRecordBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True
       made_from: what tells the sources from others, or from themselves before somebody changed them.
     """
 
-    # Splits that are written before the others, whatever their order in the set.
+    # Splits that are written before the others and in this order, whatever theirs in the set.
     FIRST: tuple[str, ...] = ()
 
     def __init__(
@@ -77,7 +77,8 @@ class ArrayRecordBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True
             features = self.info.features
             serializer = example_serializer.ExampleSerializer(features.get_serialized_info())
             record = functools.partial(_record, features, serializer)
-            for split in sorted(splits, key=lambda split: split not in self.FIRST):
+            first = [split for split in self.FIRST if split in splits]
+            for split in dict.fromkeys([*first, *splits]):
                 self.shards.write(split, splits[split], record)
             self._finish(list(splits))
             self.info.set_splits(tfds.core.splits.SplitDict([self._placed(split) for split in splits]))
