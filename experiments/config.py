@@ -70,9 +70,7 @@ class StudyConfig:
         "haar or yunet=FILE.onnx; see BUILD.md.",
     )
     max_reject_frac: float = option(0.01, "Photographs read at once: largest share of unusable rows of a split.")
-    dedupe: bool = option(
-        True, "Photographs read at once: drop training pictures that are in validation or test, too (ours)."
-    )
+    dedupe: bool = option(True, "Photographs: leave out training pictures that are in validation or test, too (ours).")
     per_ordered_pair: int = option(5, "Study images per (true, foil); fewer where a set cannot give them.")
     learning_rate: float | None = option(None, "Adam's learning rate.")
     batch_size: int | None = option(None, "Images a step and member.")

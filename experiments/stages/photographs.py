@@ -1,13 +1,14 @@
 """Photographs for the stage `data`: read into memory from the user's copy, or by row from a prepared set."""
 
 import dataclasses
+import hashlib
 import sys
 
 import numpy as np
 import pandas as pd
 
 from experiments.progress import Progress
-from experiments.stages.study import PICTURES_RECORD, STUDY_LIST, Study
+from experiments.stages.study import COPIES, PICTURES_RECORD, STUDY_LIST, Study
 from fer_jax import data
 from fer_jax.errors import DataError
 from fer_jax.expressions import NUM_EXPRESSIONS
@@ -39,8 +40,10 @@ def read(study: Study) -> tuple[Splits, pd.DataFrame]:
         pool = found.splits["train"]
         parts = {split: pool.select(rows) for split, rows in _parted(pool.labels, config.seed).items()}
         found = dataclasses.replace(found, splits=found.splits | parts)
+    copies = 0
     if config.dedupe:
-        found = _without_shared(found)
+        whole, found = found, _without_shared(found)
+        copies = len(whole.splits["train"]) - len(found.splits["train"])
     splits = {split: found.splits[split] for split in ("train", "validation")}
     study.folder.write_json(
         PICTURES_RECORD,
@@ -49,6 +52,7 @@ def read(study: Study) -> tuple[Splits, pd.DataFrame]:
             "crop": config.crop,
             "detector": config.detector,
             "synthetic": False,
+            COPIES: copies,
             "fingerprint": {split: data.fingerprint(part) for split, part in splits.items()},
         },
     )
@@ -74,15 +78,14 @@ def prepared(study: Study) -> tuple[Splits, pd.DataFrame]:
     if validation is train:
         parts = _parted(train.labels, config.seed)
         train_rows, held = parts["train"], parts["validation"]
-        if config.dedupe:
-            train_rows = _without_copies(train, train_rows, held)
-    _tell_shared(metadata)
+    train_rows, rejected, copies = _without_copies(train, train_rows, validation, held, dedupe=config.dedupe)
     listed = validation.feature("row", held)
     files = validation.feature("file_name", held)
     names = np.asarray([f"{file}#{row}" for file, row in zip(files, listed, strict=True)])  # a file may have many faces
     kept = ("crop", "image_size", "preset", "seed", "render_version", "fingerprint", "counts")
     record = {name: metadata[name] for name in kept if name in metadata}
     own = {
+        COPIES: copies,
         "release": metadata.get("release", train.info.name),
         "path": str(train.path.resolve()),
         "set": train.info.full_name,
@@ -101,7 +104,7 @@ def prepared(study: Study) -> tuple[Splits, pd.DataFrame]:
         "train": {"labels": train.labels[train_rows], "names": train_names, "rows": train_rows},
         "validation": {"images": validation.images(held), "labels": validation.labels[held], "names": names},
     }
-    return splits, pd.DataFrame(columns=list(data.REJECTED_COLUMNS))
+    return splits, rejected
 
 
 def _tell_crops(splits: dict[str, data.FaceSet], config) -> None:
@@ -134,21 +137,47 @@ def _without_shared(found: data.Read) -> data.Read:
     return kept
 
 
-def _without_copies(pool: data.PreparedSplit, rows: np.ndarray, held: np.ndarray) -> np.ndarray:
-    """Rows to train on without the pictures that were drawn for validation, too."""
-    hashes = np.asarray(pool.feature("content_hash", np.arange(len(pool))))
-    again = np.isin(hashes[rows], hashes[held])
-    if again.any():
-        told = f"{again.sum()} of {len(rows)} pictures are in validation, too; they were left out"
-        sys.stderr.write(f"train: {told} (--nodedupe keeps them)\n")
-    return rows[~again]
-
-
-def _tell_shared(metadata) -> None:
+def _without_copies(train, rows, validation, held, *, dedupe) -> tuple[np.ndarray, pd.DataFrame, int]:
+    """Rows to train on without pictures that are held out, too; those left out now; how many were, then or now."""
+    metadata = train.info.metadata or {}
     shared = {where: n for where, n in metadata.get("duplicates", {}).get("train", {}).items() if where != "train"}
-    if shared and not metadata.get("dedupe"):
-        told = ", ".join(f"{n} in {where}" for where, n in shared.items())
-        sys.stderr.write(f"train: pictures that are held out, too: {told}; prepare_data --dedupe drops them\n")
+    none, earlier = pd.DataFrame(columns=list(data.REJECTED_COLUMNS)), sum(shared.values())
+    if metadata.get("dedupe") and shared:
+        sys.stderr.write(f"train: {earlier} pictures were left out when the set was built: they are held out, too\n")
+    here = validation is train or bool(shared and not metadata.get("dedupe"))
+    if not (here and dedupe):
+        return rows, none, earlier if metadata.get("dedupe") else 0
+    others = {"validation": (validation, held)}
+    if "test" in train.info.splits:
+        test = data.PreparedSplit(train.path, "test", size=train.size)
+        others["test"] = test, np.arange(len(test))
+    found = _copies(train, rows, others)
+    if found:
+        told = f"{len(found)} of {len(rows)} pictures are in validation or test, too; they were left out"
+        sys.stderr.write(f"train: {told} (--nodedupe keeps them)\n")
+    again = np.asarray(list(found), np.int64)
+    listed, files = train.feature("row", again), train.feature("file_name", again)
+    table = [
+        ("train", row, file, "duplicate", f"the same picture is in {where}")
+        for row, file, where in zip(listed, files, found.values(), strict=True)
+    ]
+    return np.setdiff1d(rows, again), pd.DataFrame(table, columns=list(data.REJECTED_COLUMNS)), len(found)
+
+
+def _copies(train, rows, others) -> dict[int, str]:
+    """Rows of pictures whose pixels another split has, too, and which; only what shares its source is looked at."""
+    hashes = np.asarray(train.feature("content_hash", rows))
+    found: dict[int, str] = {}
+    for where, (split, held) in others.items():
+        theirs = np.asarray(split.feature("content_hash", held))
+        faces = {_pixels(split, row) for row in held[np.isin(theirs, hashes)]}
+        again = (row for row in rows[np.isin(hashes, theirs)] if _pixels(train, row) in faces)
+        found = dict.fromkeys(map(int, again), where) | found
+    return dict(sorted(found.items()))
+
+
+def _pixels(split, row) -> bytes:
+    return hashlib.sha256(split[int(row)]["image"].tobytes()).digest()
 
 
 def _parted(labels: np.ndarray, seed: int) -> dict[str, np.ndarray]:

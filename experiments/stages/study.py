@@ -28,6 +28,8 @@ EVALUATION_BATCH = 128
 
 # Where the data stage notes what the pictures are, and the study images that a prepared set holds out.
 PICTURES_RECORD = "data/pictures.json"
+# In that note: how many training pictures were left out because they are held out, too.
+COPIES = "copies_left_out"
 STUDY_LIST = "study_images_given"
 
 

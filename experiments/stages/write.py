@@ -6,7 +6,7 @@ from experiments.explanations import METHOD_NAMES, PUBLISHED_ITERATIONS
 from experiments.stages.compare import MODELS, write_summary
 from experiments.stages.draw import MODEL_NAMES
 from experiments.stages.explain import METHODS
-from experiments.stages.study import PICTURES_RECORD, Study
+from experiments.stages.study import COPIES, PICTURES_RECORD, Study
 from experiments.stages.vote import accuracy_interval, confusion_counts
 from fer_jax import figures
 from fer_jax.figures import Headline, Section
@@ -80,7 +80,7 @@ def _about(study, s):
         f"{s['image_size']} pixels, with the {config.preset} preset ({s['model']} network, seed {s['seed']}).\n\n"
         f"{pictures['train']} pictures train the networks. {len(table)} study images were drawn from the "
         f"{pictures['validation']} of validation, equally many for each true and false label, and kept out of training and "
-        f"evaluation; {len(study.evaluation_pictures)} remain to evaluate on.{_crop(study)}\n\n"
+        f"evaluation; {len(study.evaluation_pictures)} remain to evaluate on.{_copies(study)}{_crop(study)}\n\n"
         "All people in this report are simulated observers. They test the method and say nothing about real people."
     )
     if study.synthetic:
@@ -109,6 +109,17 @@ def _crop(study):
     detector = record.get("detector", "given")
     found = "" if detector == "given" else f" Faces were found by the detector {detector.partition('=')[0]}."
     return f" Of each photograph they show {kept}.{found}"
+
+
+def _copies(study) -> str:
+    """A sentence about training pictures that are held out, too."""
+    left_out = study.folder.read_json(PICTURES_RECORD).get(COPIES)
+    if left_out is None:
+        return ""
+    what = "pictures that are in validation or test, too,"
+    if left_out:
+        return f" {left_out} training {what} were left out."
+    return "" if study.config.dedupe else f" Training {what} were not looked for (--nodedupe)."
 
 
 def _people(study, s):

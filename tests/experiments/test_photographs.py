@@ -133,6 +133,42 @@ def test_copies_in_one_pool_do_not_leak_into_validation(folders, tmp_path, capsy
     assert {image.tobytes() for image in prepared.pictures("validation").images} == validation
 
 
+def test_copies_of_validation_are_left_out_on_every_road(folders, tmp_path, capsys):
+    """Of a set with its own validation: read at once, prepared as it comes, prepared with its copies."""
+    leaky = tmp_path / "leaky"
+    shutil.copytree(folders, leaky)
+    for expression in ("sad", "fear"):
+        shutil.copy(next((leaky / "validation" / expression).iterdir()), leaky / "train" / expression / "again.png")
+    sets = {
+        "by_row": build("class_folders", leaky, tmp_path / "dropped").data_path,
+        "later": build("class_folders", leaky, tmp_path / "kept", dedupe=False).data_path,
+    }
+    told = {
+        "at_once": "train: 2 of 98 pictures are in validation or test, too; they were left out",
+        "by_row": "train: 2 pictures were left out when the set was built",
+        "later": "train: 2 of 98 pictures are in validation or test, too; they were left out",
+    }
+    trained = {}
+    for road, line in told.items():
+        where = [f"--dataset={'prepared' if road in sets else 'class_folders'}", f"--data_dir={sets.get(road, leaky)}"]
+        assert run(tmp_path / road, *where, stages="data") == 0
+        assert line in capsys.readouterr().err
+        study = open_run(tmp_path / road)
+        train = study.pictures("train")
+        trained[road] = [image.tobytes() for image in train.images[np.arange(len(train))]]
+        assert write._copies(study) == " 2 training pictures that are in validation or test, too, were left out."
+        if road != "by_row":
+            table = pd.read_csv(tmp_path / road / "rejected.csv")
+            assert [name.rpartition("/")[2] for name in table.path] == ["again.png"] * 2
+            assert set(table.detail) == {"the same picture is in validation"}
+    assert len(trained["at_once"]) == 96 and trained["at_once"] == trained["by_row"] == trained["later"]
+    everything = ["--dataset=prepared", f"--data_dir={sets['later']}", "--nodedupe"]
+    assert run(tmp_path / "all", *everything, stages="data") == 0
+    study = open_run(tmp_path / "all")
+    assert len(study.pictures("train")) == 98
+    assert write._copies(study).endswith("were not looked for (--nodedupe).")
+
+
 def test_twins_of_study_images_are_no_evaluation_pictures(folders, tmp_path):
     twins = tmp_path / "twins"
     shutil.copytree(folders, twins)
