@@ -2,6 +2,10 @@
 
 Contract: the zip, the unpacked folder and FER2013's csv pair give the same pictures, labels and names for the same
 content. A vote row is ten whole numbers in FER+'s own order (`LABEL_TABLES["ferplus"]`).
+
+FER+ has published two lists of votes that are not the same, and `release` says which one was read. `label.csv` lies in
+the folders of its repository and gives each face a box (12 columns). `fer2013new.csv` is the list of the csv pair; its
+tool also writes it into the folders, as a `label.csv` without boxes (11 columns).
 """
 
 import functools
@@ -25,6 +29,12 @@ TARGETS = ("plurality", "majority", "votes")
 FOLDERS = {"train": "FER2013Train", "validation": "FER2013Valid", "test": "FER2013Test"}
 LABEL_FILE = "label.csv"
 VOTES_FILE = "fer2013new.csv"
+# Columns of a list in the folders -> whose votes they are.
+_LISTS = {12: LABEL_FILE, 11: VOTES_FILE}
+_DIFFER = (
+    f"FER+ has two lists of votes: {LABEL_FILE}, as its repository holds it, and {VOTES_FILE}. They differ for 1,601 "
+    "pictures, and in the plurality of 349."
+)
 VOTE_COLUMNS = ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt", "unknown", "NF")
 
 _TABLE = np.asarray(LABEL_TABLES["ferplus"], np.int32)
@@ -62,7 +72,11 @@ def list_ferplus(tree: Tree, *, target: str = "plurality") -> Listing:
         raise UsageError(f"`target`: wanted one of {', '.join(TARGETS)}, got {target!r}.")
     layout = _layout(tree, target)
     splits = {split: functools.partial(_listed, rows) for split, rows in layout.items()}
-    return Listing(f"ferplus {target}", splits)
+    votes = _list_read(tree)
+    unknown = (
+        f" No counts by expression are known here for {VOTES_FILE}; none are compared." if votes != LABEL_FILE else ""
+    )
+    return Listing(f"ferplus {target} of {votes}", splits, remarks=(f"These votes are of {votes}. {_DIFFER}{unknown}",))
 
 
 def _listed(rows: Callable[[], Iterable[Row | Rejection]]) -> Iterator[Row | Rejection]:
@@ -135,6 +149,14 @@ def _layout(tree: Tree, target: str) -> dict[str, Callable[[], Iterable[Row | Re
         f"`path`: {tree.name} is no FER+: looked for {', '.join(_label_files(''))}, at the top or below data/, and for "
         f"{PIXELS_FILE} with {VOTES_FILE}; found none of them."
     )
+
+
+def _list_read(tree) -> str:
+    """Which of FER+'s two lists the votes are of, or both where splits differ in it."""
+    found = [path for prefix in _PREFIXES for path in _label_files(prefix) if tree.has(path)]
+    columns = (len(next(records(lines(tree, path)), (0, ()))[1]) for path in found)
+    named = {_LISTS.get(number, LABEL_FILE) for number in columns} or {VOTES_FILE}
+    return " and ".join(sorted(named, reverse=True))
 
 
 def _label_files(prefix):

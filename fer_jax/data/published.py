@@ -1,7 +1,8 @@
 """How many pictures of each expression the published copies hold, and how a copy's own counts differ from them.
 
 Counts are in canonical order. Sources: Mollahosseini et al. 2017 (AffectNet; those of the later set from its users),
-FER+'s own lists, Lucey et al. 2010 (CK+, labelled sequences), Li, Deng & Du 2017 (RAF-DB).
+FER+'s label.csv (its other list, fer2013new.csv, has other votes, which nobody here has counted), Lucey et al. 2010
+(CK+, labelled sequences), Li, Deng & Du 2017 (RAF-DB).
 """
 
 import collections
@@ -19,11 +20,11 @@ PUBLISHED = {
         "train": (74_874, 134_415, 25_459, 14_090, 6_378, 3_803, 24_882, 3_750),
         "validation": (500, 500, 500, 500, 500, 500, 500, 499),
     },
-    "ferplus plurality": {
+    "ferplus plurality of label.csv": {
         "train": (9_360, 7_408, 3_418, 3_368, 651, 175, 2_395, 165),
         "validation": (1_241, 877, 396, 441, 70, 31, 314, 26),
     },
-    "ferplus majority": {
+    "ferplus majority of label.csv": {
         "train": (8_733, 7_284, 3_022, 3_136, 536, 116, 2_098, 120),
         "validation": (1_180, 862, 348, 411, 60, 25, 289, 16),
     },

@@ -1,5 +1,6 @@
 """FER+: one content in three layouts, every fault with its row, and the counts of the real photographs."""
 
+import collections
 import csv
 import io
 import os
@@ -11,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fer_jax import data
+from fer_jax.data import published
 from fer_jax.errors import DataError, FerError, UsageError
 from fer_jax.expressions import index_of
 from tests.data import miniature
@@ -338,6 +340,40 @@ def test_counts_of_the_real_labels(real_data, folder, target):
     found += [int((why == reason).sum()) for reason in (doubt, "unknown", "not a face")]
     assert tuple(found) == REAL[folder, target]
     assert sum(found) == len(votes)
+
+
+def test_the_release_says_which_of_the_two_lists_was_read(tmp_path, rows, folder):
+    """FER+'s tool writes its csv into the folders, without the boxes of the list that its repository holds there."""
+    tool, mixed = tmp_path / "tool", tmp_path / "mixed"
+    miniature.write_folder(tool, rows, box=False)
+    miniature.write_folder(mixed, [row for row in rows if row[0] == "Training"])
+    miniature.write_folder(mixed, [row for row in rows if row[0] != "Training"], box=False)
+    forms = {
+        folder: "label.csv",
+        tool: "fer2013new.csv",
+        miniature.write_csv_pair(tmp_path / "csv", rows): "fer2013new.csv",
+        mixed: "label.csv and fer2013new.csv",
+    }
+    for form, wanted in forms.items():
+        with data.open_source("ferplus", form, target="majority") as listing:
+            assert listing.release == f"ferplus majority of {wanted}"
+            assert listing.remarks[0].startswith(f"These votes are of {wanted}. FER+ has two lists of votes")
+            unknown = "No counts by expression are known" in listing.remarks[0]
+            compared = published.differences(listing.release, "train", np.zeros(8, np.int64), collections.Counter())
+            assert unknown == (wanted != "label.csv") == (compared is None)
+            assert data.read_ferplus(form).release == f"ferplus plurality of {wanted}"
+
+
+def test_the_published_counts_are_those_of_the_list_that_was_read(real_data):
+    """Label.csv as its repository holds it; pluralities and majorities of another list would be explained wrongly."""
+    for target in ("plurality", "majority"):
+        with data.open_source("ferplus", real_zip(real_data), target=target) as listing:
+            assert listing.release == f"ferplus {target} of label.csv"
+            for split, rows in listing.splits.items():
+                labels = [row.label for row in rows() if isinstance(row, data.Row)]
+                counts = np.bincount(labels, minlength=8)
+                assert tuple(counts) == published.PUBLISHED[listing.release][split]
+                assert published.differences(listing.release, split, counts, collections.Counter()) == []
 
 
 @pytest.mark.slow

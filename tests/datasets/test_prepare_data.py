@@ -36,7 +36,8 @@ def test_prints_where_and_how_many(options, tmp_path, capsys):
     assert lines[4] == "left out: train/label_dropped 3, validation/label_dropped 3, test/label_dropped 3"
     assert lines[5].startswith("train: neutral: 1 of 9360 published; left out: none; 9359 not listed; happy: 1 of 7408")
     assert lines[6].startswith("validation: neutral: 1 of 1241 published")
-    assert lines[7:] == [str(tmp_path / "sheets" / "audit.png")]
+    assert lines[7].startswith("These votes are of label.csv. FER+ has two lists of votes")
+    assert lines[8:] == [str(tmp_path / "sheets" / "audit.png")]
     sheet = cv2.imread(str(tmp_path / "sheets" / "audit.png"))
     assert sheet.shape == (8 * 96, 9 * 96, 3)
     filled = [(sheet[96 * e : 96 * e + 96, 96:192] < 255).any() for e in range(8)]
