@@ -107,7 +107,8 @@ class Account:
         """
         query = "SELECT row, path, reason, detail, label FROM rows WHERE split = ? AND reason <> '' ORDER BY rowid"
         found = itertools.starmap(data.Rejection, self._all(query))
-        check_share(self.split, self.rows, [one for one in found if one.reason not in EXPECTED_REASONS], allowed)
+        telling = [one for one in found if one.reason not in EXPECTED_REASONS or one.reason == "document"]
+        check_share(self.split, self.rows, telling, allowed)
         if ended and not self._one("SELECT count(*) FROM rows WHERE split = ? AND reason = ''"):
             raise DataError(f"`source`: {self.split} has no usable picture in {self.rows} rows.")
 

@@ -90,8 +90,9 @@ def _plain(name, value) -> str:
     """What may stand in a folder's name; files are told apart by a hash of their content."""
     text = str(value)
     file = text.removeprefix("yunet=")
-    if name in ("stimuli", "votes", "detector") and os.path.isfile(file):
-        return hashlib.sha256(pathlib.Path(file).read_bytes()).hexdigest()[:8]
+    files = [file] if os.path.isfile(file) else [part.strip() for part in file.split(",")]
+    if name in ("stimuli", "votes", "detector") and all(map(os.path.isfile, files)):
+        return hashlib.sha256(b"".join(pathlib.Path(file).read_bytes() for file in files)).hexdigest()[:8]
     return "".join(letter for letter in text if letter.isalnum())
 
 

@@ -55,7 +55,7 @@ class StudyConfig:
         "plurality", "FER+ label: plurality of the votes, or more than half.", choices=("plurality", "majority")
     )
     label_table: str | None = option(
-        None, "Class folders named by numbers: whose numbers, such as affectnet or fer2013.", unset="names only"
+        None, "Numbered class folders, or CK+ as a csv: whose numbers, such as affectnet.", unset="names only"
     )
     crop: str | None = option(
         None,

@@ -9,9 +9,9 @@ from fer_jax.errors import UsageError
 
 # Photographs -> the default configuration, and the options of the source that are flags.
 PHOTOGRAPHS = {
-    "affectnet": ("original", ("release", "votes", "drop_bad_box")),
+    "affectnet": ("original", ("release", "votes", "drop_bad_box", "label_table")),
     "ferplus": ("plurality", ("target",)),
-    "ckplus": ("apex", ("apex_frames", "folds", "fold")),
+    "ckplus": ("apex", ("apex_frames", "folds", "fold", "label_table")),
     "rafdb": ("aligned", ()),
     "class_folders": ("named", ("label_table",)),
 }
@@ -22,7 +22,11 @@ _OF_PHOTOGRAPHS = (
 )
 _OF_FACES = ["preset", "train_images", "validation_images", "stimuli_images"]
 OWNERS = (
-    {flag: (name,) for name, (_, flags) in PHOTOGRAPHS.items() for flag in flags}
+    {
+        flag: tuple(name for name, (_, own) in PHOTOGRAPHS.items() if flag in own)
+        for _, flags in PHOTOGRAPHS.values()
+        for flag in flags
+    }
     | dict.fromkeys(_OF_PHOTOGRAPHS, tuple(PHOTOGRAPHS))
     | dict.fromkeys(_OF_FACES, ("procedural_faces",))
     | dict.fromkeys(("images", "allow_mixed"), ("click_study",))

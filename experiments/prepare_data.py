@@ -51,13 +51,17 @@ class PrepareConfig:
     allow_mixed: bool = option(False, "Clicks: take people's and simulated trials into one set.")
     data_dir: str | None = option(None, "Folder the built sets go to, such as tfds.", unset="none")
     release: str = option("original", "AffectNet: which copy it is.", choices=RELEASES)
-    votes: str | None = option(None, "AffectNet: AffectNetC25's csv, 25 people's labels as soft labels.", unset="none")
+    votes: str | None = option(
+        None, "AffectNet: AffectNetC25's csv (or both: a.csv,b.csv), 25 people's labels as soft labels.", unset="none"
+    )
     drop_bad_box: bool = option(False, "AffectNet: leave out rows without a usable box.")
     target: str = option("plurality", "FER+: label from the votes.", choices=("plurality", "majority", "votes"))
     apex_frames: int = option(1, "CK+: last frames of a sequence that show its label.")
     folds: int = option(10, "CK+: folds that people are dealt into.")
     fold: int = option(0, "CK+: the fold that becomes validation.")
-    label_table: str | None = option(None, "Class folders: whose numbers their names are.", unset="names only")
+    label_table: str | None = option(
+        None, "Numbered class folders, or CK+ as a csv: whose numbers they are.", unset="names only"
+    )
     crop: str = option("none", "Photographs: what is kept.", choices=("none", "square", "box", "eyes"))
     box_margin: float = option(1.25, "Photographs: side of the crop, in units of the face's box.")
     detector: str = option(

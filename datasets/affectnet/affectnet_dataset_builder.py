@@ -48,7 +48,7 @@ class Builder(PhotographBuilder):
         Manually_Annotated_file_lists/ (original_with_auto: Automatically_Annotated_Images/ and
         automatically_annotated.csv, too),
       set8: train_set/ and val_set/, each with images/<id>.jpg and annotations/<id>_{exp,val,aro,lnd}.npy,
-      folders: train/ and val/ with folders 0..7 or of the expressions' names,
+      folders: train/ and val/ with folders of the expressions' names, or 0..7 with the name of a label table,
       named: <id>s<expression>s<1000 valence>s<1000 arousal>.jpg,
       relabelled: class folders with labels.csv,
     a folder or a zip, as `source`, or its folder as `manual_dir`."""

@@ -24,6 +24,7 @@ class Builder(PhotographBuilder):
         ),
     ]
     MANUAL_DOWNLOAD_INSTRUCTIONS = """Ask its authors for a copy (jeffcohn.net). Give one of
-      cohn-kanade-images/S<person>/<sequence>/*.png with Emotion/S<person>/<sequence>/*_emotion.txt, or
-      class folders (anger/, contempt/, ...) of pictures that others made,
+      cohn-kanade-images/S<person>/<sequence>/*.png with Emotion/S<person>/<sequence>/*_emotion.txt,
+      class folders (anger/, contempt/, ...) of pictures that others made, or
+      ckextended.csv (emotion, pixels) with the name of a label table,
     a folder or a zip, as `source`, or its folder as `manual_dir`."""

@@ -17,10 +17,11 @@ class Builder(PhotographBuilder):
     SOURCE = "rafdb"
     DESCRIPTION = "RAF-DB basic (Li, Deng & Du 2017): faces of the web, about forty labels each; no contempt."
     CITATION = pathlib.Path(__file__).with_name("CITATIONS.bib").read_text(encoding="utf-8")
-    HOMEPAGE = "http://www.whdeld.cn/raf/model1.html"
+    HOMEPAGE = "http://www.whdeng.cn/raf/model1.html"
     BUILDER_CONFIGS = [  # noqa: RUF012
         PhotographConfig(name="aligned", description="The faces aligned to 100 px.", options={}),
     ]
-    MANUAL_DOWNLOAD_INSTRUCTIONS = """Ask its authors for a copy (whdeld.cn/raf). Give a folder or a zip with
-      EmoLabel/list_patition_label.txt and Image/aligned/<name>_aligned.jpg
+    MANUAL_DOWNLOAD_INSTRUCTIONS = """Ask its authors for a copy (whdeng.cn/raf). Give a folder or a zip with
+      EmoLabel/list_patition_label.txt and Image/aligned/<name>_aligned.jpg, or
+      train_labels.csv and test_labels.csv (image, label) and train/<label>/, test/<label>/
     as `source`, or its folder as `manual_dir`."""

@@ -23,8 +23,10 @@ def read(study: Study) -> tuple[Splits, pd.DataFrame]:
     """Splits "train" and "validation" (images, labels, names), and what was left out."""
     config = study.config
     progress = Progress("reading pictures", None, unit="pictures")
-    options = {"ferplus": {"target": config.target}, "class_folders": {"label_table": config.label_table}}
     detector = None if config.detector == "given" else data.face_detector(config.detector)
+    options = {} if config.label_table is None else {"label_table": config.label_table}
+    if config.dataset == "ferplus":
+        options["target"] = config.target
     found = data.read_source(
         config.dataset,
         config.data_dir,
@@ -32,7 +34,7 @@ def read(study: Study) -> tuple[Splits, pd.DataFrame]:
         crop=config.crop,
         detector=detector,
         max_reject_frac=config.max_reject_frac,
-        **options.get(config.dataset, {}),
+        **options,
     )
     if "train" not in found.splits:
         raise DataError(f"`--data_dir`: {config.data_dir} has no training pictures, only {', '.join(found.splits)}.")

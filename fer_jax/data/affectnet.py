@@ -7,7 +7,7 @@ looked for; `release` picks one. The official validation set is never called tes
 import functools
 import os
 
-from fer_jax.data.affectnet_arrays import SETS, list_arrays
+from fer_jax.data.affectnet_arrays import list_arrays, sets_of
 from fer_jax.data.affectnet_lists import AUTOMATIC, MANUAL, list_original
 from fer_jax.data.affectnet_names import RELABELLED, is_named, list_named, list_relabelled
 from fer_jax.data.affectnet_plus import describe
@@ -15,7 +15,7 @@ from fer_jax.data.face_set import Read
 from fer_jax.data.finding import find_files
 from fer_jax.data.folders import SPLIT_FOLDERS, is_class_folder, list_folders
 from fer_jax.data.gather import read_listing
-from fer_jax.data.rows import Listing
+from fer_jax.data.rows import Listing, NotThisSet
 from fer_jax.data.tree import Tree
 from fer_jax.errors import DataError, UsageError
 
@@ -30,6 +30,7 @@ def read_affectnet(
     crop: str = "box",
     drop_bad_box: bool = False,
     votes: str | os.PathLike | None = None,
+    label_table: str | None = None,
     max_reject_frac: float = 0.01,
 ) -> Read:
     """Read a copy of AffectNet into memory; `experiments.prepare_data` builds larger ones on disk.
@@ -43,7 +44,10 @@ def read_affectnet(
         "auto", whichever is there; "plus_experimental", AffectNet+: tells what is there and reads nothing.
       crop: see `Framing`; boxes are there in the original only.
       drop_bad_box: "original": leave out the rows without a usable box (one of the training set has none).
-      votes: AffectNetC25's csv: 25 people's labels for some rows of the original's training list.
+      votes: AffectNetC25's csv, or both with a comma between: 25 people's labels for some rows of the the original's
+        training list.
+      label_table: "folders": key of `LABEL_TABLES`: whose numbers the folders' names are. AffectNet's own order and the
+        alphabetical one are both about, and a folder does not say which it is.
       max_reject_frac: largest share of rows of a split that may be unusable.
 
     Returns:
@@ -51,9 +55,11 @@ def read_affectnet(
 
     Raises:
       UsageError: an argument out of range.
-      DataError: nothing there, no AffectNet, several copies, or too much of it damaged.
+      DataError: nothing there, no AffectNet, several copies, numbers that nobody named, or too much of it damaged.
     """
-    list_rows = functools.partial(list_affectnet, release=release, drop_bad_box=drop_bad_box, votes=votes)
+    list_rows = functools.partial(
+        list_affectnet, release=release, drop_bad_box=drop_bad_box, votes=votes, label_table=label_table
+    )
     return read_listing(path, list_rows, size=size, max_reject_frac=max_reject_frac, crop=crop)
 
 
@@ -63,6 +69,7 @@ def list_affectnet(
     release: str = "auto",
     drop_bad_box: bool = False,
     votes: str | os.PathLike | None = None,
+    label_table: str | None = None,
 ) -> Listing:
     """What a copy of AffectNet lists; see `read_affectnet`."""
     if release not in RELEASES:
@@ -77,9 +84,11 @@ def list_affectnet(
         release = _only(tree, found)
     elif release not in found:
         there = f"; it looks like {', '.join(found)}" if found else ""
-        raise DataError(f"`path`: {tree.name} is no AffectNet of release {release}: {_LOOKED_FOR[release]}{there}.")
+        raise NotThisSet(f"`path`: {tree.name} is no AffectNet of release {release}: {_LOOKED_FOR[release]}{there}.")
     if votes is not None and not release.startswith("original"):
         raise UsageError(f"`votes`: goes with the rows of the original's training list, got the release {release}.")
+    if label_table is not None and release != "folders":
+        raise UsageError(f"`label_table`: goes with numbered class folders, got the release {release}; leave it out.")
     if release.startswith("original"):
         return list_original(tree, found[release], release=release, drop_bad_box=drop_bad_box, votes=votes)
     if release == "set8":
@@ -88,7 +97,7 @@ def list_affectnet(
         return list_named(tree)
     if release == "relabelled":
         return list_relabelled(tree, found[release][0])
-    return list_folders(tree, label_table="affectnet", release_name="affectnet folders")
+    return list_folders(tree, label_table=label_table, release_name="affectnet folders")
 
 
 _LOOKED_FOR = {
@@ -111,7 +120,7 @@ def _layouts(tree) -> dict[str, list[str]]:
     if automatic:
         found["original_with_auto"] = manual + automatic
     tops = tree.folders()
-    if any(f"{name}/annotations" in tree.folders(name) for name in SETS if name in tops):
+    if sets_of(tree):
         found["set8"] = []
     relabelled = find_files(tree, (RELABELLED,), depth=1)
     if relabelled:
@@ -146,7 +155,7 @@ def _only(tree, found) -> str:
             f"`path`: {tree.name} is a {unread[0]} repackaging of AffectNet, which is not read: unpack it into class "
             "folders (train/<expression>/...)."
         )
-    raise DataError(f"`path`: {tree.name} is no AffectNet: looked for {'; '.join(_LOOKED_FOR.values())}; found none.")
+    raise NotThisSet(f"`path`: {tree.name} is no AffectNet: looked for {'; '.join(_LOOKED_FOR.values())}; found none.")
 
 
 def _holds(tree, suffix):

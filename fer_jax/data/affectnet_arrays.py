@@ -12,10 +12,12 @@ from collections.abc import Iterator
 import numpy as np
 
 from fer_jax.data.annotations import ABSENT, LANDMARKS, annotated_row, points
+from fer_jax.data.file_names import is_document
 from fer_jax.data.rows import NO_QUALITY, Listing, Quality, Rejection, Row
 from fer_jax.data.sanitise import ImageRejected
 from fer_jax.data.tables import real
 from fer_jax.data.tree import Tree
+from fer_jax.errors import DataError
 from fer_jax.expressions import DROP, LABEL_TABLES
 
 SETS = {"train_set": "train", "val_set": "validation", "valid_set": "validation"}
@@ -23,17 +25,38 @@ _LABELS = LABEL_TABLES["affectnet"]
 _UNREADABLE = (ValueError, EOFError, OSError, OverflowError, MemoryError, SyntaxError, TypeError, KeyError)
 
 
+def sets_of(tree: Tree) -> dict[str, str]:
+    """The folders of sets at the root, in whatever case, and the split that each is.
+
+    Raises:
+      DataError: two are one split.
+    """
+    found: dict[str, str] = {}
+    for name in tree.folders():
+        split = SETS.get(name.lower())
+        if split is None or f"{name}/annotations" not in tree.folders(name):
+            continue
+        if split in found.values():
+            raise DataError(
+                f"`path`: {tree.name} holds {name}/ and another set that is {split}; give a folder with one."
+            )
+        found[name] = split
+    return {name: found[name] for name in sorted(found, key=lambda one: list(SETS).index(one.lower()))}
+
+
 def list_arrays(tree: Tree) -> Listing:
     """What the sets hold, in the order of the pictures' numbers."""
-    sets = [name for name in SETS if f"{name}/annotations" in tree.folders(name)]
-    splits = {SETS[name]: functools.partial(_rows, tree, name) for name in sets}
+    splits = {split: functools.partial(_rows, tree, name) for name, split in sets_of(tree).items()}
     return Listing("affectnet set8", splits, exif="ignore")
 
 
 def _rows(tree, name) -> Iterator[Row | Rejection]:
     paths = sorted(tree.files(f"{name}/images"), key=_number)
     for row, path in enumerate(paths):
-        yield _row(tree, name, row, path)
+        if is_document(path):
+            yield Rejection(row, path, "document", "a text or side file, no picture")
+        else:
+            yield _row(tree, name, row, path)
     pictured = {_stem(path) for path in paths}
     labels = (path for path in tree.files(f"{name}/annotations") if path.endswith("_exp.npy"))
     annotated = {_stem(path).removesuffix("_exp") for path in labels}

@@ -14,9 +14,11 @@ from collections.abc import Iterator
 import numpy as np
 
 from fer_jax.data.annotations import ABSENT, LANDMARKS, annotated_row, points
+from fer_jax.data.fer2013 import header_of
+from fer_jax.data.finding import base_of
 from fer_jax.data.rows import NO_QUALITY, Box, Listing, Quality, Rejection, Row
 from fer_jax.data.sanitise import ImageRejected
-from fer_jax.data.tables import CellError, Cells, first_texts, shown, table
+from fer_jax.data.tables import CellError, Cells, shown, table, texts
 from fer_jax.data.tree import Tree, open_tree
 from fer_jax.errors import DataError
 from fer_jax.expressions import DROP, EXPRESSIONS, LABEL_TABLES, NUM_EXPRESSIONS
@@ -29,8 +31,9 @@ _BOX = ("face_x", "face_y", "face_width", "face_height")
 COLUMNS = ("subDirectory_filePath", *_BOX, "facial_landmarks", "expression", "valence", "arousal")
 _PATH = COLUMNS[0]
 
-# AffectNetC25: 25 people named 1,600 pictures of the training list anew.
-_RATERS = tuple(f"participant{number}" for number in range(25))
+# AffectNetC25: 25 people named 1,600 pictures of the training list anew, in two files of 800.
+_RATERS = 25
+_INDEX = ("index", "row_number")
 
 
 def list_original(
@@ -60,33 +63,38 @@ def list_original(
             raise DataError(f"`path`: {tree.name} holds {paths[name]} and {path}; give a folder with one of them.")
         paths[name] = path
     soft = {} if votes is None else read_votes(votes)
+    unnamed = any(not name for name, _ in soft.values())
+    remarks = ("The votes name rows, no pictures: that they go with this list is taken on trust.",) if unnamed else ()
     splits = {}
     for name, split in SPLITS.items():
         if name in paths:
             base = _base(tree, paths[name])
             own = soft if split == "train" else {}
             splits[split] = functools.partial(_rows, tree, paths[name], base, drop_bad_box, own)
-    return Listing(f"affectnet {release}", splits, exif="ignore")
+    return Listing(f"affectnet {release}", splits, exif="ignore", remarks=remarks)
 
 
 def _base(tree: Tree, path: str) -> str:
-    """The folder that a list's paths start from: the one in which most of its first pictures are."""
-    first = first_texts(table(tree, path, COLUMNS), _PATH)
+    """The folder that a list's paths start from."""
     parents = [str(parent).removeprefix(".") for parent in pathlib.PurePosixPath(path).parents]
     near = [folder for parent in parents for folder in tree.folders(parent) if not _numbered(folder)]
     near += [folder for parent in near for folder in tree.folders(parent) if not _numbered(folder)]
     word = "auto" if path.lower().endswith(AUTOMATIC) else "manual"
     named = sorted((folder for folder in near if "image" in folder.lower()), key=lambda one: word not in one.lower())
     bases = list(dict.fromkeys([parents[0], *named, *parents]))
-    hits = {base: sum(tree.has(_joined(base, name)) for name in first) for base in bases}
-    best = max(bases, key=lambda base: hits[base])
-    if first and not hits[best]:
-        looked = ", ".join(base or "the root" for base in bases)
+    names = (_path(text) for text in texts(table(tree, path, COLUMNS), _PATH))
+    best, looked = base_of(tree, bases, names)
+    if best is None and looked:
         raise DataError(
-            f"`path`: {tree.name}: of the pictures that {path} lists, the first {len(first)} ({first[0]}, ...) are in "
-            f"none of {looked}. Put Manually_Annotated_Images/ beside the lists."
+            f"`path`: {tree.name}: of the pictures that {path} lists, {looked} were looked for, and none is in "
+            f"{', '.join(base or 'the root' for base in bases)}. Put Manually_Annotated_Images/ beside the lists."
         )
-    return best
+    return best or ""
+
+
+def _path(text: str) -> str:
+    """A cell's path, also as Windows writes it."""
+    return text.replace("\\", "/")
 
 
 def _numbered(folder):
@@ -98,11 +106,18 @@ def _joined(base, name):
 
 
 def _rows(tree, path, base, drop_bad_box, soft) -> Iterator[Row | Rejection]:
+    row = -1
     for row, cells in enumerate(table(tree, path, COLUMNS)):
         if isinstance(cells, CellError):
             yield Rejection(row, "", "label_unknown", str(cells))
         else:
             yield _row(tree, row, cells, base, drop_bad_box, _vote(soft.get(row), cells))
+    beyond = [voted for voted in soft if voted > row]
+    if beyond:
+        raise DataError(
+            f"`votes`: {len(beyond)} of their {len(soft)} rows, {beyond[0]} first, are beyond the {row + 1} of {path}; "
+            "they go with another list."
+        )
 
 
 def _vote(given, cells: Cells) -> np.ndarray | None:
@@ -110,8 +125,8 @@ def _vote(given, cells: Cells) -> np.ndarray | None:
     if given is None:
         return None
     name, shares = given
-    own = cells.text(_PATH).rpartition("/")[2]
-    if name.rpartition("/")[2] != own:
+    own = _path(cells.text(_PATH)).rpartition("/")[2]
+    if name and name.rpartition("/")[2] != own:
         raise DataError(
             f"`votes`: their row of {cells.where}:{cells.line} is {name!r}, the list's {own!r}; they go with another "
             "list."
@@ -120,7 +135,7 @@ def _vote(given, cells: Cells) -> np.ndarray | None:
 
 
 def _row(tree, row, cells: Cells, base, drop_bad_box, soft_label) -> Row | Rejection:
-    name = cells.text(_PATH)
+    name = _path(cells.text(_PATH))
     try:
         number = cells.whole("expression", 0, len(LABELS) - 1)
     except CellError as error:
@@ -200,37 +215,57 @@ def _affect(cells: Cells, column, notes) -> float:
     return value
 
 
-def read_votes(path: str | os.PathLike) -> dict[int, tuple[str, np.ndarray]]:
-    """AffectNetC25's csv: 25 people's labels of some training pictures.
+def read_votes(paths: str | os.PathLike) -> dict[int, tuple[str, np.ndarray]]:
+    """AffectNetC25's csvs: 25 people's labels of some training pictures.
 
     Args:
-      path: the csv: index (row of the original's training.csv, from 0), filename, participant0..24.
+      paths: a csv, or several with commas between, of the columns index or row_number (of the original's training.csv,
+        from 0), perhaps filename, and 25 named participant<number>.
 
     Returns:
-      Row -> (file name, float32 (8,) shares of the labels given).
+      Row -> (file name or "", float32 (8,) shares of the labels given).
 
     Raises:
-      DataError: no such file, other columns, or a cell that is no label of its own table (0..7).
+      DataError: no such file, other columns, a row in two files, or a cell that is no label of its own table (0..7).
     """
-    file = pathlib.Path(path)
-    if not file.is_file():
-        raise DataError(f"`votes`: wanted AffectNetC25's csv, got {path}, which is not there.")
-    found = {}
+    whole_name = pathlib.Path(paths)
+    files = [whole_name] if whole_name.is_file() else [pathlib.Path(part.strip()) for part in str(paths).split(",")]
+    found: dict[int, tuple[str, np.ndarray]] = {}
+    for file in files:
+        if not file.is_file():
+            raise DataError(f"`votes`: wanted AffectNetC25's csv, got {file}, which is not there.")
+        for row, given in _read_votes(file):
+            if row in found:
+                raise DataError(f"`votes`: {file.name}: wanted each row once, got {row} before.")
+            found[row] = given
+    return found
+
+
+def _read_votes(file: pathlib.Path) -> Iterator[tuple[int, tuple[str, np.ndarray]]]:
     with open_tree(file.parent) as tree:
-        for cells in table(tree, file.name, ("index", "filename", *_RATERS)):
+        header = header_of(tree, file.name)
+        raters = [name for name in header if name.startswith("participant")]
+        index = next((name for name in _INDEX if name in header), None)
+        if index is None or len(raters) != _RATERS:
+            raise DataError(
+                f"`votes`: {file.name}:1: wanted index or row_number and {_RATERS} columns participant<number>, got "
+                f"{len(raters)} of these in {','.join(header)[:80]!r}."
+            )
+        named = ("filename",) if "filename" in header else ()
+        empty = True
+        for cells in table(tree, file.name, (index, *named, *raters)):
+            empty = False
             if isinstance(cells, CellError):
                 raise DataError(f"`votes`: {cells}.")
             try:
-                row = cells.whole("index", 0, 10**7)
-                given = [cells.whole(rater, 0, 7) for rater in _RATERS if cells.text(rater)]
+                row = cells.whole(index, 0, 10**7)
+                given = [cells.whole(rater, 0, 7) for rater in raters if cells.text(rater)]
             except CellError as error:
                 raise DataError(f"`votes`: {error}.") from None
-            if row in found or not given:
-                wanted = f"{file.name}:{cells.line}:index: wanted each row once, with labels"
-                raise DataError(f"`votes`: {wanted}, got {row}.")
+            if not given:
+                raise DataError(f"`votes`: {cells.error(index, 'labels in its row')}.")
             own = np.asarray(LABEL_TABLES["affectnet_c25"])[given]
             shares = (np.bincount(own, minlength=NUM_EXPRESSIONS) / len(own)).astype(np.float32)
-            found[row] = cells.text("filename"), shares
-    if not found:
-        raise DataError(f"`votes`: {shown(file.name)} has no row.")
-    return found
+            yield row, (cells.text("filename") if named else "", shares)
+        if empty:
+            raise DataError(f"`votes`: {shown(file.name)} has no row.")

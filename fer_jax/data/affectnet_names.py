@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator
 
 from fer_jax.data.annotations import annotated_row
+from fer_jax.data.file_names import is_document
 from fer_jax.data.folders import SPLIT_FOLDERS
 from fer_jax.data.rows import Listing, Rejection, Row
 from fer_jax.data.tables import CellError, table
@@ -42,6 +43,9 @@ def _folders(tree):
 
 def _named_rows(tree, paths) -> Iterator[Row | Rejection]:
     for row, path in enumerate(paths):
+        if is_document(path):
+            yield Rejection(row, path, "document", "a text or side file, no picture")
+            continue
         match = _NAMED.fullmatch(path.rpartition("/")[2])
         number = int(match[2]) if match else -1
         if match is None or number >= len(LABEL_TABLES["affectnet"]):
@@ -73,7 +77,7 @@ def _relabelled_rows(tree, path) -> Iterator[Row | Rejection]:
         if isinstance(cells, CellError):
             yield Rejection(row, "", "label_unknown", str(cells))
             continue
-        name = cells.text("pth")
+        name = cells.text("pth").replace("\\", "/").removeprefix("./")
         try:
             label = index_of(cells.text("label"))
         except DataError:

@@ -9,10 +9,10 @@ import os
 from collections.abc import Iterator
 
 from fer_jax.data.face_set import Read
-from fer_jax.data.finding import find_files
+from fer_jax.data.finding import base_of, find_files
 from fer_jax.data.gather import read_listing
-from fer_jax.data.rows import Listing, Rejection, Row
-from fer_jax.data.tables import CellError, first_texts, table
+from fer_jax.data.rows import Listing, NotThisSet, Rejection, Row
+from fer_jax.data.tables import CellError, table, texts
 from fer_jax.data.tree import Tree
 from fer_jax.errors import DataError
 from fer_jax.expressions import LABEL_TABLES
@@ -46,7 +46,7 @@ def list_expw(tree: Tree) -> Listing:
     """What a copy of ExpW lists; see `read_expw`."""
     lists = find_files(tree, (LIST,), depth=2)
     if not lists:
-        raise DataError(f"`path`: {tree.name} is no ExpW: looked for label/{LIST} and found none.")
+        raise NotThisSet(f"`path`: {tree.name} is no ExpW: looked for label/{LIST} and found none.")
     path = lists[0]
     base = _base(tree, path)
     remark = "Seven expressions: no contempt. No official split."
@@ -56,15 +56,13 @@ def list_expw(tree: Tree) -> Listing:
 def _base(tree, path):
     root = path.rpartition("/")[0].rpartition("/")[0]
     bases = [f"{root}/{folder}".strip("/") for folder in _FOLDERS]
-    names = first_texts(table(tree, path, COLUMNS, header=False, delimiter=" "), "name")
-    hits = {base: sum(tree.has(f"{base}/{name}".lstrip("/")) for name in names) for base in bases}
-    best = max(bases, key=lambda base: hits[base])
-    if names and not hits[best]:
+    best, looked = base_of(tree, bases, texts(table(tree, path, COLUMNS, header=False, delimiter=" "), "name"))
+    if best is None and looked:
         raise DataError(
-            f"`path`: {tree.name}: of the pictures that {path} lists, the first {len(names)} ({names[0]}, ...) are in "
-            f"none of {', '.join(base or 'the root' for base in bases)}."
+            f"`path`: {tree.name}: of the pictures that {path} lists, {looked} were looked for, and none is in "
+            f"{', '.join(base or 'the root' for base in bases)}. Put image/origin/ beside label/."
         )
-    return best
+    return best or ""
 
 
 def _rows(tree, path, base) -> Iterator[Row | Rejection]:

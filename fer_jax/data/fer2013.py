@@ -1,36 +1,41 @@
-"""FER2013's csv: one line a picture, 48 x 48 grey values as text, and a usage that names the split.
+"""FER2013 as a csv: one line a picture, 48 x 48 grey values as text, and a usage that names the split.
 
-Contract: `emotion,pixels,Usage`; the labels there are FER2013's own seven (`LABEL_TABLES["fer2013"]`), no contempt.
+Contract: the columns emotion, pixels and Usage, in any order, perhaps with others; the labels are FER2013's own seven
+(`LABEL_TABLES["fer2013"]`), no contempt. Class folders made from it are read, too.
 """
 
 import functools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
 from fer_jax.data.face_set import Read
+from fer_jax.data.finding import find_files
+from fer_jax.data.folders import list_folders
 from fer_jax.data.gather import read_listing
-from fer_jax.data.rows import Listing, Rejection, Row
+from fer_jax.data.rows import Listing, NotThisSet, Rejection, Row
 from fer_jax.data.sanitise import ImageRejected
-from fer_jax.data.tables import records
+from fer_jax.data.tables import CellError, Cells, table, whole
 from fer_jax.data.tree import Tree, lines
 from fer_jax.errors import DataError
-from fer_jax.expressions import LABEL_TABLES
+from fer_jax.expressions import DROP, LABEL_TABLES
 
-PIXELS_FILE = "fer2013.csv"
+# The whole set under its names, and what its competition gave to train on.
+PIXELS_FILES = ("fer2013.csv", "icml_face_data.csv")
+TRAINING_FILE = "train.csv"
 USAGES = {"Training": "train", "PublicTest": "validation", "PrivateTest": "test"}
 SIDE = 48
-PIXELS_HEADER = ("emotion", "pixels", "usage")
 
-_LABELS = LABEL_TABLES["fer2013"]
+_SEVEN = "Seven expressions: no contempt."
+_LOST = "Class folders: what were PublicTest and PrivateTest are told apart no more."
 
 
 def read_fer2013(path: str | os.PathLike, *, size: int = SIDE, max_reject_frac: float = 0.01) -> Read:
-    """Read FER2013 (seven expressions) from a folder or zip with `fer2013.csv`.
+    """Read FER2013 (seven expressions) from a folder or zip with `fer2013.csv` or `icml_face_data.csv`.
 
     Args:
-      path: the folder or zip.
+      path: the folder or zip; class folders made from the csv will do.
       size: side of the pictures returned, pixels.
       max_reject_frac: largest share of rows of a split that may be unusable.
 
@@ -46,19 +51,88 @@ def read_fer2013(path: str | os.PathLike, *, size: int = SIDE, max_reject_frac: 
 
 
 def list_fer2013(tree: Tree) -> Listing:
-    """What `fer2013.csv` lists; see `read_fer2013`."""
-    if not tree.has(PIXELS_FILE):
-        raise DataError(f"`path`: {tree.name} is no FER2013: looked for {PIXELS_FILE} and found none.")
+    """What a copy of FER2013 lists; see `read_fer2013`."""
+    path = pixels_file(tree)
+    if path is not None:
+        return Listing("fer2013 csv", pixel_splits(tree, path, "fer2013"), remarks=(_SEVEN,))
+    training = [path for path in find_files(tree, (TRAINING_FILE,)) if "pixels" in header_of(tree, path)]
+    if training:
+        return Listing("fer2013 training csv", pixel_splits(tree, training[0], "fer2013"), remarks=(_SEVEN,))
+    try:
+        listing = list_folders(tree, release_name="fer2013 folders")
+    except DataError as error:
+        told = str(error).removeprefix("`path`: ")
+        raise NotThisSet(
+            f"`path`: {tree.name} is no FER2013: looked for {' or '.join(PIXELS_FILES)}, and for class folders: {told}"
+        ) from None
+    return Listing(listing.release, listing.splits, remarks=(*listing.remarks, _SEVEN, _LOST))
+
+
+def pixels_file(tree: Tree) -> str | None:
+    """The csv of the whole set, wherever it lies; None where there is none.
+
+    Raises:
+      DataError: there are several.
+    """
+    found = find_files(tree, PIXELS_FILES)
+    if len(found) > 1:
+        raise DataError(f"`path`: {tree.name} holds {found[0]} and {found[1]}; give a folder with one of them.")
+    return found[0] if found else None
+
+
+def header_of(tree: Tree, path: str) -> tuple[str, ...]:
+    """The columns that a csv's first line names, in lower case."""
+    _, first = next(lines(tree, path), (0, ""))
+    return tuple(name.strip().strip('"').strip().lower() for name in first.split(","))
+
+
+def pixel_splits(tree: Tree, path: str, label_table: str) -> dict[str, Callable[[], Iterator[Row | Rejection]]]:
+    """The splits of a csv of pixels; all is "train" where it has no Usage.
+
+    Args:
+      tree: where the file lies.
+      path: its path there.
+      label_table: whose numbering its emotions are.
+
+    Raises:
+      DataError: a header without emotion and pixels, or a usage that is none.
+    """
+    with_usage = "usage" in header_of(tree, path)
+    columns = ("emotion", "pixels", "Usage") if with_usage else ("emotion", "pixels")
     found: dict[str, list[Row | Rejection]] = {}
-    for row, (line, fields) in enumerate(records(lines(tree, PIXELS_FILE), header=PIXELS_HEADER, where=PIXELS_FILE)):
-        usage = fields[-1].strip()
-        if usage not in USAGES:
-            raise DataError(
-                f"`path`: {PIXELS_FILE}:{line}:Usage: wanted a usage of {', '.join(USAGES)}, got {usage[:40]!r}."
-            )
-        found.setdefault(USAGES[usage], []).append(_row(row, line, fields, f"{usage}/{row:07d}"))
-    splits = {split: functools.partial(iter, found[split]) for split in USAGES.values() if split in found}
-    return Listing("fer2013 csv", splits, remarks=("Seven expressions: no contempt.",))
+    usage = next(iter(USAGES))
+    for row, cells in enumerate(table(tree, path, columns)):
+        # A line of another length goes with the lines before it: nobody knows its usage.
+        if with_usage and isinstance(cells, Cells):
+            usage = usage_of(cells)
+        found.setdefault(USAGES[usage], []).append(_row(row, cells, f"{usage}/{row:07d}", label_table))
+    return {split: functools.partial(iter, found[split]) for split in USAGES.values() if split in found}
+
+
+def usage_of(cells: Cells) -> str:
+    """The usage of a line, as `USAGES` spells it.
+
+    Raises:
+      DataError: it is none of them.
+    """
+    text = cells.text("Usage").lower()
+    for usage in USAGES:
+        if text == usage.lower():
+            return usage
+    wanted = cells.error("Usage", f"a usage of {', '.join(USAGES)}")
+    raise DataError(f"`path`: {wanted}.")
+
+
+def _row(row, cells, name, label_table) -> Row | Rejection:
+    if isinstance(cells, CellError):
+        return Rejection(row, name, "label_unknown", str(cells))
+    labels = LABEL_TABLES[label_table]
+    number = whole(cells.text("emotion"))
+    if number is None or not 0 <= number < len(labels):
+        return Rejection(row, name, "label_unknown", str(cells.error("emotion", f"emotion 0..{len(labels) - 1}")))
+    if labels[number] == DROP:
+        return Rejection(row, name, "label_dropped", f"label {number}")
+    return Row(row, name, labels[number], pixel_loader(cells.text("pixels")), source_label=number)
 
 
 def pixel_loader(text: str) -> Callable[[], np.ndarray]:
@@ -83,11 +157,3 @@ def pixel_loader(text: str) -> Callable[[], np.ndarray]:
 
 def _reject(reason, detail):
     raise ImageRejected(reason, detail)
-
-
-def _row(row, line, fields, name) -> Row | Rejection:
-    label = fields[0].strip()
-    if len(fields) != 3 or label not in map(str, range(len(_LABELS))):
-        wanted = f"wanted emotion 0..{len(_LABELS) - 1}, pixels, usage"
-        return Rejection(row, name, "label_unknown", f"{PIXELS_FILE}:{line}:emotion: {wanted}, got {label[:40]!r}")
-    return Row(row, name, _LABELS[int(label)], pixel_loader(fields[1]), source_label=int(label))

@@ -17,10 +17,12 @@ from collections.abc import Callable, Iterable, Iterator
 import numpy as np
 
 from fer_jax.data.face_set import Read
-from fer_jax.data.fer2013 import PIXELS_FILE, PIXELS_HEADER, USAGES, pixel_loader
+from fer_jax.data.fer2013 import PIXELS_FILES, USAGES, pixel_loader, pixels_file, usage_of
+from fer_jax.data.file_names import is_document
+from fer_jax.data.finding import find_files
 from fer_jax.data.gather import read_listing
-from fer_jax.data.rows import Listing, Rejection, Row, without_repeats
-from fer_jax.data.tables import records
+from fer_jax.data.rows import Listing, NotThisSet, Rejection, Row, without_repeats
+from fer_jax.data.tables import CellError, Cells, records, table, whole
 from fer_jax.data.tree import Tree, lines
 from fer_jax.errors import DataError, UsageError
 from fer_jax.expressions import DROP, LABEL_TABLES, NUM_EXPRESSIONS
@@ -40,7 +42,6 @@ VOTE_COLUMNS = ("neutral", "happiness", "surprise", "sadness", "anger", "disgust
 _TABLE = np.asarray(LABEL_TABLES["ferplus"], np.int32)
 _UNKNOWN = VOTE_COLUMNS.index("unknown")
 _MAX_VOTES = 1000
-_PREFIXES = ("", "data/")
 
 
 def read_ferplus(
@@ -126,86 +127,92 @@ def _canonical_votes(votes):
 
 def _layout(tree: Tree, target: str) -> dict[str, Callable[[], Iterable[Row | Rejection]]]:
     """Split name -> its rows, from whichever of the two layouts is there."""
-    prefixes = [prefix for prefix in _PREFIXES if any(map(tree.has, _label_files(prefix)))]
-    pair = [name for name in (PIXELS_FILE, VOTES_FILE) if tree.has(name)]
-    if prefixes and PIXELS_FILE in pair:
+    lists = _label_lists(tree)
+    pixels, votes = pixels_file(tree), find_files(tree, (VOTES_FILE,))
+    if lists and pixels is not None and "/" not in pixels:
         raise DataError(
-            f"`path`: {tree.name} holds both {prefixes[0]}FER2013*/{LABEL_FILE} and {PIXELS_FILE}; give a folder with "
-            "one of the two."
+            f"`path`: {tree.name} holds both {next(iter(lists.values()))} and {pixels}; give a folder with one of the "
+            "two."
         )
-    if prefixes:
-        folders = {split: prefixes[0] + folder for split, folder in FOLDERS.items()}
-        return {
-            split: functools.partial(_folder_rows, tree, prefixes[0], folder, target)
-            for split, folder in folders.items()
-            if tree.has(f"{folder}/{LABEL_FILE}")
-        }
-    if len(pair) == 2:
-        return _csv_rows(tree, target)
-    if pair:
-        missing = PIXELS_FILE if pair == [VOTES_FILE] else VOTES_FILE
-        raise DataError(f"`path`: {tree.name} has {pair[0]} but not {missing}, which FER+ wants beside it.")
-    raise DataError(
-        f"`path`: {tree.name} is no FER+: looked for {', '.join(_label_files(''))}, at the top or below data/, and for "
-        f"{PIXELS_FILE} with {VOTES_FILE}; found none of them."
+    if lists:
+        return {split: functools.partial(_folder_rows, tree, split, path, target) for split, path in lists.items()}
+    if pixels is not None and votes:
+        return _csv_rows(tree, pixels, votes[0], target)
+    if pixels is not None or votes:
+        there, missing = (votes[0], PIXELS_FILES[0]) if pixels is None else (pixels, VOTES_FILE)
+        raise DataError(f"`path`: {tree.name} has {there} but not {missing}, which FER+ wants beside it.")
+    looked = ", ".join(f"{folder}/{LABEL_FILE}" for folder in FOLDERS.values())
+    raise NotThisSet(
+        f"`path`: {tree.name} is no FER+: looked for {looked}, at the top or a few folders down, and for "
+        f"{' or '.join(PIXELS_FILES)} with {VOTES_FILE}; found none of them."
     )
 
 
 def _list_read(tree) -> str:
     """Which of FER+'s two lists the votes are of, or both where splits differ in it."""
-    found = [path for prefix in _PREFIXES for path in _label_files(prefix) if tree.has(path)]
-    columns = (len(next(records(lines(tree, path)), (0, ()))[1]) for path in found)
+    columns = (len(next(records(lines(tree, path)), (0, ()))[1]) for path in _label_lists(tree).values())
     named = {_LISTS.get(number, LABEL_FILE) for number in columns} or {VOTES_FILE}
     return " and ".join(sorted(named, reverse=True))
 
 
-def _label_files(prefix):
-    return [f"{prefix}{folder}/{LABEL_FILE}" for folder in FOLDERS.values()]
+def _label_lists(tree) -> dict[str, str]:
+    """Split -> its `label.csv`, in whatever case the folders are, a few folders down at most.
+
+    Raises:
+      DataError: there are several copies, and none of them at the top or in `data`.
+    """
+    split_of = {folder.lower(): split for split, folder in FOLDERS.items()}
+    copies: dict[str, dict[str, str]] = {}  # the folder around -> its splits
+    for path in find_files(tree, (LABEL_FILE,), depth=3):
+        folder = path.rpartition("/")[0]
+        split = split_of.get(folder.rpartition("/")[2].lower())
+        if split is not None:
+            copies.setdefault(folder.rpartition("/")[0], {})[split] = path
+    found = copies.get("", copies.get("data", {}))
+    if not found and len(copies) > 1:
+        told = " and ".join(copies)
+        raise DataError(f"`path`: {tree.name} holds several copies of FER+, in {told}; give one of these folders.")
+    found = found or next(iter(copies.values()), {})
+    return {split: found[split] for split in FOLDERS if split in found}
 
 
-def _folder_rows(tree, prefix, folder, target):
+def _folder_rows(tree, split, where, target):
     """Rows of `label.csv` (name, perhaps a box, ten counts), then the pictures it does not name."""
-    where = f"{folder}/{LABEL_FILE}"
+    folder, shown = where.rpartition("/")[0], FOLDERS[split]
     found = []
     for row, (line, fields) in enumerate(records(lines(tree, where))):
         fault = "" if len(fields) in (11, 12) else f"{len(fields)}: wanted 11 or 12 columns, got {len(fields)}"
         found.append((row, f"{where}:{line}", fields[0], fields[-10:], fault))
 
     def load(path):
-        return tree.read(prefix + path)
+        return tree.read(f"{folder}/{path.removeprefix(f'{shown}/')}")
 
-    shown = folder.removeprefix(prefix)
     yield from _voted_rows(found, shown, target, load)
     named = {f"{folder}/{name.strip()}" for _, _, name, _, _ in found}
     for path in tree.files(folder):
         if path not in named and path != where:
-            yield Rejection(-1, path.removeprefix(prefix), "label_unknown", f"no row in {where}")
+            reason = "document" if is_document(path) else "label_unknown"
+            yield Rejection(-1, f"{shown}/{path.removeprefix(f'{folder}/')}", reason, f"no row in {where}")
 
 
-def _csv_rows(tree, target) -> dict[str, Callable[[], Iterable[Row | Rejection]]]:
+def _csv_rows(tree, pixels_path, votes_path, target) -> dict[str, Callable[[], Iterable[Row | Rejection]]]:
     """Rows of the csv pair, which are in the same order; the pictures get the names that FER+'s tool gives them."""
-    pixels = records(lines(tree, PIXELS_FILE), header=PIXELS_HEADER, where=PIXELS_FILE)
-    votes = records(
-        lines(tree, VOTES_FILE),
-        header=("usage", "image name", *(name.lower() for name in VOTE_COLUMNS)),
-        where=VOTES_FILE,
-    )
     found = {split: [] for split in FOLDERS}
     loaders = {}
-    for row, (pixel_fields, line, fields) in enumerate(_in_step(pixels, votes)):
-        where = f"{VOTES_FILE}:{line}"
-        usage = fields[0].strip()
-        if usage not in USAGES:
-            raise DataError(f"`path`: {where}:Usage: wanted a usage of {', '.join(USAGES)}, got {usage[:40]!r}.")
-        fault = "" if len(fields) == 12 else f"{len(fields)}: wanted 12 columns, got {len(fields)}"
-        if not fault and pixel_fields[-1].strip() != usage:
-            fault = f"Usage: {usage} here, {pixel_fields[-1].strip()[:40]!r} in {PIXELS_FILE}"
-        name = fields[1] if len(fields) > 1 else ""
-        found[USAGES[usage]].append((row, where, name, fields[-10:], fault))
-        if name.strip() and not fault:
-            folder = FOLDERS[USAGES[usage]]
-            text = pixel_fields[1] if len(pixel_fields) == len(PIXELS_HEADER) else ""
-            loaders.setdefault(f"{folder}/{name.strip()}", pixel_loader(text))
+    usage = next(iter(USAGES))
+    for row, (pixels, votes) in enumerate(_in_step(tree, pixels_path, votes_path)):
+        if isinstance(votes, CellError):
+            where, fault = str(votes).split(": ", 1)
+            found[USAGES[usage]].append((row, where.rpartition(":")[0], "", [], f"{where.rpartition(':')[2]}: {fault}"))
+            continue
+        usage = usage_of(votes)
+        where, name, fault = f"{votes.where}:{votes.line}", votes.text("Image name"), ""
+        if isinstance(pixels, Cells) and pixels.text("Usage").lower() != usage.lower():
+            fault = f"Usage: {usage} here, {pixels.text('Usage')[:40]!r} in {pixels_path}"
+        found[USAGES[usage]].append((row, where, name, [votes.text(column) for column in VOTE_COLUMNS], fault))
+        if name and not fault:
+            text = pixels.text("pixels") if isinstance(pixels, Cells) else ""
+            loaders.setdefault(f"{FOLDERS[USAGES[usage]]}/{name}", pixel_loader(text))
 
     def load(path):
         return loaders[path]()
@@ -217,12 +224,14 @@ def _csv_rows(tree, target) -> dict[str, Callable[[], Iterable[Row | Rejection]]
     }
 
 
-def _in_step(pixels, votes):
-    """Fields of the pixels' row, line and fields of the votes' row, for each row of both."""
-    for pixel_record, vote_record in itertools.zip_longest(pixels, votes):
-        if pixel_record is None or vote_record is None:
-            raise DataError(f"`path`: {PIXELS_FILE} and {VOTES_FILE} differ in their number of rows; wanted one order.")
-        yield pixel_record[1], *vote_record
+def _in_step(tree, pixels_path, votes_path) -> Iterator[tuple[Cells | CellError, Cells | CellError]]:
+    """The pixels' line and the votes' line of each row."""
+    pixels = table(tree, pixels_path, ("pixels", "Usage"))
+    votes = table(tree, votes_path, ("Usage", "Image name", *VOTE_COLUMNS))
+    for pixel_cells, vote_cells in itertools.zip_longest(pixels, votes):
+        if pixel_cells is None or vote_cells is None:
+            raise DataError(f"`path`: {pixels_path} and {votes_path} differ in their number of rows; wanted one order.")
+        yield pixel_cells, vote_cells
 
 
 def _voted_rows(found, folder, target, load):
@@ -257,11 +266,9 @@ def _voted_rows(found, folder, target, load):
 
 
 def _counts(fields) -> tuple[int, ...] | None:
-    texts = [field.strip() for field in fields]
-    if not all(text.isascii() and text.isdecimal() and len(text) < 6 for text in texts):
-        return None
-    counts = tuple(map(int, texts))
-    return counts if max(counts) <= _MAX_VOTES else None
+    counts = [whole(field.strip()) for field in fields]
+    sound = tuple(count for count in counts if count is not None and 0 <= count <= _MAX_VOTES)
+    return sound if len(sound) == len(counts) else None
 
 
 def _plain(name) -> bool:

@@ -1,7 +1,12 @@
 """The files by which a copy of a data set is known, wherever below its root and in whatever case they are."""
 
+from collections.abc import Iterable, Sequence
+
 from fer_jax.data.file_names import is_archive
 from fer_jax.data.tree import Tree
+
+# Of a list's pictures so many are looked for, if any is found among them; else the first ones, then fewer.
+_ENOUGH, _EACH, _THEN_EVERY = 50, 1000, 64
 
 
 def find_files(tree: Tree, names: tuple[str, ...], *, depth: int = 2) -> list[str]:
@@ -21,6 +26,50 @@ def find_files(tree: Tree, names: tuple[str, ...], *, depth: int = 2) -> list[st
             found += [path for path in tree.listed(folder) if path.rpartition("/")[2].lower() in names]
         level = [folder for parent in level for folder in tree.folders(parent) if not _numbered(folder)]
     return found
+
+
+def find_folders(tree: Tree, name: str, *, depth: int = 2) -> list[str]:
+    """Folders of a given name (in any case) at the root or a few folders down; one inside another of the name counts.
+
+    Args:
+      tree: where to look.
+      name: in lower case.
+      depth: how many folders down.
+
+    Returns:
+      Paths, sorted by depth, then by name.
+    """
+    found, level = [], [""]
+    for _ in range(depth + 1):
+        level = [folder for parent in level for folder in tree.folders(parent) if not _numbered(folder)]
+        found += [folder for folder in level if folder.rpartition("/")[2].lower() == name]
+    return found
+
+
+def base_of(tree: Tree, bases: Sequence[str], names: Iterable[str]) -> tuple[str | None, int]:
+    """Find the folder that a list's paths start from: the one in which most of the first pictures there are lie.
+
+    A copy may be a part of the set, so the list is followed until one of its pictures is found.
+
+    Args:
+      tree: where the pictures are.
+      bases: folders that come into question, the likeliest first; "" is the root.
+      names: the list's paths, in its order.
+
+    Returns:
+      The folder, or None where no picture is in any of them; and how many pictures were looked for.
+    """
+    hits, looked = dict.fromkeys(bases, 0), 0
+    for number, name in enumerate(names):
+        if number >= _EACH and number % _THEN_EVERY:
+            continue
+        looked += 1
+        for base in bases:
+            hits[base] += tree.has(f"{base}/{name}" if base else name)
+        if looked >= _ENOUGH and any(hits.values()):
+            break
+    best = max(bases, key=lambda base: hits[base])
+    return best if hits[best] else None, looked
 
 
 def archives(tree: Tree) -> list[str]:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from fer_jax.data.face_set import Read
 from fer_jax.data.file_names import is_document
 from fer_jax.data.gather import read_listing
-from fer_jax.data.rows import Listing, Rejection, Row
+from fer_jax.data.rows import Listing, NotThisSet, Rejection, Row
 from fer_jax.data.tree import Tree
 from fer_jax.errors import DataError
 from fer_jax.expressions import DROP, EXPRESSIONS, canonical, index_of, numberings
@@ -81,7 +81,7 @@ def _layout(tree: Tree, label_table) -> tuple[dict[str, list[tuple[str, int, int
     parts = [(name, name.split("/")) for name in tree.files()]
     tops = {part[0] for name, part in parts if len(part) > 1 and not is_document(name)}
     if not tops:
-        raise DataError(
+        raise NotThisSet(
             f"`path`: {tree.name} has no pictures in folders: looked for class folders (happy/...), alone or below "
             "train/, validation/, test/."
         )
@@ -110,7 +110,7 @@ def _layout(tree: Tree, label_table) -> tuple[dict[str, list[tuple[str, int, int
         number = int(folder) if _is_number(folder) else -1
         files.setdefault(split, []).append((name, labels[folder], number))
     if not files:
-        raise DataError(f"`path`: {tree.name} has split folders, but no class folders with pictures below them.")
+        raise NotThisSet(f"`path`: {tree.name} has split folders, but no class folders with pictures below them.")
     numbers = {int(folder) for folder in labels if _is_number(folder)}
     if numbers and 0 not in numbers and any(labels[folder] == DROP for folder in labels):
         raise DataError(
@@ -148,7 +148,7 @@ def _label(folder, label_table) -> int:
         return index_of(_COUNTED.sub("", folder, count=1))
     except DataError as error:
         wanted = str(error).removeprefix("`expression`: ")
-        raise DataError(
+        raise NotThisSet(
             f"`path`: the folder {folder!r} is no expression's: {wanted} Rename it, or move it out of the set."
         ) from None
 

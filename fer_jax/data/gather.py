@@ -16,7 +16,7 @@ from fer_jax.data.face_set import REJECTED_COLUMNS, FaceSet, Read
 from fer_jax.data.file_names import is_archive, is_document
 from fer_jax.data.finding import archives
 from fer_jax.data.framing import MAX_SIZE, Framing, frame, pixels
-from fer_jax.data.rows import Listing, Rejection, Row
+from fer_jax.data.rows import Listing, NotThisSet, Rejection, Row
 from fer_jax.data.sanitise import EXPECTED_REASONS, ImageRejected
 from fer_jax.data.tree import Below, Tree, open_tree
 from fer_jax.errors import DataError, UsageError
@@ -75,10 +75,10 @@ def listed(tree: Tree, list_rows: Callable[[Tree], Listing]) -> Listing:
         try:
             return listed(_wrapped(tree), list_rows)
         except DataError:
-            packed = archives(tree)
+            packed = archives(tree) if isinstance(error, NotThisSet) else []
         if packed:
             others = f" and {len(packed) - 1} more" if len(packed) > 1 else ""
-            raise DataError(
+            raise NotThisSet(
                 f"{error} It holds {packed[0]}{others}, still packed: unpack, and give the folder."
             ) from None
         raise  # what is wrong with the root is what its owner can follow
@@ -93,7 +93,7 @@ def _wrapped(tree: Tree) -> Tree:
     inner = tree.folders()
     beside = [path for path in tree.listed() if not is_document(path) and not is_archive(path)]
     if len(inner) != 1 or beside:
-        raise DataError(f"`path`: {tree.name} is not one folder around another.")
+        raise NotThisSet(f"`path`: {tree.name} is not one folder around another.")
     return Below(tree, inner[0])
 
 

@@ -33,6 +33,7 @@ PUBLISHED = {
         "test": (680, 1_185, 478, 329, 74, 160, 162, 0),
     },
 }
+PUBLISHED["rafdb folders"] = PUBLISHED["rafdb basic aligned"]
 PUBLISHED["affectnet original_with_auto"] = PUBLISHED["affectnet original"]
 # Labelled sequences of all people together: one apex frame each.
 CKPLUS_SEQUENCES = (0, 69, 28, 83, 25, 59, 45, 18)

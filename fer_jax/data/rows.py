@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 
+from fer_jax.errors import DataError
 from fer_jax.expressions import DROP
 
 Box = tuple[float, float, float, float]  # left, top, width, height in pixels of the source picture
@@ -33,6 +34,10 @@ class Quality(enum.IntFlag):
 
 
 NO_QUALITY = Quality(0)
+
+
+class NotThisSet(DataError):
+    """A folder or zip that is no copy of the set asked for, rather than a damaged one."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)

@@ -18,9 +18,9 @@ from fer_jax.data.ferplus import list_ferplus
 from fer_jax.data.folders import list_folders
 from fer_jax.data.gather import listed, read_listing
 from fer_jax.data.rafdb import list_rafdb
-from fer_jax.data.rows import Listing
+from fer_jax.data.rows import Listing, NotThisSet
 from fer_jax.data.tree import Tree, open_tree
-from fer_jax.errors import UsageError
+from fer_jax.errors import DataError, UsageError
 
 SOURCES: dict[str, Callable[..., Listing]] = {
     "affectnet": list_affectnet,
@@ -101,4 +101,26 @@ def _source(dataset, options) -> Callable[[Tree], Listing]:
     if strange:
         known = ", ".join(options_of(dataset)) or "none"
         raise UsageError(f"`{strange[0]}`: {dataset} has no such option; it has {known}.")
-    return lambda tree: SOURCES[dataset](tree, **options)
+
+    def list_rows(tree: Tree) -> Listing:
+        try:
+            return SOURCES[dataset](tree, **options)
+        except NotThisSet as error:
+            other = _looks_like(tree, dataset)
+            if other is None:
+                raise
+            raise NotThisSet(f"{error} It looks like `dataset`={other}.") from None
+
+    return list_rows
+
+
+def _looks_like(tree: Tree, dataset: str) -> str | None:
+    """The set that a tree can be read as; class folders first, for some sets are read from these, too."""
+    for other in ("class_folders", *SOURCES):
+        if other != dataset:
+            try:
+                listed(tree, SOURCES[other])
+            except DataError:
+                continue
+            return other
+    return None

@@ -4,14 +4,15 @@ Contract: every line is parsed by itself; a stray quote spoils one row and not t
 """
 
 import csv
-import itertools
 import math
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from fer_jax.data.tree import Tree, lines
 from fer_jax.errors import DataError
 
 _SHOWN = 40
+_WHOLE = re.compile(r"(-?[0-9]{1,11})(?:\.0*)?", re.ASCII)
 
 
 class CellError(DataError):
@@ -49,10 +50,9 @@ class Cells:
         Raises:
           CellError: anything else.
         """
-        text = self._cells[column]
-        digits = text.removeprefix("-")
-        if digits.isascii() and digits.isdecimal() and len(digits) < 12 and low <= int(text) <= high:
-            return int(text)
+        value = whole(self._cells[column])
+        if value is not None and low <= value <= high:
+            return value
         raise self.error(column, f"a whole number in {low}..{high}")
 
     def real(self, column: str, low: float = -math.inf, high: float = math.inf) -> float:
@@ -74,10 +74,15 @@ class Cells:
         )
 
 
-def first_texts(rows: Iterable[Cells | CellError], column: str, *, count: int = 50) -> list[str]:
-    """A column's texts in the first rows, those that have one: enough to see whether a list's pictures are there."""
-    cells = (row for row in itertools.islice(rows, count) if isinstance(row, Cells))
-    return [text for text in (row.text(column) for row in cells) if text]
+def texts(rows: Iterable[Cells | CellError], column: str) -> Iterator[str]:
+    """A column's texts in the rows that have one."""
+    return (text for row in rows if isinstance(row, Cells) and (text := row.text(column)))
+
+
+def whole(text: str) -> int | None:
+    """A whole number written with ASCII digits, also as other programs write it ("3.0"); None if it is none."""
+    match = _WHOLE.fullmatch(text)
+    return int(match[1]) if match else None
 
 
 def real(text: str) -> float:

@@ -1,5 +1,7 @@
 """AffectNet: one content in five layouts, each fault with its row, and lists that somebody has edited."""
 
+import csv
+
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -11,7 +13,7 @@ from fer_jax.data.annotations import consistent
 from fer_jax.data.rows import Quality
 from fer_jax.data.tree import open_tree
 from fer_jax.errors import DataError, FerError, UsageError
-from fer_jax.expressions import EXPRESSIONS, index_of
+from fer_jax.expressions import EXPRESSIONS, LABEL_TABLES, index_of
 from tests.data import affectnet_copies as copies
 from tests.data import faults, miniature
 
@@ -33,6 +35,7 @@ LAYOUTS = {
     "set8": copies.write_arrays,
     "valid_set": lambda root: copies.write_arrays(root, validation="valid_set"),
     "numbers": copies.write_folders,
+    "upper_case": lambda root: copies.write_arrays(root, validation="VAL_SET"),
     "names": lambda root: copies.write_folders(root, names=True),
     "named": copies.write_named,
 }
@@ -45,13 +48,58 @@ def test_the_same_pictures_get_the_same_labels(layout, zipped, tmp_path):
     LAYOUTS[layout](root)
     if zipped:
         root = miniature.write_zip(tmp_path / "copy.zip", root, prefix="")
-    found = data.read_affectnet(root, size=copies.SIDE, crop="square")
+    options = {"label_table": "affectnet"} if layout == "numbers" else {}
+    found = data.read_affectnet(root, size=copies.SIDE, crop="square", **options)
     assert list(found.splits) == ["train", "validation"]
     for offset, split in ((0, "train"), (100, "validation")):
         faces = found.splits[split]
         assert len(faces) == 8
         for image, label in zip(faces.images, faces.labels, strict=True):
             np.testing.assert_array_equal(image, copies.picture(offset + label))
+
+
+def test_numbered_folders_are_refused_until_their_numbering_is_named(tmp_path):
+    root = copies.write_folders(tmp_path / "own")
+    for split in ("train", "val"):  # the same pictures, numbered in the order of the alphabet
+        for number, label in enumerate(LABEL_TABLES["sorted_names_8"]):
+            path = root / split / str(label) / f"{label}.jpg"
+            copies.write_picture(
+                tmp_path / "sorted" / split / str(number) / path.name, copies.picture(100 * (split == "val") + label)
+            )
+    for place in (root, tmp_path / "sorted"):
+        with pytest.raises(
+            DataError, match=r"'0' is a number; .* `label_table`: affectnet \(0 neutral, .*sorted_names_8"
+        ):
+            read(place)
+    own = read(root, crop="square", label_table="affectnet").splits["train"]
+    other = read(tmp_path / "sorted", crop="square", label_table="sorted_names_8").splits["train"]
+    assert {image.tobytes(): label for image, label in zip(own.images, own.labels, strict=True)} == {
+        image.tobytes(): label for image, label in zip(other.images, other.labels, strict=True)
+    }
+    with pytest.raises(UsageError, match="`label_table`: goes with numbered class folders, got the release original"):
+        read(copies.write_original(tmp_path / "original"), label_table="affectnet")
+
+
+def test_labels_as_tables_with_gaps_write_them(tmp_path):
+    root = copies.write_original(tmp_path)
+    path = root / "Manually_Annotated_file_lists" / "training.csv"
+    path.write_text(path.read_text().replace(",3,0.5", ",3.0,0.5").replace("4/0003.jpg", "4\\0003.jpg"))
+    found = read(root, max_reject_frac=0)
+    assert 3 in found.splits["train"].labels and len(found.splits["train"]) == 8
+
+
+def test_a_part_of_the_pictures_whose_first_are_absent(tmp_path):
+    gone = [copies.line(f"7/gone{number}.jpg", 1) for number in range(70)]
+    root = copies.write_original(tmp_path, split_rows={"training.csv": [copies.line("2/0001.jpg", 1)]})
+    path = root / "Manually_Annotated_file_lists" / "training.csv"
+    header, *lines = path.read_text().splitlines()
+    path.write_text("\n".join([header]))
+    copies.write_csv(path, [*gone, *(next(csv.reader([line])) for line in lines)])
+    found = read(root, max_reject_frac=1.0)
+    assert len(found.splits["train"]) == 9
+    assert (found.rejected.reason == "missing").sum() == 70
+    with pytest.raises(DataError, match=r"70 of 82 rows of train cannot be used \(70 missing\)"):
+        read(root)
 
 
 def test_a_models_labels_count_not_the_folders(tmp_path):
@@ -182,7 +230,9 @@ def test_places_that_are_not_affectnet(tmp_path):
         read(root, release="2017")
     lost = copies.write_original(tmp_path / "lost")
     (lost / "Manually_Annotated_Images").rename(lost / "elsewhere_so_deep")
-    with pytest.raises(DataError, match=r"of the pictures that .*training.csv lists, the first 11 \(1/0000.jpg, ...\)"):
+    with pytest.raises(
+        DataError, match=r"of the pictures that .*training.csv lists, 11 were looked for, and none is in"
+    ):
         read(lost)
     (tmp_path / "parquet").mkdir()
     (tmp_path / "parquet" / "train.parquet").write_bytes(b"PAR1")
@@ -281,8 +331,34 @@ def test_votes_of_25_people(tmp_path):
         DataError, match=r"`votes`: their row of .*training.csv:3 is '2/0099.jpg', the list's '0001.jpg'"
     ):
         rows_of(root, votes=votes)
+    copies.write_csv(votes, [[1, "2/0001.jpg", *([0] * 25)], [11, "x.jpg", *([0] * 25)]], header=header)
+    with pytest.raises(DataError, match=r"`votes`: 1 of their 2 rows, 11 first, are beyond the 11 of .*training.csv"):
+        rows_of(root, votes=votes)
+    copies.write_csv(votes, [], header=header)
+    with pytest.raises(DataError, match=r"`votes`: 'c25.csv' has no row"):
+        rows_of(root, votes=votes)
+    copies.write_csv(votes, [], header=header[:-1])
+    with pytest.raises(DataError, match=r"`votes`: c25.csv:1: wanted index or row_number and 25 columns .* got 24 of"):
+        rows_of(root, votes=votes)
     with pytest.raises(UsageError, match="`votes`: goes with the rows of the original's training list"):
         rows_of(copies.write_arrays(tmp_path / "b"), votes=votes)
+
+
+def test_votes_in_two_files_that_name_no_pictures(tmp_path):
+    root = copies.write_original(tmp_path / "copy")
+    header = ("row_number", *(f"Participant{number}" for number in range(1, 26)))
+    files = [tmp_path / f"expression_set{number}_C25.csv" for number in (1, 2)]
+    for row, file in enumerate(files, start=1):
+        copies.write_csv(file, [[row, *([row - 1] * 25)]], header=header)  # their 0 is happy, 1 sad
+    with open_tree(root) as tree:
+        listing = list_affectnet(tree, votes=",".join(map(str, files)))
+    assert "taken on trust" in listing.remarks[0]
+    rows = list(listing.splits["train"]())
+    assert [None if row.soft_label is None else int(row.soft_label.argmax()) for row in rows[:4]] == [None, 1, 2, None]
+    with pytest.raises(DataError, match=r"`votes`: expression_set1_C25.csv: wanted each row once, got 1 before"):
+        rows_of(root, votes=f"{files[0]}, {files[0]}")
+    with pytest.raises(DataError, match=r"`votes`: wanted AffectNetC25's csv, got .*gone.csv, which is not there"):
+        rows_of(root, votes=f"{files[0]},{tmp_path}/gone.csv")
 
 
 @pytest.mark.parametrize("kind", faults.KINDS)

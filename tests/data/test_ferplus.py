@@ -206,6 +206,43 @@ def test_one_damaged_picture_in_a_zip(tmp_path, folder):
     assert found.rejected.query("reason == 'decode_failed'").path.tolist() == ["FER2013Valid/fer0000010.png"]
 
 
+def test_upper_case_deeper_and_beside_documents(tmp_path, folder):
+    wanted = data.read_ferplus(folder)
+    other = tmp_path / "kaggle" / "FERPlus" / "Data"
+    other.parent.mkdir(parents=True)
+    folder.rename(other)
+    for split in other.iterdir():
+        (split / "label.csv").rename(split / "LABEL.CSV")
+        (split / "notes.txt").write_text("x")
+        split.rename(split.with_name(split.name.upper()))
+    edit_labels(other, lambda lines: [line.replace(",4,", ",4.0,") for line in lines], "FER2013TRAIN/LABEL.CSV")
+    for place in (tmp_path / "kaggle", miniature.write_zip(tmp_path / "x.zip", tmp_path / "kaggle", prefix="again/")):
+        found = data.read_ferplus(place, max_reject_frac=0)
+        for split, faces in wanted.splits.items():
+            assert data.fingerprint(found.splits[split]) == data.fingerprint(faces)
+        documents = found.rejected.query("reason == 'document'")
+        assert documents.path.tolist() == [f"FER2013{split}/notes.txt" for split in ("Train", "Valid", "Test")]
+
+
+def test_several_copies_are_refused(tmp_path, folder):
+    for name in ("a", "b"):
+        miniature.write_folder(tmp_path / "both" / name, miniature.rows())
+    with pytest.raises(DataError, match=r"holds several copies of FER., in a and b; give one of these folders"):
+        data.read_ferplus(tmp_path / "both")
+
+
+def test_the_csv_pair_under_other_names(tmp_path, rows):
+    pair = miniature.write_csv_pair(tmp_path / "a", rows)
+    wanted = data.read_ferplus(pair)
+    (tmp_path / "b" / "FERPlus").mkdir(parents=True)
+    pixels = [line.split(",") for line in (pair / "fer2013.csv").read_text().splitlines()]
+    (tmp_path / "b" / "icml_face_data.csv").write_text("\n".join(f"{e}, {u}, {p}" for e, p, u in pixels))
+    (pair / "fer2013new.csv").rename(tmp_path / "b" / "FERPlus" / "FER2013new.CSV")
+    found = data.read_ferplus(tmp_path / "b")
+    for split, faces in wanted.splits.items():
+        assert data.fingerprint(found.splits[split]) == data.fingerprint(faces)
+
+
 def test_only_the_folders_that_exist(folder):
     for name in ("FER2013Test", "FER2013Train"):
         for file in (folder / name).iterdir():
@@ -224,7 +261,9 @@ def test_places_that_are_not_ferplus(tmp_path, folder, rows):
     (tmp_path / "empty").mkdir()
     with zipfile.ZipFile(tmp_path / "other.zip", "w") as archive:
         archive.writestr("train/happy/1.png", b"x")
-    looked = "is no FER.: looked for FER2013Train/label.csv, .* and for fer2013.csv with fer2013new.csv"
+    looked = (
+        "is no FER.: looked for FER2013Train/label.csv, .* for fer2013.csv or icml_face_data.csv with fer2013new.csv"
+    )
     for place in ("empty", "other.zip"):
         with pytest.raises(DataError, match=looked) as caught:
             data.read_ferplus(tmp_path / place)
@@ -280,7 +319,7 @@ def test_faults_of_the_csv_pair(tmp_path, rows):
     with pytest.raises(DataError, match="differ in their number of rows"):
         data.read_ferplus(pair, max_reject_frac=0.5)
     replace("fer2013new.csv", "Usage,Image name", "name,usage")
-    with pytest.raises(DataError, match=r"fer2013new\.csv:1: wanted the header usage,image name"):
+    with pytest.raises(DataError, match=r"fer2013new\.csv:1: wanted the columns Usage, .*; missing: Image name; got"):
         data.read_ferplus(pair, max_reject_frac=0.5)
 
 

@@ -1,5 +1,7 @@
 """CK+, RAF-DB and ExpW: small copies with faults, people kept apart, boxes in their odd order."""
 
+import shutil
+
 import numpy as np
 import pytest
 
@@ -99,10 +101,60 @@ def test_labels_that_are_none(text, told, tmp_path):
     assert told in bad.detail
 
 
+def test_the_zips_as_they_unpack_side_by_side(tmp_path):
+    root = write_ckplus(tmp_path / "one")
+    wanted = data.read_ckplus(root, folds=3)
+    for inner, outer in (("cohn-kanade-images", "extended-cohn-kanade-images"), ("Emotion", "Emotion_labels")):
+        (tmp_path / "kept" / outer).mkdir(parents=True)
+        shutil.copytree(root / inner, tmp_path / "kept" / outer / inner)
+    (tmp_path / "kept" / "Landmarks" / "Landmarks" / "S000").mkdir(parents=True)
+    (tmp_path / "kept" / "ReadMeFirst.txt").write_text("x")
+    (tmp_path / "kept" / "extended-cohn-kanade-images" / "cohn-kanade-images" / ".DS_Store").write_text("x")
+    for place in (tmp_path / "kept", miniature.write_zip(tmp_path / "x.zip", tmp_path / "kept", prefix="CK/")):
+        found = data.read_ckplus(place, folds=3)
+        for split, faces in wanted.splits.items():
+            assert data.fingerprint(found.splits[split]) == data.fingerprint(faces)
+    shutil.copytree(root / "Emotion", tmp_path / "kept" / "Emotion")
+    with pytest.raises(DataError, match=r"holds Emotion/ and Emotion_labels/Emotion/; give a folder with one of them"):
+        data.read_ckplus(tmp_path / "kept")
+
+
+@pytest.mark.parametrize("usage", [True, False])
+def test_ckplus_as_a_csv_wants_its_numbering_named(usage, tmp_path):
+    lines = ["emotion,pixels,Usage" if usage else "emotion,pixels"]
+    for number, name in enumerate(("Training", "PublicTest", "PrivateTest") * 8):
+        pixels = " ".join([str(10 * (number // 3))] * 48**2)
+        lines.append(f"{number // 3},{pixels}" + f",{name}" * usage)
+    (tmp_path / "ckextended.csv").write_text("\n".join(lines))
+    with pytest.raises(
+        DataError, match=r"ckextended\.csv numbers .* Kaggle's .* fer2013_contempt \(0 anger, 1 disgust"
+    ):
+        data.read_ckplus(tmp_path)
+    found = data.read_ckplus(tmp_path, label_table="fer2013_contempt")
+    assert list(found.splits) == (["train", "validation", "test"] if usage else ["train"])
+    names = ("anger", "disgust", "fear", "happy", "sad", "surprise", "neutral", "contempt")
+    for faces in found.splits.values():
+        assert [EXPRESSIONS[label] for label in faces.labels] == [names[image[0, 0, 0] // 10] for image in faces.images]
+    other = data.read_ckplus(tmp_path, label_table="ckplus").splits["train"]
+    assert [EXPRESSIONS[label] for label in other.labels] == [CKPLUS[image[0, 0, 0] // 10] for image in other.images]
+
+
+def test_numbered_ckplus_folders_want_their_numbering_named(tmp_path):
+    for number in range(8):
+        copies.write_picture(tmp_path / str(number) / f"S{number:03d}_004_00000017.png", copies.picture(number))
+    with pytest.raises(DataError, match=r"the class folder '0' is a number; .*ckplus \(0 neutral, 1 anger, 2 contempt"):
+        data.read_ckplus(tmp_path)
+    with open_tree(tmp_path) as tree:
+        rows = [row for split in list_ckplus(tree, label_table="ckplus").splits.values() for row in split()]
+    assert {row.source_label: EXPRESSIONS[row.label] for row in rows} == dict(
+        enumerate((*CKPLUS[:6], "sad", "surprise"))
+    )
+
+
 def test_half_a_ckplus(tmp_path):
     root = write_ckplus(tmp_path)
     (root / "Emotion").rename(root / "Emotions")
-    with pytest.raises(DataError, match=r"has no Emotion/, which CK.'s sequences want"):
+    with pytest.raises(DataError, match=r"has cohn-kanade-images/ but no Emotion/, which CK.'s sequences want"):
         data.read_ckplus(root)
     with pytest.raises(DataError, match=r"is no CK\+: looked for cohn-kanade-images/ with Emotion/"):
         data.read_ckplus(root / "Emotions" / "S001")
@@ -147,6 +199,84 @@ def test_rafdb_rows_that_cannot_be_used(line, reason, told, tmp_path):
     found = data.read_rafdb(write_rafdb(tmp_path, more=[line]), max_reject_frac=0.5)
     assert found.rejected.reason.tolist() == [reason]
     assert told in found.rejected.detail[0]
+
+
+@pytest.mark.parametrize("form", ["DATASET/{split}/{label}", "{split}/{label}", "{split}"])
+@pytest.mark.parametrize("zipped", [False, True], ids=["folder", "zip"])
+def test_rafdb_as_csvs_and_numbered_folders(form, zipped, tmp_path):
+    root = tmp_path / "archive"
+    for split, offset in (("train", 0), ("test", 50)):
+        lines = ["image,label"]
+        for number, _ in enumerate(RAFDB):
+            name = f"{split}_{number + 1:05d}_aligned.jpg"
+            folder = form.format(split=split, label=number + 1)
+            copies.write_picture(root / folder / name, copies.picture(offset + number))
+            lines.append(f"{name},{number + 1}")
+        (root / f"{split}_labels.csv").write_text("\n".join(lines))
+    where = miniature.write_zip(tmp_path / "x.zip", root, prefix="archive/") if zipped else root
+    found = data.read_rafdb(where, size=copies.SIDE, max_reject_frac=0)
+    for split, offset in (("train", 0), ("test", 50)):
+        faces = found.splits[split]
+        assert [EXPRESSIONS[label] for label in faces.labels] == list(RAFDB)
+        np.testing.assert_array_equal(faces.images[3], copies.picture(offset + 3))
+
+
+def test_rafdb_numbered_otherwise_is_no_label_in_silence(tmp_path):
+    for number in range(7):
+        copies.write_picture(
+            tmp_path / "train" / str(number + 1) / f"train_{number}_aligned.jpg", copies.picture(number)
+        )
+    with pytest.raises(
+        DataError, match=r"is no RAF-DB: looked for EmoLabel/.* and for train_labels.csv with test_labels"
+    ):
+        data.read_rafdb(tmp_path)
+    lines = [f"train_{number}_aligned.jpg,{number}" for number in range(7)]  # counted from 0
+    (tmp_path / "train_labels.csv").write_text("\n".join(["image,label", *lines]))
+    with pytest.raises(
+        DataError, match=r"7 of 7 rows of train cannot be used .*train_labels.csv:2:label: wanted a whole"
+    ):
+        data.read_rafdb(tmp_path)
+    shifted = [f"train_{number}_aligned.jpg,{number % 7 + 2}" for number in range(6)]
+    (tmp_path / "train_labels.csv").write_text("\n".join(["image,label", *shifted]))
+    with pytest.raises(
+        DataError, match=r"6 of 6 rows .*train_labels.csv:2:label: 2 here, but the picture lies in train/1"
+    ):
+        data.read_rafdb(tmp_path)
+
+
+@pytest.mark.parametrize("folder", ["aligned", "Image/Aligned", "image/aligned"])
+def test_rafdb_pictures_in_other_folders(folder, tmp_path):
+    root = write_rafdb(tmp_path)
+    wanted = data.read_rafdb(root)
+    (root / folder).parent.mkdir(exist_ok=True)
+    (root / "Image" / "aligned").rename(root / folder)
+    found = data.read_rafdb(root)
+    assert data.fingerprint(found.splits["train"]) == data.fingerprint(wanted.splits["train"])
+
+
+def test_expw_whose_first_pictures_are_absent(tmp_path):
+    copies.write_picture(tmp_path / "origin" / "a.jpg", copies.picture(0))
+    (tmp_path / "label").mkdir()
+    lines = [f"gone{number}.jpg 0 0 0 20 20 60.0 3" for number in range(60)] + ["a.jpg 0 0 0 20 20 60.0 3"]
+    (tmp_path / "label" / "LABEL.LST").write_text("\n".join(lines))
+    found = data.read_expw(tmp_path, size=20, max_reject_frac=1.0)
+    assert found.splits["train"].names.tolist() == ["a.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("dataset", "write", "like"),
+    [
+        ("ferplus", write_rafdb, "rafdb"),
+        ("rafdb", write_ckplus, "ckplus"),
+        ("expw", copies.write_original, "affectnet"),
+        ("rafdb", lambda root: copies.write_folders(root / "around", names=True), "class_folders"),
+    ],
+    ids=range(4),
+)
+def test_another_set_is_called_by_its_name(dataset, write, like, tmp_path):
+    write(tmp_path)
+    with pytest.raises(DataError, match=rf"is no .* It looks like `dataset`={like}\."):
+        data.read_source(dataset, tmp_path, size=32)
 
 
 def test_no_rafdb(tmp_path):

@@ -24,7 +24,13 @@ from tests.datasets.sets import BUILDERS, PREPARE_WITHOUT_TENSORFLOW, build, dig
 LAYOUTS = {
     "original": ("affectnet", "original", copies.write_original, {"train": 8, "validation": 8}, 6),
     "set8": ("affectnet", "set8", copies.write_arrays, {"train": 8, "validation": 8}, 0),
-    "folders": ("affectnet", "folders", copies.write_folders, {"train": 8, "validation": 8}, 0),
+    "folders": (
+        "affectnet",
+        "folders",
+        lambda root: copies.write_folders(root, names=True),
+        {"train": 8, "validation": 8},
+        0,
+    ),
     "named": ("affectnet", "named", copies.write_named, {"train": 8, "validation": 8}, 0),
     "relabelled": ("affectnet", "relabelled", copies.write_relabelled, {"train": 8}, 0),
     "ckplus": ("ckplus", "apex", lambda root: write_ckplus(root, people=40), {"train": 60, "validation": 4}, 8),
@@ -241,13 +247,13 @@ def test_counts_are_compared_with_the_study_images_put_back(tmp_path, monkeypatc
 
 
 def test_too_much_damage_leaves_nothing_but_its_account(tmp_path):
-    root = copies.write_folders(tmp_path / "copy")
-    (root / "train" / "3" / "3.jpg").write_bytes(b"broken")
+    root = copies.write_folders(tmp_path / "copy", names=True)
+    (root / "train" / "SURPRISE" / "3.jpg").write_bytes(b"broken")
     with pytest.raises(DataError, match=r"1 of 8 rows of train cannot be used .* All of them: .*-folders-rejected.csv"):
         build("affectnet", root, tmp_path / "tfds", config="folders", max_reject_frac=0.01)
     assert not list((tmp_path / "tfds").rglob("*1.0.0*"))
     table = pd.read_csv(tmp_path / "tfds" / "affectnet-folders-rejected.csv")
-    assert (table.path[0], table.reason[0]) == ("train/3/3.jpg", "not_image")
+    assert (table.path[0], table.reason[0]) == ("train/SURPRISE/3.jpg", "not_image")
 
 
 def test_a_list_whose_pictures_are_nowhere_ends_early_and_one_that_begins_with_dropped_rows_does_not(tmp_path):
