@@ -1,7 +1,8 @@
 """What is stored of a picture: its own bytes where every later reader must agree on them, else a new file.
 
-Contract: stored pictures are JPEG or PNG of three 8-bit channels, upright, without orientation tag, so that a decoder
-that obeys such tags and one that does not see the same pixels.
+Contract: stored pictures are JPEG or PNG of 8 bits, upright, without orientation tag, so that a decoder that obeys such
+tags and one that does not see the same pixels. They have three channels, or one where the three would be equal: every
+decoder of TFDS spreads it over three, for that is what the set's features promise.
 """
 
 import dataclasses
@@ -62,7 +63,7 @@ def store(row: Row, framing: Framing, *, encoding: str = "png") -> Stored:
     loaded = row.load()
     image = pixels(loaded, framing.exif)
     facts, plain = (Quality(0), False) if isinstance(loaded, np.ndarray) else file_facts(loaded)
-    if (image[..., 0] == image[..., 1]).all() and (image[..., 1] == image[..., 2]).all():
+    if _grey(image):
         facts |= Quality.WAS_GREY
     framed = frame(image, row, _bounded(framing))
     if plain and isinstance(loaded, bytes) and framed.image is image:
@@ -87,7 +88,7 @@ def file_facts(data: bytes) -> tuple[Quality, bool]:
 
     Returns:
       WAS_ALPHA and EXIF_TURNED where they apply; and whether the file can be stored as it is: JPEG or PNG, three
-      channels of 8 bits, no transparency, no orientation tag but "upright".
+      channels or grey, 8 bits, no palette or transparency, no orientation tag but "upright".
     """
     header = image_header(data)
     if header is None:
@@ -106,7 +107,12 @@ def _bounded(framing):
     return framing
 
 
+def _grey(image) -> bool:
+    return bool((image[..., 0] == image[..., 1]).all() and (image[..., 1] == image[..., 2]).all())
+
+
 def _encode(image, encoding) -> bytes:
+    image = image[..., :1] if _grey(image) else image
     if encoding == "png":
         return encode_png(image)
     done, data = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 95])
@@ -126,7 +132,7 @@ def _jpeg(data):
             if marker == 0xE1 and body.startswith(b"Exif\0\0") and not exif:
                 exif = body[6:]
             if marker in JPEG_FRAMES:
-                plain = body[0] == 8 and body[5] == 3  # bits and components
+                plain = body[0] == 8 and body[5] in (1, 3)  # bits and components
     except (IndexError, struct.error):
         plain = False
     return plain, False, exif
@@ -143,7 +149,7 @@ def _png(data):
         if kind == b"eXIf":
             exif = data[position + 8 : position + 8 + length]
         position += 12 + length
-    return bits == 8 and colour == 2, alpha, exif
+    return bits == 8 and colour in (0, 2), alpha, exif
 
 
 def _webp(data):

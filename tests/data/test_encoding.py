@@ -1,4 +1,4 @@
-"""What is stored: own bytes where all readers agree on them, else a new upright file of three 8-bit channels."""
+"""What is stored: own bytes where all readers agree on them, else a new upright file of 8 bits, colour or grey."""
 
 import struct
 
@@ -20,8 +20,13 @@ def stored(loaded, framing=WHOLE, **options):
 
 
 def unchanged_view(content):
-    """As TFDS' own reader sees it."""
-    return cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)[..., ::-1]
+    """As TFDS' own readers see it, the one by OpenCV and the one by Pillow; uint8 (H, W, 3)."""
+    feature = pytest.importorskip("tensorflow_datasets").features.Image(shape=(None, None, 3))
+    seen = feature.decode_example_np_with_opencv(content, 3)
+    by_pillow = feature.decode_example_np_with_pil(content, 3)
+    assert seen.shape == by_pillow.shape and seen.shape[2] == 3
+    assert np.abs(seen.astype(int) - by_pillow).max() <= (0 if content[:4] == b"\x89PNG" else 4)  # JPEG decoders round
+    return seen
 
 
 def test_plain_files_keep_their_bytes():
@@ -41,6 +46,27 @@ def test_every_reader_sees_the_pixels_that_were_checked(kind, exif):
     assert kept.quality == faults.KINDS[kind].quality
     np.testing.assert_array_equal(unchanged_view(kept.data), data.decode(content, exif=exif))
     assert file_facts(kept.data) == (Quality(0), True)
+
+
+def test_grey_files_keep_their_bytes_and_what_is_written_anew_has_one_channel():
+    """A grey JPEG of a photograph became a colour PNG four times its size."""
+    smooth = faults.grey(picture(5))
+    for content in (faults.encoded(smooth), faults.encoded(smooth, ".jpg")):
+        kept = stored(content)
+        assert (kept.data, kept.quality) == (content, Quality.WAS_GREY)
+        np.testing.assert_array_equal(unchanged_view(content), data.decode(content))
+    for encoding, form in (("png", "png"), ("jpeg95", "jpeg")):
+        colour = stored(faults.encoded(picture(5)), data.Framing("square", size=40), encoding=encoding)
+        grey = stored(faults.encoded(smooth), data.Framing("square", size=40), encoding=encoding)
+        assert data.image_header(grey.data)[0] == form and len(grey.data) < len(colour.data)
+        assert cv2.imdecode(np.frombuffer(grey.data, np.uint8), cv2.IMREAD_UNCHANGED).ndim == 2
+        np.testing.assert_array_equal(unchanged_view(grey.data), data.decode(grey.data))
+        assert file_facts(grey.data) == (Quality(0), True)
+    four_bits = faults.pillow(smooth // 17 * 17, "P", "PNG", bits=4)
+    transparent = faults.pillow(smooth, "LA", "PNG")
+    for content in (four_bits, transparent, faults.encoded(smooth.astype(np.uint16) * 257)):
+        assert Quality.RE_ENCODED in stored(content).quality
+        assert cv2.imdecode(np.frombuffer(stored(content).data, np.uint8), cv2.IMREAD_UNCHANGED).ndim == 2
 
 
 def test_equal_pixels_have_equal_hashes_whatever_the_file():

@@ -19,7 +19,7 @@ from fer_jax.expressions import EXPRESSIONS
 from tests.data import affectnet_copies as copies
 from tests.data import faults, miniature
 from tests.data.test_other_sets import write_ckplus, write_rafdb
-from tests.datasets.sets import BUILDERS, PREPARE_WITHOUT_TENSORFLOW, build, digests
+from tests.datasets.sets import BUILDERS, PREPARE_WITHOUT_TENSORFLOW, build, digests, tfds
 
 LAYOUTS = {
     "original": ("affectnet", "original", copies.write_original, {"train": 8, "validation": 8}, 6),
@@ -61,6 +61,21 @@ def test_every_layout_is_built_and_read_back_without_our_code(layout, tmp_path):
     table = pd.read_csv(builder.data_path / "rejected.csv")
     assert len(table) == len(read.rejected) == rejected
     assert builder.info.metadata["release"].startswith(dataset.replace("class_folders", "folders"))
+
+
+def test_grey_photographs_keep_their_bytes_and_are_read_with_three_channels(tmp_path):
+    for label, name in enumerate(EXPRESSIONS):
+        (tmp_path / "copy" / name).mkdir(parents=True)
+        (tmp_path / "copy" / name / "a.jpg").write_bytes(faults.encoded(faults.grey(copies.picture(label)), ".jpg"))
+    builder = build("class_folders", tmp_path / "copy", tmp_path / "tfds")
+    skip = builder.as_data_source("train", decoders={"image": tfds.decode.SkipDecoding()})
+    prepared = data.PreparedSplit(builder.data_path, "train")
+    for row, (example, raw) in enumerate(zip(builder.as_data_source("train"), skip, strict=True)):
+        content = (tmp_path / "copy" / example["file_name"].decode()).read_bytes()
+        assert raw["image"] == content
+        np.testing.assert_array_equal(example["image"], data.decode(content))
+        np.testing.assert_array_equal(prepared[row]["image"], data.decode(content))
+        assert Quality(int(example["quality"])) == Quality.WAS_GREY
 
 
 def test_box_landmarks_and_affect_are_stored_after_the_crop(tmp_path):
