@@ -13,15 +13,13 @@ import cv2
 import numpy as np
 
 from fer_jax.data.framing import Framing, frame, pixels
-from fer_jax.data.image_header import JPEG_FRAMES, image_header, jpeg_segments
+from fer_jax.data.image_header import JPEG_FRAMES, UPRIGHT, image_header, jpeg_segments, orientation
 from fer_jax.data.rows import Box, Quality, Row
 from fer_jax.data.sanitise import encode_png
 from fer_jax.errors import StorageError, UsageError
 
 ENCODINGS = ("png", "jpeg95")
 MAX_STORED_SIDE = 4096  # larger originals are written anew, shrunk (ours)
-_ORIENTATION = 0x112
-_UPRIGHT = 1
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -95,7 +93,7 @@ def file_facts(data: bytes) -> tuple[Quality, bool]:
         return Quality(0), False
     kind = header[0]
     plain, alpha, exif = {"jpeg": _jpeg, "png": _png, "webp": _webp}.get(kind, _other)(data)
-    turned = _orientation(exif) != _UPRIGHT
+    turned = orientation(exif) != UPRIGHT
     quality = (Quality.WAS_ALPHA if alpha else Quality(0)) | (Quality.EXIF_TURNED if turned else Quality(0))
     return quality, plain and not alpha and not turned
 
@@ -165,21 +163,3 @@ def _webp(data):
 
 def _other(data):
     return False, False, data if data[:4] in (b"II*\0", b"MM\0*") else b""
-
-
-def _orientation(exif: bytes) -> int:
-    """The orientation tag of a TIFF block, `_UPRIGHT` where it has none."""
-    order = {b"II": "<", b"MM": ">"}.get(exif[:2])
-    if order is None:
-        return _UPRIGHT
-    try:
-        directory = struct.unpack_from(f"{order}I", exif, 4)[0]
-        for entry in range(struct.unpack_from(f"{order}H", exif, directory)[0]):
-            start = directory + 2 + 12 * entry
-            tag, kind = struct.unpack_from(f"{order}HH", exif, start)
-            if tag == _ORIENTATION:
-                value = struct.unpack_from(f"{order}{'I' if kind == 4 else 'H'}", exif, start + 8)[0]
-                return value if 1 <= value <= 8 else _UPRIGHT
-    except struct.error:
-        pass
-    return _UPRIGHT

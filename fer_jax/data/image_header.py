@@ -1,4 +1,4 @@
-"""What a picture's first bytes say: its type and its size, without decoding it.
+"""What a picture's bytes say without being decoded: its type, its size, how it is to be turned.
 
 Contract: bytes in, (type, width, height) out, None for anything that is none of the six types.
 """
@@ -8,6 +8,8 @@ from collections.abc import Iterator
 
 # Frame headers carry the size; these three of the range are tables and arithmetic-coding conditions instead.
 JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+UPRIGHT = 1  # of the eight values of the orientation tag
+_ORIENTATION = 0x112
 _JPEG_STANDALONE = frozenset({0x01, *range(0xD0, 0xD9)})
 _JPEG_END_OF_HEADERS = frozenset({0xD9, 0xDA})
 
@@ -50,6 +52,31 @@ def jpeg_segments(data: bytes) -> Iterator[tuple[int, int, int]]:
                 return
             yield marker, position + 4, position + 2 + length
             position += 2 + max(2, length)
+
+
+def orientation(exif: bytes) -> int:
+    """Read the orientation tag of a TIFF block.
+
+    Args:
+      exif: a TIFF file, or the block of EXIF in another; may be empty.
+
+    Returns:
+      1..8, `UPRIGHT` where it has none.
+    """
+    order = {b"II": "<", b"MM": ">"}.get(exif[:2])
+    if order is None:
+        return UPRIGHT
+    try:
+        directory = struct.unpack_from(f"{order}I", exif, 4)[0]
+        for entry in range(struct.unpack_from(f"{order}H", exif, directory)[0]):
+            start = directory + 2 + 12 * entry
+            tag, kind = struct.unpack_from(f"{order}HH", exif, start)
+            if tag == _ORIENTATION:
+                value = struct.unpack_from(f"{order}{'I' if kind == 4 else 'H'}", exif, start + 8)[0]
+                return value if 1 <= value <= 8 else UPRIGHT
+    except struct.error:
+        pass
+    return UPRIGHT
 
 
 def _png(data):

@@ -6,7 +6,7 @@ Contract: pictures are uint8 (H, W, 3) RGB, upright; whatever cannot become one 
 import cv2
 import numpy as np
 
-from fer_jax.data.image_header import image_header
+from fer_jax.data.image_header import image_header, orientation
 from fer_jax.errors import DataError, StorageError, UsageError
 
 # Refused from size or header, before anything is decoded (ours): OpenCV itself lets 400 megapixels pass.
@@ -28,6 +28,9 @@ REASONS = (
 )
 # What a sound data set has too; everything else counts towards `max_reject_frac`.
 EXPECTED_REASONS = ("label_dropped", "document", "duplicate")
+
+# Older ones return half a JPEG without a word, refuse GIF, and do not turn WebP.
+_OPENCV = (4, 13)
 
 ORIENTATIONS = ("apply", "ignore")
 _PNG_LEVEL = 3
@@ -56,8 +59,9 @@ def decode(data: bytes, *, exif: str = "apply") -> np.ndarray:
 
     Raises:
       ImageRejected: it is empty, no picture, too large, or damaged.
-      UsageError: an unknown `exif`.
+      UsageError: an unknown `exif`, or an OpenCV that is too old to tell what is damaged.
     """
+    _check_opencv()
     if exif not in ORIENTATIONS:
         raise UsageError(f"`exif`: wanted one of {', '.join(ORIENTATIONS)}, got {exif!r}.")
     if not data:
@@ -79,7 +83,31 @@ def decode(data: bytes, *, exif: str = "apply") -> np.ndarray:
         raise ImageRejected("decode_failed", f"{kind}: {error.err}") from None
     if image is None:
         raise ImageRejected("decode_failed", f"{kind} of {width} x {height} px is truncated or damaged")
+    if kind == "tiff" and exif == "ignore":  # OpenCV turns these whatever the flag
+        image = _TURNED_BACK[orientation(data)](image)
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+
+
+def _check_opencv() -> None:
+    if tuple(map(int, cv2.__version__.split(".")[:2])) < _OPENCV:
+        wanted = ".".join(map(str, _OPENCV))
+        raise UsageError(
+            f"`cv2`: wanted OpenCV {wanted} or newer, got {cv2.__version__}, which takes half a JPEG for a whole one: "
+            f"pip install 'opencv-python-headless>={wanted}'."
+        )
+
+
+# Orientation tag -> the pixels as they are in the file, of those that were turned as it says.
+_TURNED_BACK = {
+    1: lambda image: image,
+    2: lambda image: image[:, ::-1],
+    3: lambda image: image[::-1, ::-1],
+    4: lambda image: image[::-1],
+    5: lambda image: image.swapaxes(0, 1),
+    6: lambda image: np.rot90(image),
+    7: lambda image: image.swapaxes(0, 1)[::-1, ::-1],
+    8: lambda image: np.rot90(image, -1),
+}
 
 
 def square(image: np.ndarray, size: int) -> np.ndarray:

@@ -8,6 +8,8 @@ import zlib
 
 import cv2
 import numpy as np
+import PIL.Image
+import PIL.ImageOps
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,6 +17,7 @@ from hypothesis import strategies as st
 from fer_jax import data
 from fer_jax.data.sanitise import MAX_BYTES
 from fer_jax.errors import UsageError
+from tests.data import faults
 
 RGB = np.random.default_rng(1).integers(0, 256, (20, 30, 3), np.uint8)
 BGR = np.ascontiguousarray(RGB[..., ::-1])
@@ -49,6 +52,50 @@ def test_lossless_types_decode_to_the_same_pixels(suffix):
     options = [cv2.IMWRITE_WEBP_QUALITY, 101] if suffix == ".webp" else []
     content = cv2.imencode(suffix, BGR, options)[1].tobytes()
     np.testing.assert_array_equal(data.decode(content), RGB)
+
+
+@pytest.mark.parametrize("share", [0.25, 0.5, 0.9, 0.99])
+@pytest.mark.parametrize("kind", ["JPEG", "progressive", "PNG", "GIF", "WEBP", "TIFF", "BMP"])
+def test_a_part_of_a_file_is_never_taken_for_a_picture(kind, share):
+    """OpenCV before 4.13 returns half a JPEG, its rest grey, and says nothing."""
+    smooth = cv2.resize(RGB, (96, 64), interpolation=cv2.INTER_CUBIC)
+    options = {"progressive": True} if kind == "progressive" else {}
+    whole = faults.pillow(smooth, "RGB", "JPEG" if options else kind, **options)
+    assert data.decode(whole).shape == (64, 96, 3)
+    assert reason_of(whole[: int(share * len(whole))]) == "decode_failed"
+
+
+def test_an_old_opencv_is_refused(monkeypatch):
+    for version in ("4.10.0", "4.12.0-dev", "3.4.18"):
+        monkeypatch.setattr(cv2, "__version__", version)
+        with pytest.raises(UsageError, match=rf"`cv2`: wanted OpenCV 4.13 or newer, got {version}, which takes half"):
+            data.decode(encoded(BGR))
+    for version in ("4.13.0", "4.14.0", "5.0.0-pre"):
+        monkeypatch.setattr(cv2, "__version__", version)
+        assert data.decode(encoded(BGR)).shape == RGB.shape
+
+
+@pytest.mark.parametrize("kind", ["PNG", "WEBP", "TIFF"])
+@pytest.mark.parametrize("tag", range(1, 9))
+def test_orientation_tags_are_applied_or_ignored_in_every_type(kind, tag):
+    """OpenCV turns a TIFF also when told not to: boxes measured on its pixels would be on another picture."""
+    exif = PIL.Image.Exif()
+    exif[0x112] = tag
+    stream = io.BytesIO()
+    lossless = {"lossless": True} if kind == "WEBP" else {}
+    PIL.Image.fromarray(RGB).save(stream, kind, exif=exif.tobytes() if kind == "WEBP" else exif, **lossless)
+    upright = np.asarray(PIL.ImageOps.exif_transpose(PIL.Image.open(io.BytesIO(stream.getvalue()))))
+    np.testing.assert_array_equal(data.decode(stream.getvalue()), upright)
+    np.testing.assert_array_equal(data.decode(stream.getvalue(), exif="ignore"), RGB)
+
+
+def test_of_an_animation_the_first_picture_is_taken():
+    """OpenCV before 4.13 refuses every GIF."""
+    frames = [PIL.Image.fromarray(np.full((20, 30, 3), value, np.uint8)) for value in (40, 200)]
+    for kind in ("GIF", "WEBP"):
+        stream = io.BytesIO()
+        frames[0].save(stream, kind, save_all=True, append_images=frames[1:])
+        assert np.abs(data.decode(stream.getvalue()).astype(int) - 40).max() < 4
 
 
 def test_jpeg_and_gif_decode_to_rgb_of_the_same_size():
