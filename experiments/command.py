@@ -123,8 +123,6 @@ def run(card: Callable[[Any], int | None], config_class: type, *, usage: str, ar
     """
     argv = list(sys.argv if argv is None else argv)
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
-    # Orbax leaves tasks behind when a disk is full; asyncio would print their tracebacks after our one line.
-    logging.getLogger("asyncio").setLevel(logging.CRITICAL)
     try:
         code = _answered(card, config_class, usage, argv)
         sys.stdout.flush()

@@ -221,7 +221,7 @@ def versions() -> dict[str, str]:
         "jaxlib",
         "flax",
         "optax",
-        "orbax-checkpoint",
+        "safetensors",
         "numpy",
         "scipy",
         "pandas",

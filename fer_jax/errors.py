@@ -40,6 +40,10 @@ class StorageError(FerError, OSError):
     exit_code = 3
 
 
+class Damaged(StorageError):
+    """A checkpoint whose bytes changed or are missing; an earlier one may be whole."""
+
+
 class MemberFailed(FerError):
     """The run finished, but at least one member of the ensemble did not."""
 

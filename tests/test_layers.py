@@ -30,7 +30,7 @@ ALLOWED = {
     "faces": {"cv2"},
     "data": {"cv2", "pandas", "tensorflow_datasets"},
     "human": {"cv2", "pandas", "scipy", "jax"},
-    "checkpoints": {"jax", "flax", "orbax", "tensorstore"},
+    "checkpoints": {"jax", "flax", "safetensors", "tensorstore"},
     "compare": {"pandas", "scipy"},
     "figures": {"pandas", "matplotlib"},
 }  # fmt: skip
@@ -45,6 +45,8 @@ THIRD_PARTY = {
     "flax",
     "optax",
     "orbax",
+    "safetensors",
+    "tensorstore",
     "cv2",
     "pandas",
     "scipy",

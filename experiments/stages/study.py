@@ -196,17 +196,19 @@ class Study:
     def load_ensemble(self, name: str = "ensemble"):
         """The stacked variables of the 28 members ("ensemble" or "finetuned")."""
         like = self.variables_like(2, NUM_PAIRS)
-        return checkpoints.load(self.folder.path / name, like, facts=self.facts(name))
+        return jax.device_put(checkpoints.load(self.folder.path / name, like, facts=self.facts(name)))
 
     def load_member(self, pair: int, name: str = "ensemble"):
         """One member's variables, of "ensemble" or "finetuned"; the others' are not read."""
         path = self.folder.path / name
-        return checkpoints.load_member(path, self.variables_like(2), pair, facts=self.facts(name))
+        return jax.device_put(checkpoints.load_member(path, self.variables_like(2), pair, facts=self.facts(name)))
 
     def load_multiclass(self):
         """The multiclass model's variables."""
         like = self.variables_like(NUM_EXPRESSIONS)
-        return checkpoints.load(self.folder.path / "multiclass", like, facts=self.facts("multiclass"))
+        return jax.device_put(
+            checkpoints.load(self.folder.path / "multiclass", like, facts=self.facts("multiclass"))
+        )
 
     def ensemble_logits(self, variables, pictures: np.ndarray) -> np.ndarray:
         """Every member's logits (28, N, 2) for byte images (N, H, W, 3)."""

@@ -1,7 +1,8 @@
 """What a checkpoint says of itself: `manifest.json`, with the shape, dtype and SHA-256 of each array.
 
 Contract: a manifest carries the SHA-256 of its own content since schema 2, so that a changed bit in the facts is seen
-as well as one in an array. Manifests of schema 1, which had none, are read as they are.
+as well as one in an array. Manifests of schema 1, which had none, are read as they are. Schema 3 says that the arrays
+lie in a safetensors file.
 """
 
 import hashlib
@@ -12,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from fer_jax.errors import StorageError
+from fer_jax.errors import Damaged, StorageError
 
-SCHEMA = 2
-READABLE = (1, 2)
+SCHEMA = 3
+READABLE = (1, 2, 3)
 NAME = "manifest.json"
 
 
@@ -25,9 +26,8 @@ def fingerprint(array: np.ndarray) -> str:
     return hashlib.sha256(header + array.tobytes()).hexdigest()
 
 
-def described(array: Any, *, stacked: bool) -> dict:
+def described(array: np.ndarray, *, stacked: bool) -> dict:
     """An array's entry; with `stacked` also the SHA-256 of each row of its first axis."""
-    array = np.asarray(array)
     entry = {"shape": list(array.shape), "dtype": array.dtype.name, "sha256": fingerprint(array)}
     return entry | ({"members": [fingerprint(row) for row in array]} if stacked else {})
 
@@ -45,21 +45,23 @@ def read(folder: pathlib.Path) -> dict:
     """A manifest: schema, facts, arrays.
 
     Raises:
-      StorageError: none, a damaged one, or one of a schema that this version does not read.
+      StorageError: none, or one of a schema that this version does not read; `Damaged` where its bytes changed.
     """
     try:
         with open(folder / NAME, encoding="utf-8") as file:
             manifest = json.load(file)
     except FileNotFoundError:
         raise StorageError(f"`{folder}`: wanted a checkpoint with {NAME}, found none.") from None
-    except (OSError, ValueError) as error:
+    except OSError as error:
         raise StorageError(f"`{folder}`: its {NAME} cannot be read: {first_line(error)}.") from error
+    except ValueError as error:
+        raise Damaged(f"`{folder}`: its {NAME} is damaged: {first_line(error)}; nothing was loaded.") from error
     schema = manifest.get("schema") if isinstance(manifest, dict) else None
     if schema not in READABLE:
         raise StorageError(f"`{folder}`: wanted checkpoint schema {SCHEMA}, got {schema}.")
     own = manifest.pop("sha256", None)
     if schema > 1 and own != _own_sum(manifest):
-        raise StorageError(f"`{folder}`: its {NAME} is damaged (its SHA-256 changed); nothing was loaded.")
+        raise Damaged(f"`{folder}`: its {NAME} is damaged (its SHA-256 changed); nothing was loaded.")
     return manifest
 
 

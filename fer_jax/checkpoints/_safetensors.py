@@ -6,6 +6,8 @@ import pathlib
 from collections.abc import Mapping
 
 import numpy as np
+import safetensors.numpy
+from safetensors import SafetensorError
 
 from fer_jax.checkpoints._manifest import first_line
 from fer_jax.errors import DataError, StorageError, UsageError
@@ -24,11 +26,10 @@ def read_safetensors(path: str | os.PathLike) -> dict[str, np.ndarray]:
       Arrays by name, in the dtypes of the file (float16 and bfloat16 among them), for `models.from_state_dict`.
 
     Raises:
-      UsageError: a pickle, as `torch.save` writes it, or the package safetensors is not installed.
+      UsageError: a pickle, as `torch.save` writes it.
       DataError: no such file, or one that is damaged or something else.
     """
-    from_file = _imported(path, "reading")
-    return _opened(path, from_file.load_file)
+    return _opened(path, safetensors.numpy.load_file)
 
 
 def read_safetensors_metadata(path: str | os.PathLike) -> dict[str, str]:
@@ -43,26 +44,15 @@ def read_safetensors_metadata(path: str | os.PathLike) -> dict[str, str]:
     Raises:
       UsageError, DataError: see `read_safetensors`.
     """
-    from_file = _imported(path, "reading")
 
     def read(path):
-        with from_file.safe_open(path, "numpy") as file:
+        with safetensors.safe_open(path, "numpy") as file:
             return file.metadata() or {}
 
     return _opened(path, read)
 
 
-def _imported(path, doing):
-    try:
-        import safetensors.numpy
-    except ImportError:
-        raise UsageError(f"`{path}`: {doing} it wants safetensors: pip install 'fer-jax[weights]'") from None
-    return safetensors.numpy
-
-
 def _opened(path, read):
-    from safetensors import SafetensorError
-
     try:
         return read(path)
     except FileNotFoundError:
@@ -88,13 +78,13 @@ def write_safetensors(
       metadata: what the file says of itself.
 
     Raises:
-      UsageError: the package safetensors is not installed.
       StorageError: the disk is full or the file cannot be written; nothing unfinished stays.
     """
-    save = _imported(path, "writing").save
     path = pathlib.Path(path)
     unfinished = path.with_name(f".{path.name}.unfinished")
-    content = save({name: np.ascontiguousarray(array) for name, array in arrays.items()}, dict(metadata or {}))
+    content = safetensors.numpy.save(
+        {name: np.ascontiguousarray(array) for name, array in arrays.items()}, dict(metadata or {})
+    )
     content = _with_metadata_in_order(content)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

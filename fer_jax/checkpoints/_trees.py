@@ -1,26 +1,30 @@
-"""Trees of arrays on disk: written by Orbax, checked by us.
+"""Trees of arrays on disk: one safetensors file beside a manifest that holds a sum of every array.
 
-Contract: a checkpoint is a folder `arrays/` (Orbax) beside `manifest.json`. A folder is either whole or not there: it
-is written beside its place and renamed. Orbax by itself loads flipped bits and other dtypes without a word; here both
-are refused. A stack of members is stored one member a chunk, so that one can be read without the rest.
+Contract: a checkpoint is a folder of `arrays.safetensors` and `manifest.json`. It is either whole or not there: it is
+written beside its place and renamed. Host arrays go in and host arrays come out, so it opens on any devices. Everything
+is written by the calling thread: when a save fails, nobody is left who might still write. Older checkpoints kept their
+arrays as Orbax lays them out (a folder `arrays/`), and are read all the same.
 """
 
+import contextlib
 import errno
 import os
 import pathlib
 import shutil
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import flax.serialization
 import jax
 import numpy as np
-import orbax.checkpoint as ocp
-import tensorstore
+from safetensors import SafetensorError
+from safetensors.numpy import safe_open, save_file
 
 from fer_jax.checkpoints import _manifest
-from fer_jax.errors import StorageError, UsageError
+from fer_jax.errors import Damaged, StorageError, UsageError
 
-_MANIFEST_ROOM = 2**20  # beside the arrays: their names, sums and Orbax's own records
+_ARRAYS, _ORBAX = "arrays.safetensors", "arrays"
+_MANIFEST_ROOM = 2**20  # beside the arrays: their names and sums
 
 
 def save(folder: str | os.PathLike, tree: Any, *, facts: dict | None = None, stacked: bool = False) -> dict[str, str]:
@@ -28,7 +32,7 @@ def save(folder: str | os.PathLike, tree: Any, *, facts: dict | None = None, sta
 
     Args:
       folder: where; an existing checkpoint there is replaced.
-      tree: arrays in dicts, dataclasses or tuples.
+      tree: arrays in dicts, dataclasses or tuples, on the host or on any devices of this process.
       facts: JSON-ready description the reader will want to compare (class order, preprocessing, ...).
       stacked: every leaf is (M, ...), one row a member, and members may be read one by one with `load_member`.
 
@@ -36,26 +40,28 @@ def save(folder: str | os.PathLike, tree: Any, *, facts: dict | None = None, sta
       SHA-256 of each array by its path in the tree.
 
     Raises:
-      UsageError: `stacked`, and leaves without a common first axis.
+      UsageError: `stacked`, and leaves without a common first axis, or a dtype that safetensors does not know.
       StorageError: the disk is full or the folder cannot be written.
     """
     folder = pathlib.Path(folder).absolute()
     unfinished = folder.with_name(f".{folder.name}.unfinished")
-    arrays = _flat(tree)
-    rows = {leaf.shape[0] if np.ndim(leaf) else None for leaf in arrays.values()}
+    arrays = {path: np.asarray(leaf, order="C") for path, leaf in _flat(tree).items()}
+    rows = {leaf.shape[0] if leaf.ndim else None for leaf in arrays.values()}
     if stacked and (len(rows) != 1 or None in rows):
         raise UsageError("`stacked`: wanted one leading member axis on every leaf.")
     described = {path: _manifest.described(array, stacked=stacked) for path, array in arrays.items()}
     try:
         shutil.rmtree(unfinished, ignore_errors=True)
         unfinished.mkdir(parents=True)
-        _want_room(unfinished, sum(np.asarray(leaf).nbytes for leaf in arrays.values()))
-        _write_arrays(unfinished / "arrays", arrays, stacked)
+        _want_room(unfinished, sum(leaf.nbytes for leaf in arrays.values()))
+        _write_arrays(unfinished / _ARRAYS, arrays)
         _manifest.write(unfinished, facts or {}, described)
         shutil.rmtree(folder, ignore_errors=True)
         os.replace(unfinished, folder)
-    except (OSError, ValueError) as error:
+    except (OSError, SafetensorError) as error:
         shutil.rmtree(unfinished, ignore_errors=True)
+        if "dtype" in str(error):
+            raise UsageError(f"`tree`: {_manifest.first_line(error)}") from error
         raise StorageError(
             f"`{folder}`: cannot be written: {_manifest.first_line(error)}. Free or choose another disk."
         ) from error
@@ -91,22 +97,19 @@ def load(folder: str | os.PathLike, like: Any, *, facts: dict | None = None) -> 
       facts: entries that must stand in the checkpoint's facts with the same value.
 
     Returns:
-      A tree like `like`.
+      A tree like `like`, of NumPy arrays.
 
     Raises:
-      StorageError: no checkpoint, another schema, facts or arrays that differ, or an array whose bytes changed.
+      StorageError: no checkpoint, another schema, facts or arrays that differ, or a disk that does not give it; its
+        subclass `Damaged` where the bytes of the checkpoint changed or are missing.
     """
     folder = pathlib.Path(folder).absolute()
     manifest = _manifest.read(folder)
     _manifest.compare_facts(folder, manifest, facts)
     target = _flat(like)
     _manifest.compare_arrays(folder, manifest["arrays"], target)
-    abstract = {path: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) for path, leaf in target.items()}
-    try:
-        with ocp.StandardCheckpointer() as checkpointer:
-            arrays = checkpointer.restore(folder / "arrays", abstract)
-    except Exception as error:  # tensorstore raises many kinds for damaged files
-        raise StorageError(f"`{folder}`: damaged and not loaded: {_manifest.first_line(error)}.") from error
+    with _reader(folder) as read:
+        arrays = {path: read(path) for path in target}
     for path, array in arrays.items():
         _check_sum(folder, path, array, manifest["arrays"][path]["sha256"])
     return _like_tree(like, arrays)
@@ -122,7 +125,7 @@ def load_member(folder: str | os.PathLike, like: Any, index: int, *, facts: dict
       facts: see `load`.
 
     Returns:
-      A tree like `like`.
+      A tree like `like`, of NumPy arrays.
 
     Raises:
       UsageError: no such member.
@@ -140,42 +143,66 @@ def load_member(folder: str | os.PathLike, like: Any, index: int, *, facts: dict
     _manifest.compare_arrays(folder, entries, stack)
     if not all("members" in entry for entry in entries.values()):
         return _like_tree(like, {path: leaf[index] for path, leaf in load(folder, stack).items()})
-    arrays = {}
+    with _reader(folder) as read:
+        arrays = {path: read(path, index) for path in target}
     for path in target:
-        arrays[path] = _read_row(folder, path, index)
         _check_sum(folder, path, arrays[path], entries[path]["members"][index])
     return _like_tree(like, arrays)
 
 
 def _want_room(folder, size):
-    """Refuse before Orbax begins: when a disk is full in its midst, its threads print tracebacks of their own."""
+    """Refuse before anything is written."""
     free = shutil.disk_usage(folder).free
     if free < size + _MANIFEST_ROOM:
         raise OSError(errno.ENOSPC, f"{size / 2**20:.1f} MiB wanted, {free / 2**20:.1f} MiB free")
 
 
-def _write_arrays(folder, arrays, stacked):
-    """Through Orbax; a stack in chunks of one member."""
-    # No size of chunks: Orbax would warn of small ones for every array of a small network.
-    how = ocp.SaveArgs(shard_axes=(0,)) if stacked else ocp.SaveArgs()
-    args = dict.fromkeys(arrays, how)
-    handler = ocp.PyTreeCheckpointHandler(use_ocdbt=True, use_zarr3=False)  # as `_read_row` opens them
-    with ocp.Checkpointer(handler) as checkpointer:
-        checkpointer.save(folder, args=ocp.args.PyTreeSave(arrays, save_args=args))
+def _write_arrays(file, arrays):
+    """Write the arrays and wait until they are on the disk."""
+    save_file(arrays, file)
+    with open(file, "rb+") as written:
+        os.fsync(written.fileno())
 
 
-def _read_row(folder, path, index) -> np.ndarray:
-    place = {"driver": "ocdbt", "base": f"file://{folder / 'arrays'}", "path": f"{path}/"}
+@contextlib.contextmanager
+def _reader(folder) -> Iterator[Callable]:
+    """A function (path, row=None) -> array, or one row of it, as a checkpoint's arrays are stored."""
     try:
-        array = tensorstore.open({"driver": "zarr", "kvstore": place}, open=True, read=True).result()
-        return np.asarray(array[index].read().result())
-    except Exception as error:  # tensorstore raises many kinds for damaged files
-        raise StorageError(f"`{folder}`: damaged and not loaded: {_manifest.first_line(error)}.") from error
+        if not (folder / _ARRAYS).exists() and (folder / _ORBAX).is_dir():
+            yield _orbax_reader(folder / _ORBAX)
+        else:
+            with safe_open(folder / _ARRAYS, "numpy") as file:
+                yield (
+                    lambda path, row=None: (
+                        file.get_tensor(path) if row is None else np.asarray(file.get_slice(path)[row])
+                    )
+                )
+    except FileNotFoundError:
+        raise Damaged(f"`{folder}`: damaged and not loaded: its arrays are missing.") from None
+    except SafetensorError as error:
+        raise Damaged(f"`{folder}`: damaged and not loaded: {_manifest.first_line(error)}.") from error
+    except OSError as error:
+        raise StorageError(f"`{folder}`: cannot be read: {_manifest.first_line(error)}.") from error
+
+
+def _orbax_reader(arrays):
+    """Read what Orbax wrote, without the devices that it wrote down beside it."""
+    import tensorstore
+
+    def read(path, row=None):
+        place = {"driver": "ocdbt", "base": f"file://{arrays}", "path": f"{path}/"}
+        try:
+            array = tensorstore.open({"driver": "zarr", "kvstore": place}, open=True, read=True).result()
+            return np.asarray((array if row is None else array[row]).read().result())
+        except Exception as error:  # tensorstore raises many kinds for damaged files
+            raise Damaged(f"`{arrays.parent}`: damaged and not loaded: {_manifest.first_line(error)}.") from error
+
+    return read
 
 
 def _check_sum(folder, path, array, wanted):
-    if _manifest.fingerprint(np.asarray(array)) != wanted:
-        raise StorageError(f"`{folder}`: array {path} is damaged (its SHA-256 changed) and was not loaded.")
+    if _manifest.fingerprint(array) != wanted:
+        raise Damaged(f"`{folder}`: array {path} is damaged (its SHA-256 changed) and was not loaded.")
 
 
 def _flat(tree) -> dict[str, Any]:

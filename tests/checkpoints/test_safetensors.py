@@ -1,4 +1,3 @@
-import builtins
 import json
 import pathlib
 import zipfile
@@ -105,21 +104,6 @@ def test_a_dtype_without_numpy_a_folder_and_nothing_are_named(tmp_path):
             checkpoints.read_safetensors(tmp_path / name)
     with pytest.raises(DataError, match=r"nowhere`: wanted a safetensors file, found none"):
         checkpoints.read_safetensors(tmp_path / "nowhere")
-
-
-def test_a_missing_extra_is_named_with_its_install_command(weights, monkeypatch):
-    real = builtins.__import__
-
-    def without_safetensors(name, *args, **kwargs):
-        if name.startswith("safetensors"):
-            raise ImportError(name)
-        return real(name, *args, **kwargs)
-
-    monkeypatch.setattr(builtins, "__import__", without_safetensors)
-    with pytest.raises(UsageError, match=r"pip install 'fer-jax\[weights\]'"):
-        checkpoints.read_safetensors(weights[0])
-    with pytest.raises(UsageError, match=r"writing it wants safetensors: pip install 'fer-jax\[weights\]'"):
-        checkpoints.write_safetensors(weights[0], {})
 
 
 def test_a_network_goes_out_and_comes_back(tmp_path):
