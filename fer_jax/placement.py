@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from fer_jax.errors import UsageError
@@ -97,6 +98,41 @@ def row_sharding(
         return None
     spec = PartitionSpec(ROW, DATA) if batch else PartitionSpec(ROW)
     return NamedSharding(_grid(num_devices(how, devices), data_devices), spec)
+
+
+def set_row(how: str, devices: int | None = None, *, data_devices: int = 1) -> Callable:
+    """A function (stack, row, new) -> stack that replaces one row of every leaf, each device by itself.
+
+    Left to `jit`, an index that is known only at run time makes devices exchange their rows.
+
+    Args:
+      how: "none", "shard_map" or "pmap".
+      devices: how many of the local devices hold the stack.
+      data_devices: of them, those that share a row's batch, and so hold the same rows.
+    """
+    if how == "none":
+        return lambda stack, row, new: jax.tree.map(lambda leaf, value: leaf.at[row].set(value), stack, new)
+
+    def write(stack, row, new):
+        def one(leaf, value):
+            here = row - jax.lax.axis_index(ROW) * leaf.shape[0]
+            # A row of another device's is written beyond the end, which drops it.
+            return leaf.at[jnp.where(here < 0, leaf.shape[0], here)].set(value, mode="drop")
+
+        return jax.tree.map(one, stack, new)
+
+    rows, whole = PartitionSpec(ROW), PartitionSpec()
+    mesh = _grid(num_devices(how, devices), data_devices)
+    return jax.shard_map(write, mesh=mesh, in_specs=(rows, whole, whole), out_specs=rows, check_vma=False)
+
+
+def host_row(leaf: jax.Array, row: int) -> np.ndarray:
+    """One row of an array whose rows are dealt out, copied from the device that holds it; no program runs."""
+    for shard in leaf.addressable_shards:
+        first, last, _ = shard.index[0].indices(leaf.shape[0])
+        if first <= row < last:
+            return np.array(np.asarray(shard.data)[row - first])
+    raise IndexError(f"row {row} of {leaf.shape[0]}")
 
 
 def _grid(count, data_devices=1):

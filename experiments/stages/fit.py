@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 
 import jax
+import numpy as np
 import pandas as pd
 
 from experiments.metrics_log import MetricsLog
@@ -134,9 +135,9 @@ def _snapshots(folder, name):
 def _checkpoint(study, plan, left, seen, metrics_bytes):
     states, account = plan.trainer.snapshot()
     members = sorted(left)
-    tree = {"running": ensemble.stack(states)}
+    tree = {"running": _stacked(states)}
     if members:
-        tree["left"] = ensemble.stack([left[member][0] for member in members])
+        tree["left"] = _stacked([left[member][0] for member in members])
     facts = study.facts(f"training {plan.name}") | {
         "account": account,
         "left": [[member, left[member][1]] for member in members],
@@ -169,6 +170,11 @@ def _resume(study, plan, left, metrics):
         metrics.cut(facts["metrics_bytes"])
         return facts["seen"]
     return 0
+
+
+def _stacked(trees):
+    """On the host: where slots are dealt out to devices, no program may bring them together."""
+    return jax.tree.map(lambda *leaves: np.stack(leaves), *trees)
 
 
 def _stacked_like(like, members):

@@ -206,9 +206,7 @@ class Study:
     def load_multiclass(self):
         """The multiclass model's variables."""
         like = self.variables_like(NUM_EXPRESSIONS)
-        return jax.device_put(
-            checkpoints.load(self.folder.path / "multiclass", like, facts=self.facts("multiclass"))
-        )
+        return jax.device_put(checkpoints.load(self.folder.path / "multiclass", like, facts=self.facts("multiclass")))
 
     def ensemble_logits(self, variables, pictures: np.ndarray) -> np.ndarray:
         """Every member's logits (28, N, 2) for byte images (N, H, W, 3)."""

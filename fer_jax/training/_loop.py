@@ -12,7 +12,6 @@ from fractions import Fraction
 from typing import Any
 
 import jax
-import numpy as np
 
 from fer_jax.errors import UsageError
 from fer_jax.training._slots import make_slots
@@ -84,7 +83,7 @@ class EpochEnded:
 
 @dataclasses.dataclass(frozen=True)
 class MemberLeft:
-    """One member is done: status is "target", "max_epochs" or "failed"."""
+    """One member is done: status is "target", "max_epochs" or "failed"; its state may lie on the host."""
 
     member: int
     status: str
@@ -167,6 +166,8 @@ class Trainer:
             data_devices=data_devices,
         )
         self._cursors: list[_Cursor | None] = [None] * self._width
+        # Members that ran before an interruption and found no slot after it.
+        self._begun: dict[int, tuple[_Cursor, MemberState]] = {}
 
     def run(self) -> Iterator[Stepped | EpochEnded | MemberLeft]:
         """Train until every member has left, telling what happens as it happens."""
@@ -191,32 +192,34 @@ class Trainer:
             yield Stepped(self._batch_size * len(running), still, len(self._waiting))
 
     def snapshot(self) -> tuple[list[MemberState], dict]:
-        """Everything needed to go on from here: states of the running members and a JSON-ready account of the rest."""
+        """Everything needed to go on from here: states of the members begun and a JSON-ready account of the rest."""
         running = {slot: cursor for slot, cursor in enumerate(self._cursors) if cursor is not None}
-        states = [self._slots.take(slot) for slot in running]
-        cursors: list[dict[str, Any]] = [dataclasses.asdict(cursor) for cursor in running.values()]
+        states = [self._slots.take(slot) for slot in running] + [state for _, state in self._begun.values()]
+        begun = [*running.values(), *(cursor for cursor, _ in self._begun.values())]
+        cursors: list[dict[str, Any]] = [dataclasses.asdict(cursor) for cursor in begun]
         for cursor in cursors:  # JSON has no NaN
             cursor["accuracy"] = None if math.isnan(cursor["accuracy"]) else cursor["accuracy"]
-        return states, {"running": cursors, "waiting": list(self._waiting)}
+        waiting = [member for member in self._waiting if member not in self._begun]
+        return states, {"running": cursors, "waiting": waiting}
 
     def resume(self, states: Sequence[MemberState], account: dict) -> None:
-        """Go on from a snapshot, before `run`."""
-        self._waiting = list(account["waiting"])
-        for slot, (saved, state) in enumerate(zip(account["running"], states, strict=True)):
+        """Go on from a snapshot, before `run`; those that find no slot go first when one is free."""
+        for saved, state in zip(account["running"], states, strict=True):
             accuracy = float("nan") if saved["accuracy"] is None else saved["accuracy"]
-            self._cursors[slot] = _Cursor(**(saved | {"accuracy": accuracy}))
-            self._slots.load(slot, state)
+            cursor = _Cursor(**(saved | {"accuracy": accuracy}))
+            self._begun[cursor.member] = (cursor, state)
+        self._waiting = [*self._begun, *account["waiting"]]
 
     def _refill(self):
         for slot, cursor in enumerate(self._cursors):
             if cursor is None and self._waiting:
                 member = self._waiting.pop(0)
-                self._slots.load(slot, self._start(member))
-                self._cursors[slot] = _Cursor(member)
+                cursor, state = self._begun.pop(member, None) or (_Cursor(member), self._start(member))
+                self._slots.load(slot, state)
+                self._cursors[slot] = cursor
 
     def _end_epoch(self, slot, cursor):
-        state = self._slots.take(slot)
-        correct, seen, loss, bad = (np.asarray(x).item() for x in (state.correct, state.seen, state.loss, state.bad))
+        correct, seen, loss, bad = self._slots.counters(slot)
         new_correct, new_seen = correct - cursor.correct, seen - cursor.seen
         steps = cursor.step - cursor.loss_step
         cursor.accuracy = new_correct / new_seen if new_seen else float("nan")
@@ -233,4 +236,5 @@ class Trainer:
         else:
             return
         self._cursors[slot] = None
+        state = self._slots.take(slot)
         yield MemberLeft(cursor.member, status, state, cursor.epoch, cursor.step, cursor.accuracy)

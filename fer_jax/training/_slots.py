@@ -1,7 +1,8 @@
 """A fixed number of slots in which members train side by side, whichever way the platform likes best.
 
 Contract: one compiled step; members come and go through `load` and `take` without another compilation, and each
-member's numbers are the same whatever its neighbours are.
+member's numbers are the same whatever its neighbours are. Devices exchange nothing but the sums of a shared batch: a
+program in which they met by the way could wait for ever for one of them.
 """
 
 import functools
@@ -38,6 +39,10 @@ class LoopSlots:
         """The member in a slot, as it is now; it stays as it is while the slot goes on."""
         return self._states[slot]
 
+    def counters(self, slot: int) -> tuple[int, int, float, bool]:
+        """What a member has counted: correct, seen, loss, bad."""
+        return _counters(self._states[slot], lambda leaf: leaf)
+
     def step(self, batches: Sequence[dict | None], keys: Sequence[jax.Array]) -> None:
         """Step every slot that has a batch; None marks an idle one."""
         for slot, batch in enumerate(batches):
@@ -68,10 +73,11 @@ class StackedSlots:
             lifted = placement.over_devices(lifted, how=over_devices, devices=devices)
         # Every program leaves the slots where the next one expects them: moving them would compile it anew.
         place = functools.partial(placement.row_sharding, over_devices, devices, data_devices=data_devices)
+        write = placement.set_row(over_devices, devices, data_devices=data_devices)
         self._rows, self._batches, self._data_devices = place(), place(batch=True), data_devices
         keep_there = functools.partial(jax.jit, donate_argnums=0, out_shardings=self._rows)
         self._step = keep_there(lifted)
-        self._load = keep_there(lambda s, i, new: jax.tree.map(lambda a, b: a.at[i].set(b), s, new))
+        self._load = keep_there(write)
         self._take = jax.jit(lambda s, i: jax.tree.map(lambda a: a[i], s))
         count = placement.num_devices(over_devices, devices) // data_devices
         self._width = math.ceil(width / count) * count
@@ -79,13 +85,24 @@ class StackedSlots:
 
     def load(self, slot: int, state: MemberState) -> None:
         """Put a member into a slot."""
+        if self._rows is not None:
+            state = jax.device_get(state)
         if self._states is None:
-            self._states = _placed(jax.tree.map(lambda leaf: jnp.stack([leaf] * self._width), state), self._rows)
-        self._states = self._load(self._states, jnp.int32(slot), state)
+            self._states = _placed(jax.tree.map(self._repeated, state), self._rows)
+        self._states = self._load(self._states, np.int32(slot), state)
 
     def take(self, slot: int) -> MemberState:
-        """The member in a slot, as it is now."""
-        return self._take(self._states, jnp.int32(slot))
+        """The member in a slot, as it is now; on the host where slots are dealt out to devices."""
+        if self._rows is None:
+            return self._take(self._states, np.int32(slot))
+        return jax.tree.map(lambda leaf: placement.host_row(leaf, slot), self._states)
+
+    def counters(self, slot: int) -> tuple[int, int, float, bool]:
+        """What a member has counted: correct, seen, loss, bad."""
+        return _counters(self._states, lambda leaf: placement.host_row(leaf, slot))
+
+    def _repeated(self, leaf):
+        return np.broadcast_to(np.asarray(leaf), (self._width, *leaf.shape))
 
     def step(self, batches: Sequence[dict | None], keys: Sequence[jax.Array]) -> None:
         """Step every slot that has a batch; an idle one is fed a neighbour's and keeps its state."""
@@ -98,6 +115,13 @@ class StackedSlots:
         active = np.asarray([batch is not None for batch in batches] + [False] * spare)
         every = _placed((jnp.stack([*keys, *[keys[0]] * spare]), active), self._rows)
         self._states = self._step(self._states, _placed(stacked, self._batches), *every)
+
+
+def _counters(state, of):
+    correct, seen, loss, bad = (
+        np.asarray(of(leaf)).item() for leaf in (state.correct, state.seen, state.loss, state.bad)
+    )
+    return correct, seen, loss, bad
 
 
 def _placed(tree, sharding):
@@ -135,7 +159,7 @@ def make_slots(
       data_devices: of them, so many share each member's batch; the step's model then has axis_name `placement.DATA`.
 
     Returns:
-      An object with `load`, `take` and `step`.
+      An object with `load`, `take`, `counters` and `step`.
 
     Raises:
       UsageError: a width below one, an unknown layout, "loop" with a split, more devices than there are, or

@@ -35,12 +35,13 @@ def environment(root):
 
 
 class Job:
-    """One run, started again and again in a process of its own."""
+    """One run, started again and again in a process of its own, on so many devices."""
 
-    def __init__(self, out, root):
-        self.out = out
-        self._line = [sys.executable, "-m", "experiments.train_ensemble", f"--out={out}", *SMALL]
-        self._options = {"cwd": root, "env": environment(root), "text": True}
+    def __init__(self, out, root, *flags, devices=1, xla=""):
+        self.out, self.environment = out, environment(root)
+        self.environment["XLA_FLAGS"] = f"--xla_force_host_platform_device_count={devices} {xla}"
+        self._line = [sys.executable, "-m", "experiments.train_ensemble", f"--out={out}", *SMALL, *flags]
+        self._options = {"cwd": root, "env": self.environment, "text": True}
 
     @property
     def ended(self):

@@ -11,7 +11,7 @@ import pytest
 
 from experiments import command, train_distributed
 
-from .jobs import environment
+from .jobs import EVERY_STEP, Job, environment
 
 SMALL = (
     "--train_per_expression=12",
@@ -59,6 +59,30 @@ def test_other_layouts_stop_every_member_at_the_same_epoch(tmp_path, root, flags
     _, table = _trained(tmp_path / "split", root, 4, *flags)
     pd.testing.assert_frame_equal(table, members, rtol=0.05)
     assert list(table["epochs"]) == list(members["epochs"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("flags", "allowed"),
+    [
+        (("--over_devices=shard_map",), set()),
+        (("--over_devices=pmap",), set()),
+        (("--over_devices=shard_map", "--over_members=vmap"), set()),
+        (("--over_devices=shard_map", "--data_devices=2"), {"all-reduce"}),
+    ],
+    ids=" ".join,
+)
+def test_a_whole_run_compiles_no_collective_outside_a_shared_batch(tmp_path, root, flags, allowed):
+    """As XLA itself writes them down: every program of a run that saves after every step."""
+    dump = tmp_path / "programs"
+    job = Job(tmp_path / "run", root, *flags, devices=4, xla=f"--xla_dump_to={dump} --xla_dump_hlo_as_text")
+    job.environment["JAX_ENABLE_COMPILATION_CACHE"] = "false"
+    job.finish(EVERY_STEP, "--max_epochs=2")
+    texts = [path.read_text() for path in dump.glob("*after_optimizations.txt")]
+    words = ("all-reduce", "all-gather", "all-to-all", "collective-permute", "reduce-scatter", "collective-broadcast")
+    found = {word for text in texts for word in words if f" {word}(" in text or f" {word}-start(" in text}
+    print(f"{len(texts)} programs, {found or 'no collective'}")
+    assert len(texts) > 10 and found == allowed
 
 
 class Cluster:

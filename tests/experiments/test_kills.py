@@ -1,7 +1,7 @@
 """Training killed with -9 or asked to stop, over and over: the same command ends where an unbroken run ends.
 
 Kills follow cues (a checkpoint is there, a checkpoint is being written) and a random moment after them. Five of them
-run with the fast tests; fifty, and twenty polite stops, are `slow`.
+run with the fast tests; fifty, twenty polite stops, and twenty of each on runs split over devices, are `slow`.
 """
 
 import random
@@ -51,11 +51,68 @@ def _through(job, chance, moments):
     return len(hits), sum(hits)
 
 
-def test_killed_five_times_twice_inside_a_save(unbroken, tmp_path, root):
+def test_killed_four_times_twice_inside_a_save(unbroken, tmp_path, root):
     job = Job(tmp_path / "run", root)
-    kills, inside = _through(job, random.Random(0), [False, True, False, True, False])
-    assert kills == 5 and inside >= 1
+    kills, inside = _through(job, random.Random(0), [False, True, False, True])
+    assert kills == 4 and inside >= 1
     assert job.result() == unbroken
+
+
+# Ways to split a run over four devices; slots that are left over stay idle.
+SPLITS = {
+    "shard_map": ("--over_devices=shard_map",),
+    "pmap": ("--over_devices=pmap",),
+    "shard_map of vmap": ("--over_devices=shard_map", "--over_members=vmap"),
+    "shared batches": ("--over_devices=shard_map", "--data_devices=2"),
+}
+
+
+def _unbroken(place, root, split):
+    job = Job(place / "unbroken", root, *SPLITS[split], devices=4)
+    job.finish()
+    return job.result()
+
+
+def _stop(job, chance, number):
+    """Start, wait until something new is saved, ask to stop; whether it stopped before the run ended."""
+    child = job.start(EVERY_STEP)
+    before = job.saved()
+    if _await(lambda: job.saved() > before, child):
+        time.sleep(chance.uniform(0, 0.2))
+    child.send_signal(number)
+    _, error = child.communicate(timeout=DEADLINE_S)
+    if child.returncode == 0:
+        return False
+    assert child.returncode == 75 and "Traceback" not in error, error
+    assert job.saved() > before
+    return True
+
+
+def test_split_over_devices_it_is_killed_and_stopped_and_ends_the_same(tmp_path, root):
+    job = Job(tmp_path / "run", root, *SPLITS["shard_map"], devices=4)
+    assert _kill(job, random.Random(3), inside=False) is not None
+    assert _stop(job, random.Random(3), signal.SIGTERM)
+    job.finish()
+    assert job.result() == _unbroken(tmp_path, root, "shard_map")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("split", SPLITS)
+def test_split_over_devices_killed_five_times_and_stopped_five_times(tmp_path, root, split):
+    """Twenty of each over all splits."""
+    chance, kills, stops, runs, unbroken = random.Random(4), 0, 0, 0, _unbroken(tmp_path, root, split)
+    while kills < 5 or stops < 5:
+        job, runs = Job(tmp_path / f"run{runs}", root, *SPLITS[split], devices=4), runs + 1
+        for _ in range(10):
+            if kills < 5:
+                kills += _kill(job, chance, inside=kills % 2 == 1) is not None
+            if stops < 5 and not job.ended:
+                stops += _stop(job, chance, signal.SIGTERM)
+            if job.ended or (kills == 5 and stops == 5):
+                break
+        job.finish()
+        assert job.result() == unbroken
+    print(f"{split}: {kills} kills, {stops} stops in {runs} runs")
 
 
 @pytest.mark.slow

@@ -1,5 +1,6 @@
 import dataclasses
 import functools
+import importlib
 
 import jax
 import jax.numpy as jnp
@@ -7,7 +8,7 @@ import numpy as np
 import optax
 import pytest
 
-from fer_jax import masks, models, placement, training
+from fer_jax import checkpoints, masks, models, placement, training
 from fer_jax.augment import Augmentation
 from fer_jax.errors import UsageError
 
@@ -189,6 +190,64 @@ def test_members_on_devices_of_their_own_need_no_collective_and_split_batches_on
     assert "all-reduce(" in texts[1]
 
 
+COLLECTIVES = ("all-reduce", "all-gather", "all-to-all", "collective-permute", "reduce-scatter", "collective-broadcast")
+
+
+@pytest.fixture
+def programs(monkeypatch):
+    """The compiled text of every program from here on, eager operations' among them."""
+    compiler = importlib.import_module("jax._src.compiler")
+    seen, compile_or_get_cached = [], compiler.compile_or_get_cached
+
+    def listen(*arguments, **options):
+        made = compile_or_get_cached(*arguments, **options)
+        seen.extend(module.to_string() for module in made.hlo_modules())
+        return made
+
+    jax.clear_caches()  # what other tests compiled would not be seen
+    monkeypatch.setattr(compiler, "compile_or_get_cached", listen)
+    return seen
+
+
+@pytest.mark.parametrize(
+    ("options", "allowed"),
+    [
+        ({"over_members": "map", "over_devices": "shard_map", "devices": 2}, set()),
+        pytest.param({"over_members": "map", "over_devices": "pmap", "devices": 2}, set(), marks=pytest.mark.slow),
+        pytest.param(
+            {"over_members": "vmap", "over_devices": "shard_map", "devices": 2}, set(), marks=pytest.mark.slow
+        ),
+        pytest.param({"over_members": "vmap", "over_devices": "pmap", "devices": 2}, set(), marks=pytest.mark.slow),
+        pytest.param(
+            {"over_devices": "shard_map", "devices": 4, "data_devices": 2}, {"all-reduce"}, marks=pytest.mark.slow
+        ),
+    ],
+    ids=["shard_map", "pmap", "shard_map of vmap", "pmap of vmap", "shared batches"],
+)
+def test_no_program_of_a_run_has_a_collective_outside_a_shared_batch(options, allowed, programs, tmp_path):
+    """A run that is saved after every step and goes on in another trainer; members come, go and wait."""
+    axis = placement.DATA if "data_devices" in options else None
+    step = training.make_step(
+        MODEL.clone(axis_name=axis), OPTIMISER, training.cross_entropy(axis_name=axis), training.plain_view
+    )
+    trainer = _trainer(step=step, width=2, **options)
+    for event in trainer.run():
+        states, account = trainer.snapshot()
+        if states:
+            tree = jax.tree.map(lambda *leaves: np.stack(leaves), *states)
+            checkpoints.save(tmp_path / "checkpoint", tree, facts=account, stacked=True)
+        if isinstance(event, training.Stepped) and states[0].step == 5:
+            break
+    like = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), tree)
+    again = checkpoints.load(tmp_path / "checkpoint", like)
+    resumed = _trainer(step=step, width=2, **options)
+    states = [jax.tree.map(lambda leaf, at=at: leaf[at], again) for at in range(2)]
+    resumed.resume(states, checkpoints.facts(tmp_path / "checkpoint"))
+    assert len(_left(resumed.run())) == 3
+    found = {word for text in programs for word in COLLECTIVES if f"{word}(" in text or f"{word}-start(" in text}
+    assert len(programs) > 5 and found == allowed
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
@@ -202,6 +261,30 @@ def test_members_on_devices_of_their_own_need_no_collective_and_split_batches_on
 def test_layouts_that_cannot_be_are_refused(options, said):
     with pytest.raises(UsageError, match=said):
         _trainer(**options)
+
+
+@pytest.mark.parametrize("width", [1, 2])
+def test_fewer_slots_after_an_interruption_send_members_back_to_the_queue(together, width):
+    """Three members are running; they go on in one or two slots, are saved once more, and end as unbroken ones."""
+    trainer, stepped = _trainer(over_members="loop"), 0
+    for event in trainer.run():
+        stepped += isinstance(event, training.Stepped)
+        if stepped == 4:
+            break
+    fewer = _trainer(over_members="loop", width=width)
+    fewer.resume(*trainer.snapshot())
+    left, stepped = {}, 0
+    for event in fewer.run():
+        left |= _left([event])
+        stepped += isinstance(event, training.Stepped)
+        if stepped == 1:
+            break
+    states, account = fewer.snapshot()
+    assert len(states) == len(account["running"]) == 3 and account["waiting"] == []
+    last = _trainer(over_members="loop", width=width)
+    last.resume(states, account)
+    left |= _left(last.run())
+    assert all(_same(left[member].state, together[member].state) for member in range(3))
 
 
 @pytest.mark.parametrize(
