@@ -85,7 +85,7 @@ except ImportError as error:
         assert used == imported and "pip install 'fer-jax[figures]'" in used
 
 
-@pytest.mark.parametrize("package", ["safetensors", "tensorflow_datasets", "grain", "tensorboardX"])
+@pytest.mark.parametrize("package", ["tensorstore", "tensorflow_datasets", "grain", "tensorboardX"])
 def test_no_room_wants_a_package_that_only_some_functions_use(package):
     code = "import types, fer_jax\nprint(*(type(getattr(fer_jax, name)).__name__ for name in fer_jax.__all__[3:]))"
     assert set(_child(_WITHOUT.format(package=package) + code).split()) == {"module"}

@@ -67,8 +67,8 @@ SPLITS = {
 }
 
 
-def _unbroken(place, root, split):
-    job = Job(place / "unbroken", root, *SPLITS[split], devices=4)
+def _unbroken(place, root, *flags, devices=4):
+    job = Job(place / "unbroken", root, *flags, devices=devices)
     job.finish()
     return job.result()
 
@@ -89,18 +89,20 @@ def _stop(job, chance, number):
 
 
 def test_split_over_devices_it_is_killed_and_stopped_and_ends_the_same(tmp_path, root):
-    job = Job(tmp_path / "run", root, *SPLITS["shard_map"], devices=4)
+    flags = (*SPLITS["shard_map"], "--max_epochs=6")
+    job = Job(tmp_path / "run", root, *flags, devices=2)
     assert _kill(job, random.Random(3), inside=False) is not None
     assert _stop(job, random.Random(3), signal.SIGTERM)
     job.finish()
-    assert job.result() == _unbroken(tmp_path, root, "shard_map")
+    assert job.result() == _unbroken(tmp_path, root, *flags, devices=2)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("split", SPLITS)
 def test_split_over_devices_killed_five_times_and_stopped_five_times(tmp_path, root, split):
     """Twenty of each over all splits."""
-    chance, kills, stops, runs, unbroken = random.Random(4), 0, 0, 0, _unbroken(tmp_path, root, split)
+    unbroken = _unbroken(tmp_path, root, *SPLITS[split])
+    chance, kills, stops, runs = random.Random(4), 0, 0, 0
     while kills < 5 or stops < 5:
         job, runs = Job(tmp_path / f"run{runs}", root, *SPLITS[split], devices=4), runs + 1
         for _ in range(10):
