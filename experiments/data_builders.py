@@ -1,6 +1,7 @@
 """The builder of each data set that `experiments.prepare_data` knows, made from its flags."""
 
 import importlib
+import importlib.util
 import os
 import pathlib
 import sys
@@ -49,6 +50,11 @@ def builder_of(config, tell):
     if folder not in sys.path:
         sys.path.insert(0, folder)
     _refuse_strangers(config)
+    if importlib.util.find_spec("array_record") is None:
+        raise UsageError(
+            "`--data_dir`: prepared sets want array_record, which has packages for Linux only. Elsewhere reproduce "
+            "reads pictures at once: --dataset=class_folders --data_dir=YOUR_COPY."
+        )
     make = {"procedural_faces": _procedural_faces, "click_study": _click_study}.get(config.dataset, _photographs)
     module = importlib.import_module(f"{config.dataset}.{config.dataset}_dataset_builder")
     return make(module, config, tell)

@@ -42,7 +42,7 @@ def _pictures(builder, metadata):
         if differences is not None:
             lines.append(f"{split}: {'; '.join(differences) or 'counts equal the published ones'}")
     for split, found in (metadata.get("duplicates") or {}).items():
-        kept = "dropped; --nodedupe keeps them" if metadata.get("dedupe") else "kept, for --nodedupe was given"
+        kept = "dropped; --nodedupe keeps them" if metadata.get("dedupe") else "kept; without --nodedupe dropped"
         kept = "kept" if split in ("validation", "test", "stimuli") else kept
         for where, count in found.items():
             told = "occur before in it (kept)" if where == split else f"are in {where}, too ({kept})"

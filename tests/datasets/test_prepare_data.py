@@ -190,6 +190,14 @@ def test_the_presets_of_the_card_are_those_of_the_faces():
     assert np.isfinite(prepare_data.PrepareConfig().max_reject_frac)
 
 
+def test_a_platform_without_array_record(options, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(data_builders.importlib.util, "find_spec", lambda name: None)
+    assert card(*options) == 1
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert "`--data_dir`: prepared sets want array_record, which has packages for Linux only" in error
+    assert not (tmp_path / "tfds").exists()
+
+
 def test_a_full_disk_ends_in_one_line(options, tmp_path, capsys, monkeypatch):
     import shards
 
