@@ -19,7 +19,7 @@ from tests.datasets.test_photographs import write_study_set
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
     root = tmp_path_factory.mktemp("prepared")
-    return build("class_folders", write_study_set(root / "copy"), root / "tfds").data_path
+    return build("class_folders", write_study_set(root / "copy"), root / "tfds", dedupe=False).data_path
 
 
 @pytest.fixture
