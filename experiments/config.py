@@ -4,23 +4,11 @@ import dataclasses
 from typing import Any
 
 from experiments.command import check_bounds, option, parse_names
+from experiments.stage_table import STAGES
 from fer_jax.errors import UsageError
 from fer_jax.expressions import NUM_PAIRS
 
 DATASETS = ("procedural_faces", "ferplus", "affectnet", "ckplus", "class_folders", "prepared")
-STAGES = (
-    "data",
-    "design",
-    "members",
-    "multiclass",
-    "vote",
-    "people",
-    "saliency",
-    "finetune",
-    "compare",
-    "figures",
-    "report",
-)
 FACE_PRESETS = ("easy", "medium", "hard", "study", "very_hard")
 
 
@@ -46,7 +34,9 @@ class StudyConfig:
     )
     image_size: int | None = option(None, "Side of the pictures the networks and the participants see, pixels.")
     seed: int = option(0, "Seed of everything random.")
-    stages: str = option("all", "Comma-separated stages to run, in the order of the study.")
+    stages: str = option(
+        "all", "Comma-separated stages to run, in the order of the study; those of a few seconds are made again."
+    )
     overwrite: bool = option(False, "Delete an existing run in --out first.")
     faces: str = option("easy", "Difficulty of the procedural faces.", choices=FACE_PRESETS)
     train_per_expression: int = option(240, "Procedural faces drawn for training, per expression.")

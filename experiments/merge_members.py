@@ -11,6 +11,7 @@ is bit for bit what one run of all members leaves. Missing and doubled members a
 
 import contextlib
 import dataclasses
+import functools
 import shutil
 import sys
 from typing import Any
@@ -19,6 +20,7 @@ import numpy as np
 
 from experiments import command
 from experiments.command import option
+from experiments.stage_table import FREE
 from fer_jax.errors import DataError, UsageError
 from fer_jax.expressions import NUM_PAIRS, pair_name
 
@@ -31,7 +33,7 @@ _PICTURES = (
     "stages/data.json",
     "stages/design.json",
 )
-_MAY_DIFFER = ("out", "members", "overwrite", "stages", "save_every_s", "data_dir", "memory_gb")
+_MAY_DIFFER = ("members", *FREE)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,6 +49,8 @@ def merge(config: MergeConfig) -> int:
     for name in ("runs", "out"):
         if not getattr(config, name):
             raise UsageError(f"`--{name}`: wanted a path, got none.")
+    import pandas as pd
+
     from experiments.reproduce import tell_failed
     from experiments.run_folder import RunFolder
     from experiments.stages import Study, failed_members
@@ -81,13 +85,15 @@ def merge(config: MergeConfig) -> int:
         lines = [(run.folder.path / "metrics.jsonl").read_text(encoding="utf-8") for run in runs]
         folder.write_text("metrics.jsonl", "".join(lines))
         study = Study(whole, folder, command.StopRequest())
-        folder.stage("members", lambda: _write(study, [trained[number] for number in range(NUM_PAIRS)]))
+        tables = pd.concat([run.folder.read_table("metrics_ensemble") for run in runs], ignore_index=True)
+        work = functools.partial(_write, study, [trained[number] for number in range(NUM_PAIRS)], tables)
+        folder.stages.make("members", work)
         code = tell_failed(failed_members(folder))
     print(config.out)
     return code
 
 
-def _write(study, trained):
+def _write(study, trained, epochs):
     import pandas as pd
 
     from experiments.stages.train import save_members
@@ -95,6 +101,7 @@ def _write(study, trained):
     save_members(study, [variables for _, variables, _ in trained], list(range(NUM_PAIRS)))
     rows = pd.DataFrame([row for _, _, row in trained]).rename_axis("pair").reset_index()
     study.folder.write_table("members", rows)
+    study.folder.write_table("metrics_ensemble", epochs)
 
 
 def _check_alike(runs):

@@ -6,7 +6,9 @@
 
 Stages: data, design (§3), members and multiclass (§5.1), vote (§5.2), people (§4; simulated here), saliency and
 compare (§5.3), finetune (§5.1), figures, report. Each leaves its results in the run folder when it ends; the same
-command goes on where it was stopped. `summary.json` holds the numbers, `report.html` is for reading.
+command goes on where it was stopped. What is missing, and what has read a flag or a file that has changed, is made
+again, and the rest stays: --masked_ratio=0.9 fine-tunes again, --stages=figures draws again. Pictures and trained
+networks are never replaced. `summary.json` holds the numbers, `report.html` is for reading.
 
 The default draws its own faces and takes under six minutes on two CPU cores. The paper's numbers on AffectNet, to
 compare with: simple and weighted vote 49 and 50 %, multiclass 54 %, people 83.9 %.
@@ -19,6 +21,7 @@ from collections.abc import Sequence
 
 from experiments import command
 from experiments.config import StudyConfig, chosen_stages, resolve
+from experiments.stage_table import STAGES, TABLE
 from fer_jax.errors import MemberFailed, UsageError
 
 
@@ -34,7 +37,7 @@ def reproduce(config: StudyConfig) -> int:
             f"`--members`: {config.members} only is a job for experiments.train_ensemble; once all members are "
             "trained, experiments.merge_members joins the runs and experiments.reproduce goes on."
         )
-    code = run_stages(config, chosen_stages(config))
+    code = run_stages(config, chosen_stages(config), named=config.stages != "all")
     report = pathlib.Path(config.out) / "report.html"
     if report.exists():
         print(report)
@@ -54,25 +57,50 @@ def run_part(config: StudyConfig, names: Sequence[str], table: str) -> int:
     return code
 
 
-def run_stages(config: StudyConfig, names: Sequence[str]) -> int:
-    """Run some stages of a resolved configuration, each unless it has ended; returns an exit code, 0 or 4.
+def run_stages(config: StudyConfig, names: Sequence[str], *, named: bool = False) -> int:
+    """Make some stages of a resolved configuration, each unless it is up to date; returns an exit code, 0 or 4.
+
+    Args:
+      config: resolved.
+      names: in the order of the study.
+      named: they were asked for by name: quick ones are made again in any case, and others told if they stay.
 
     Raises:
-      UsageError: a stage whose forerunners have not run.
+      UsageError: flags that the folder's networks were not trained with, or a stage whose forerunners have not run.
     """
     stop = command.StopRequest().install()
     from experiments.run_folder import RunFolder
     from experiments.stages import WORK, Study, failed_members
 
     with contextlib.closing(RunFolder(config)) as folder:
-        study = Study(config, folder, stop)
+        study, stages, made = Study(config, folder, stop), folder.stages, 0
+        for place, name in enumerate(names):
+            stages.check_needs(name, coming=names[:place])
         for name in names:
-            missing = [before for before in WORK[name].needs if not folder.finished(before)]
-            if missing:
-                raise UsageError(f"`--stages`: {name} wants {missing[0]} to have run in {config.out}; add it.")
-            folder.stage(name, lambda work=WORK[name]: work.run(study))
+            stages.check_needs(name)
+            reason = stages.why(name) or ("named in --stages" if named and TABLE[name].quick else None)
+            if reason is None:
+                if named:
+                    sys.stderr.write(f"{name}: up to date, stays as it is\n")
+                continue
+            if stages.finished(name):
+                sys.stderr.write(f"{name}: made again: {reason}\n")
+            stages.make(name, lambda work=WORK[name]: work(study))
+            made += 1
             stop.check()
+        if not made and not named:
+            sys.stderr.write(f"{config.out}: everything is up to date\n")
+        if named:
+            _tell_outdated(stages, names)
         return tell_failed(failed_members(folder))
+
+
+def _tell_outdated(stages, made) -> None:
+    """Name what no longer follows from what lies in the folder."""
+    rest = [name for name in STAGES if name not in made and not TABLE[name].kept and stages.finished(name)]
+    old = [name for name in rest if stages.why(name)]
+    if old:
+        sys.stderr.write(f"out of date now: {', '.join(old)}; the same command without --stages makes them again\n")
 
 
 def tell_failed(members: Sequence[str]) -> int:

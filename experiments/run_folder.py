@@ -1,4 +1,4 @@
-"""The folder of one run: its configuration, its lock, its finished stages, and files written whole or not at all."""
+"""The folder of one run: its configuration, its lock, and files written whole or not at all."""
 
 import dataclasses
 import fcntl
@@ -9,19 +9,17 @@ import os
 import pathlib
 import platform
 import shutil
-import time
-from collections.abc import Callable
 from importlib import metadata
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from experiments.stage_records import StageRecords
 from fer_jax.errors import StorageError, UsageError
 
-SCHEMA = 1
-# Where a run lies, what it does next and how often it saves may change between two commands; what it computes may not.
-_FREE = ("out", "stages", "overwrite", "save_every_s", "data_dir", "memory_gb")
+SCHEMA = 2
+# Where a run lies and what it does next is the next command's to say; everything else is recorded and repeated.
 _NOT_REPEATED = ("out", "stages", "overwrite")
 
 
@@ -121,27 +119,20 @@ class RunFolder(FinishedFiles):
         self._lock.flush()
 
     def _check_config(self):
-        wanted = {k: v for k, v in dataclasses.asdict(self.config).items() if k not in _FREE}
+        wanted = {k: v for k, v in dataclasses.asdict(self.config).items() if k not in _NOT_REPEATED}
         file = self.path / "run.json"
+        self.stages = StageRecords(self, self.config)
         if file.exists():
             saved = json.loads(file.read_text(encoding="utf-8"))
             if saved.get("schema") != SCHEMA:
-                raise StorageError(f"`{file}`: wanted run schema {SCHEMA}, got {saved.get('schema')}.")
-            # A run made before an option existed was made with its default.
-            known = {field.name: field.default for field in dataclasses.fields(self.config)} | saved["config"]
-            differ = [f"--{k} was {known.get(k)!r}, is {v!r}" for k, v in wanted.items() if known.get(k) != v]
-            if differ and any((self.path / "stages").glob("*.json")):
-                raise UsageError(
-                    f"`--out`: {self.path} was made with another configuration ({'; '.join(differ[:5])}). "
-                    f"Choose another folder, or --overwrite to start anew."
+                raise StorageError(
+                    f"`{file}`: wanted run schema {SCHEMA}, got {saved.get('schema')}: another version made it. Choose "
+                    "another folder, or --overwrite to start anew."
                 )
-            if not differ:
+            self.stages.refuse_changes()
+            if saved["config"] == plain(wanted):
                 return
-        # A folder in which no stage has ended yet, such as after a mistyped path, takes the new configuration.
-        repeated = {
-            k: v for k, v in dataclasses.asdict(self.config).items() if k not in _NOT_REPEATED and v is not None
-        }
-        self.write_text("flags.txt", "".join(f"--{k}={v}\n" for k, v in repeated.items()))
+        self.write_text("flags.txt", "".join(f"--{k}={v}\n" for k, v in wanted.items() if v is not None))
         self.write_json("run.json", {"schema": SCHEMA, "config": wanted, "versions": versions()})
 
     def file(self, *parts: str) -> pathlib.Path:
@@ -186,25 +177,6 @@ class RunFolder(FinishedFiles):
         buffer = io.BytesIO()
         np.savez(buffer, **arrays)
         return self.write_bytes(f"{name}.npz", buffer.getvalue())
-
-    def stage(self, name: str, work: Callable[[], None]) -> None:
-        """Run a stage unless it has ended; its seconds add up over interruptions."""
-        if self.finished(name):
-            return
-        clock = f"stages/{name}.seconds"
-        before = float(self.read_json(clock)) if self.has(clock) else 0.0
-        start = time.monotonic()
-        try:
-            work()
-        except BaseException:
-            self.write_json(clock, before + time.monotonic() - start)
-            raise
-        self.write_json(f"stages/{name}.json", {"seconds": round(before + time.monotonic() - start, 2)})
-
-    def seconds(self) -> dict[str, float]:
-        """Seconds of each stage that has ended (those of a killed process are not counted)."""
-        files = sorted((self.path / "stages").glob("*.json"), key=lambda file: file.stat().st_mtime_ns)
-        return {file.stem: json.loads(file.read_text(encoding="utf-8"))["seconds"] for file in files}
 
 
 def sha256(file: pathlib.Path) -> str:

@@ -4,7 +4,7 @@ import importlib
 from collections.abc import Callable
 
 from experiments.stages import compare, design, explain, finetune, people, pictures, train, vote
-from experiments.stages.study import Stage, Study
+from experiments.stages.study import Study
 from experiments.stages.train import failed_members
 
 
@@ -17,18 +17,18 @@ def _with_figures(module: str, name: str) -> Callable[[Study], None]:
     return run
 
 
-WORK: dict[str, Stage] = {
-    "data": Stage(pictures.prepare, ()),
-    "design": Stage(design.draw_study, ("data",)),
-    "members": Stage(train.train_members, ("data", "design")),
-    "multiclass": Stage(train.train_multiclass, ("data", "design")),
-    "vote": Stage(vote.vote, ("members", "multiclass")),
-    "people": Stage(people.simulate, ("design",)),
-    "saliency": Stage(explain.explain, ("members",)),
-    "finetune": Stage(finetune.finetune, ("members", "people")),
-    "compare": Stage(compare.compare, ("vote", "people", "saliency", "finetune")),
-    "figures": Stage(_with_figures("draw", "draw_figures"), ("compare",)),
-    "report": Stage(_with_figures("write", "write_report"), ("figures",)),
+WORK: dict[str, Callable[[Study], None]] = {
+    "data": pictures.prepare,
+    "design": design.draw_study,
+    "members": train.train_members,
+    "multiclass": train.train_multiclass,
+    "vote": vote.vote,
+    "people": people.simulate,
+    "saliency": explain.explain,
+    "finetune": finetune.finetune,
+    "compare": compare.compare,
+    "figures": _with_figures("draw", "draw_figures"),
+    "report": _with_figures("write", "write_report"),
 }
 
-__all__ = ["WORK", "Stage", "Study", "failed_members"]
+__all__ = ["WORK", "Study", "failed_members"]

@@ -28,7 +28,7 @@ def compare(study: Study) -> None:
 
 def write_summary(study: Study) -> None:
     """Write `summary.json`, the contract with other programs: all numbers, and the seconds of the stages so far."""
-    study.folder.write_json("summary.json", summary(study) | {"seconds": study.folder.seconds()})
+    study.folder.write_json("summary.json", summary(study) | {"seconds": study.folder.stages.seconds()})
 
 
 def _dice(study):

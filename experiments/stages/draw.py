@@ -1,7 +1,6 @@
 """Stage `figures`: every figure of the study as PNG and SVG."""
 
 import numpy as np
-import pandas as pd
 
 from experiments.explanations import METHOD_NAMES, METHODS
 from experiments.stages.compare import MODELS
@@ -103,9 +102,8 @@ def _confusions(study, marks):
 
 
 def _training(study, marks):
-    metrics = pd.read_json(study.folder.path / "metrics.jsonl", lines=True)
     target, synthetic = study.config.stop_accuracy, marks["synthetic"]
-    own = metrics[metrics["model"] == "ensemble"]
+    own = study.folder.read_table("metrics_ensemble")
     _save(study, "training", figures.draw_training(own, target=target, synthetic=synthetic))
     _save(study, "members", figures.draw_members(study.folder.read_table("members_validated"), synthetic=synthetic))
 

@@ -5,7 +5,6 @@ import functools
 import json
 import os
 import pathlib
-from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -31,14 +30,6 @@ PICTURES_RECORD = "data/pictures.json"
 # In that note: how many training pictures were left out because they are held out, too.
 COPIES = "copies_left_out"
 STUDY_LIST = "study_images_given"
-
-
-@dataclasses.dataclass(frozen=True)
-class Stage:
-    """A stage's work and the stages it needs."""
-
-    run: Callable[["Study"], None]
-    needs: tuple[str, ...]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,12 +111,12 @@ class Study:
     def _stored(self, split, rows) -> StoredPictures:
         """Pictures left in a prepared set, if it is still the one that the run began with."""
         record = self.folder.read_json(PICTURES_RECORD)
-        found = data.PreparedSplit(record["path"], split, size=self.config.image_size, workers=os.cpu_count() or 1)
+        moved = self.config.data_dir and not pathlib.Path(record["path"]).exists()
+        path = self.config.data_dir if moved else record["path"]
+        found = data.PreparedSplit(path, split, size=self.config.image_size, workers=os.cpu_count() or 1)
         same = (found.info.metadata or {}).get("fingerprint") == record.get("fingerprint")
         if not same or rows.max(initial=-1) >= len(found):
-            raise StorageError(
-                f"`{record['path']}`: is not the set any more that this run began with; prepare it anew."
-            )
+            raise StorageError(f"`{path}`: is not the set any more that this run began with; prepare it anew.")
         return StoredPictures(found, rows)
 
     @functools.cached_property

@@ -142,18 +142,6 @@ def test_a_run_without_a_finished_stage_takes_a_corrected_configuration(tmp_path
     folder.close()
 
 
-def test_another_configuration_is_refused_with_the_flags_that_differ(tmp_path):
-    folder = RunFolder(_config(tmp_path))
-    folder.stage("data", lambda: None)
-    folder.close()
-    RunFolder(_config(tmp_path, stages="data")).close()
-    with pytest.raises(UsageError, match=r"made with another configuration \(--seed was 0, is 1\)"):
-        RunFolder(_config(tmp_path, seed=1))
-    fresh = RunFolder(_config(tmp_path, seed=1, overwrite=True))
-    assert fresh.read_json("run.json")["config"]["seed"] == 1
-    fresh.close()
-
-
 def test_a_folder_in_use_or_of_others_is_refused(tmp_path):
     held = RunFolder(_config(tmp_path))
     with pytest.raises(UsageError, match=r"is in use by process \d+"):
@@ -177,15 +165,3 @@ def test_a_run_killed_at_its_very_beginning_goes_on(tmp_path):
         (tmp_path / name).write_text("")
     RunFolder(resolve(StudyConfig(out=str(tmp_path)))).close()
     assert (tmp_path / "run.json").exists()
-
-
-def test_a_stage_runs_once_and_its_failure_leaves_no_mark(tmp_path):
-    folder, calls = RunFolder(_config(tmp_path)), []
-    folder.close()
-    with pytest.raises(ZeroDivisionError):
-        folder.stage("data", lambda: 1 // 0)
-    assert not folder.finished("data")
-    for _ in range(2):
-        folder.stage("data", lambda: calls.append(1))
-    assert calls == [1]
-    assert folder.seconds()["data"] >= 0

@@ -1,5 +1,7 @@
 """The whole study, tiny, through the command line: its report and contract, and kills in the middle."""
 
+import dataclasses
+import fnmatch
 import html.parser
 import json
 import subprocess
@@ -10,11 +12,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from experiments import command, reproduce
-from experiments.config import STAGES, StudyConfig
+from experiments import command, reproduce, stages
+from experiments.config import StudyConfig, resolve
+from experiments.run_folder import FinishedFiles
+from experiments.stage_records import StageRecords
+from experiments.stage_table import FREE, STAGES, TABLE
 from fer_jax.expressions import EXPRESSIONS, PAIRS
 
 from .jobs import environment
+from .watched import Watch
 
 TINY = (
     "--image_size=32", "--train_per_expression=12", "--validation_per_expression=12", "--per_ordered_pair=1",
@@ -26,9 +32,60 @@ TINY = (
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     out = tmp_path_factory.mktemp("study") / "run"
-    code = command.run(reproduce.reproduce, StudyConfig, usage="", argv=["reproduce", f"--out={out}", *TINY])
+    watched = {name: Watch.around(name, work) for name, work in stages.WORK.items()}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(stages, "WORK", watched)
+        code = command.run(reproduce.reproduce, StudyConfig, usage="", argv=["reproduce", f"--out={out}", *TINY])
     assert code == 0
     return out
+
+
+def _owner(path):
+    """The stage that leaves a file of the run folder, and whether it does so while it is under way."""
+    for name, entry in TABLE.items():
+        for pattern in (*entry.leaves, *entry.parts):
+            folder = pattern.rstrip("/").removesuffix("/**/*")
+            if fnmatch.fnmatch(path, pattern) or path.startswith(f"{folder}/"):
+                return name
+    return None
+
+
+def test_stages_read_the_flags_and_files_that_their_table_names_and_no_others(finished):
+    seen = {name: {flag for stage, flag in Watch.flags if stage == name} for name in STAGES}
+    for name, flags in seen.items():
+        unnamed = flags - set(TABLE[name].reads) - set(FREE)
+        assert not unnamed, f"{name} reads {unnamed}"
+    read = {(stage, path) for stage, path in Watch.files if path.startswith(f"{finished}/")}
+    assert len({stage for stage, _ in read}) == len(STAGES) - 1  # all but the first read files of a run
+    for stage, path in read:
+        file = path.removeprefix(f"{finished}/")
+        if file.startswith(("stages/", "run.json", "metrics")):
+            continue
+        owner = _owner(file)
+        assert owner, f"{stage} reads {file}, which no stage leaves"
+        assert owner in (stage, *TABLE[stage].needs), f"{stage} reads {file} of {owner}"
+
+
+def test_every_file_is_some_stage_s(finished):
+    ours = ("stages/", "tensorboard/", "saliency/", "run.json", "flags.txt", "metrics", "LOCK")
+    files = (str(path.relative_to(finished)) for path in finished.rglob("*") if path.is_file())
+    assert not [file for file in files if not file.startswith(ours) and not _owner(file)]
+
+
+@pytest.mark.parametrize(
+    ("changes", "first"),
+    [
+        ({}, None),
+        ({"masked_ratio": 0.9}, "finetune"),
+        ({"per_ordered_pair": 2}, "design"),
+        ({"slots": 2, "over_members": "vmap"}, None),
+    ],
+)
+def test_what_a_finished_run_would_make_again(finished, changes, first):
+    config = resolve(command.parse(StudyConfig, ["p", f"--out={finished}", *TINY], usage=""))
+    records = StageRecords(FinishedFiles(finished), dataclasses.replace(config, **changes))
+    records.refuse_changes()
+    assert [name for name in STAGES if records.why(name)] == ([first] if first else [])
 
 
 def _summary(out):

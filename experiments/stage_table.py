@@ -1,0 +1,160 @@
+"""What each stage of a run reads and leaves: the one place that says which flag and which file a result depends on.
+
+Contract: a stage reads no flag and no stage's files but those named here, so it stays as it is while these do.
+"""
+
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True)
+class StageEntry:
+    """One stage's line of the table.
+
+    Attributes:
+      reads: flags its results depend on.
+      needs: stages whose files it reads.
+      leaves: patterns of the files it leaves; one with a slash at its end is a network's folder.
+      parts: files and folders it keeps while it is under way.
+      kept: what it leaves is never replaced because a flag has changed: training may have taken days.
+      quick: takes seconds, so it is made again whenever `--stages` names it.
+    """
+
+    reads: tuple[str, ...]
+    needs: tuple[str, ...]
+    leaves: tuple[str, ...]
+    parts: tuple[str, ...] = ()
+    kept: bool = False
+    quick: bool = False
+
+
+# How and where members run. Any number of slots and devices gives the same bits; loop, map, vmap and a batch that
+# devices share differ by rounding, so a stage that goes on in another of them tells.
+PLACEMENT = ("slots", "memory_gb", "over_members", "over_devices", "devices", "data_devices")
+# Where a run lies, what it does next, when it saves, how bad a copy it takes: no result depends on these.
+FREE = ("out", "stages", "overwrite", "data_dir", "max_reject_frac", "save_every_s", *PLACEMENT)
+
+_NETWORK = ("model", "image_size", "compute_dtype")
+_TRAINING = (*_NETWORK, "seed", "learning_rate", "batch_size", "init_from")
+
+TABLE: dict[str, StageEntry] = {
+    "data": StageEntry(
+        reads=(
+            "dataset",
+            "image_size",
+            "seed",
+            "faces",
+            "train_per_expression",
+            "validation_per_expression",
+            "target",
+            "label_table",
+            "dedupe",
+        ),
+        needs=(),
+        leaves=(
+            "data/pictures.npz",
+            "data/pictures.json",
+            "tables/class_counts.csv",
+            "tables/study_images_given.csv",
+            "rejected.csv",
+        ),
+        kept=True,
+    ),
+    "design": StageEntry(
+        reads=("seed", "per_ordered_pair"), needs=("data",), leaves=("tables/study_images.csv",), quick=True
+    ),
+    # Study images come from validation, so training does not read which they are.
+    "members": StageEntry(
+        reads=(
+            *_TRAINING,
+            "members",
+            "undersample",
+            "stop_accuracy",
+            "max_epochs",
+            "max_images",
+            "batch_statistics",
+        ),
+        needs=("data",),
+        leaves=("ensemble/", "part/", "tables/members.csv", "tables/metrics_ensemble.csv"),
+        parts=("training/ensemble", "stages/ensemble.metrics"),
+        kept=True,
+    ),
+    "multiclass": StageEntry(
+        reads=(*_TRAINING, "multiclass_epochs", "class_weights", "multiclass_schedule"),
+        needs=("data",),
+        leaves=("multiclass/", "tables/multiclass.csv", "tables/metrics_multiclass.csv"),
+        parts=("training/multiclass", "stages/multiclass.metrics"),
+        kept=True,
+    ),
+    "vote": StageEntry(
+        reads=_NETWORK,
+        needs=("data", "design", "members", "multiclass"),
+        leaves=(
+            "predictions.npz",
+            "tables/confusion_ensemble_*.csv",
+            "tables/confusion_multiclass.csv",
+            "tables/members_validated.csv",
+        ),
+        quick=True,
+    ),
+    "people": StageEntry(
+        reads=("dataset", "faces", "seed", "image_size", "participants"),
+        needs=("design",),
+        leaves=("people/**/*", "tables/people_*.csv", "people_confusion.npz", "attention.npz"),
+        quick=True,
+    ),
+    "saliency": StageEntry(
+        reads=(*_NETWORK, "area", "ep_iterations", "ep_target", "ep_reward_scale"),
+        needs=("data", "design", "members"),
+        leaves=("maps.npz",),
+        parts=("saliency",),
+    ),
+    "finetune": StageEntry(
+        reads=(*_NETWORK, "seed", "batch_size", "masked_ratio", "finetune_images", "finetune_learning_rate"),
+        needs=("data", "design", "members", "people"),
+        leaves=(
+            "finetuned/",
+            "predictions_finetuned.npz",
+            "tables/members_finetuned.csv",
+            "tables/metrics_finetuned.csv",
+            "tables/confusion_finetuned_*.csv",
+        ),
+        parts=("training/finetuned", "stages/finetuned.metrics"),
+    ),
+    "compare": StageEntry(
+        reads=("dataset", "image_size", "model", "seed", "participants", "undersample"),
+        needs=("data", "design", "vote", "people", "saliency", "finetune"),
+        leaves=(
+            "tables/dice*.csv",
+            "tables/anova.csv",
+            "tables/tukey.csv",
+            "tables/confusion_correlation.csv",
+        ),
+        quick=True,
+    ),
+    "figures": StageEntry(
+        reads=("dataset", "image_size", "stop_accuracy"),
+        needs=("data", "design", "members", "vote", "people", "saliency", "finetune", "compare"),
+        leaves=("figures/*",),
+        quick=True,
+    ),
+    "report": StageEntry(
+        reads=(
+            "dataset",
+            "preset",
+            "model",
+            "image_size",
+            "seed",
+            "undersample",
+            "participants",
+            "stop_accuracy",
+            "area",
+            "ep_iterations",
+            "ep_target",
+            "ep_reward_scale",
+        ),
+        needs=("data", "design", "members", "vote", "people", "saliency", "finetune", "compare", "figures"),
+        leaves=("report.html", "summary.json"),
+        quick=True,
+    ),
+}
+STAGES = tuple(TABLE)
