@@ -48,6 +48,8 @@ TABLE: dict[str, StageEntry] = {
             "target",
             "label_table",
             "dedupe",
+            "crop",
+            "detector",
         ),
         needs=(),
         leaves=(

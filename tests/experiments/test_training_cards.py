@@ -1,20 +1,25 @@
 """The cards that train a part of the study, members trained as separate jobs, and where networks start from."""
 
 import json
+import runpy
+import shlex
+import shutil
+import sys
 
+import cv2
 import jax
 import numpy as np
 import pandas as pd
 import pytest
 import safetensors.numpy
 
-from experiments import command, finetune_clicks, merge_members, reproduce, train_ensemble, train_multiclass
+from experiments import command, evaluate, finetune_clicks, merge_members, reproduce, train_ensemble, train_multiclass
 from experiments.config import StudyConfig, chosen_members, resolve
 from experiments.stages.study import open_run
 from experiments.stages.train import pair_draw, starting_variables
 from fer_jax import data, models
 from fer_jax.errors import UsageError
-from fer_jax.expressions import NUM_PAIRS, PAIRS
+from fer_jax.expressions import EXPRESSIONS, NUM_PAIRS, PAIRS
 
 SMALL = (
     "--train_per_expression=16",
@@ -45,13 +50,54 @@ def _hashes(run, name="ensemble"):
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory):
+def own_pictures(tmp_path_factory):
+    """Flags of pictures in class folders: noise will do."""
+    folder, rng = tmp_path_factory.mktemp("own pictures"), np.random.default_rng(0)
+    for split, count in (("train", 16), ("validation", 20)):
+        for expression in EXPRESSIONS:
+            (folder / split / expression).mkdir(parents=True)
+            for number in range(count):
+                picture = rng.integers(0, 256, (32, 32, 3), np.uint8)
+                cv2.imwrite(str(folder / split / expression / f"{number}.png"), picture)
+    return "--dataset=class_folders", f"--data_dir={folder}", "--model=tiny"
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory, own_pictures):
     """One run of all members, and two that share them."""
     folder = tmp_path_factory.mktemp("runs")
-    assert _train(f"--out={folder / 'whole'}") == 0
-    assert _train(f"--out={folder / 'low'}", "--members=0-19") == 0
-    assert _train(f"--out={folder / 'high'}", "--members=27,20-26") == 0
+    assert _train(f"--out={folder / 'whole'}", *own_pictures) == 0
+    assert _train(f"--out={folder / 'low'}", *own_pictures, "--members=0-19") == 0
+    assert _train(f"--out={folder / 'high'}", *own_pictures, "--members=27,20-26") == 0
     return folder
+
+
+def _documented(command_line, *more):
+    """Run a command as a document or a message gives it, with flags that make it short; its exit code."""
+    module, *flags = shlex.split(command_line)[2:]
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as end:
+        patch.setattr(sys, "argv", [module, *flags, *more])
+        patch.delitem(sys.modules, module, raising=False)
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
+    return end.value.code
+
+
+def test_the_study_goes_on_from_merged_members_as_the_documents_say(runs, tmp_path, root, capsys):
+    whole = tmp_path / "runs" / "all"
+    lines = [line.replace("runs/", f"{tmp_path}/runs/") for line in (root / "BUILD.md").read_text().splitlines()]
+    (merging,) = (line for line in lines if "experiments.merge_members --runs=" in line and "part1" in line)
+    going_on = next(line for line in lines if "experiments.reproduce --flagfile=" in line)
+    for part, name in (("part0", "low"), ("part1", "high")):
+        shutil.copytree(runs / name, tmp_path / "runs" / part)
+    assert _documented(merging) == 0
+    assert _documented(going_on, "--stages=members,people") == 0, capsys.readouterr().err
+    assert "members: up to date, stays as it is" in capsys.readouterr().err
+    assert _hashes(whole) == _hashes(runs / "whole")
+    # And what `evaluate` advises while there is nothing to score.
+    evaluating = ["evaluate", f"--run={whole}"]
+    assert command.run(evaluate.evaluate, evaluate.EvaluateConfig, usage="", argv=evaluating) == 1
+    advice = capsys.readouterr().err.partition("finish it: ")[2]
+    assert _documented(advice, "--stages=design,people") == 0, capsys.readouterr().err
 
 
 def test_parts_of_an_ensemble_merge_into_the_whole_bit_for_bit(runs, tmp_path, capsys):
@@ -64,10 +110,6 @@ def test_parts_of_an_ensemble_merge_into_the_whole_bit_for_bit(runs, tmp_path, c
         assert again.read_bytes() == wanted.read_bytes()
     merged = pd.read_json(tmp_path / "all" / "metrics.jsonl", lines=True)
     assert sorted(merged["member"]) == list(range(NUM_PAIRS))
-    # And the study goes on from there.
-    flags = (*SMALL, f"--out={tmp_path / 'all'}", "--stages=members,people", "--participants=4")
-    assert _card(reproduce.reproduce, "", StudyConfig, *flags) == 0
-    assert "members: up to date, stays as it is" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -86,9 +128,9 @@ def test_parts_that_do_not_make_a_whole_are_refused(runs, tmp_path, capsys, part
     assert not (tmp_path / "all").exists()
 
 
-def test_parts_made_otherwise_are_refused(runs, tmp_path, capsys):
+def test_parts_made_otherwise_are_refused(runs, own_pictures, tmp_path, capsys):
     other = tmp_path / "other"
-    assert _train(f"--out={other}", "--members=20-27", "--seed=1") == 0
+    assert _train(f"--out={other}", *own_pictures, "--members=20-27", "--seed=1") == 0
     capsys.readouterr()
     assert _merge(runs / "low", other, out=tmp_path / "all") == 1
     assert "was made with --seed=1" in capsys.readouterr().err

@@ -5,6 +5,7 @@ import pathlib
 import sys
 
 from experiments.config import StudyConfig
+from experiments.stages.study import Study
 
 _FIELDS = {field.name for field in dataclasses.fields(StudyConfig)}
 
@@ -30,13 +31,12 @@ class Watch:
         """The stage `name`, watched."""
 
         def run(study):
-            plain = study.config
-            study.config = _Watched(**{field: getattr(plain, field) for field in _FIELDS})
+            config = _Watched(**{field: getattr(study.config, field) for field in _FIELDS})
             cls.stage = name
             try:
-                work(study)
+                work(Study(config, study.folder, study.stop))  # a fresh one: nothing of an earlier stage's is at hand
             finally:
-                cls.stage, study.config = None, plain
+                cls.stage = None
 
         return run
 
