@@ -13,15 +13,17 @@ from shards import Shards
 from study_images import StudyImages, face_key
 
 from fer_jax import data
+from fer_jax.data.face_set import FLAGGED_COLUMNS
 from fer_jax.data.gather import check_share
 from fer_jax.data.prepared import EXPRESSIONS_FILE
 from fer_jax.data.published import differences
+from fer_jax.data.rows import flag_names
 from fer_jax.data.sanitise import EXPECTED_REASONS
 from fer_jax.errors import DataError
 from fer_jax.expressions import EXPRESSIONS, NUM_EXPRESSIONS
 
 _REJECTED = list(data.REJECTED_COLUMNS)
-_FLAGGED = ["split", "row", "path", "flags", "detail"]
+_FLAGGED = list(FLAGGED_COLUMNS)
 # rows: `reason` is "" for a picture that is stored; `found` is where else its face is, `otherwise` whether as another
 # expression. faces: the first of each face that is stored in a split.
 _TABLES = (
@@ -86,8 +88,7 @@ class Account:
             return None
         if found:
             stored = dataclasses.replace(stored, quality=stored.quality | data.Quality.DUPLICATE)
-        worth = stored.quality & ~(data.Quality.RE_ENCODED | data.Quality.WAS_GREY)
-        flags = "|".join(flag.name.lower() for flag in worth if flag.name)
+        flags = "|".join(flag_names(stored.quality))
         detail = "; ".join(notes)
         self._add(row.row, row.path, row.label, detail=detail, flags=flags, found=found, otherwise=otherwise)
         self._journal.execute("INSERT OR IGNORE INTO faces VALUES (?, ?, ?)", [face, self.split, row.label])

@@ -31,6 +31,7 @@ class ArrayRecordBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True
     Attributes:
       work: where a build that is killed leaves its whole shards, so that the next one goes on; None: nowhere. Only one
         build at a time may use it.
+      in_all: rows that are to be done, as far as known.
       made_from: what tells the sources from others, or from themselves before somebody changed them.
     """
 
@@ -44,6 +45,7 @@ class ArrayRecordBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True
             raise UsageError(f"`file_format`: wanted {FILE_FORMAT}, got {file_format!r}.")
         self._progress, self._done = progress, 0
         self.work: pathlib.Path | None = None
+        self.in_all: int | None = None
         self.made_from: dict = {}
         self.shards: Shards | None = None
         super().__init__(file_format=file_format, **kwargs)

@@ -181,10 +181,12 @@ class PhotographBuilder(ArrayRecordBuilder, skip_registration=True):
         if config.stimuli is not None:
             if "validation" not in splits:
                 raise UsageError(f"`stimuli`: {listing.release} has no validation split to take study images from.")
+            self.in_all = listing.count("validation")
             usable = survey(self._stored(splits["validation"]()))
             self._chosen = choose(usable, config.stimuli, seed=config.seed)
         self.info.metadata.update(_settings(config, listing, self._chosen))
         self._parts = _parts(splits, self._chosen)
+        self.in_all = sum(map(listing.count, splits))
         return {split: functools.partial(self._generate_examples, split) for split in self._parts}
 
     def _framing(self, listing) -> data.Framing:

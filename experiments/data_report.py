@@ -1,23 +1,29 @@
 """What `experiments.prepare_data` tells of a set it built, and the sheet on which a wrong label table is seen."""
 
+import collections
 import pathlib
 
 import cv2
 import numpy as np
 
-from fer_jax.data import PreparedSplit
+from fer_jax.data import PreparedSplit, encode_png, epoch_order
 from fer_jax.data.published import CKPLUS_SEQUENCES, PAPER_COUNTS
+from fer_jax.data.sanitise import resized
 from fer_jax.errors import StorageError
 from fer_jax.expressions import EXPRESSIONS, NUM_EXPRESSIONS
 
-_THUMBNAILS, _TILE = 8, 96
+TILE = 96  # side of a picture on the sheet
+_THUMBNAILS = 8
+_LOOKED_AT = 256  # pictures of an expression among which different people are looked for
 
 
 def report(builder) -> list[str]:
     """Where a set lies, what is in it, and what a user should know of it, a line each."""
     metadata = builder.info.metadata or {}
-    lines = [str(builder.data_path)]
-    return lines + (_clicks(metadata) if builder.name == "click_study" else _pictures(builder, metadata))
+    if builder.name == "click_study":
+        return [str(builder.data_path), *_clicks(metadata)]
+    labels = {split: PreparedSplit(builder.data_path, split).labels for split in builder.info.splits}
+    return [str(builder.data_path), *picture_lines(metadata, labels)]
 
 
 def _clicks(metadata):
@@ -29,10 +35,16 @@ def _clicks(metadata):
     ]
 
 
-def _pictures(builder, metadata):
+def picture_lines(metadata, labels) -> list[str]:
+    """What is in a set of pictures, and what a user should know of it, a line each.
+
+    Args:
+      metadata: as the builders of photographs write it: release, rejected, differs_from_published, duplicates, ...
+      labels: split -> int (N,), 0..7.
+    """
     lines = []
-    for split in builder.info.splits:
-        counts = np.bincount(PreparedSplit(builder.data_path, split).labels, minlength=NUM_EXPRESSIONS)
+    for split, own in labels.items():
+        counts = np.bincount(own, minlength=NUM_EXPRESSIONS)
         shown = ", ".join(f"{name} {count}" for name, count in zip(EXPRESSIONS, counts, strict=True))
         lines.append(f"{split}: {counts.sum()} pictures: {shown}")
     if metadata.get("rejected"):
@@ -50,7 +62,7 @@ def _pictures(builder, metadata):
     for split, count in (metadata.get("labelled_otherwise") or {}).items():
         if count:
             lines.append(f"{split}: {count} of them were labelled otherwise there (flagged.csv, rejected.csv)")
-    lines += _known_totals(builder, metadata)
+    lines += _known_totals(metadata)
     for split, flags in (metadata.get("flags") or {}).items():
         told = ", ".join(f"{flag} {count}" for flag, count in flags.items() if flag != "duplicate")
         lines += [f"{split}: flagged: {told}"] if told else []
@@ -59,48 +71,114 @@ def _pictures(builder, metadata):
     return [*lines, *metadata.get("remarks", ())]
 
 
-def _known_totals(builder, metadata):
+def _known_totals(metadata):
     """Published counts that are of no single split, or of no release at all."""
     counts = np.sum(list((metadata.get("counts") or {}).values()), axis=0)
     release = metadata.get("release", "")
-    if release.startswith("ckplus sequences") and metadata["options"].get("apex_frames", "1") == "1":
+    if release.startswith("ckplus sequences") and metadata.get("options", {}).get("apex_frames", "1") == "1":
         labelled = np.asarray(CKPLUS_SEQUENCES)
         same = (counts[1:] == labelled[1:]).all()
         told = "equal the published ones" if same else f"{int(counts[1:].sum())} of {labelled.sum()} published"
         return [f"labelled sequences of all people: {told}"]
-    if builder.name == "affectnet":
+    if release.startswith("affectnet"):
         named = PAPER_COUNTS["affectnet"]
         told = ", ".join(f"{count} {what}" for what, count in named.items())
         return [f"The paper (§3) speaks of {told}, which no release has: this one has {counts.sum()} in all."]
     return []
 
 
-def audit(builder, path) -> pathlib.Path:
-    """A sheet with a row for each expression, as labelled."""
-    sheet = np.full((NUM_EXPRESSIONS, _TILE, _THUMBNAILS + 1, _TILE, 3), 255, np.uint8)
-    tiles = _of_originals(builder) if builder.name == "click_study" else _of_split(builder)
-    for expression, name in enumerate(EXPRESSIONS):
-        for place, tile in enumerate(tiles[expression], start=1):
-            sheet[expression, :, place] = tile
-        label = np.full((_TILE, _TILE, 3), 255, np.uint8)
-        cv2.putText(label, name, (4, _TILE // 2), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (0, 0, 0), 1, cv2.LINE_AA)
-        sheet[expression, :, 0] = label
-    flat = sheet.reshape(NUM_EXPRESSIONS * _TILE, -1, 3)
+def audit(builder, path, *, seed: int) -> pathlib.Path:
+    """Write a sheet with a row for each expression, as labelled."""
+    if builder.name == "click_study":
+        tiles = _of_originals(builder, seed)
+    else:
+        tiles = tiles_of_split(PreparedSplit(builder.data_path, next(iter(builder.info.splits)), size=TILE), seed=seed)
     path.parent.mkdir(parents=True, exist_ok=True)
-    if not cv2.imwrite(str(path), flat[..., ::-1]):
-        raise StorageError(f"`--audit_labels`: could not write {path}; name a folder you may write to.")
+    try:
+        path.write_bytes(encode_png(sheet(tiles)))
+    except OSError as error:
+        raise StorageError(
+            f"`--audit_labels`: could not write {path} ({error.strerror}); name a folder you may write to."
+        ) from None
     return path
 
 
-def _of_split(builder):
-    """The first pictures of each expression in the first split."""
-    split = PreparedSplit(builder.data_path, next(iter(builder.info.splits)), size=_TILE)
-    return [split.images(np.flatnonzero(split.labels == label)[:_THUMBNAILS]) for label in range(NUM_EXPRESSIONS)]
+def sheet(tiles) -> np.ndarray:
+    """Pictures of each expression in a row behind its name: uint8 (8 · 96, 9 · 96, 3).
+
+    Args:
+      tiles: for each expression up to eight of uint8 (96, 96, 3).
+    """
+    drawn = np.full((NUM_EXPRESSIONS, TILE, _THUMBNAILS + 1, TILE, 3), 255, np.uint8)
+    for expression, name in enumerate(EXPRESSIONS):
+        for place, tile in enumerate(tiles[expression], start=1):
+            drawn[expression, :, place] = tile
+        label = np.full((TILE, TILE, 3), 255, np.uint8)
+        cv2.putText(label, name, (4, TILE // 2), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (0, 0, 0), 1, cv2.LINE_AA)
+        drawn[expression, :, 0] = label
+    return drawn.reshape(NUM_EXPRESSIONS * TILE, -1, 3)
 
 
-def _of_originals(builder):
+def tiles_of_split(split: PreparedSplit, *, seed: int) -> list[np.ndarray]:
+    """Pictures of each expression for `sheet`, drawn at random from a prepared split of 96 px."""
+
+    def facts(rows):
+        return split.feature("subject", rows), split.feature("file_name", rows)
+
+    return [split.images(rows) for rows in drawn(split.labels, facts, seed=seed)]
+
+
+def tiles_of(faces, *, seed: int) -> list[list[np.ndarray]]:
+    """Pictures of each expression for `sheet`, drawn at random from a `FaceSet`."""
+
+    def facts(rows):
+        return [""] * len(rows), [str(name) for name in faces.names[rows]]
+
+    chosen = drawn(faces.labels, facts, seed=seed)
+    return [[resized(image, (TILE, TILE)) for image in faces.images[rows]] for rows in chosen]
+
+
+def drawn(labels, facts, *, seed: int) -> list[np.ndarray]:
+    """Rows to look at: up to eight of each expression, at random, of as many people and files as there are.
+
+    Args:
+      labels: int (N,), 0..7.
+      facts: rows -> who is shown in each ("" where unknown) and its file.
+      seed: of the draw.
+
+    Returns:
+      For each expression int (at most 8,).
+    """
+    chosen = []
+    for expression in range(NUM_EXPRESSIONS):
+        rows = np.flatnonzero(labels == expression)
+        if len(rows):
+            rows = rows[epoch_order(len(rows), seed=seed, member=expression, epoch=0)[:_LOOKED_AT]]
+        people, files = facts(rows)
+        files = [file.partition("#")[0] for file in files]  # a file may have many faces
+        # Whoever is not known is perhaps told by the folder.
+        people = [person or file.rpartition("/")[0] for person, file in zip(people, files, strict=True)]
+        chosen.append(rows[_spread(list(zip(files, people, strict=True)))])
+    return chosen
+
+
+def _spread(shown) -> list[int]:
+    """Places of up to eight of (file, person), each the first of those that show something least often shown so far."""
+    files, people, places = collections.Counter(), collections.Counter(), list(range(len(shown)))
+    chosen = []
+    while places and len(chosen) < _THUMBNAILS:
+        place = min(places, key=lambda one: (files[shown[one][0]], people[shown[one][1]]))
+        places.remove(place)
+        chosen.append(place)
+        files[shown[place][0]] += 1
+        people[shown[place][1]] += 1
+    return chosen
+
+
+def _of_originals(builder, seed):
     tiles = [[] for _ in range(NUM_EXPRESSIONS)]
     for example in builder.as_data_source("originals"):
-        tile = cv2.resize(example["image"], (_TILE, _TILE), interpolation=cv2.INTER_AREA)
+        tile = cv2.resize(example["image"], (TILE, TILE), interpolation=cv2.INTER_AREA)
         tiles[int(example["true_label"])].append(tile)
-    return [each[:_THUMBNAILS] for each in tiles]
+    orders = (epoch_order(len(each), seed=seed, member=at, epoch=0) if each else () for at, each in enumerate(tiles))
+    return [[each[place] for place in order[:_THUMBNAILS]] for each, order in zip(tiles, orders, strict=True)]

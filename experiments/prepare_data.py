@@ -90,7 +90,9 @@ class PrepareConfig:
     stimuli_images: int = option(280, "Procedural faces: pictures for a study with people.")
     seed: int = option(0, "Seed of the procedural faces, or of the drawn study images.")
     workers: int = option(0, "Threads or processes that work side by side; 0: one for each core.")
-    audit_labels: str | None = option(None, "Also draw eight pictures of each class to this PNG.", unset="none")
+    audit_labels: str | None = option(
+        None, "Also put eight pictures of each class, drawn at random, on this PNG.", unset="none"
+    )
     overwrite: bool = option(False, "Build anew what is there already.")
 
 
@@ -123,7 +125,7 @@ def prepare(config: PrepareConfig) -> None:
     progress = Progress(f"preparing {config.dataset}", None, unit="rows")
 
     def tell(done):
-        progress.update(done)
+        progress.update(done, total=builder.in_all)
         if stop.signal is not None:
             raise Preempted("Stopped on request; nothing half-built is visible. The same command goes on.")
 
@@ -145,7 +147,7 @@ def prepare(config: PrepareConfig) -> None:
         builder = tfds.builder_from_directory(path)
     print("\n".join(data_report.report(builder)))
     if config.audit_labels:
-        print(data_report.audit(builder, pathlib.Path(config.audit_labels)))
+        print(data_report.audit(builder, pathlib.Path(config.audit_labels), seed=config.seed))
 
 
 if __name__ == "__main__":

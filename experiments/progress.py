@@ -21,9 +21,9 @@ class Progress:
         self._terminal = sys.stderr.isatty()
         self._every = 0.2 if self._terminal else 60.0
 
-    def update(self, done: int, note: str = "") -> None:
-        """Tell how many units are done now; shown only when the last line is old enough."""
-        self._done = done
+    def update(self, done: int, note: str = "", *, total: int | None = None) -> None:
+        """Tell how many units are done now, perhaps of how many; shown only when the last line is old enough."""
+        self._done, self._total = done, self._total if total is None else total
         now = time.monotonic()
         if now - self._last >= self._every:
             self._last = now

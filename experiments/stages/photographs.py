@@ -1,15 +1,20 @@
 """Photographs for the stage `data`: read into memory from the user's copy, or by row from a prepared set."""
 
+import collections
 import dataclasses
 import hashlib
+import pathlib
 import sys
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from experiments import data_report
 from experiments.progress import Progress
 from experiments.stages.study import COPIES, PICTURES_RECORD, STUDY_LIST, Study
 from fer_jax import data
+from fer_jax.data.published import differences
 from fer_jax.errors import DataError
 from fer_jax.expressions import NUM_EXPRESSIONS
 
@@ -22,23 +27,33 @@ Splits = dict[str, dict[str, np.ndarray]]
 def read(study: Study) -> tuple[Splits, pd.DataFrame]:
     """Splits "train" and "validation" (images, labels, names), and what was left out."""
     config = study.config
-    progress = Progress("reading pictures", None, unit="pictures")
+    progress = Progress("reading pictures", None, unit="rows")
+
+    def tell(done, total):
+        progress.update(done, total=total)
+        study.stop.check()
+
     detector = None if config.detector == "given" else data.face_detector(config.detector)
     options = {} if config.label_table is None else {"label_table": config.label_table}
     if config.dataset == "ferplus":
         options["target"] = config.target
-    found = data.read_source(
-        config.dataset,
-        config.data_dir,
-        size=config.image_size,
-        crop=config.crop,
-        detector=detector,
-        max_reject_frac=config.max_reject_frac,
-        **options,
-    )
+    try:
+        found = data.read_source(
+            config.dataset,
+            config.data_dir,
+            size=config.image_size,
+            crop=config.crop,
+            detector=detector,
+            max_reject_frac=config.max_reject_frac,
+            progress=tell,
+            **options,
+        )
+    except data.TooManyRejected as error:
+        raise DataError(f"{error} All of them: {_write_rows(study, 'rejected.csv', error.rejected)}.") from None
     if "train" not in found.splits:
         raise DataError(f"`--data_dir`: {config.data_dir} has no training pictures, only {', '.join(found.splits)}.")
-    if "validation" not in found.splits:
+    pooled = "validation" not in found.splits
+    if pooled:
         pool = found.splits["train"]
         parts = {split: pool.select(rows) for split, rows in _parted(pool.labels, config.seed).items()}
         found = dataclasses.replace(found, splits=found.splits | parts)
@@ -59,7 +74,10 @@ def read(study: Study) -> tuple[Splits, pd.DataFrame]:
         },
     )
     progress.finish(", ".join(f"{split} {len(part)}" for split, part in splits.items()))
+    _tell(study, _metadata(found, pooled=pooled), {split: part.labels for split, part in found.splits.items()})
     _tell_crops(splits, config)
+    _write_rows(study, "flagged.csv", found.flagged)
+    _write_labels(study, data_report.tiles_of(splits["train"], seed=config.seed))
     arrays = {s: {"images": part.images, "labels": part.labels, "names": part.names} for s, part in splits.items()}
     return arrays, found.rejected
 
@@ -102,11 +120,72 @@ def prepared(study: Study) -> tuple[Splits, pd.DataFrame]:
         study.folder.write_table(STUDY_LIST, table[["image", "true_label", "false_label", "row"]])
     train_names = np.asarray([f"train/{row:06d}" for row in train_rows])
     sys.stderr.write(f"prepared pictures: train {len(train_rows)}, read by row; validation {len(held)}\n")
+    if not metadata.get("synthetic"):
+        held_apart = {} if validation is train else {"validation": validation.labels}
+        _tell(study, metadata, {"train": train.labels} | held_apart)
+        sized = data.PreparedSplit(train.path, "train", size=data_report.TILE)
+        _write_labels(study, data_report.tiles_of_split(sized, seed=config.seed))
+    rejected = pd.concat([_beside(train, "rejected.csv"), rejected], ignore_index=True)
+    _write_rows(study, "flagged.csv", _beside(train, "flagged.csv"))
     splits = {
         "train": {"labels": train.labels[train_rows], "names": train_names, "rows": train_rows},
         "validation": {"images": validation.images(held), "labels": validation.labels[held], "names": names},
     }
     return splits, rejected
+
+
+def _metadata(found: data.Read, *, pooled: bool) -> dict[str, Any]:
+    """What the builders of prepared sets note of the same pictures."""
+    reasons, duplicates, flags, differs = {}, {}, {}, {}
+    otherwise = collections.Counter()
+    for rows in (found.rejected, found.flagged):
+        otherwise.update(rows.loc[rows["detail"].astype(str).str.contains(r"the same picture is in \w+ as "), "split"])
+    for split, rows in found.rejected.groupby("split", sort=False):
+        counts = rows["reason"].value_counts().sort_index()
+        reasons |= {f"{split}/{reason}": int(count) for reason, count in counts.items()}
+    for split, rows in found.flagged.groupby("split", sort=False):
+        counts = collections.Counter(flag for flag in "|".join(rows["flags"]).split("|") if flag)
+        duplicates[split] = {split: count} if (count := counts["duplicate"]) else {}
+        flags[split] = dict(sorted(counts.items()))
+    for split, part in found.splits.items():
+        kept = np.bincount(part.labels, minlength=NUM_EXPRESSIONS)
+        left_out = found.left_out.get(split, collections.Counter())
+        differs[split] = None if pooled else differences(found.release, split, kept, left_out)
+    counts = {split: np.bincount(part.labels, minlength=NUM_EXPRESSIONS) for split, part in found.splits.items()}
+    return {
+        "release": found.release,
+        "counts": counts,
+        "rejected": reasons,
+        "differs_from_published": differs,
+        "duplicates": duplicates,
+        "labelled_otherwise": dict(otherwise),
+        "flags": flags,
+        "remarks": found.remarks,
+    }
+
+
+def _tell(study: Study, metadata, labels) -> None:
+    """Say what `experiments.prepare_data` says of pictures."""
+    for line in data_report.picture_lines(metadata, labels):
+        sys.stderr.write(f"{line}\n")
+
+
+def _beside(split: data.PreparedSplit, name: str) -> pd.DataFrame:
+    """A table beside a prepared set, empty where there is none."""
+    columns = data.REJECTED_COLUMNS if name == "rejected.csv" else data.FLAGGED_COLUMNS
+    if not (split.path / name).is_file():
+        return pd.DataFrame(columns=list(columns))
+    return pd.read_csv(split.path / name, keep_default_na=False, encoding_errors="backslashreplace")
+
+
+def _write_rows(study: Study, name: str, table: pd.DataFrame) -> pathlib.Path:
+    return study.folder.write_text(name, table.to_csv(index=False, lineterminator="\n"))
+
+
+def _write_labels(study: Study, tiles) -> None:
+    """The sheet on which wrong labels are seen at a glance."""
+    path = study.folder.write_bytes("labels.png", data.encode_png(data_report.sheet(tiles)))
+    sys.stderr.write(f"{path}: eight pictures of each expression, as labelled; look at it before you train\n")
 
 
 def _tell_crops(splits: dict[str, data.FaceSet], config) -> None:

@@ -8,11 +8,20 @@ from fer_jax.data.detect import face_detector
 from fer_jax.data.draws import Draw
 from fer_jax.data.encoding import Stored, store
 from fer_jax.data.expw import read_expw
-from fer_jax.data.face_set import REJECTED_COLUMNS, FaceSet, Read, class_weights, fingerprint, without_shared
+from fer_jax.data.face_set import (
+    FLAGGED_COLUMNS,
+    REJECTED_COLUMNS,
+    FaceSet,
+    Read,
+    class_weights,
+    fingerprint,
+    without_shared,
+)
 from fer_jax.data.fer2013 import read_fer2013
 from fer_jax.data.ferplus import ferplus_labels, read_ferplus
 from fer_jax.data.folders import read_folders
 from fer_jax.data.framing import CROPS, Framing
+from fer_jax.data.gather import TooManyRejected
 from fer_jax.data.image_header import image_header
 from fer_jax.data.order import epoch_order, pair_subset, stream_indices
 from fer_jax.data.prepared import PreparedSplit, open_prepared
@@ -23,6 +32,7 @@ from fer_jax.data.sources import SOURCES, open_source, read_source
 
 __all__ = [
     "CROPS",
+    "FLAGGED_COLUMNS",
     "REASONS",
     "REJECTED_COLUMNS",
     "SOURCES",
@@ -39,6 +49,7 @@ __all__ = [
     "Rejection",
     "Row",
     "Stored",
+    "TooManyRejected",
     "class_weights",
     "crop_box",
     "crop_eyes",

@@ -46,22 +46,34 @@ def sets_of(tree: Tree) -> dict[str, str]:
 
 def list_arrays(tree: Tree) -> Listing:
     """What the sets hold, in the order of the pictures' numbers."""
-    splits = {split: functools.partial(_rows, tree, name) for name, split in sets_of(tree).items()}
-    return Listing("affectnet set8", splits, exif="ignore")
+    sets = sets_of(tree)
+    splits = {split: functools.partial(_rows, tree, name) for name, split in sets.items()}
+    counts = {split: functools.partial(_count, tree, name) for name, split in sets.items()}
+    return Listing("affectnet set8", splits, exif="ignore", counts=counts)
 
 
 def _rows(tree, name) -> Iterator[Row | Rejection]:
-    paths = sorted(tree.files(f"{name}/images"), key=_number)
+    paths, alone = _paths(tree, name)
     for row, path in enumerate(paths):
         if is_document(path):
             yield Rejection(row, path, "document", "a text or side file, no picture")
         else:
             yield _row(tree, name, row, path)
+    for row, stem in enumerate(alone, start=len(paths)):
+        yield Rejection(row, f"{name}/images/{stem}", "missing", f"{name}/annotations/{stem}_exp.npy has no picture")
+
+
+def _count(tree, name) -> int:
+    return sum(map(len, _paths(tree, name)))
+
+
+def _paths(tree, name) -> tuple[list[str], list[str]]:
+    """The pictures of a set in the order of their numbers, and the stems of labels without one."""
+    paths = sorted(tree.files(f"{name}/images"), key=_number)
     pictured = {_stem(path) for path in paths}
     labels = (path for path in tree.files(f"{name}/annotations") if path.endswith("_exp.npy"))
     annotated = {_stem(path).removesuffix("_exp") for path in labels}
-    for row, stem in enumerate(sorted(annotated - pictured), start=len(paths)):
-        yield Rejection(row, f"{name}/images/{stem}", "missing", f"{name}/annotations/{stem}_exp.npy has no picture")
+    return paths, sorted(annotated - pictured)
 
 
 def _stem(path):

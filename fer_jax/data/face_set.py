@@ -4,6 +4,7 @@ Contract: images are uint8 (N, H, W, 3) RGB, labels int32 (N,) in 0..7 (indices 
 names relative to the root of their source, each once.
 """
 
+import collections
 import dataclasses
 import hashlib
 import json
@@ -16,6 +17,9 @@ from fer_jax.errors import DataError
 from fer_jax.expressions import EXPRESSIONS, NUM_EXPRESSIONS
 
 REJECTED_COLUMNS = ("split", "row", "path", "reason", "detail")
+FLAGGED_COLUMNS = ("split", "row", "path", "flags", "detail")
+
+LeftOut = collections.Counter[tuple[int, str]]  # (label or `DROP`, reason) -> rows
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -86,11 +90,17 @@ class Read:
       splits: split name -> pictures. Only splits that the source has.
       rejected: one row for each listed picture that is not in `splits`: split, row, path, reason, detail.
       release: which copy of which set this is; goes into every result.
+      flagged: one row for each picture that is odd in a way worth telling: split, row, path, flags, detail.
+      left_out: split -> how many rows of which label were left out, and why.
+      remarks: what a user should know of this copy, a sentence each.
     """
 
     splits: dict[str, FaceSet]
     rejected: pd.DataFrame
     release: str = ""
+    flagged: pd.DataFrame = dataclasses.field(default_factory=lambda: pd.DataFrame(columns=list(FLAGGED_COLUMNS)))
+    left_out: dict[str, LeftOut] = dataclasses.field(default_factory=dict)
+    remarks: tuple[str, ...] = ()
 
 
 def without_shared(read: Read, *, held_out: Sequence[str] = ("validation", "test")) -> Read:
@@ -108,19 +118,23 @@ def without_shared(read: Read, *, held_out: Sequence[str] = ("validation", "test
     seen = {}
     for split in held_out:
         if split in read.splits:
-            seen |= {_pixels(image): split for image in read.splits[split].images}
-    splits, dropped = {}, []
+            faces = read.splits[split]
+            for image, label in zip(faces.images, faces.labels, strict=True):
+                seen.setdefault(_pixels(image), (split, label))
+    splits, dropped, left_out = {}, [], {split: count.copy() for split, count in read.left_out.items()}
     for split, faces in read.splits.items():
         where = [None if split in held_out else seen.get(_pixels(image)) for image in faces.images]
-        again = [index for index, other in enumerate(where) if other is not None]
-        splits[split] = faces.select(np.setdiff1d(np.arange(len(faces)), again)) if again else faces
-        for index in again:
+        again = {index: other for index, other in enumerate(where) if other is not None}
+        splits[split] = faces.select(np.setdiff1d(np.arange(len(faces)), list(again))) if again else faces
+        for index, (other, label) in again.items():
             row = -1 if faces.rows is None else int(faces.rows[index])
-            told = f"the same picture is in {where[index]}"
+            otherwise = "" if label == faces.labels[index] else f" as {EXPRESSIONS[label]}"
+            told = f"the same picture is in {other}{otherwise}"
             dropped.append((split, row, str(faces.names[index]), "duplicate", told))
+            left_out.setdefault(split, collections.Counter())[int(faces.labels[index]), "duplicate"] += 1
     table = pd.DataFrame(dropped, columns=list(REJECTED_COLUMNS))
     rejected = pd.concat([read.rejected, table], ignore_index=True) if dropped else read.rejected
-    return dataclasses.replace(read, splits=splits, rejected=rejected)
+    return dataclasses.replace(read, splits=splits, rejected=rejected, left_out=left_out)
 
 
 def _pixels(image) -> bytes:

@@ -19,6 +19,8 @@ BOX_MARGIN = 1.25
 MAX_SIZE = 4096
 # More than this share of a crop outside the picture is flagged (ours).
 _PADDED = 0.1
+# Grey levels that a picture of one colour spans at most in a channel (ours): a JPEG's rounding.
+_ONE_COLOUR = 2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,6 +112,8 @@ def frame(image: np.ndarray, row: Row, framing: Framing) -> Framed:
     if landmarks is not None and not crops.alignable(landmarks):
         landmarks, quality = None, quality | Quality.NO_LANDMARKS
     done, matrix, more = _cropped(image, box, landmarks, framing)
+    if _one_colour(done):
+        more |= Quality.ONE_COLOUR
     return Framed(
         done,
         None if box is None else _cut(crops.transform_box(box, matrix), done.shape),
@@ -143,6 +147,12 @@ def _cropped(image, box, landmarks, framing):
     side = min(rows, columns)
     left, top = (columns - side) // 2, (rows - side) // 2
     return square(image, size), crops.square_matrix(left, top, scale=size / side), quality
+
+
+def _one_colour(image) -> bool:
+    """Whether nothing is to be seen; of most pictures the first row tells."""
+    first = np.ptp(image[0], axis=0).max() <= _ONE_COLOUR
+    return bool(first and np.ptp(image.reshape(-1, image.shape[-1]), axis=0).max() <= _ONE_COLOUR)
 
 
 def _padding(done: crops.Crop) -> Quality:

@@ -5,21 +5,25 @@ Contract: rows in = pictures kept + rows rejected; nothing is skipped without a 
 
 import collections
 import dataclasses
+import hashlib
+import itertools
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pandas as pd
 
 from fer_jax.data.detect import FaceDetector
-from fer_jax.data.face_set import REJECTED_COLUMNS, FaceSet, Read
+from fer_jax.data.encoding import file_facts
+from fer_jax.data.face_set import FLAGGED_COLUMNS, REJECTED_COLUMNS, FaceSet, Read
 from fer_jax.data.file_names import is_archive, is_document
 from fer_jax.data.finding import archives
-from fer_jax.data.framing import MAX_SIZE, Framing, frame, pixels
-from fer_jax.data.rows import Listing, NotThisSet, Rejection, Row
+from fer_jax.data.framing import MAX_SIZE, Framed, Framing, frame, pixels
+from fer_jax.data.rows import Listing, NotThisSet, Quality, Rejection, Row, flag_names
 from fer_jax.data.sanitise import EXPECTED_REASONS, ImageRejected
 from fer_jax.data.tree import Below, Tree, open_tree
 from fer_jax.errors import DataError, UsageError
+from fer_jax.expressions import EXPRESSIONS
 
 _SHOWN = 3
 _MEMORY_SHARE = 0.7
@@ -34,6 +38,7 @@ def read_listing(
     crop: str = "square",
     exif: str | None = None,
     detector: FaceDetector | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Read:
     """Open a folder or zip, list it and decode every split.
 
@@ -45,22 +50,62 @@ def read_listing(
       crop: see `Framing`.
       exif: see `decode`; None: as the listing says.
       detector: see `Framing`.
+      progress: called after each row with the number of rows done and of all; may raise to end the reading.
 
     Returns:
       Its splits and what was left out.
 
     Raises:
       UsageError: an argument out of range.
-      DataError: nothing there, or too much of it damaged.
+      DataError: nothing there; `TooManyRejected`, too much of it damaged.
     """
     check_options(size=size, max_reject_frac=max_reject_frac)
-    splits, rejected = {}, {}
+    splits, rejected, flagged = {}, {}, []
     with open_tree(path) as tree:
         listing = listed(tree, list_rows)
         framing = Framing(crop=crop, size=int(size), exif=exif or listing.exif, detector=detector)
-        for split, rows in listing.splits.items():
-            splits[split], rejected[split] = gather(split, rows(), framing, max_reject_frac=max_reject_frac)
-    return Read(splits, rejected_table(rejected), listing.release)
+        rows = {split: [] for split in listing.splits}
+        in_all = 0
+        for split, listed_rows in listing.splits.items():
+            for row in listed_rows():
+                rows[split].append(row)
+                in_all += 1
+                progress(0, in_all)
+        done = itertools.count(1)
+        for split in listing.splits:
+            total = len(rows[split])
+            splits[split], rejected[split], odd = gather(
+                split, rows.pop(split), framing, one_done=lambda: progress(next(done), in_all)
+            )
+            flagged += odd
+            try:
+                check_share(split, total, rejected[split], max_reject_frac)
+                if not len(splits[split]):
+                    told = _account(rejected[split])
+                    raise DataError(f"`path`: {split} has no usable picture in {total} rows: {told}.")
+            except DataError as error:
+                raise TooManyRejected(str(error), rejected_table(rejected)) from None
+    return Read(
+        splits,
+        rejected_table(rejected),
+        listing.release,
+        pd.DataFrame(flagged, columns=list(FLAGGED_COLUMNS)),
+        {split: collections.Counter((one.label, one.reason) for one in rows) for split, rows in rejected.items()},
+        listing.remarks,
+    )
+
+
+class TooManyRejected(DataError):
+    """A set of which too much cannot be used.
+
+    Args:
+      message: saying how much, and what is wrong with the first.
+      rejected: what was left out so far, with the columns `REJECTED_COLUMNS`.
+    """
+
+    def __init__(self, message: str, rejected: pd.DataFrame):
+        super().__init__(message)
+        self.rejected = rejected
 
 
 def listed(tree: Tree, list_rows: Callable[[Tree], Listing]) -> Listing:
@@ -98,45 +143,49 @@ def _wrapped(tree: Tree) -> Tree:
 
 
 def gather(
-    split: str, rows: Iterable[Row | Rejection], framing: Framing, *, max_reject_frac: float
-) -> tuple[FaceSet, list[Rejection]]:
+    split: str, rows: Sequence[Row | Rejection], framing: Framing, *, one_done: Callable[[], None] = lambda: None
+) -> tuple[FaceSet, list[Rejection], list[tuple]]:
     """Decode the pictures of a split.
 
     Args:
       split: its name.
       rows: in the order of the source.
       framing: how pictures become squares of one size.
-      max_reject_frac: see `read_listing`.
+      one_done: called after each row.
 
     Returns:
-      The pictures, and what was left out. Names are the rows' paths; where one path has several faces, the row's
-      number is added.
-
-    Raises:
-      DataError: more rejected than allowed, or no picture left.
+      The pictures, perhaps none; what was left out; and what is odd about the others, with the columns
+      `FLAGGED_COLUMNS`. Names are the rows' paths; where one path has several faces, the row's number is added.
     """
-    rows = list(rows)
     rejected = [row for row in rows if isinstance(row, Rejection)]
     side = framing.size or 1
     _check_memory(split, len(rows) - len(rejected), side)
     images = np.empty((len(rows) - len(rejected), side, side, 3), np.uint8)
     kept: list[Row] = []
     quality: list[int] = []
+    flagged: list[tuple] = []
+    seen: dict[bytes, int] = {}
     for row in rows:
-        if isinstance(row, Rejection):
-            continue
-        try:
-            framed = frame(pixels(row.load(), framing.exif), row, framing)
-        except ImageRejected as error:
-            rejected.append(Rejection(row.row, row.path, error.reason, error.detail, row.label))
-        else:
-            images[len(kept)] = framed.image
-            kept.append(row)
-            quality.append(int(framed.quality))
+        if isinstance(row, Row):
+            try:
+                framed = _framed(row, framing)
+            except ImageRejected as error:
+                rejected.append(Rejection(row.row, row.path, error.reason, error.detail, row.label))
+            else:
+                images[len(kept)] = framed.image
+                kept.append(row)
+                flags, notes = framed.quality, list(row.notes)
+                face = hashlib.blake2b(framed.image.tobytes() + repr(row.box).encode(), digest_size=16).digest()
+                if face in seen:
+                    flags |= Quality.DUPLICATE
+                    if seen[face] != row.label:
+                        notes.append(f"the same picture is in {split} as {EXPRESSIONS[seen[face]]}")
+                seen.setdefault(face, row.label)
+                quality.append(int(flags))
+                if flag_names(flags) or notes:
+                    flagged.append((split, row.row, row.path, "|".join(flag_names(flags)), "; ".join(notes)))
+        one_done()
     rejected.sort(key=lambda rejection: rejection.row)
-    check_share(split, len(rows), rejected, max_reject_frac)
-    if not kept:
-        raise DataError(f"`path`: {split} has no usable picture in {len(rows)} rows: {_account(rejected)}.")
     times = collections.Counter(row.path for row in kept)
     soft = [row.soft_label for row in kept]
     faces = FaceSet(
@@ -144,11 +193,19 @@ def gather(
         np.asarray([row.label for row in kept], np.int32),
         np.asarray([row.path if times[row.path] == 1 else f"{row.path}#{row.row}" for row in kept]),
         split,
-        None if any(one is None for one in soft) else np.asarray(soft, np.float32),
+        None if not soft or any(one is None for one in soft) else np.asarray(soft, np.float32),
         np.asarray([row.row for row in kept], np.int32),
         np.asarray(quality, np.int32),
     )
-    return faces, rejected
+    return faces, rejected, flagged
+
+
+def _framed(row: Row, framing: Framing) -> Framed:
+    """A row's picture as it is kept, with what its file was."""
+    loaded = row.load()
+    framed = frame(pixels(loaded, framing.exif), row, framing)
+    facts = file_facts(loaded)[0] if isinstance(loaded, bytes) else Quality(0)
+    return dataclasses.replace(framed, quality=framed.quality | facts)
 
 
 def rejected_table(rejected: dict[str, list[Rejection]]) -> pd.DataFrame:

@@ -31,9 +31,17 @@ class Quality(enum.IntFlag):
     PADDED = 256
     VA_INCONSISTENT = 512
     UNDETECTED = 1024
+    ONE_COLOUR = 2048
 
 
 NO_QUALITY = Quality(0)
+# How a picture was stored says nothing about it.
+_NOT_TOLD = Quality.RE_ENCODED | Quality.WAS_GREY
+
+
+def flag_names(quality: Quality) -> list[str]:
+    """Return the names of the flags that a user is told of, in lower case."""
+    return [flag.name.lower() for flag in quality & ~_NOT_TOLD if flag.name]
 
 
 class NotThisSet(DataError):
@@ -98,12 +106,19 @@ class Listing:
       splits: split name -> a call that yields its rows anew.
       exif: "ignore" where boxes and landmarks were measured on the stored pixels, else "apply".
       remarks: what a user should know of this copy, a sentence each.
+      counts: split name -> a call that returns the number of its rows, where that is cheaper than to list them.
     """
 
     release: str
     splits: dict[str, Callable[[], Iterator[Row | Rejection]]]
     exif: str = "apply"
     remarks: tuple[str, ...] = ()
+    counts: dict[str, Callable[[], int]] = dataclasses.field(default_factory=dict)
+
+    def count(self, split: str) -> int:
+        """Return the number of rows of a split."""
+        counted = self.counts.get(split)
+        return sum(1 for _ in self.splits[split]()) if counted is None else counted()
 
 
 def without_repeats(rows: Iterable[Row | Rejection]) -> Iterator[Row | Rejection]:

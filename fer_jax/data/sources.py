@@ -61,6 +61,7 @@ def read_source(
     crop: str = "square",
     detector: FaceDetector | None = None,
     max_reject_frac: float = 0.01,
+    progress: Callable[[int, int], None] = lambda done, total: None,
     **options,
 ) -> Read:
     """Read a set into memory.
@@ -72,6 +73,7 @@ def read_source(
       crop: see `Framing`.
       detector: see `Framing`.
       max_reject_frac: largest share of rows of a split that may be unusable.
+      progress: called after each row with the number of rows done and of all; may raise to end the reading.
       **options: of that source.
 
     Returns:
@@ -79,10 +81,17 @@ def read_source(
 
     Raises:
       UsageError: an argument out of range.
-      DataError: nothing there, something else, or too much of it damaged.
+      DataError: nothing there, or something else; `TooManyRejected`, too much of it damaged.
     """
-    source = _source(dataset, options)
-    return read_listing(path, source, size=size, crop=crop, detector=detector, max_reject_frac=max_reject_frac)
+    return read_listing(
+        path,
+        _source(dataset, options),
+        size=size,
+        crop=crop,
+        detector=detector,
+        max_reject_frac=max_reject_frac,
+        progress=progress,
+    )
 
 
 def options_of(dataset: str) -> tuple[str, ...]:

@@ -100,14 +100,15 @@ def test_pictures_that_are_held_out_too_are_dropped_and_listed():
         pictures[:5], labels[:5], [f"t{n}" for n in range(5)], "train", rows=np.arange(5, dtype=np.int32)
     )
     held = data.FaceSet(pictures[[1, 5, 1]], labels[[1, 5, 2]], ["v0", "v1", "v2"], "validation")
-    test = data.FaceSet(pictures[[3]], labels[[3]], ["x0"], "test")
+    test = data.FaceSet(pictures[[3]], labels[[5]], ["x0"], "test")
     nothing = pd.DataFrame(columns=list(data.REJECTED_COLUMNS))
     found = data.without_shared(data.Read({"train": train, "validation": held, "test": test}, nothing))
     assert found.splits["train"].names.tolist() == ["t0", "t2", "t4"]
     assert found.splits["validation"] is held and found.splits["test"] is test
     assert found.rejected.to_numpy().tolist() == [
         ["train", 1, "t1", "duplicate", "the same picture is in validation"],
-        ["train", 3, "t3", "duplicate", "the same picture is in test"],
+        ["train", 3, "t3", "duplicate", "the same picture is in test as disgust"],
     ]
+    assert found.left_out == {"train": {(1, "duplicate"): 1, (3, "duplicate"): 1}}
     alone = data.Read({"train": train}, nothing)
     assert data.without_shared(alone).splits["train"] is train

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from fer_jax import data
+from fer_jax.data.rows import Quality
 from fer_jax.errors import DataError
 from fer_jax.expressions import EXPRESSIONS, LABEL_TABLES
 from tests.data import miniature
@@ -142,6 +143,51 @@ def test_documents_are_rows_but_no_bad_pictures(tmp_path):
     (tmp_path / "sad" / "readme.png").write_text("x")  # named like a picture: a bad one
     with pytest.raises(DataError, match=r"1 of 5 rows of train cannot be used \(1 not_image\)"):
         data.read_folders(tmp_path, size=8)
+
+
+def test_what_was_odd_is_told_of_pictures_that_were_kept(tmp_path):
+    write(tmp_path, ["happy", "sad"], each=3)
+    rng = np.random.default_rng(0)
+    for name in ("happy/0.png", "sad/7.png", "sad/8.png"):
+        image = rng.integers(0, 256, (12, 16, 3), np.uint8)
+        if name == "happy/0.png":
+            shown = image
+        (tmp_path / name).write_bytes(cv2.imencode(".png", image)[1].tobytes())
+    (tmp_path / "sad" / "9.png").write_bytes(cv2.imencode(".png", shown)[1].tobytes())
+    (tmp_path / "sad" / "flat.jpg").write_bytes(cv2.imencode(".jpg", np.full((16, 16, 3), 99, np.uint8))[1].tobytes())
+    found = data.read_folders(tmp_path, size=8)
+    flagged = {row.path: (row.flags, row.detail) for row in found.flagged.itertuples()}
+    assert flagged["sad/9.png"] == ("duplicate", "the same picture is in train as happy")
+    assert flagged["sad/flat.jpg"] == ("one_colour", "")
+    assert flagged["happy/1.png"] == ("one_colour", "")
+    assert not {"happy/0.png", "sad/7.png", "sad/8.png"} & set(flagged)
+    part = found.splits["train"]
+    told = [bool(bits & Quality.ONE_COLOUR) for bits in part.quality]
+    assert told == [np.ptp(image.reshape(-1, 3), axis=0).max() <= 2 for image in part.images]
+    row = data.Row(0, "x", 1, (tmp_path / "sad" / "flat.jpg").read_bytes)
+    assert Quality.ONE_COLOUR in data.store(row, data.Framing("none")).quality
+    assert found.remarks[0].startswith("Folders were taken for expressions: happy as happy")
+
+
+def test_progress_is_of_all_rows(tmp_path):
+    for split in ("train", "val"):
+        write(tmp_path / split, ["happy", "sad"])
+    (tmp_path / "val" / "sad" / "notes.txt").write_text("x")
+    told = []
+    data.read_source("class_folders", tmp_path, size=8, progress=lambda done, total: told.append((done, total)))
+    assert [one for one in told if one[0]] == [(done, 9) for done in range(1, 10)]
+    assert [one for one in told if not one[0]] == [(0, listed) for listed in range(1, 10)]
+
+
+def test_too_much_damage_says_all_that_was_left_out(tmp_path):
+    write(tmp_path, ["happy", "sad"], each=3)
+    for name in ("happy/0.png", "sad/1.png"):
+        (tmp_path / name).write_bytes(b"broken")
+    with pytest.raises(data.TooManyRejected, match="2 of 6 rows of train cannot be used") as caught:
+        data.read_folders(tmp_path, size=8)
+    assert caught.value.rejected.path.tolist() == ["happy/0.png", "sad/1.png"]
+    assert list(caught.value.rejected) == list(data.REJECTED_COLUMNS)
+    assert isinstance(caught.value, DataError) and caught.value.exit_code == 2
 
 
 def test_what_computers_leave_is_not_there(tmp_path):

@@ -3,11 +3,12 @@
 import json
 import shutil
 
+import cv2
 import numpy as np
 import pandas as pd
 import pytest
 
-from experiments import command, prepare_data, reproduce
+from experiments import command, data_report, prepare_data, reproduce
 from experiments.config import StudyConfig
 from experiments.stages import write
 from experiments.stages.study import StoredPictures, open_run
@@ -102,6 +103,73 @@ def test_another_set_in_the_same_place_is_refused(folders, tmp_path, capsys):
     (path / "metadata.json").write_text(json.dumps(metadata))
     assert run(out, "--dataset=prepared", f"--data_dir={path}") == 3
     assert "is not the set any more that this run began with" in capsys.readouterr().err
+
+
+def spoil(root):
+    """A copy of another label in training, one of validation, a broken file, a black one, two documents."""
+    shutil.copy(root / "train" / "happy" / "00.png", root / "train" / "anger" / "copy.png")
+    shutil.copy(root / "validation" / "happy" / "00.png", root / "train" / "sad" / "copy.png")
+    (root / "train" / "fear" / "broken.jpg").write_bytes(b"broken")
+    copies.write_picture(root / "train" / "fear" / "black.png", np.zeros((64, 64, 3), np.uint8))
+    (root / "train" / "fear" / "notes.txt").write_text("x")
+    (root / "README.md").write_text("x")
+    (root / "train" / "disgust").rename(root / "train" / "Ekel")
+    return root
+
+
+def test_pictures_read_at_once_are_told_as_prepared_ones_are(folders, tmp_path, capsys):
+    root = spoil(shutil.copytree(folders, tmp_path / "copy"))
+    options = ["--dataset=class_folders", f"--manual_dir={root}", f"--data_dir={tmp_path / 'tfds'}", "--crop=square"]
+    argv = ["prepare_data", *options, "--image_size=32", "--max_reject_frac=0.02"]
+    assert command.run(prepare_data.prepare, prepare_data.PrepareConfig, usage="", argv=argv) == 0
+    path, *lines = capsys.readouterr().out.splitlines()
+    assert run(tmp_path / "a", "--dataset=prepared", f"--data_dir={path}", stages="data") == 0
+    prepared = capsys.readouterr().err
+    given = ["--dataset=class_folders", f"--data_dir={root}", "--max_reject_frac=0.02"]
+    assert run(tmp_path / "b", *given, stages="data") == 0
+    at_once = capsys.readouterr().err
+    assert all(line in prepared for line in lines)
+    assert [line for line in lines if line not in at_once] == [
+        "train: 1 pictures are in validation, too (dropped; --nodedupe keeps them)"  # told in other words
+    ]
+    assert "left out: train/document 1, train/duplicate 1, train/not_image 1" in lines
+    assert "train: flagged: one_colour 1" in lines
+    assert any("Ekel as disgust" in line for line in lines)
+    for name in ("rejected.csv", "flagged.csv"):
+        tables = [pd.read_csv(place / name).sort_values("path") for place in (tmp_path / "a", tmp_path / "b")]
+        assert tables[0].to_csv(index=False) == tables[1].to_csv(index=False)
+    sheets = [cv2.imread(str(tmp_path / name / "labels.png")) for name in "ab"]
+    assert all(sheet.shape == (8 * 96, 9 * 96, 3) for sheet in sheets)
+
+
+def test_too_much_damage_leaves_its_account_in_the_run_folder(folders, tmp_path, capsys):
+    root = spoil(shutil.copytree(folders, tmp_path / "copy"))
+    out = tmp_path / "run"
+    assert run(out, "--dataset=class_folders", f"--data_dir={root}", "--max_reject_frac=0", stages="data") == 2
+    told = capsys.readouterr().err.splitlines()[-1]
+    assert "1 of 100 rows of train cannot be used (1 not_image), more than `max_reject_frac`=0 allows" in told
+    assert told.endswith(f"All of them: {out / 'rejected.csv'}.")
+    assert pd.read_csv(out / "rejected.csv").reason.tolist() == ["not_image", "document"]
+
+
+def test_the_sheet_shows_as_many_people_and_files_as_there_are():
+    labels = np.repeat(np.arange(8), 40)
+    people = [f"S{row % 40 // 10}" for row in range(len(labels))]  # 4 people of 10 pictures
+    files = [f"{row % 40 // 2}.png" for row in range(len(labels))]  # 2 faces in each
+
+    def facts(rows):
+        return [people[row] for row in rows], [files[row] for row in rows]
+
+    chosen = data_report.drawn(labels, facts, seed=0)
+    for expression, rows in enumerate(chosen):
+        assert (labels[rows] == expression).all()
+        assert sorted(people[row] for row in rows) == ["S0", "S0", "S1", "S1", "S2", "S2", "S3", "S3"]
+        assert len({files[row] for row in rows}) == 8
+    again, other = (data_report.drawn(labels, facts, seed=seed) for seed in (0, 1))
+    np.testing.assert_array_equal(chosen, again)
+    assert not np.array_equal(chosen, other)
+    few = data_report.drawn(np.array([3, 3]), lambda rows: ([""] * len(rows), ["a/x", "a/y"][: len(rows)]), seed=0)
+    assert list(map(len, few)) == [0, 0, 0, 2, 0, 0, 0, 0]
 
 
 def test_one_pool_is_parted_and_says_so(folders, tmp_path, capsys):
