@@ -43,7 +43,7 @@ class Shards:
 
     def __init__(self, folder: str | os.PathLike, identity: str, *, place: str):
         self._folder, self._place = pathlib.Path(folder), place
-        self.journal = self._opened(identity)
+        self.journal = self._opened(f"{SHARD_BYTES} {identity}")
 
     def __enter__(self) -> "Shards":
         return self
