@@ -50,6 +50,8 @@ def build(
         for leftover in path.parent.glob(f"incomplete.*_{path.name}"):  # TFDS leaves those of killed builds for ever
             if leftover != work:
                 shutil.rmtree(leftover)
+        if path.exists() and any(part.stat().st_nlink > 1 for part in work.glob("*")):  # killed when the set was whole
+            shutil.rmtree(work)
         record = path.parent / "source.json"
         seen = {} if version is None else {"render_version": version}
         for source in sources:

@@ -2,15 +2,17 @@
 
 import fcntl
 import os
+import types
 
 import cv2
 import numpy as np
 import pytest
 
-from experiments import command, data_builders, prepare_data
+from experiments import building, command, data_builders, prepare_data
 from fer_jax import data
 from fer_jax.errors import DataError
 from tests.data import miniature
+from tests.datasets.sets import digests
 
 pytest.importorskip("array_record", reason="no array_record on this platform")
 
@@ -188,6 +190,35 @@ def test_the_presets_of_the_card_are_those_of_the_faces():
 
     assert set(prepare_data.PRESETS) == set(faces.PRESETS)
     assert np.isfinite(prepare_data.PrepareConfig().max_reject_frac)
+
+
+def test_a_build_with_too_many_rejects_goes_on_when_more_are_allowed(options, tmp_path, capsys, monkeypatch):
+    import shards
+
+    (tmp_path / "copy" / "FER2013Train" / "fer0000007.png").write_bytes(b"broken")  # after a whole shard
+    monkeypatch.setattr(shards, "SHARD_BYTES", 8_000)
+    assert card(*options) == 2
+    work = tmp_path / "tfds" / "ferplus" / "plurality" / "incomplete.work_1.0.0"
+    whole = {path.stat().st_ino for path in work.glob("train-?????")}
+    assert whole and "1 of 10 rows of train cannot be used" in capsys.readouterr().err
+    assert card(*options, "--max_reject_frac=.2") == 0
+    shown = [path.stat().st_ino for path in (tmp_path / "tfds").rglob("*train.array_record*")]
+    assert len(shown) > 1 and whole & set(shown), "whole shards were written again"
+    fresh = [*options[:2], f"--data_dir={tmp_path / 'fresh'}", "--max_reject_frac=.2"]
+    assert card(*fresh) == 0
+    assert digests(tmp_path / "fresh" / "ferplus") == digests(tmp_path / "tfds" / "ferplus")
+
+
+def test_a_build_killed_when_its_set_was_whole_leaves_no_second_copy(options, tmp_path, capsys, monkeypatch):
+    kept = types.SimpleNamespace(rmtree=lambda *args, **kwargs: None)
+    monkeypatch.setattr(building, "shutil", kept)  # killed before it clears away
+    assert card(*options) == 0
+    monkeypatch.undo()
+    work = tmp_path / "tfds" / "ferplus" / "plurality" / "incomplete.work_1.0.0"
+    assert work.exists()
+    assert card(*options) == 0
+    assert "is there already; --overwrite builds it anew.\n" in capsys.readouterr().err
+    assert not work.exists()
 
 
 def test_a_platform_without_array_record(options, tmp_path, capsys, monkeypatch):
