@@ -37,6 +37,11 @@ class StudyConfig:
     stages: str = option(
         "all", "Comma-separated stages to run, in the order of the study; those of a few seconds are made again."
     )
+    minutes: float = option(
+        0.0,
+        "Minutes the whole study may take, about: training and fine-tuning are shortened to fit (ours; 0: as long as "
+        "it takes). The limits given stand in limits.json and in flags.txt, which repeats the run.",
+    )
     overwrite: bool = option(False, "Delete an existing run in --out first.")
     faces: str = option("easy", "Difficulty of the procedural faces.", choices=FACE_PRESETS)
     train_per_expression: int = option(240, "Procedural faces drawn for training, per expression.")
@@ -216,12 +221,18 @@ def resolve(config: StudyConfig) -> StudyConfig:
         "learning_rate": (1e-8, 10.0),
         "finetune_learning_rate": (1e-8, 10.0),
         "save_every_s": (0.0, 1e9),
+        "minutes": (0.0, 1e6),
     }
     check_bounds(config, bounds)
     chosen_members(config)
     if config.over_members == "loop" and config.over_devices != "none":
         raise UsageError("`--over_members`: wanted map or vmap with --over_devices, got loop.")
     chosen_stages(config)
+    for name, shared in (("members", config.members != "all"), ("data_devices", config.data_devices > 1)):
+        if config.minutes and shared:
+            raise UsageError(
+                f"`--minutes`: cannot be shared out with --{name}; give --max_images, the same to every run."
+            )
     return config
 
 

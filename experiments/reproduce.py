@@ -70,9 +70,11 @@ def run_stages(config: StudyConfig, names: Sequence[str], *, named: bool = False
       UsageError: flags that the folder's networks were not trained with, or a stage whose forerunners have not run.
     """
     stop = command.StopRequest().install()
+    from experiments import time_limit
     from experiments.run_folder import RunFolder
     from experiments.stages import WORK, Study, failed_members
 
+    config = time_limit.as_recorded(config)
     with contextlib.closing(RunFolder(config)) as folder:
         study, stages, made = Study(config, folder, stop), folder.stages, 0
         for place, name in enumerate(names):

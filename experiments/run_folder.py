@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from experiments.stage_records import StageRecords
+from experiments.stage_table import LIMITS
 from fer_jax.errors import StorageError, UsageError
 
 SCHEMA = 2
@@ -132,8 +133,20 @@ class RunFolder(FinishedFiles):
             self.stages.refuse_changes()
             if saved["config"] == plain(wanted):
                 return
-        self.write_text("flags.txt", "".join(f"--{k}={v}\n" for k, v in wanted.items() if v is not None))
-        self.write_json("run.json", {"schema": SCHEMA, "config": wanted, "versions": versions()})
+        self._write_config(wanted)
+
+    def _write_config(self, config):
+        repeated = {name: value for name, value in config.items() if value is not None}
+        if set(LIMITS) <= set(self.read_json("limits.json") if self.has("limits.json") else ()):
+            del repeated["minutes"]  # what they came to stands among the flags
+        self.write_text("flags.txt", "".join(f"--{name}={value}\n" for name, value in repeated.items()))
+        self.write_json("run.json", {"schema": SCHEMA, "config": config, "versions": versions()})
+
+    def reconfigure(self, config: Any, stage: str) -> None:
+        """Go on with another configuration, in a stage that is made with it from its beginning."""
+        self.config = config
+        self.stages.reconfigure(config, stage)
+        self._write_config({k: v for k, v in dataclasses.asdict(config).items() if k not in _NOT_REPEATED})
 
     def file(self, *parts: str) -> pathlib.Path:
         """A path inside the run folder, its parent folders made."""

@@ -40,6 +40,7 @@ class StageRecords:
 
     def __init__(self, folder: Folder, config: Any):
         self._folder, self.config = folder, config
+        self._started = time.monotonic()
 
     def refuse_changes(self) -> None:
         """Refuse flags that pictures or trained networks in the folder were not made with.
@@ -127,15 +128,27 @@ class StageRecords:
                 sys.stderr.write(f"{name}: goes on in another layout ({', '.join(moved)}), which rounds otherwise\n")
         mark = f"stages/{name}.begun.json"
         self._folder.write_json(mark, now | {"seconds": before})
-        start = time.monotonic()
+        self._started = start = time.monotonic()
         try:
             work()
         except BaseException:
-            self._folder.write_json(mark, now | {"seconds": before + time.monotonic() - start})
+            self._folder.write_json(mark, self._now(name) | {"seconds": before + time.monotonic() - start})
             raise
-        seconds = round(before + time.monotonic() - start, 2)
-        self._folder.write_json(f"stages/{name}.json", now | {"seconds": seconds, "files": self._left(name)})
+        ended = self._now(name) | {"seconds": round(before + time.monotonic() - start, 2), "files": self._left(name)}
+        self._folder.write_json(f"stages/{name}.json", ended)
         (self._folder.path / mark).unlink(missing_ok=True)
+
+    def reconfigure(self, config: Any, name: str) -> None:
+        """Go on with another configuration, in a stage under way that is made with it from its beginning."""
+        self.config = config
+        begun = self._begun(name) or {"seconds": 0.0}
+        self._folder.write_json(f"stages/{name}.begun.json", self._now(name) | {"seconds": begun["seconds"]})
+
+    def spent(self) -> float:
+        """Seconds of all stages so far, with those of the one under way."""
+        begun = (self._begun(name) for name in STAGES)
+        before = sum(mark.get("seconds", 0.0) for mark in begun if mark)
+        return sum(self.seconds().values()) + before + time.monotonic() - self._started
 
     def seconds(self) -> dict[str, float]:
         """Seconds of each stage that has ended (those of a killed process are not counted)."""

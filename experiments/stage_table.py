@@ -31,7 +31,9 @@ class StageEntry:
 # devices share differ by rounding, so a stage that goes on in another of them tells.
 PLACEMENT = ("slots", "memory_gb", "over_members", "over_devices", "devices", "data_devices")
 # Where a run lies, what it does next, when it saves, how bad a copy it takes: no result depends on these.
-FREE = ("out", "stages", "overwrite", "data_dir", "max_reject_frac", "save_every_s", *PLACEMENT)
+FREE = ("out", "stages", "overwrite", "minutes", "data_dir", "max_reject_frac", "save_every_s", *PLACEMENT)
+# Stages that `--minutes` shortens, and the flag by which it does.
+LIMITS = {"members": "max_images", "multiclass": "multiclass_epochs", "finetune": "finetune_images"}
 
 _NETWORK = ("model", "image_size", "compute_dtype")
 _TRAINING = (*_NETWORK, "seed", "learning_rate", "batch_size", "init_from")

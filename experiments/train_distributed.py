@@ -94,9 +94,9 @@ def _study(config) -> StudyConfig:
     """The configuration of the run itself, which is that of a run by one process."""
     names = [field.name for field in dataclasses.fields(StudyConfig)]
     study = resolve(StudyConfig(**{name: getattr(config, name) for name in names}))
-    for name, wanted in (("members", "all"), ("stages", "all"), ("overwrite", False)):
+    for name, wanted in (("members", "all"), ("stages", "all"), ("overwrite", False), ("minutes", 0.0)):
         if getattr(study, name) != wanted:
-            raise UsageError(f"`--{name}`: processes share out all members themselves; leave it out.")
+            raise UsageError(f"`--{name}`: processes share out all members themselves and alike; leave it out.")
     return study
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import optax
 import pandas as pd
 
+from experiments import time_limit
 from experiments.stages.fit import Plan, fit
 from experiments.stages.slots import slots_of, training_network
 from experiments.stages.study import Study
@@ -31,12 +32,18 @@ def finetune(study: Study) -> None:
     def batch_of(pair, step):
         return pools[pair].batch(shown.images, step, config.batch_size)
 
+    def start(pair):
+        return training.init_state(start_from[pair], optimiser)
+
+    config = time_limit.bounded(
+        study, "finetune", step, lambda: start(0), batch_of(0, 0), lambda config: NUM_PAIRS * config.finetune_images
+    )
     plan = Plan(
         name="finetuned",
         trainer=training.Trainer(
             step,
             [training.Job(pair, config.finetune_images) for pair in range(NUM_PAIRS)],
-            start=lambda pair: training.init_state(start_from[pair], optimiser),
+            start=start,
             batch_of=batch_of,
             key=study.key("finetune"),
             batch_size=min(config.batch_size, config.finetune_images),

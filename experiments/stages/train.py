@@ -9,6 +9,7 @@ import numpy as np
 import optax
 import pandas as pd
 
+from experiments import time_limit
 from experiments.config import StudyConfig, chosen_members
 from experiments.stages.fit import Plan, clear, fit
 from experiments.stages.slots import slots_of, training_network
@@ -34,7 +35,6 @@ def train_members(study: Study) -> None:
     optimiser = optax.adam(config.learning_rate)
     model = study.network(2)
     starting = starting_variables(study, model, "ensemble")
-    stop = training.StopRule(config.stop_accuracy or None, config.max_epochs, config.max_images or None)
 
     def batch_of(member, step):
         rows = draws[member].rows(step)
@@ -45,21 +45,33 @@ def train_members(study: Study) -> None:
         training_network(study, 2), optimiser, training.cross_entropy(), training.augmented_view(Augmentation())
     )
     like = study.state_like(2, optimiser)
+
+    def rule(config):
+        return training.StopRule(config.stop_accuracy or None, config.max_epochs, config.max_images or None)
+
+    def images_with(config):
+        return sum(draw.size * rule(config).epochs_for(draw.size) for draw in draws.values())
+
+    def start(member):
+        return training.init_state(starting(member), optimiser)
+
+    first = chosen[0]
+    config = time_limit.bounded(study, "members", step, lambda: start(first), batch_of(first, 0), images_with)
     plan = Plan(
         name="ensemble",
         trainer=training.Trainer(
             step,
             [training.Job(pair, draws[pair].size) for pair in chosen],
-            start=lambda member: training.init_state(starting(member), optimiser),
+            start=start,
             batch_of=batch_of,
             key=study.key("member_training"),
             batch_size=config.batch_size,
-            stop=stop,
+            stop=rule(config),
             **slots_of(config, step, like, batch_of(chosen[0], 0)),
         ),
         like=like,
         label=pair_name,
-        most_images=sum(draw.size * stop.epochs_for(draw.size) for draw in draws.values()),
+        most_images=images_with(config),
     )
     left = fit(study, plan)
     members = [left[pair][0] for pair in chosen]
@@ -151,11 +163,6 @@ def train_multiclass(study: Study) -> None:
     weights = data.class_weights(train.labels)
     if config.class_weights == "sqrt":
         weights = np.sqrt(weights)
-    steps = math.ceil(config.multiclass_epochs * len(train) / config.batch_size)
-    rate = config.learning_rate
-    if config.multiclass_schedule == "cosine":
-        rate = optax.cosine_decay_schedule(rate, steps)
-    optimiser = optax.adam(rate)
     model = study.network(len(EXPRESSIONS))
     starting = starting_variables(study, model, "multiclass")
     draw = data.Draw(train.labels, pair=None, seed=config.seed, batch_size=config.batch_size)
@@ -167,7 +174,21 @@ def train_multiclass(study: Study) -> None:
 
     network = training_network(study, len(EXPRESSIONS))
     objective = training.cross_entropy(class_weights=weights, axis_name=network.axis_name)
-    step = training.make_step(network, optimiser, objective, training.augmented_view(Augmentation()))
+    view = training.augmented_view(Augmentation())
+    timed = optax.adam(config.learning_rate)
+    config = time_limit.bounded(
+        study,
+        "multiclass",
+        training.make_step(network, timed, objective, view),
+        lambda: training.init_state(starting(0), timed),
+        batch_of(0, 0),
+        lambda config: config.multiclass_epochs * len(train),
+    )
+    rate = config.learning_rate
+    if config.multiclass_schedule == "cosine":
+        rate = optax.cosine_decay_schedule(rate, math.ceil(config.multiclass_epochs * len(train) / config.batch_size))
+    optimiser = optax.adam(rate)
+    step = training.make_step(network, optimiser, objective, view)
     like = study.state_like(len(EXPRESSIONS), optimiser)
     plan = Plan(
         name="multiclass",
