@@ -20,7 +20,7 @@ import numpy as np
 
 from experiments import command
 from experiments.command import option
-from experiments.stage_table import FREE
+from experiments.stage_table import FREE, TABLE
 from fer_jax.errors import DataError, UsageError
 from fer_jax.expressions import NUM_PAIRS, pair_name
 
@@ -29,7 +29,7 @@ _PICTURES = (
     "data",
     "tables/class_counts.csv",
     "tables/study_images.csv",
-    "rejected.csv",
+    *TABLE["data"].parts,
     "stages/data.json",
     "stages/design.json",
 )

@@ -14,7 +14,7 @@ class StageEntry:
       reads: flags its results depend on.
       needs: stages whose files it reads.
       leaves: patterns of the files it leaves; one with a slash at its end is a network's folder.
-      parts: files and folders it keeps while it is under way.
+      parts: what it keeps while it is under way, and what is there to look at only: nothing depends on these.
       kept: what it leaves is never replaced because a flag has changed: training may have taken days.
       quick: takes seconds, so it is made again whenever `--stages` names it.
     """
@@ -59,8 +59,8 @@ TABLE: dict[str, StageEntry] = {
             "data/pictures.json",
             "tables/class_counts.csv",
             "tables/study_images_given.csv",
-            "rejected.csv",
         ),
+        parts=("rejected.csv", "flagged.csv", "labels.png"),
         kept=True,
     ),
     "design": StageEntry(

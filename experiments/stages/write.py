@@ -8,6 +8,7 @@ from experiments.stages.draw import MODEL_NAMES
 from experiments.stages.explain import METHODS
 from experiments.stages.study import COPIES, PICTURES_RECORD, Study
 from experiments.stages.vote import accuracy_interval, confusion_counts
+from experiments.time_limit import limits_of
 from fer_jax import figures
 from fer_jax.figures import Headline, Section
 
@@ -270,8 +271,18 @@ def _honesty(study, s):
         "over seeds. The training accuracy that stops a member is the running one, over the augmented pictures of an epoch. Fine-tuning "
         "uses the study images themselves, as the paper does. Extremal Perturbation's area is a share of the image. Every number "
         "stands in tables/ as CSV and in summary.json; flags.txt repeats the run."
-    )
+    ) + _time_limit(study)
     return Section("What to keep in mind", text, [], [(seconds, "Seconds by stage.")])
+
+
+def _time_limit(study):
+    """What `--minutes` has cost; the limits are in flags.txt, so that the run repeats without a clock."""
+    limits = limits_of(study.folder.path).values()
+    told = [
+        f"{one['flag']} was {one['given']} instead of {one['asked']}" for one in limits if one["given"] != one["asked"]
+    ]
+    minutes = max((one["minutes"] for one in limits), default=0)
+    return f"\n\nTraining was shortened to end within {minutes:g} minutes: {'; '.join(told)}." if told else ""
 
 
 def _ep_schedule(config):

@@ -67,7 +67,7 @@ def test_stages_read_the_flags_and_files_that_their_table_names_and_no_others(fi
 
 
 def test_every_file_is_some_stage_s(finished):
-    ours = ("stages/", "tensorboard/", "saliency/", "run.json", "flags.txt", "metrics", "LOCK")
+    ours = ("stages/", "tensorboard/", "run.json", "flags.txt", "metrics", "LOCK")
     files = (str(path.relative_to(finished)) for path in finished.rglob("*") if path.is_file())
     assert not [file for file in files if not file.startswith(ours) and not _owner(file)]
 
