@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from fer_jax import images
+from fer_jax.arrays import as_float_image
 from fer_jax.errors import UsageError
 
 
@@ -51,7 +52,11 @@ def augment(key: jax.Array, image: jax.Array, ranges: Augmentation) -> jax.Array
 
     Returns:
       float (H, W, C) in [0, 1].
+
+    Raises:
+      UsageError: bytes or a batch.
     """
+    image = as_float_image("image", image)
     names = ("flip", "shift", "scale", "rotation", "brightness", "contrast")
     keys = dict(zip(names, jax.random.split(key, len(names)), strict=True))
     dtype = image.dtype

@@ -1,11 +1,14 @@
 """Pure pixel arithmetic on arrays.
 
 Contract: images are (..., H, W, C). Float images are float32 in [0, 1], byte images uint8 in 0..255; each function
-says which it takes. Nothing here touches a file.
+says which it takes and refuses the other, as their scales differ. Nothing here touches a file.
 """
 
 import jax
 import jax.numpy as jnp
+
+from fer_jax.arrays import as_byte_image, as_float_image
+from fer_jax.errors import UsageError, check_count
 
 # Training statistics of ImageNet, which the reference ResNet-50 weights expect (torchvision's documentation).
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -17,6 +20,7 @@ _LUMA_15_BIT = (9798, 19235, 3735)
 
 def to_float(image: jax.Array) -> jax.Array:
     """Byte image (..., H, W, C) to float32 in [0, 1]."""
+    image = as_byte_image("image", image)
     return image.astype(jnp.float32) / jnp.float32(255)
 
 
@@ -30,11 +34,21 @@ def normalise(image: jax.Array, *, mean=IMAGENET_MEAN, std=IMAGENET_STD) -> jax.
 
     Returns:
       An array of the same shape and dtype.
+
+    Raises:
+      UsageError: bytes, or statistics that are neither one number nor one for each channel.
     """
-    rank = (1,) * (image.ndim - 1)
-    mean = jnp.asarray(mean, image.dtype).reshape(*rank, -1)
-    std = jnp.asarray(std, image.dtype).reshape(*rank, -1)
+    image = as_float_image("image", image)
+    mean, std = (_of_channels(name, values, image) for name, values in (("mean", mean), ("std", std)))
     return (image - mean) / std
+
+
+def _of_channels(name, values, image):
+    """Numbers that broadcast over the channels of an image."""
+    values = jnp.asarray(values, image.dtype).reshape(-1)
+    if len(values) not in (1, image.shape[-1]):
+        raise UsageError(f"`{name}`: wanted one number, or {image.shape[-1]} for {image.shape}, got {len(values)}.")
+    return values.reshape((1,) * (image.ndim - 1) + (-1,))
 
 
 def resize(image: jax.Array, size: tuple[int, int]) -> jax.Array:
@@ -46,7 +60,11 @@ def resize(image: jax.Array, size: tuple[int, int]) -> jax.Array:
 
     Returns:
       float (..., height, width, C).
+
+    Raises:
+      UsageError: bytes.
     """
+    image = as_float_image("image", image)
     shape = (*image.shape[:-3], *size, image.shape[-1])
     return jax.image.resize(image, shape, "linear", antialias=False)
 
@@ -59,7 +77,13 @@ def grayscale(image: jax.Array) -> jax.Array:
 
     Returns:
       uint8 (..., H, W, 1).
+
+    Raises:
+      UsageError: an image that is not of bytes, or not of three channels.
     """
+    image = as_byte_image("image", image)
+    if image.shape[-1] != 3:
+        raise UsageError(f"`image`: wanted RGB, (..., H, W, 3), got shape {image.shape}.")
     weights = jnp.asarray(_LUMA_15_BIT, jnp.int32).reshape((1,) * (image.ndim - 1) + (3,))
     luma = (image.astype(jnp.int32) * weights).sum(-1, keepdims=True)
     return ((luma + (1 << 14)) >> 15).astype(jnp.uint8)
@@ -77,7 +101,12 @@ def box_blur(image: jax.Array, size: int) -> jax.Array:
 
     Returns:
       uint8 (..., H, W, C).
+
+    Raises:
+      UsageError: an image that is not of bytes, or a size below 1.
     """
+    image = as_byte_image("image", image)
+    size = check_count("size", size, 1)
     if size == 1:
         return image
     before, after = size // 2, size - 1 - size // 2
@@ -131,7 +160,15 @@ def affine_warp(image: jax.Array, matrix: jax.Array) -> jax.Array:
 
     Returns:
       float (H, W, C).
+
+    Raises:
+      UsageError: bytes, a batch, or a matrix of another shape.
     """
+    image, matrix = as_float_image("image", image), jnp.asarray(matrix)
+    if image.ndim != 3 or matrix.shape != (2, 3):
+        raise UsageError(
+            f"`image`, `matrix`: wanted (H, W, C) and (2, 3), got {image.shape} and {matrix.shape}; jax.vmap for more."
+        )
     height, width, channels = image.shape
     middle_x, middle_y = (width - 1) / 2, (height - 1) / 2
     x = jnp.arange(width, dtype=image.dtype)[None, :] - middle_x

@@ -8,7 +8,8 @@ import jax
 import jax.numpy as jnp
 
 from fer_jax import images
-from fer_jax.errors import check_count
+from fer_jax.arrays import as_float
+from fer_jax.errors import UsageError, check_count
 
 # §4.2 blurs with k = 70; on the 224 px stimuli that we use (the paper gives no size) this is .3125 of the side.
 PAPER_BLUR = 70
@@ -45,8 +46,11 @@ def reveal(points: jax.Array, size: tuple[int, int], *, radius: int) -> jax.Arra
       bool (height, width), True where open.
 
     Raises:
-      UsageError: a radius that is no whole number from 0.
+      UsageError: points of another shape, or a radius that is no whole number from 0.
     """
+    points = as_float("points", points)
+    if points.ndim != 2 or points.shape[1] != 2:
+        raise UsageError(f"`points`: wanted (N, 2), x then y, got {points.shape}.")
     radius = check_count("radius", radius, 0, what="whole pixels")
     pixel = jnp.floor(points)[:, :, None, None]
     rows = jnp.arange(size[0], dtype=points.dtype)[None, :, None]
@@ -87,5 +91,13 @@ def composite(sharp: jax.Array, veiled: jax.Array, mask: jax.Array) -> jax.Array
 
     Returns:
       An array like `sharp`.
+
+    Raises:
+      UsageError: pictures of unlike dtype, or a mask that is not boolean.
     """
+    sharp, veiled, mask = jnp.asarray(sharp), jnp.asarray(veiled), jnp.asarray(mask)
+    if veiled.dtype != sharp.dtype:
+        raise UsageError(f"`veiled`: wanted the dtype of `sharp`, {sharp.dtype}, got {veiled.dtype}.")
+    if mask.dtype != jnp.bool_:
+        raise UsageError(f"`mask`: wanted booleans, True where open, got {mask.dtype}.")
     return jnp.where(mask[:, :, None], sharp, jnp.broadcast_to(veiled, sharp.shape))

@@ -4,13 +4,14 @@ Contract: `variables` is a pytree whose leaves are (M, ...); images are normalis
 to all members, or (M, B, H, W, 3), one batch for each.
 """
 
+import functools
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from fer_jax.ensemble._placement import over_members as lift
-from fer_jax.errors import UsageError
+from fer_jax.errors import UsageError, check_count
 from fer_jax.expressions import NUM_PAIRS
 
 
@@ -28,9 +29,10 @@ def init(key: jax.Array, model, *, members: int = NUM_PAIRS, image_size: int = 3
     Returns:
       The module's variables, each leaf with a leading M.
     """
-    sample = jnp.zeros((1, image_size, image_size, 3))
+    members = check_count("members", members, 1)
+    image_size = check_count("image_size", image_size, 1)
     keys = jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.arange(members))
-    return jax.jit(jax.vmap(lambda k: model.init(k, sample)))(keys)
+    return _initialiser(model, int(image_size))(keys)
 
 
 def apply(model, variables, images: jax.Array, *, over_members: str | None = None, over_devices: str = "none"):
@@ -50,12 +52,24 @@ def apply(model, variables, images: jax.Array, *, over_members: str | None = Non
       UsageError: images of another rank, or as many batches as there are not members.
     """
     members = num_members(variables)
+    images = jnp.asarray(images)
     if images.ndim == 4:
         images = jnp.broadcast_to(images, (members, *images.shape))
     if images.ndim != 5 or images.shape[0] != members:
         raise UsageError(f"`images`: wanted (B, H, W, 3) or ({members}, B, H, W, 3), got {images.shape}.")
-    call = lift(lambda v, x: model.apply(v, x), over_members=over_members, over_devices=over_devices)
-    return call(variables, images)
+    return _applied(model, over_members, over_devices)(variables, images)
+
+
+# A network is a value: equal ones share their compiled programs, so that a second call compiles nothing.
+@functools.lru_cache(maxsize=64)
+def _initialiser(model, image_size):
+    sample = (1, image_size, image_size, 3)
+    return jax.jit(jax.vmap(lambda key: model.init(key, jnp.zeros(sample))))
+
+
+@functools.lru_cache(maxsize=64)
+def _applied(model, over_members, over_devices):
+    return lift(lambda v, x: model.apply(v, x), over_members=over_members, over_devices=over_devices)
 
 
 def num_members(variables) -> int:
@@ -87,9 +101,33 @@ def stack(members) -> Any:
     return jax.tree.map(lambda *leaves: jnp.stack(leaves), *members)
 
 
-def member(variables, index: int) -> Any:
-    """One member's tree out of a stack."""
-    return jax.tree.map(lambda leaf: leaf[index], variables)
+def member(variables, index) -> Any:
+    """One member's tree out of a stack.
+
+    Args:
+      variables: a tree whose leaves are (M, ...).
+      index: which member, 0..M - 1; may be traced.
+
+    Returns:
+      The tree without the leading axis. Its floats are NaN for a traced index that is none.
+
+    Raises:
+      UsageError: an index that is none, or leaves that disagree on their first axis.
+    """
+    members = num_members(variables)
+    if not jnp.issubdtype(jnp.result_type(index), jnp.integer) or jnp.ndim(index):
+        raise UsageError(f"`index`: wanted one whole number (jax.vmap for more), got {index!r}.")
+    if not isinstance(index, jax.core.Tracer):
+        if not 0 <= index < members:
+            raise UsageError(f"`index`: wanted a member in 0..{members - 1}, got {index}.")
+        return jax.tree.map(lambda leaf: leaf[index], variables)
+    inside = (index >= 0) & (index < members)
+
+    def one(leaf):
+        floating = jnp.issubdtype(leaf.dtype, jnp.floating)
+        return jnp.where(inside, leaf[index], jnp.nan) if floating else leaf[index]
+
+    return jax.tree.map(one, variables)
 
 
 def unstack(variables) -> list:

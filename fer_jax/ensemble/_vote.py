@@ -1,15 +1,17 @@
 """How 28 two-way decisions become one of eight labels (paper §5.2).
 
 Contract: logits are float (28, B, 2) in the order of `expressions.PAIRS`, class 0 the pair's smaller label. An image
-outside a member's pair still gets that member's vote, as in the paper.
+outside a member's pair still gets that member's vote, as in the paper. An image for which a logit is not finite has
+no ballots (NaN) and no label (`expressions.DROP`).
 """
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from fer_jax.arrays import as_float
 from fer_jax.errors import UsageError
-from fer_jax.expressions import NUM_EXPRESSIONS, NUM_PAIRS, PAIRS
+from fer_jax.expressions import DROP, NUM_EXPRESSIONS, NUM_PAIRS, PAIRS
 
 WEIGHTS = ("max_logit", "softmax", "margin")
 TIES = ("weighted", "first")
@@ -24,7 +26,8 @@ def ballots(logits: jax.Array) -> jax.Array:
     Returns:
       float32 (B, 8) of whole numbers, each row summing to 28.
     """
-    return _tally(logits, jnp.ones(_checked(logits).shape[:2], jnp.float32))
+    logits = _checked(logits)
+    return _tally(logits, jnp.ones(logits.shape[:2], jnp.float32))
 
 
 def weighted_ballots(logits: jax.Array, *, weight: str = "max_logit") -> jax.Array:
@@ -75,7 +78,7 @@ def probability_ballots(logits: jax.Array, *, temperatures: jax.Array | None = N
         logits = logits / temperatures[:, None, None]
     shares = jax.nn.softmax(logits)
     first, second = (jnp.broadcast_to(_pairs()[:, side, None], shares.shape[:2]) for side in range(2))
-    return _by_label(first, shares[..., 0]) + _by_label(second, shares[..., 1])
+    return _defined(logits, _by_label(first, shares[..., 0]) + _by_label(second, shares[..., 1]))
 
 
 def ballot_shares(votes: jax.Array) -> jax.Array:
@@ -88,7 +91,7 @@ def ballot_shares(votes: jax.Array) -> jax.Array:
       votes: float (B, 8), from any of the ballots.
 
     Returns:
-      float (B, 8), rows summing to 1; NaN in a row with a negative vote (`max_logit` can give one) or none.
+      float (B, 8), rows summing to 1; NaN in a row with a negative vote (`max_logit` can give one), a NaN or none.
     """
     total = votes.sum(-1, keepdims=True)
     sound = (votes >= 0).all(-1, keepdims=True) & (total > 0)
@@ -104,7 +107,7 @@ def simple_vote(logits: jax.Array, *, tie: str = "weighted") -> jax.Array:
         ballots among them (ours), or "first", the smallest label.
 
     Returns:
-      int32 (B,), indices into `expressions.EXPRESSIONS`.
+      int32 (B,), indices into `expressions.EXPRESSIONS`; `DROP` where a logit is not finite.
 
     Raises:
       UsageError: an unknown rule or logits of another shape.
@@ -113,9 +116,9 @@ def simple_vote(logits: jax.Array, *, tie: str = "weighted") -> jax.Array:
         raise UsageError(f"`tie`: wanted one of {', '.join(TIES)}, got {tie!r}.")
     votes = ballots(logits)
     if tie == "first":
-        return votes.argmax(-1).astype(jnp.int32)
+        return _winner(votes)
     tied = votes == votes.max(-1, keepdims=True)
-    return jnp.where(tied, weighted_ballots(logits), -jnp.inf).argmax(-1).astype(jnp.int32)
+    return jnp.where(_known(votes), _winner(jnp.where(tied, weighted_ballots(logits), -jnp.inf)), DROP)
 
 
 def weighted_vote(logits: jax.Array, *, weight: str = "max_logit") -> jax.Array:
@@ -126,9 +129,9 @@ def weighted_vote(logits: jax.Array, *, weight: str = "max_logit") -> jax.Array:
       weight: see `weighted_ballots`.
 
     Returns:
-      int32 (B,), indices into `expressions.EXPRESSIONS`.
+      int32 (B,), indices into `expressions.EXPRESSIONS`; `DROP` where a logit is not finite.
     """
-    return weighted_ballots(logits, weight=weight).argmax(-1).astype(jnp.int32)
+    return _winner(weighted_ballots(logits, weight=weight))
 
 
 def probability_vote(logits: jax.Array, *, temperatures: jax.Array | None = None) -> jax.Array:
@@ -139,15 +142,28 @@ def probability_vote(logits: jax.Array, *, temperatures: jax.Array | None = None
       temperatures: see `probability_ballots`.
 
     Returns:
-      int32 (B,), indices into `expressions.EXPRESSIONS`.
+      int32 (B,), indices into `expressions.EXPRESSIONS`; `DROP` where a logit is not finite.
     """
-    return probability_ballots(logits, temperatures=temperatures).argmax(-1).astype(jnp.int32)
+    return _winner(probability_ballots(logits, temperatures=temperatures))
 
 
 def _tally(logits, amounts):
     """Sum amounts (28, B) by the label each member chose."""
     chosen = jnp.take_along_axis(_pairs()[:, None, :], logits.argmax(-1)[..., None], 2)[..., 0]
-    return _by_label(chosen, amounts)
+    return _defined(logits, _by_label(chosen, amounts))
+
+
+def _defined(logits, votes):
+    """Votes (B, 8), NaN for an image with a logit that is not finite: nobody knows what that member would say."""
+    return jnp.where(jnp.isfinite(logits).all((0, 2))[:, None], votes, jnp.nan)
+
+
+def _winner(votes):
+    return jnp.where(_known(votes), votes.argmax(-1), DROP).astype(jnp.int32)
+
+
+def _known(votes):
+    return ~jnp.isnan(votes).any(-1)
 
 
 def _by_label(labels, amounts):
@@ -160,6 +176,7 @@ def _pairs():
 
 
 def _checked(logits):
+    logits = as_float("logits", logits)
     if logits.ndim != 3 or logits.shape[0] != NUM_PAIRS or logits.shape[2] != 2:
         raise UsageError(f"`logits`: wanted ({NUM_PAIRS}, B, 2), one member for each pair, got {logits.shape}.")
     return logits

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from fer_jax.arrays import as_float, as_map, as_map_pair, is_finite, unit_scale
 from fer_jax.errors import UsageError
 
 NORMALISATIONS = ("minmax", "max")
@@ -23,22 +24,26 @@ def to_bytes(heat: jax.Array, *, normalise: str = "minmax", integer: str = "floo
       integer: "floor" or "round" (halves to even).
 
     Returns:
-      float (H, W) of whole numbers 0..255, so that NaN can be said: everywhere for a constant map under "minmax" or
-      one without a positive value under "max".
+      float (H, W) of whole numbers 0..255, so that NaN can be said: everywhere for a map that is not finite, a
+      constant one under "minmax" or one without a positive value under "max".
 
     Raises:
       UsageError: an unknown option.
     """
     _check(normalise=(normalise, NORMALISATIONS), integer=(integer, ROUNDINGS))
+    heat = as_map("heat", heat)
+    known = is_finite(heat)
+    (heat,) = unit_scale(heat)
     low = heat.min() if normalise == "minmax" else jnp.zeros((), heat.dtype)
     span = heat.max() - low
-    scaled = jnp.clip(255 * ((heat - low) / jnp.where(span > 0, span, jnp.nan)), 0, 255)
+    scaled = jnp.clip(255 * ((heat - low) / jnp.where((span > 0) & known, span, jnp.nan)), 0, 255)
     return jnp.floor(scaled) if integer == "floor" else jnp.round(scaled)
 
 
 def threshold(values: jax.Array, level: float = PAPER_THRESHOLD, *, compare: str = "gt") -> jax.Array:
     """Which pixels are on: above the level ("gt", "over 50" in the paper) or at least at it ("ge"); never where NaN."""
     _check(compare=(compare, COMPARISONS))
+    values = as_float("values", values)
     return values > level if compare == "gt" else values >= level
 
 
@@ -90,7 +95,7 @@ def dice_at_threshold(
     Returns:
       A scalar in [0, 1]; NaN where `to_bytes` has no answer for one of the maps.
     """
-    maps = [to_bytes(heat, normalise=normalise, integer=integer) for heat in (first, second)]
+    maps = [to_bytes(heat, normalise=normalise, integer=integer) for heat in as_map_pair(first=first, second=second)]
     agreement = dice(*(threshold(heat, level, compare=compare) for heat in maps), empty=empty)
     return jnp.where(jnp.isnan(maps[0]).any() | jnp.isnan(maps[1]).any(), jnp.nan, agreement)
 
@@ -105,23 +110,40 @@ def dice_at_area(first: jax.Array, second: jax.Array, count, *, empty: str = "na
       empty: see `dice`.
 
     Returns:
-      A scalar in [0, 1]; NaN if a map holds a NaN or is constant, as its pixels have no order.
+      A scalar in [0, 1]; NaN if a map is not finite or is constant, as its pixels have no order.
     """
+    first, second = as_map_pair(first=first, second=second)
     agreement = dice(most_salient(first, count), most_salient(second, count), empty=empty)
-    orderless = [jnp.isnan(heat).any() | (heat.min() == heat.max()) for heat in (first, second)]
+    orderless = [~jnp.isfinite(heat).all() | (heat.min() == heat.max()) for heat in (first, second)]
     return jnp.where(orderless[0] | orderless[1], jnp.nan, agreement)
 
 
 def most_salient(heat: jax.Array, count) -> jax.Array:
-    """The `count` largest pixels of a map, bool (H, W); among equals the earlier in row-major order."""
+    """The `count` largest pixels of a map; among equals the earlier in row-major order.
+
+    Args:
+      heat: float (H, W).
+      count: how many; may be traced.
+
+    Returns:
+      bool (H, W); none are on where the map is not finite.
+    """
     return salience_rank(heat) < count
 
 
 def salience_rank(heat: jax.Array) -> jax.Array:
-    """Place of each pixel when a map is sorted, int32 (H, W): 0 the largest; equals in row-major order."""
+    """Place of each pixel when a map is sorted: 0 the largest; equals in row-major order.
+
+    Args:
+      heat: float (H, W).
+
+    Returns:
+      int32 (H, W); the number of pixels everywhere in a map that is not finite: none is among the most salient.
+    """
+    heat = as_map("heat", heat)
     order = jnp.argsort(heat.reshape(-1), descending=True, stable=True)
     rank = jnp.zeros(heat.size, jnp.int32).at[order].set(jnp.arange(heat.size, dtype=jnp.int32))
-    return rank.reshape(heat.shape)
+    return jnp.where(jnp.isfinite(heat).all(), rank.reshape(heat.shape), heat.size)
 
 
 def _share(part, whole, empty):
@@ -137,6 +159,7 @@ def _check(**options):
 
 def _check_binary(first, second, empty):
     _check(empty=(empty, EMPTY))
+    first, second = jnp.asarray(first), jnp.asarray(second)
     for name, mask in (("first", first), ("second", second)):
         if mask.dtype != np.bool_:
             raise UsageError(f"`{name}`: wanted a boolean map, got {mask.dtype}; see `threshold`.")

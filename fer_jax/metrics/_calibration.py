@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from fer_jax.arrays import as_float, as_whole, vary_over, varying_axes
 from fer_jax.errors import UsageError
 from fer_jax.metrics._labels import mean_where
 
@@ -28,20 +29,21 @@ def expected_calibration_error(
       where: bool (N,), the rows that count; None: all.
 
     Returns:
-      A scalar in [0, 1]; NaN without rows.
+      A scalar in [0, 1]; NaN without rows, or if one that counts is not finite.
 
     Raises:
       UsageError: arrays of unlike length, or no bins.
     """
-    counted, _ = _counted(probabilities, labels, where, "probabilities")
+    probabilities, labels, counted = _counted(probabilities, labels, where, "probabilities")
     if bins < 1:
         raise UsageError(f"`bins`: wanted at least 1, got {bins}.")
     confidence = probabilities.max(-1)
     excess = jnp.where(counted, confidence - (probabilities.argmax(-1) == labels), 0)
+    known = jnp.where(counted, jnp.isfinite(probabilities).all(-1), True).all()
     place = jnp.clip(jnp.ceil(confidence * bins) - 1, 0, bins - 1).astype(jnp.int32)
     gaps = jnp.zeros(bins, excess.dtype).at[place].add(excess)
     count = counted.sum()
-    return jnp.abs(gaps).sum() / jnp.where(count > 0, count, jnp.nan)
+    return jnp.abs(gaps).sum() / jnp.where((count > 0) & known, count, jnp.nan)
 
 
 def negative_log_likelihood(logits: jax.Array, labels: jax.Array, *, where: jax.Array | None = None) -> jax.Array:
@@ -58,7 +60,7 @@ def negative_log_likelihood(logits: jax.Array, labels: jax.Array, *, where: jax.
     Raises:
       UsageError: arrays of unlike length.
     """
-    counted, label = _counted(logits, labels, where, "logits")
+    logits, label, counted = _counted(logits, labels, where, "logits")
     losses = -jnp.take_along_axis(jax.nn.log_softmax(logits), label[:, None], 1)[:, 0]
     return mean_where(losses, counted)
 
@@ -77,7 +79,7 @@ def brier_score(probabilities: jax.Array, labels: jax.Array, *, where: jax.Array
     Raises:
       UsageError: arrays of unlike length.
     """
-    counted, label = _counted(probabilities, labels, where, "probabilities")
+    probabilities, label, counted = _counted(probabilities, labels, where, "probabilities")
     truth = jax.nn.one_hot(label, probabilities.shape[1], dtype=probabilities.dtype)
     return mean_where(((probabilities - truth) ** 2).sum(-1), counted)
 
@@ -101,8 +103,12 @@ def fit_temperature(logits: jax.Array, labels: jax.Array, *, where: jax.Array | 
     Raises:
       UsageError: arrays of unlike length.
     """
-    counted, label = _counted(logits, labels, where, "logits")
-    logits = lax.stop_gradient(logits)
+    logits, label, counted = _counted(logits, labels, where, "logits")
+    return _likeliest_temperature(lax.stop_gradient(logits), label, counted)
+
+
+@jax.jit
+def _likeliest_temperature(logits, label, counted):
     lead = logits - jnp.take_along_axis(logits, label[:, None], 1)  # over the label's own logit
 
     def slope(log_temperature):
@@ -117,19 +123,25 @@ def fit_temperature(logits: jax.Array, labels: jax.Array, *, where: jax.Array | 
         return jnp.where(sharpen, low, middle), jnp.where(sharpen, middle, high)
 
     coldest, hottest = (jnp.log(jnp.asarray(bound, lead.dtype)) for bound in TEMPERATURE_BOUNDS)
-    low, high = lax.fori_loop(0, _HALVINGS, halve, (coldest, hottest))
+    bounds = vary_over((coldest, hottest), varying_axes((lead, counted)))
+    low, high = lax.fori_loop(0, _HALVINGS, halve, bounds)
     temperature = jnp.clip(jnp.exp((low + high) / 2), *TEMPERATURE_BOUNDS)
     return jnp.where(jnp.isfinite(slope(jnp.zeros_like(low))), temperature, jnp.nan)
 
 
 def _counted(values, labels, where, name):
-    """Which rows count, and labels that can be looked up: 0 for those that do not."""
+    """The values as floats, labels that can be looked up (0 for rows that do not count), and which rows count."""
+    values, labels = as_float(name, values), as_whole("labels", labels)
     if values.ndim != 2:
         raise UsageError(f"`{name}`: wanted (N, K), a row for each picture, got {values.shape}.")
     for other, array in (("labels", labels), ("where", where)):
-        if array is not None and array.shape != values.shape[:1]:
-            raise UsageError(f"`{other}`: wanted {values.shape[:1]}, one for each row of `{name}`, got {array.shape}.")
+        if array is not None and jnp.shape(array) != values.shape[:1]:
+            raise UsageError(
+                f"`{other}`: wanted {values.shape[:1]}, one for each row of `{name}`, got {jnp.shape(array)}."
+            )
     counted = (labels >= 0) & (labels < values.shape[1])
     if where is not None:
+        if jnp.asarray(where).dtype != jnp.bool_:
+            raise UsageError(f"`where`: wanted booleans, which rows count, got {jnp.asarray(where).dtype}.")
         counted = counted & where
-    return counted, jnp.where(counted, labels, 0)
+    return values, jnp.where(counted, labels, 0), counted

@@ -3,16 +3,17 @@
 import jax
 import jax.numpy as jnp
 
+from fer_jax.arrays import as_float, as_map, as_map_pair, as_region
 from fer_jax.errors import UsageError
 from fer_jax.metrics._labels import mean_where
-from fer_jax.metrics._maps import density, is_constant
+from fer_jax.metrics._maps import density, standardised
 
 
 def nss(heat: jax.Array, clicks: jax.Array) -> jax.Array:
     """Normalised scanpath saliency: mean standardised value at the clicks; 0 if the map is constant (benchmark)."""
-    values, valid = at_clicks(heat, clicks)
-    spread = jnp.where(is_constant(heat), 1, heat.std())
-    return mean_where((values - heat.mean()) / spread * jnp.where(is_constant(heat), 0, 1), valid)
+    heat = as_map("heat", heat)
+    values, valid = at_clicks(standardised(heat), clicks)
+    return jnp.where(jnp.isfinite(heat).all(), mean_where(values, valid), jnp.nan)
 
 
 def auc_judd(heat: jax.Array, clicks: jax.Array, *, jitter: float = 0.0, key: jax.Array | None = None) -> jax.Array:
@@ -25,17 +26,18 @@ def auc_judd(heat: jax.Array, clicks: jax.Array, *, jitter: float = 0.0, key: ja
       key: typed key of that noise.
 
     Returns:
-      A scalar in [0, 1]; NaN without clicks, or where every pixel is clicked.
+      A scalar in [0, 1]; NaN without clicks, where every pixel is clicked, or if the map is not finite.
 
     Raises:
       UsageError: jitter without a key.
     """
+    heat = as_map("heat", heat)
     if jitter:
         if key is None:
             raise UsageError("`key`: wanted a typed random key (jax.random.key) for `jitter`, got None.")
         heat = heat + jitter * jax.random.uniform(key, heat.shape, heat.dtype)
     values, valid = at_clicks(heat, clicks)
-    rows, columns, _ = _pixels(heat.shape, clicks)
+    rows, columns, _ = _pixels(heat.shape, as_float("clicks", clicks))
     clicked = jnp.zeros(heat.shape, bool).at[rows, columns].max(valid)
     positives = jnp.sort(jnp.where(valid, values, -jnp.inf))[::-1]
     negatives = jnp.sort(jnp.where(clicked, -jnp.inf, heat).reshape(-1))
@@ -48,13 +50,13 @@ def auc_judd(heat: jax.Array, clicks: jax.Array, *, jitter: float = 0.0, key: ja
     hit = jnp.concatenate([jnp.zeros(1, hit.dtype), hit, jnp.ones(1, hit.dtype)])
     false = jnp.concatenate([jnp.zeros(1, false.dtype), false, jnp.ones(1, false.dtype)])
     area = jnp.sum(jnp.diff(false) * (hit[1:] + hit[:-1])) / 2
-    return jnp.where((count > 0) & (others > 0), area, jnp.nan)
+    return jnp.where((count > 0) & (others > 0) & jnp.isfinite(heat).all(), area, jnp.nan)
 
 
 def auc_uniform(heat: jax.Array, clicks: jax.Array) -> jax.Array:
     """Area under the ROC curve with every pixel as a negative: P(clicked > any) + P(equal) / 2; NaN without clicks."""
-    values, valid = at_clicks(heat, clicks)
-    return _rank_auc(values, valid, heat.reshape(-1), jnp.ones(heat.size, bool))
+    heat = as_map("heat", heat)
+    return _rank_auc(heat, *at_clicks(heat, clicks), heat.reshape(-1), jnp.ones(heat.size, bool))
 
 
 def auc_shuffled(heat: jax.Array, clicks: jax.Array, other_clicks: jax.Array) -> jax.Array:
@@ -66,9 +68,10 @@ def auc_shuffled(heat: jax.Array, clicks: jax.Array, other_clicks: jax.Array) ->
       other_clicks: float (M, 2), on others, in this image's pixels.
 
     Returns:
-      A scalar in [0, 1]; NaN without clicks of either kind.
+      A scalar in [0, 1]; NaN without clicks of either kind, or if the map is not finite.
     """
-    return _rank_auc(*at_clicks(heat, clicks), *at_clicks(heat, other_clicks))
+    heat = as_map("heat", heat)
+    return _rank_auc(heat, *at_clicks(heat, clicks), *at_clicks(heat, other_clicks))
 
 
 def auc_region(heat: jax.Array, region: jax.Array) -> jax.Array:
@@ -79,15 +82,14 @@ def auc_region(heat: jax.Array, region: jax.Array) -> jax.Array:
       region: bool (H, W).
 
     Returns:
-      A scalar in [0, 1]; NaN if the region is empty or the whole image.
+      A scalar in [0, 1]; NaN if the region is empty or the whole image, or if the map is not finite.
 
     Raises:
       UsageError: a region that is not boolean or of another shape than the map.
     """
-    if region.dtype != jnp.bool_ or region.shape != heat.shape:
-        raise UsageError(f"`region`: wanted a boolean map {heat.shape}, got {region.dtype} {region.shape}.")
-    values, inside = heat.reshape(-1), region.reshape(-1)
-    return _rank_auc(values, inside, values, ~inside)
+    heat = as_map("heat", heat)
+    values, inside = heat.reshape(-1), as_region("region", region, heat.shape).reshape(-1)
+    return _rank_auc(heat, values, inside, values, ~inside)
 
 
 def information_gain(heat: jax.Array, baseline: jax.Array, clicks: jax.Array) -> jax.Array:
@@ -101,6 +103,7 @@ def information_gain(heat: jax.Array, baseline: jax.Array, clicks: jax.Array) ->
     Returns:
       A scalar, -inf where the model gave a clicked pixel no mass; NaN without clicks.
     """
+    heat, baseline = as_map_pair(heat=heat, baseline=baseline)
     model, valid = at_clicks(density(heat), clicks)
     prior, _ = at_clicks(density(baseline), clicks)
     return mean_where(jnp.log2(model) - jnp.log2(prior), valid)
@@ -108,6 +111,7 @@ def information_gain(heat: jax.Array, baseline: jax.Array, clicks: jax.Array) ->
 
 def at_clicks(heat: jax.Array, clicks: jax.Array) -> tuple[jax.Array, jax.Array]:
     """A map's values at clicks (N,), and which clicks count (N,): those inside the image."""
+    heat, clicks = as_map("heat", heat), as_float("clicks", clicks)
     if clicks.ndim != 2 or clicks.shape[1] != 2:
         raise UsageError(f"`clicks`: wanted (N, 2), x then y, got {clicks.shape}.")
     rows, columns, valid = _pixels(heat.shape, clicks)
@@ -122,10 +126,11 @@ def _pixels(shape, clicks):
     return jnp.where(valid, row, 0).astype(jnp.int32), jnp.where(valid, column, 0).astype(jnp.int32), valid
 
 
-def _rank_auc(positives, live, negatives, against):
-    """P(positive > negative) + P(equal) / 2 over the valid ones."""
+def _rank_auc(heat, positives, live, negatives, against):
+    """P(positive > negative) + P(equal) / 2 over the valid values of a map."""
     ordered = jnp.sort(jnp.where(against, negatives, jnp.inf))
     below = jnp.searchsorted(ordered, positives, side="left")
     upto = jnp.minimum(jnp.searchsorted(ordered, positives, side="right"), against.sum())
     count = against.sum()
-    return mean_where((below + upto) / 2 / jnp.where(count > 0, count, jnp.nan), live)
+    area = mean_where((below + upto) / 2 / jnp.where(count > 0, count, jnp.nan), live)
+    return jnp.where(jnp.isfinite(heat).all(), area, jnp.nan)

@@ -3,9 +3,13 @@
 import jax
 import jax.numpy as jnp
 
+from fer_jax.arrays import as_whole
+from fer_jax.errors import UsageError
+
 
 def accuracy(labels: jax.Array, predictions: jax.Array) -> jax.Array:
     """Share of predictions (N,) equal to their labels (N,); NaN without any."""
+    labels, predictions = _as_labels(labels, predictions)
     return mean_where((labels == predictions).astype(jnp.float32), jnp.ones(labels.shape, bool))
 
 
@@ -21,6 +25,7 @@ def confusion(labels: jax.Array, predictions: jax.Array, *, classes: int = 8) ->
       int32 (classes, classes), rows true. A trial with a label or prediction outside 0..classes - 1 (such as
       `expressions.DROP`) is not counted.
     """
+    labels, predictions = _as_labels(labels, predictions)
     inside = (labels >= 0) & (labels < classes) & (predictions >= 0) & (predictions < classes)
     cell = jnp.where(inside, labels * classes + predictions, 0)
     return jnp.zeros(classes**2, jnp.int32).at[cell].add(inside.astype(jnp.int32)).reshape(classes, classes)
@@ -72,6 +77,14 @@ def macro_f1(counts: jax.Array) -> jax.Array:
     """Mean F1 over the classes that came or were predicted; NaN if none did."""
     scores = f1(counts)
     return mean_where(jnp.nan_to_num(scores), ~jnp.isnan(scores))
+
+
+def _as_labels(labels, predictions):
+    """Both as int32, where `labels * classes` cannot overflow."""
+    labels, predictions = as_whole("labels", labels), as_whole("predictions", predictions)
+    if labels.shape != predictions.shape:
+        raise UsageError(f"`predictions`: wanted {labels.shape}, one for each label, got {predictions.shape}.")
+    return labels, predictions
 
 
 def mean_where(values, valid):

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from fer_jax.arrays import as_map, as_map_pair
 from fer_jax.errors import UsageError
 from fer_jax.metrics._binary import dice, most_salient
 from fer_jax.metrics._clicks import auc_region
@@ -44,8 +45,7 @@ def evident_region(truth: jax.Array, *, area: float = 0.1) -> jax.Array:
     Raises:
       UsageError: an area out of range, or a truth that is no map.
     """
-    if truth.ndim != 2:
-        raise UsageError(f"`truth`: wanted one map (H, W), got shape {truth.shape}; use jax.vmap over several.")
+    truth = as_map("truth", truth)
     if not 0 < area < 1:
         raise UsageError(f"`area`: wanted a share strictly between 0 and 1, got {area}.")
     count = max(1, round(area * truth.size))
@@ -70,15 +70,14 @@ def localisation(heat: jax.Array, truth: jax.Array, *, area: float = 0.1) -> Loc
     Raises:
       UsageError: shapes that differ, or an area out of range.
     """
-    if heat.shape != truth.shape:
-        raise UsageError(f"`heat`: wanted the shape of `truth`, {truth.shape}, got {heat.shape}.")
+    truth, heat = as_map_pair(truth=truth, heat=heat)
     region = evident_region(truth, area=area)
     known = jnp.isfinite(heat).all() & ~is_constant(heat) & region.any()
     scores = Localisation(
-        pointing=pointing_game(heat, region).astype(heat.dtype),
+        pointing=pointing_game(heat, region),
         energy=energy_pointing(jnp.maximum(heat, 0), region),
         auc=auc_region(heat, region),
         dice=dice(most_salient(heat, region.sum()), region),
-        spearman=spearman(heat, truth.astype(heat.dtype)),
+        spearman=spearman(heat, truth),
     )
     return Localisation(*(jnp.where(known, score, jnp.nan) for score in scores))

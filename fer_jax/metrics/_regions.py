@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 
+from fer_jax.arrays import as_map, as_region, unit_scale
 from fer_jax.metrics._binary import most_salient
 
 
@@ -15,21 +16,38 @@ def pointing_game(heat: jax.Array, region: jax.Array, *, tolerance: float = 0.0)
       tolerance: pixels; 15 in the published game, 0 for none.
 
     Returns:
-      A bool; False for an empty region.
+      1 or 0 as a float; 0 for an empty region, NaN if the map is not finite.
     """
+    heat = as_map("heat", heat)
+    region = as_region("region", region, heat.shape)
     row, column = jnp.unravel_index(jnp.argmax(heat), heat.shape)
     rows, columns = jnp.arange(heat.shape[0])[:, None], jnp.arange(heat.shape[1])[None, :]
     squared = (rows - row) ** 2 + (columns - column) ** 2
-    return jnp.any(region & ((squared < tolerance**2) | (squared == 0)))
+    hit = jnp.any(region & ((squared < tolerance**2) | (squared == 0)))
+    return jnp.where(jnp.isfinite(heat).all(), hit.astype(heat.dtype), jnp.nan)
 
 
 def energy_pointing(heat: jax.Array, region: jax.Array) -> jax.Array:
-    """Share of a non-negative map's mass inside a region; NaN if the map is 0 everywhere."""
-    total = heat.sum()
-    return jnp.where(region, heat, 0).sum() / jnp.where(total == 0, jnp.nan, total)
+    """Share of a map's mass inside a region; NaN if the map is 0 everywhere, negative somewhere or not finite."""
+    heat = as_map("heat", heat)
+    region = as_region("region", region, heat.shape)
+    defined = (heat.min() >= 0) & (heat.max() > 0) & jnp.isfinite(heat).all()
+    (heat,) = unit_scale(heat)
+    return jnp.where(region, heat, 0).sum() / jnp.where(defined, heat.sum(), jnp.nan)
 
 
 def relevance_rank(heat: jax.Array, region: jax.Array) -> jax.Array:
-    """Share of the n most salient pixels that lie inside a region of n pixels; NaN if the region is empty."""
+    """Share of the n most salient pixels that lie inside a region of n pixels.
+
+    Args:
+      heat: float (H, W).
+      region: bool (H, W).
+
+    Returns:
+      A scalar in [0, 1]; NaN if the region is empty or the map is not finite.
+    """
+    heat = as_map("heat", heat)
+    region = as_region("region", region, heat.shape)
     size = region.sum()
-    return (most_salient(heat, size) & region).sum() / jnp.where(size > 0, size, jnp.nan)
+    defined = (size > 0) & jnp.isfinite(heat).all()
+    return (most_salient(heat, size) & region).sum() / jnp.where(defined, size, jnp.nan)

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from fer_jax.arrays import as_map_pair, unit_scale
 from fer_jax.errors import UsageError
 
 # Wang et al. 2004 (Image quality assessment: from error visibility to structural similarity), §III-C.
@@ -22,21 +23,21 @@ def ssim(heat: jax.Array, human: jax.Array, *, data_range=None) -> jax.Array:
         the least to the largest value of both maps. It sets what counts as flat.
 
     Returns:
-      A scalar, at most 1 (equal maps); NaN if `data_range` is None and both maps are the same constant.
+      A scalar, at most 1 (equal maps); NaN if `data_range` is None and both maps are the same constant, or if a map is
+      not finite.
 
     Raises:
       UsageError: maps of unlike shape or smaller than the window, or a range that is not positive.
     """
-    if heat.shape != human.shape:
-        raise UsageError(f"`human`: wanted the shape of `heat`, {heat.shape}, got {human.shape}.")
-    if heat.ndim != 2 or min(heat.shape) < SSIM_WINDOW:
+    heat, human = as_map_pair(heat=heat, human=human)
+    if min(heat.shape) < SSIM_WINDOW:
         raise UsageError(
             f"`heat`: wanted (H, W), at least {SSIM_WINDOW} x {SSIM_WINDOW}, got {heat.shape}; upsample both maps."
         )
-    if data_range is None:
-        data_range = jnp.maximum(heat.max(), human.max()) - jnp.minimum(heat.min(), human.min())
-    elif not isinstance(data_range, jax.core.Tracer) and not data_range > 0:
+    if data_range is not None and not isinstance(data_range, jax.core.Tracer) and not data_range > 0:
         raise UsageError(f"`data_range`: wanted a positive span, got {data_range!r}.")
+    heat, human, *span = unit_scale(heat, human, *([] if data_range is None else [jnp.asarray(data_range, heat.dtype)]))
+    data_range = span[0] if span else jnp.maximum(heat.max(), human.max()) - jnp.minimum(heat.min(), human.min())
     flat_mean, flat_spread = (_K1 * data_range) ** 2, (_K2 * data_range) ** 2
     # Variances do not ask for the level, and keep their digits without it.
     level = (heat.mean(), human.mean())

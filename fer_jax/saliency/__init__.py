@@ -1,4 +1,4 @@
-"""Saliency maps of any JAX function: class activation maps, Grad-CAM and extremal perturbation.
+"""Saliency maps of any JAX function: extremal perturbation, class activation maps and their kin, gradients, RISE.
 
 Every function takes a single image or feature map and is batched by `jax.vmap`; maps are returned raw. Whether a map
 is true to the function it explains is asked in `faithfulness`.
@@ -23,14 +23,17 @@ from fer_jax.saliency._extremal_perturbation import (
     extremal_perturbation,
     over_images,
 )
-from fer_jax.saliency._grad_cam import grad_cam
+from fer_jax.saliency._grad_cam import grad_cam, grad_cam_plus_plus, hires_cam, layer_cam
+from fer_jax.saliency._gradients import CHANNELS, input_x_gradient, integrated_gradients, smooth_grad
 from fer_jax.saliency._normalise import CONVENTIONS, NORMALISATIONS, RESIZINGS, normalise, postprocess, resize
 from fer_jax.saliency._perturbation import EDGES, PERTURBATIONS, gaussian_blur, perturb, pyramid
+from fer_jax.saliency._rise import rise
 from fer_jax.saliency._score import SCORES, class_score
 from fer_jax.saliency._smooth_mask import POOLINGS, grid_shape, smooth_mask
 
 __all__ = [
     "AREAS_OF",
+    "CHANNELS",
     "CONVENTIONS",
     "EDGES",
     "NORMALISATIONS",
@@ -54,12 +57,19 @@ __all__ = [
     "faithfulness",
     "gaussian_blur",
     "grad_cam",
+    "grad_cam_plus_plus",
     "grid_shape",
+    "hires_cam",
+    "input_x_gradient",
+    "integrated_gradients",
+    "layer_cam",
     "normalise",
     "over_images",
     "perturb",
     "postprocess",
     "pyramid",
     "resize",
+    "rise",
+    "smooth_grad",
     "smooth_mask",
 ]

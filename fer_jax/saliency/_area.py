@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from fer_jax.arrays import as_float, as_map, vary_over, varying_axes
 from fer_jax.errors import UsageError
 
 
@@ -21,13 +22,13 @@ def largest(values: jax.Array, count: int) -> jax.Array:
     """Indicator of the `count` largest values; among equals the later ones win, as after a stable ascending sort.
 
     Args:
-      values: float32 or float64, any shape, read in row-major order.
+      values: float, any shape, read in row-major order.
       count: how many, 0..values.size.
 
     Returns:
       bool, of the same shape, with exactly `count` True.
     """
-    keys = _ordered_keys(lax.stop_gradient(values.reshape(-1)))
+    keys = _ordered_keys(lax.stop_gradient(as_float("values", values).reshape(-1)))
     if count == 0:
         return jnp.zeros(values.shape, bool)
     # The largest key that at least `count` values reach; invariant: low is reached by enough, high + 1 by too few.
@@ -44,7 +45,9 @@ def largest(values: jax.Array, count: int) -> jax.Array:
     start, _ = lax.while_loop(
         lambda bounds: bounds[0] < bounds[1],
         lambda bounds: _halve(bounds, lambda first: jnp.sum(tied & (index >= first)) >= missing),
-        (jnp.zeros((), index.dtype), jnp.where(surplus, keys.size - 1, 0).astype(index.dtype)),
+        vary_over(
+            (jnp.zeros((), index.dtype), jnp.where(surplus, keys.size - 1, 0).astype(index.dtype)), varying_axes(keys)
+        ),
     )
     return (above | (tied & (index >= start))).reshape(values.shape)
 
@@ -63,6 +66,7 @@ def area_term(mask: jax.Array, *, area: float) -> jax.Array:
       UsageError: an area outside (0, 1).
     """
     check_area(area)
+    mask = as_map("mask", mask)
     wanted = largest(mask, ones_wanted(mask.size, area)).astype(mask.dtype)
     return jnp.mean((mask - wanted) ** 2)
 

@@ -4,8 +4,9 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from fer_jax.arrays import as_floating
 from fer_jax.errors import UsageError
-from fer_jax.saliency._score import check_features, check_target
+from fer_jax.saliency._score import check_features, check_target, take_class
 
 
 def cam(features: jax.Array, weights: jax.Array, target=None) -> jax.Array:
@@ -19,12 +20,13 @@ def cam(features: jax.Array, weights: jax.Array, target=None) -> jax.Array:
       target: index of a class, which may be traced; None for all classes.
 
     Returns:
-      float (h, w), or (h, w, classes) where no target is given; raw values, neither rectified nor normalised.
+      float (h, w), or (h, w, classes) where no target is given; raw values, neither rectified nor normalised. NaN
+      for a traced target outside the classes.
 
     Raises:
       UsageError: features of a batch, weights that do not fit the features, or a target outside the classes.
     """
-    check_features(features)
+    features, weights = check_features(features), as_floating("weights", weights)
     if jnp.ndim(weights) != 2 or weights.shape[0] != features.shape[-1]:
         raise UsageError(
             f"`weights`: wanted ({features.shape[-1]}, classes) to fit features {features.shape}, "
@@ -32,5 +34,5 @@ def cam(features: jax.Array, weights: jax.Array, target=None) -> jax.Array:
         )
     if target is not None:
         check_target(target, weights.shape[1])
-        weights = jnp.take(weights, target, axis=1)
+        weights = take_class(weights, target)
     return jnp.tensordot(features, weights, 1, precision=lax.Precision.HIGHEST)

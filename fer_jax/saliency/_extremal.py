@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from fer_jax.arrays import vary_over, varying_axes
 from fer_jax.errors import UsageError
 from fer_jax.saliency._area import area_term, check_area
 from fer_jax.saliency._perturbation import perturb, pyramid
@@ -143,13 +144,20 @@ def extremal(
     size, areas = (image.shape[0], image.shape[1]), options.areas
     levels = pyramid(image.astype(dtype), kind=options.perturbation, levels=options.levels, max_blur=options.max_blur)
     grid = (len(areas), *grid_shape(size, step=options.step))
+    # Inside a caller's `jax.shard_map` each device optimises the mask of its own score.
+    varied = varying_axes((levels, jax.eval_shape(score_fn, image)))
 
     def init(parameters: jax.Array | None = None) -> ExtremalState:
         parameters = jnp.ones(grid, dtype) if parameters is None else jnp.asarray(parameters, dtype)
         if parameters.shape != grid:
             raise UsageError(f"`parameters`: wanted {grid}, one grid for each area, got {parameters.shape}.")
-        mask = jnp.zeros((len(areas), *size), dtype)
-        return ExtremalState(parameters, jnp.zeros_like(parameters), mask, jnp.zeros((), jnp.int32))
+        state = ExtremalState(
+            parameters,
+            velocity=jnp.zeros(grid, dtype),
+            mask=jnp.zeros((len(areas), *size), dtype),
+            iteration=jnp.zeros((), jnp.int32),
+        )
+        return vary_over(state, varied | varying_axes(parameters))
 
     def step(state: ExtremalState) -> tuple[ExtremalState, Energies]:
         def loss(parameters):

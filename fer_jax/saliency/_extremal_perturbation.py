@@ -8,9 +8,10 @@ import jax.numpy as jnp
 from jax import lax
 
 from fer_jax import placement
-from fer_jax.errors import UsageError
+from fer_jax.errors import UsageError, check_count
 from fer_jax.saliency._extremal import Energies, Extremal, ExtremalOptions, ExtremalState, extremal
 from fer_jax.saliency._normalise import resize as resize_map
+from fer_jax.saliency._once import once
 from fer_jax.saliency._perturbation import gaussian_blur, perturb, pyramid
 from fer_jax.saliency._score import check_image, output_shape
 from fer_jax.saliency._smooth_mask import COLDNESS, grid_shape
@@ -132,8 +133,7 @@ def extremal_perturbation(
     if stop not in STOPS:
         raise UsageError(f"`stop`: wanted one of {', '.join(STOPS)}, got {stop!r}.")
     for name, count in (("iterations", iterations), ("patience", patience)):
-        if not isinstance(count, int) or count < 1:
-            raise UsageError(f"`{name}`: wanted a whole number, at least 1, got {count!r}.")
+        check_count(name, count, 1)
     if not 0 <= smooth < 1:
         raise UsageError(f"`smooth`: wanted a share of the side in [0, 1), got {smooth!r}.")
     shape = output_shape(score_fn, image, "score_fn", "one image (H, W, C)")
@@ -220,7 +220,8 @@ def over_images(
     The memory the function itself needs is that of one chunk a device, however many images there are.
 
     Args:
-      fn: of one image (and one of each further argument), such as `lambda x, t: extremal_perturbation(...)[0]`.
+      fn: of one image (and one of each further argument), such as `lambda x, t: extremal_perturbation(...)[0]`. It is
+        compiled once for each function object and shape, so it must be pure, and should not be made anew each time.
       *arguments: arrays or pytrees of arrays with a common leading axis.
       chunk: how many are in work at once on a device; the last chunk may be smaller.
       over_devices: "none", or "shard_map" or "pmap", which deal the images out; see `placement.over_devices`.
@@ -234,13 +235,16 @@ def over_images(
     """
     if not arguments:
         raise UsageError("`arguments`: wanted at least one array to map over, got none.")
-    if not isinstance(chunk, int) or chunk < 1:
-        raise UsageError(f"`chunk`: wanted a whole number, at least 1, got {chunk!r}.")
+    chunk = check_count("chunk", chunk, 1)
+    return once(_mapped, fn, chunk=chunk, over_devices=over_devices, devices=devices)(*arguments)
 
+
+def _mapped(fn, *, chunk, over_devices, devices):
     def mapped(*rows):
         return lax.map(lambda each: fn(*each), rows, batch_size=chunk)
 
-    return placement.over_devices(mapped, how=over_devices, devices=devices)(*arguments)
+    split = placement.over_devices(mapped, how=over_devices, devices=devices)
+    return jax.jit(split) if over_devices == "none" else split
 
 
 def _run_until_converged(problem: Extremal, state: ExtremalState, areas, iterations, patience, tolerance):

@@ -1,4 +1,8 @@
-"""Gradient-weighted class activation maps (Selvaraju et al. 2017, arXiv 1610.02391)."""
+"""Maps from a feature map and the gradient of a score by it: Grad-CAM, HiResCAM, Grad-CAM++ and LayerCAM.
+
+Each weighs the features F_k(u) by the slopes g_k(u) = d score / d F_k(u) in its own way. Only the head is
+differentiated. For global average pooling and one linear layer the signed maps of the first two are CAM / (h w).
+"""
 
 from collections.abc import Callable
 
@@ -7,7 +11,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from fer_jax.errors import UsageError
-from fer_jax.saliency._score import check_features, check_target, class_score, output_shape
+from fer_jax.saliency._score import check_features, check_target, class_score, output_shape, slope
 
 
 def grad_cam(
@@ -18,28 +22,127 @@ def grad_cam(
     rectify: bool = True,
     score: str = "logit",
 ) -> jax.Array:
-    """Grad-CAM of any layer: Σ_k α_k F_k(u), with α_k the mean over space of d score / d F_k.
+    """Grad-CAM of any layer: Σ_k α_k F_k(u), α_k the mean over space of the slope (Selvaraju et al. 2017, eq. 1-2).
 
     For global average pooling and one linear layer the signed map is CAM / (h w). Only the head is differentiated.
 
     Args:
       head_fn: from the features (h, w, C) of one image to its logits (classes,).
-      features: float (h, w, C), the feature map at the layer in question.
+      features: float (h, w, C), the feature map at the layer in question. A transformer's tokens are one, too, once
+        they are reshaped to their grid, without the class token.
       target: index of the class; may be traced.
       rectify: keep positive evidence only, as published; False for the signed map.
       score: "logit", "difference" or "probability", see `class_score`.
 
     Returns:
-      float (h, w), raw.
+      float (h, w), raw; NaN for a traced target outside the classes.
 
     Raises:
       UsageError: features of a batch, a head that does not fit them or returns no (classes,), or a bad target.
     """
-    check_features(features)
+    features, gradient = _slopes(head_fn, features, target, score)
+    heat = jnp.tensordot(features, gradient.mean((0, 1)), 1, precision=lax.Precision.HIGHEST)
+    return jax.nn.relu(heat) if rectify else heat
+
+
+def hires_cam(
+    head_fn: Callable[[jax.Array], jax.Array],
+    features: jax.Array,
+    target,
+    *,
+    rectify: bool = True,
+    score: str = "logit",
+) -> jax.Array:
+    """HiResCAM of any layer: Σ_k g_k(u) F_k(u), each place with its own slopes (Draelos and Carin 2020).
+
+    For any linear layer on the features, pooled or not, the signed map sums to the logit without its bias; therefore
+    the source (arXiv 2011.08891) calls it faithful.
+
+    Args:
+      head_fn: as in `grad_cam`.
+      features: float (h, w, C).
+      target: index of the class; may be traced.
+      rectify: keep positive evidence only, as Grad-CAM does (ours for this method); False for the published map.
+      score: see `class_score`.
+
+    Returns:
+      float (h, w), raw; NaN for a traced target outside the classes.
+
+    Raises:
+      UsageError: as `grad_cam`.
+    """
+    features, gradient = _slopes(head_fn, features, target, score)
+    heat = (gradient * features).sum(-1)
+    return jax.nn.relu(heat) if rectify else heat
+
+
+def grad_cam_plus_plus(
+    head_fn: Callable[[jax.Array], jax.Array],
+    features: jax.Array,
+    target,
+    *,
+    rectify: bool = True,
+    score: str = "logit",
+) -> jax.Array:
+    """Grad-CAM++ of any layer: Σ_k w_k F_k(u), w_k = Σ_u α_k(u) max(0, g_k(u)) (Chattopadhay et al. 2018).
+
+    The published weights (arXiv 1710.11063, eq. 19) are those of exp(score). Their α = g² / (2 g² + g³ Σ_u F(u)) is
+    computed as 1 / (2 + g Σ_u F(u)). The factor exp(score), common to all places, is left out: it overflows.
+
+    Args:
+      head_fn: as in `grad_cam`.
+      features: float (h, w, C), 0 or more as after a ReLU: for others α has a pole, where the weight is set to 0.
+      target: index of the class; may be traced.
+      rectify: as published; False for the signed map.
+      score: see `class_score`.
+
+    Returns:
+      float (h, w), raw; NaN for a traced target outside the classes.
+
+    Raises:
+      UsageError: as `grad_cam`.
+    """
+    features, gradient = _slopes(head_fn, features, target, score)
+    below = 2 + gradient * features.sum((0, 1), keepdims=True)
+    shares = jnp.where(below == 0, 0, 1 / jnp.where(below == 0, 1, below))
+    weights = (shares * jax.nn.relu(gradient)).sum((0, 1))
+    heat = jnp.tensordot(features, weights, 1, precision=lax.Precision.HIGHEST)
+    return jax.nn.relu(heat) if rectify else heat
+
+
+def layer_cam(
+    head_fn: Callable[[jax.Array], jax.Array],
+    features: jax.Array,
+    target,
+    *,
+    rectify: bool = True,
+    score: str = "logit",
+) -> jax.Array:
+    """LayerCAM of any layer: Σ_k max(0, g_k(u)) F_k(u) (Jiang et al. 2021, IEEE TIP 30).
+
+    Args:
+      head_fn: as in `grad_cam`.
+      features: float (h, w, C); the method is meant for early, fine layers, too.
+      target: index of the class; may be traced.
+      rectify: as published; False for the signed map, which differs where features are negative.
+      score: see `class_score`.
+
+    Returns:
+      float (h, w), raw; NaN for a traced target outside the classes.
+
+    Raises:
+      UsageError: as `grad_cam`.
+    """
+    features, gradient = _slopes(head_fn, features, target, score)
+    heat = (jax.nn.relu(gradient) * features).sum(-1)
+    return jax.nn.relu(heat) if rectify else heat
+
+
+def _slopes(head_fn, features, target, score):
+    """The features as an array, and d score / d features."""
+    features = check_features(features)
     shape = output_shape(head_fn, features, "head_fn", "features (h, w, C)")
     if len(shape) != 1:
         raise UsageError(f"`head_fn`: wanted logits (classes,) for one image, it returned shape {shape}.")
     check_target(target, shape[0])
-    gradient = jax.grad(lambda f: class_score(head_fn(f), target, score=score).astype(f.dtype))(features)
-    heat = jnp.tensordot(features, gradient.mean((0, 1)), 1, precision=lax.Precision.HIGHEST)
-    return jax.nn.relu(heat) if rectify else heat
+    return features, slope(lambda f: class_score(head_fn(f), target, score=score), features)

@@ -1,7 +1,7 @@
 """From raw maps to pictures: normalising and resizing, separate from the methods, with the peers' conventions by name.
 
 Contract: a map is float (..., h, w), of any sign and scale. No function here turns a constant map into NaN unless its
-convention is that of a peer that does (`postprocess`, marked there).
+convention is that of a peer that does (`postprocess`, marked there). A map that is not finite is NaN once normalised.
 """
 
 import functools
@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from fer_jax.arrays import as_float, as_floating, is_finite, unit_scale
 from fer_jax.errors import UsageError
 
 NORMALISATIONS = ("minmax", "max", "sum", "none")
@@ -33,22 +34,27 @@ def normalise(heat: jax.Array, *, how: str = "minmax") -> jax.Array:
       float (..., h, w).
 
     Raises:
-      UsageError: an unknown way.
+      UsageError: an unknown way, or what is no map.
     """
+    if how not in NORMALISATIONS:
+        raise UsageError(f"`how`: wanted one of {', '.join(NORMALISATIONS)}, got {how!r}.")
+    values, dtype = _as_maps(heat)
     if how == "none":
         return heat
+    known = is_finite(values)
+    values = _at_unit_scale(values)
     if how == "minmax":
-        low = _least(heat)
-        return _ratio(heat - low, _largest(heat) - low)
-    if how == "max":
-        top = _largest(heat)
-        return _ratio(heat, jnp.where(top > 0, top, _largest(jnp.abs(heat))))
-    if how == "sum":
-        heat = heat - jnp.minimum(_least(heat), 0)
-        total = heat.sum((-2, -1), keepdims=True)
-        uniform = jnp.full_like(heat, 1 / (heat.shape[-2] * heat.shape[-1]))
-        return jnp.where(total > 0, _ratio(heat, total), uniform)
-    raise UsageError(f"`how`: wanted one of {', '.join(NORMALISATIONS)}, got {how!r}.")
+        low = _least(values)
+        scaled = _ratio(values - low, _largest(values) - low)
+    elif how == "max":
+        top = _largest(values)
+        scaled = _ratio(values, jnp.where(top > 0, top, _largest(jnp.abs(values))))
+    else:
+        values = values - jnp.minimum(_least(values), 0)
+        total = values.sum((-2, -1), keepdims=True)
+        uniform = 1 / (values.shape[-2] * values.shape[-1])
+        scaled = jnp.where(total > 0, _ratio(values, total), uniform)
+    return jnp.where(known, scaled, jnp.nan).astype(dtype)
 
 
 def resize(heat: jax.Array, size: tuple[int, int], *, how: str = "bilinear") -> jax.Array:
@@ -68,17 +74,18 @@ def resize(heat: jax.Array, size: tuple[int, int], *, how: str = "bilinear") -> 
     """
     if how not in RESIZINGS:
         raise UsageError(f"`how`: wanted one of {', '.join(RESIZINGS)}, got {how!r}.")
-    (h, w), (height, width) = heat.shape[-2:], size
+    values, dtype = _as_maps(heat)
+    (h, w), (height, width) = values.shape[-2:], size
     if (h, w) == (height, width):
         return heat
     if how == "nearest":
         rows = np.arange(height) * h // height
         columns = np.arange(width) * w // width
-        return heat[..., rows, :][..., columns]
-    down = jnp.asarray(_sampling(h, height, how), heat.dtype)
-    across = jnp.asarray(_sampling(w, width, how), heat.dtype)
-    heat = jnp.einsum("ij,...jw->...iw", down, heat, precision=lax.Precision.HIGHEST)
-    return jnp.einsum("ij,...hj->...hi", across, heat, precision=lax.Precision.HIGHEST)
+        return jnp.asarray(heat)[..., rows, :][..., columns]
+    down = jnp.asarray(_sampling(h, height, how), values.dtype)
+    across = jnp.asarray(_sampling(w, width, how), values.dtype)
+    values = jnp.einsum("ij,...jw->...iw", down, values, precision=lax.Precision.HIGHEST)
+    return jnp.einsum("ij,...hj->...hi", across, values, precision=lax.Precision.HIGHEST).astype(dtype)
 
 
 def postprocess(heat: jax.Array, size: tuple[int, int], *, convention: str) -> jax.Array:
@@ -102,7 +109,7 @@ def postprocess(heat: jax.Array, size: tuple[int, int], *, convention: str) -> j
     """
     if convention not in CONVENTIONS:
         raise UsageError(f"`convention`: wanted one of {', '.join(CONVENTIONS)}, got {convention!r}.")
-    return CONVENTIONS[convention](heat, size)
+    return CONVENTIONS[convention](as_float("heat", heat), size)
 
 
 def _cam_script(heat, size):
@@ -132,6 +139,20 @@ CONVENTIONS = {
     "pair": lambda heat, size: resize(_over_maximum(heat), size),
     "flax_gradcam": lambda heat, size: _over_maximum(heat),
 }
+
+
+def _as_maps(heat):
+    """Maps (..., h, w) at least in float32, and the dtype of the answer: that of `heat` if it is floating point."""
+    values = as_floating("heat", heat)
+    if values.ndim < 2:
+        raise UsageError(f"`heat`: wanted a map (h, w) or several (..., h, w), got shape {values.shape}.")
+    return as_float("heat", values), values.dtype
+
+
+def _at_unit_scale(heat):
+    """Each map by itself."""
+    flat = heat.reshape(-1, *heat.shape[-2:])
+    return jax.vmap(lambda one: unit_scale(one)[0])(flat).reshape(heat.shape)
 
 
 def _least(heat):

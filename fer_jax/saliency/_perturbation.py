@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from fer_jax.arrays import as_float_image, as_floating
 from fer_jax.errors import UsageError
 
 PERTURBATIONS = ("blur", "fade")
@@ -35,6 +36,7 @@ def gaussian_blur(image: jax.Array, *, sigma: float, edges: str = "zero") -> jax
     Raises:
       UsageError: a negative sigma or unknown edges.
     """
+    image = as_float_image("image", image)
     if not sigma >= 0:
         raise UsageError(f"`sigma`: wanted a width of at least 0 px, got {sigma!r}.")
     if edges not in EDGES:
@@ -61,6 +63,7 @@ def pyramid(image: jax.Array, *, kind: str = "blur", levels: int = 8, max_blur: 
     Raises:
       UsageError: an unknown kind, fewer than two levels, or a negative blur.
     """
+    image = as_float_image("image", image)
     if kind not in PERTURBATIONS:
         raise UsageError(f"`perturbation`: wanted one of {', '.join(PERTURBATIONS)}, got {kind!r}.")
     if levels < 2:
@@ -84,7 +87,13 @@ def perturb(levels: jax.Array, masks: jax.Array) -> jax.Array:
 
     Returns:
       float (K, H, W, C).
+
+    Raises:
+      UsageError: masks that are not (K, H, W) of the image's size.
     """
+    masks = as_floating("masks", masks)
+    if masks.ndim != 3 or masks.shape[1:] != levels.shape[1:3]:
+        raise UsageError(f"`masks`: wanted (K, {levels.shape[1]}, {levels.shape[2]}), got {masks.shape}.")
     top = levels.shape[0] - 1
     position = masks * top
     below = jnp.floor(lax.stop_gradient(position))[..., None]

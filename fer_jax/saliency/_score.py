@@ -8,6 +8,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
+from fer_jax.arrays import as_array, as_float_image, as_floating, vary_over, varying_axes
 from fer_jax.errors import UsageError
 
 SCORES = ("logit", "difference", "probability")
@@ -23,7 +24,7 @@ def class_score(logits: jax.Array, target, *, score: str = "logit") -> jax.Array
         y_c - max of the others (contrastive; for two classes the logit difference); or "probability", softmax(y)_c.
 
     Returns:
-      A scalar.
+      A scalar; NaN, and so its gradient, for a traced target outside the classes.
 
     Raises:
       UsageError: an unknown score, no class axis, a target outside the classes, or a comparison of fewer than
@@ -31,11 +32,12 @@ def class_score(logits: jax.Array, target, *, score: str = "logit") -> jax.Array
     """
     if score not in SCORES:
         raise UsageError(f"`score`: wanted one of {', '.join(SCORES)}, got {score!r}.")
+    logits = as_floating("logits", logits)
     if logits.ndim == 0:
         raise UsageError("`logits`: wanted (classes,), got a scalar; explain a scalar function by itself.")
     classes = logits.shape[-1]
     check_target(target, classes)
-    own = jnp.take(logits, target, axis=-1)
+    own = take_class(logits, target)
     if score == "logit":
         return own.mean()
     if classes < 2:
@@ -48,6 +50,13 @@ def class_score(logits: jax.Array, target, *, score: str = "logit") -> jax.Array
     return jnp.exp(jax.nn.log_sigmoid(own - jax.nn.logsumexp(others, -1))).mean()
 
 
+def take_class(values: jax.Array, target) -> jax.Array:
+    """The values of one class along the last axis; NaN, and so their gradient, where a traced target is none."""
+    inside = (target >= 0) & (target < values.shape[-1])
+    taken = jnp.take(values, jnp.where(inside, target, 0), axis=-1)
+    return taken * jnp.where(inside, 1, jnp.nan).astype(values.dtype)
+
+
 def check_target(target, classes: int) -> None:
     """Raise unless `target` is one integer, and inside 0..classes - 1 where its value is known."""
     if jnp.ndim(target) != 0 or not jnp.issubdtype(jnp.result_type(target), jnp.integer):
@@ -56,24 +65,38 @@ def check_target(target, classes: int) -> None:
         raise UsageError(f"`target`: wanted a class in 0..{classes - 1}, got {int(target)}.")
 
 
-def check_image(image: jax.Array) -> None:
-    """Raise unless `image` is one float image."""
+def check_image(image) -> jax.Array:
+    """Return one float image (H, W, C) as an array; raise a UsageError for what is none."""
     if jnp.ndim(image) != 3:
         raise UsageError(
-            f"`image`: wanted (H, W, C) of one image, got shape {jnp.shape(image)}; use jax.vmap for a batch."
+            f"`image`: wanted (H, W, C) of one image, got shape {jnp.shape(image)}; "
+            + ("use jax.vmap for a batch." if jnp.ndim(image) > 3 else "image[..., None] for a grey one.")
         )
-    if not jnp.issubdtype(image.dtype, jnp.floating):
-        raise UsageError(f"`image`: wanted floating point, got {image.dtype}; see fer_jax.images.to_float.")
+    return as_float_image("image", image)
 
 
-def check_features(features: jax.Array) -> None:
-    """Raise unless `features` is the float map of one image."""
-    if jnp.ndim(features) != 3:
-        raise UsageError(
-            f"`features`: wanted (h, w, C) of one image, got shape {jnp.shape(features)}; use jax.vmap for a batch."
-        )
+def check_features(features) -> jax.Array:
+    """Return the float map (h, w, C) of one image as an array; raise a UsageError for what is none."""
+    shape = jnp.shape(features)
+    if len(shape) != 3:
+        hint = "use jax.vmap for a batch"
+        if len(shape) == 2:
+            hint = "tokens of a transformer: leave out the class token and reshape (N, C) to their grid (h, w, C)"
+        raise UsageError(f"`features`: wanted (h, w, C) of one image, got shape {shape}; {hint}.")
+    features = as_array("features", features)
     if not jnp.issubdtype(features.dtype, jnp.floating):
-        raise UsageError(f"`features`: wanted floating point, got {features.dtype}.")
+        raise UsageError(f"`features`: wanted floating point, got {features.dtype}; features.astype('float32').")
+    return features
+
+
+def slope(score_fn: Callable[[jax.Array], jax.Array], at: jax.Array) -> jax.Array:
+    """Return d score / d `at`, of the dtype of `at`.
+
+    Inside a caller's `jax.shard_map` the score may differ between devices where `at` does not: each device gets the
+    derivative of its own score, never their sum.
+    """
+    own = vary_over(at, varying_axes(jax.eval_shape(score_fn, at)))
+    return jax.grad(lambda x: score_fn(x).astype(x.dtype))(own)
 
 
 def output_shape(fn: Callable, argument: jax.Array, name: str, wanted: str) -> tuple[int, ...]:

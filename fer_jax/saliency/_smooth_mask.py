@@ -17,7 +17,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from fer_jax.errors import UsageError
+from fer_jax.arrays import as_floating, vary_over, varying_axes
+from fer_jax.errors import UsageError, check_count
 
 POOLINGS = ("smooth_max", "sum", "sigmoid")
 COLDNESS = 20.0  # the smooth maximum's inverse temperature
@@ -128,6 +129,7 @@ def smooth_mask(
       UsageError: parameters of another shape, or an option that cannot be used.
     """
     _check_options(step, sigma, pooling, coldness)
+    parameters = as_floating("parameters", parameters)
     rows = axis(size[0], step=step, sigma=sigma, margin=margin)
     columns = axis(size[1], step=step, sigma=sigma, margin=margin)
     if parameters.ndim != 3 or parameters.shape[1:] != (rows.grid, columns.grid):
@@ -174,7 +176,7 @@ def _smooth_max_forward(neighbours, step, sigma, coldness):
         powers = jnp.exp(coldness * bumps)
         return (sums[0] + bumps * powers, sums[1] + powers), None
 
-    zero = jnp.zeros((step**2, neighbours.shape[1]), neighbours.dtype)
+    zero = vary_over(jnp.zeros((step**2, neighbours.shape[1]), neighbours.dtype), varying_axes(neighbours))
     unroll = _unroll(step, sigma, zero.size)
     (numerator, denominator), _ = lax.scan(tap, (zero, zero), (weights, neighbours), unroll=unroll)
     mask = numerator / denominator
@@ -219,8 +221,7 @@ def _padding(step, sigma):
 
 
 def _check_options(step, sigma, pooling, coldness):
-    if not isinstance(step, int) or step < 1:
-        raise UsageError(f"`step`: wanted a whole number of pixels, at least 1, got {step!r}.")
+    check_count("step", step, 1)
     if not sigma > 0:
         raise UsageError(f"`sigma`: wanted a width above 0 px, got {sigma!r}.")
     if pooling not in POOLINGS:

@@ -344,7 +344,7 @@ def test_a_score_that_is_not_finite_is_flagged_inside_jit_and_named_outside():
         (lambda: small(variant="keep")(noise()), "`variant`: wanted one of preserve, delete, dual"),
         (lambda: small(area_of="all")(noise()), "`area_of`: wanted one of image, padded_mask"),
         (lambda: small(stop="early")(noise()), "`stop`: wanted one of never, converged"),
-        (lambda: small(iterations=0)(noise()), "`iterations`: wanted a whole number, at least 1, got 0"),
+        (lambda: small(iterations=0)(noise()), "`iterations`: wanted a whole number from 1, got 0"),
         (lambda: small(momentum=1.0)(noise()), r"`momentum`: wanted a number in \[0, 1\)"),
         (lambda: small(smooth=2.0)(noise()), r"`smooth`: wanted a share of the side in \[0, 1\)"),
         (lambda: small(initial=jnp.ones((3, 3)))(noise()), r"`parameters`: wanted \(1, 6, 6\), one grid for each area"),

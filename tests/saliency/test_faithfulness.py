@@ -255,10 +255,10 @@ BAD_MAPS = [
     (lambda f: f(linear, jnp.ones(SHAPE, jnp.uint8), HEAT), "`image`: wanted floating point, got uint8"),
     (lambda f: f(linear, IMAGE, HEAT[1:]), r"`heat`: wanted \(H, W\) of the image, \(12, 10\), got \(11, 10\)"),
     (lambda f: f(linear, IMAGE, HEAT[None]), r"`heat`: wanted \(H, W\) of the image"),
-    (lambda f: f(linear, IMAGE, HEAT > 0), "`heat`: wanted floating point, got bool"),
+    (lambda f: f(linear, IMAGE, HEAT + 1j), "`heat`: wanted real numbers, got complex64"),
     (lambda f: f(linear, IMAGE, HEAT.at[0, 0].set(jnp.nan)), "`heat`: wanted numbers, got 1 NaN"),
     (lambda f: f(lambda x: x, IMAGE, HEAT), r"`score_fn`: wanted a scalar for one image, it returned shape"),
-    (lambda f: f(linear, IMAGE, HEAT, chunk=0), "`chunk`: wanted a whole number, at least 1, got 0"),
+    (lambda f: f(linear, IMAGE, HEAT, chunk=0), "`chunk`: wanted a whole number from 1, got 0"),
 ]
 KEYED = [functools.partial(probe, KEY) for probe in (faithfulness.road, faithfulness.mu_fidelity)]
 
@@ -276,8 +276,8 @@ SCORED = (linear, IMAGE, HEAT)
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: faithfulness.deletion(*SCORED, steps=0), "`steps`: wanted a whole number, at least 1, got 0"),
-        (lambda: faithfulness.insertion(*SCORED, steps=-1), "`steps`: wanted a whole number, at least 1, got -1"),
+        (lambda: faithfulness.deletion(*SCORED, steps=0), "`steps`: wanted a whole number from 1, got 0"),
+        (lambda: faithfulness.insertion(*SCORED, steps=-1), "`steps`: wanted a whole number from 1, got -1"),
         (lambda: faithfulness.insertion(*SCORED, steps=121), "`steps`: wanted at most the pixels of the image, 120"),
         (lambda: faithfulness.deletion(*SCORED, baseline="grey"), "`baseline`: wanted an image or one of zero, mean"),
         (lambda: faithfulness.deletion(*SCORED, baseline=IMAGE[0]), r"`baseline`: wanted an image \(12, 10, 3\)"),

@@ -142,7 +142,7 @@ def test_a_batch_is_a_loop():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"step": 0}, "`step`: wanted a whole number of pixels"),
+        ({"step": 0}, "`step`: wanted a whole number"),
         ({"sigma": -1.0}, "`sigma`: wanted a width above 0"),
         ({"pooling": "mean"}, "`pooling`: wanted one of smooth_max, sum, sigmoid, got 'mean'"),
         ({"coldness": 200.0}, "`coldness`: wanted a number in"),

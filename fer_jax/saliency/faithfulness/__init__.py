@@ -3,8 +3,9 @@
 Every function takes one image (or one set of variables), knows no model and is batched by `jax.vmap`. Pixels are
 ordered by their saliency, equals in row-major order, all channels of a pixel together. What is undefined is NaN: a
 constant map orders nothing, nor does one that holds a NaN, which outside `jax.jit` is an error. Compile once for many
-images, such as `jax.jit(jax.vmap(lambda image, heat: deletion(score_fn, image, heat).area))`: a call outside
-`jax.jit` compiles anew each time. `chunk` bounds the memory of one image; `saliency.over_images` that of many.
+images, such as `jax.jit(jax.vmap(lambda image, heat: deletion(score_fn, image, heat).area))`. A call outside
+`jax.jit` compiles once for each score function and shape, so the function must be pure.
+`chunk` bounds the memory of one image; `saliency.over_images` that of many.
 """
 
 from fer_jax.saliency.faithfulness._curves import Curve, average_drop, deletion, increase, insertion, masked_image

@@ -6,12 +6,12 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from fer_jax.errors import UsageError
+from fer_jax.errors import UsageError, check_count
 from fer_jax.metrics import salience_rank
 from fer_jax.saliency._normalise import normalise
+from fer_jax.saliency._once import compiled
 from fer_jax.saliency.faithfulness._probe import (
     BLUR_SIGMA,
-    check_count,
     check_map,
     check_score,
     has_order,
@@ -119,7 +119,7 @@ def masked_image(
     Raises:
       UsageError: as `deletion`.
     """
-    check_map(image, heat)
+    image, heat = check_map(image, heat)
     background = replacement(image, baseline, blur_sigma=blur_sigma)
     weight = jnp.clip(normalise(heat, how=how), 0, 1)[..., None]
     return (background + weight * (image - background)).astype(image.dtype)
@@ -163,14 +163,19 @@ def increase(score_full: jax.Array, score_masked: jax.Array) -> jax.Array:
 
 
 def _curve(score_fn, image, heat, steps, baseline, blur_sigma, chunk, *, inserting):
-    check_map(image, heat)
+    image, heat = check_map(image, heat)
     check_score(score_fn, image)
-    check_count(steps=steps, chunk=chunk)
+    steps = check_count("steps", steps, 1)
+    chunk = check_count("chunk", chunk, 1)
     if steps > heat.size:
         raise UsageError(f"`steps`: wanted at most the pixels of the image, {heat.size}, got {steps}.")
-    image, heat = jnp.asarray(image), jnp.asarray(heat)
     other = replacement(image, baseline, blur_sigma=blur_sigma)
     before, after = (other, image) if inserting else (image, other)
+    return compiled(_changing, score_fn, steps=steps, chunk=chunk)(before, after, heat)
+
+
+def _changing(score_fn, before, after, heat, *, steps, chunk):
+    """The `Curve` from one image to another, the most salient pixels first."""
     rank = salience_rank(heat)[..., None]
     changed = [(2 * step * heat.size + steps) // (2 * steps) for step in range(steps + 1)]
 

@@ -7,10 +7,11 @@ import jax
 import jax.numpy as jnp
 from jax.scipy.sparse.linalg import cg
 
-from fer_jax.errors import UsageError
+from fer_jax.errors import UsageError, check_count
 from fer_jax.metrics import salience_rank
+from fer_jax.saliency._once import compiled
 from fer_jax.saliency._score import check_image
-from fer_jax.saliency.faithfulness._probe import check_count, check_map, check_score, check_share, has_order, in_chunks
+from fer_jax.saliency.faithfulness._probe import check_map, check_score, check_share, has_order, in_chunks
 
 ROAD_SHARES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 
@@ -62,13 +63,19 @@ def road(
       UsageError: a batch, an integer image, a map of another size or (outside `jax.jit`) with a NaN, a score that is
         no scalar, or a share outside (0, 1).
     """
-    check_map(image, heat)
+    image, heat = check_map(image, heat)
     check_score(score_fn, image)
-    check_count(chunk=chunk)
+    chunk = check_count("chunk", chunk, 1)
     if not shares:
         raise UsageError("`shares`: wanted at least one share in (0, 1), got none.")
     for share in shares:
         check_share("shares", share)
+    program = compiled(_imputed_scores, score_fn, shares=tuple(shares), chunk=chunk)
+    return program(key, image, heat, noise, tolerance)
+
+
+def _imputed_scores(score_fn, key, image, heat, noise, tolerance, *, shares, chunk):
+    """The `Road` of an image."""
     rank = salience_rank(heat)
     removed = jnp.asarray([round(share * rank.size) for share in shares])
     first = jnp.concatenate([removed, jnp.zeros_like(removed)])
@@ -77,7 +84,7 @@ def road(
     def score(case):
         first, end, key = case
         keep = (rank >= first) & (rank < end)
-        return score_fn(noisy_linear_impute(key, image, keep, noise=noise, tolerance=tolerance))
+        return score_fn(_impute(key, image, keep, noise, tolerance))
 
     scores = in_chunks(score, (first, end, jax.random.split(key, len(first))), chunk)
     scores = jnp.where(has_order(heat), scores, jnp.nan)
@@ -107,14 +114,19 @@ def noisy_linear_impute(
       UsageError: a batch, an integer image, a mask that is not boolean or of another size, or a negative noise or
         tolerance.
     """
-    check_image(image)
+    image = check_image(image)
     if jnp.shape(keep) != image.shape[:2] or keep.dtype != jnp.bool_:
         raise UsageError(f"`keep`: wanted a boolean mask {image.shape[:2]}, got {keep.dtype} {jnp.shape(keep)}.")
     for name, value in (("noise", noise), ("tolerance", tolerance)):
         if not isinstance(value, jax.core.Tracer) and not value >= 0:
             raise UsageError(f"`{name}`: wanted at least 0, got {value!r}.")
+    return _impute(key, image, jnp.asarray(keep), noise, tolerance)
+
+
+@jax.jit
+def _impute(key, image, keep, noise, tolerance):
     dtype = jnp.promote_types(image.dtype, jnp.float32)
-    pixels, keep = jnp.asarray(image, dtype), jnp.asarray(keep)[..., None]
+    pixels, keep = jnp.asarray(image, dtype), keep[..., None]
     # Solving for the deviation from the mean starts near the answer and keeps the digits of a bright image.
     middle = jnp.where(keep, pixels, 0).sum((0, 1), keepdims=True) / keep.sum().astype(dtype)
     weight = _neighbours(jnp.ones_like(pixels[..., :1]))

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from fer_jax.arrays import as_floating
 from fer_jax.errors import UsageError
 from fer_jax.saliency._perturbation import gaussian_blur
 from fer_jax.saliency._score import check_image, output_shape
@@ -15,17 +16,17 @@ BASELINES = ("zero", "mean", "blur")
 BLUR_SIGMA = 5.0  # RISE (Petsiuk et al. 2018), of its insertion game at 224 px; its kernel ends at 5 px
 
 
-def check_map(image: jax.Array, heat: jax.Array) -> None:
-    """Raise unless this is one float image and one float map of its size; and, where values are known, no NaN."""
-    check_image(image)
+def check_map(image, heat) -> tuple[jax.Array, jax.Array]:
+    """Return one float image and one map of its size as arrays; raise for others and, where known, for a NaN."""
+    image = check_image(image)
     if jnp.shape(heat) != image.shape[:2]:
         raise UsageError(
             f"`heat`: wanted (H, W) of the image, {image.shape[:2]}, got {jnp.shape(heat)}; see saliency.resize."
         )
-    if not jnp.issubdtype(heat.dtype, jnp.floating):
-        raise UsageError(f"`heat`: wanted floating point, got {heat.dtype}.")
+    heat = as_floating("heat", heat)
     if not isinstance(heat, jax.core.Tracer) and bool(jnp.isnan(heat).any()):
         raise UsageError(f"`heat`: wanted numbers, got {int(jnp.isnan(heat).sum())} NaN; leave this map out.")
+    return image, heat
 
 
 def check_score(score_fn: Callable, image: jax.Array) -> None:
@@ -35,13 +36,6 @@ def check_score(score_fn: Callable, image: jax.Array) -> None:
         raise UsageError(f"`score_fn`: wanted a scalar for one image, it returned shape {shape}.")
 
 
-def check_count(**counts) -> None:
-    """Raise unless each is a whole number of at least 1."""
-    for name, count in counts.items():
-        if not isinstance(count, int) or count < 1:
-            raise UsageError(f"`{name}`: wanted a whole number, at least 1, got {count!r}.")
-
-
 def check_share(name: str, share) -> None:
     """Raise unless this is a number strictly between 0 and 1."""
     if not 0 < share < 1:
@@ -49,8 +43,8 @@ def check_share(name: str, share) -> None:
 
 
 def has_order(heat: jax.Array) -> jax.Array:
-    """Whether a map's pixels can be told apart: it is neither constant nor holds a NaN."""
-    return heat.max() > heat.min()
+    """Whether a map's pixels can be told apart: it is finite and not constant."""
+    return (heat.max() > heat.min()) & jnp.isfinite(heat).all()
 
 
 def replacement(image: jax.Array, baseline, *, blur_sigma: float = BLUR_SIGMA) -> jax.Array:

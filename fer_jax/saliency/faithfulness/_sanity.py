@@ -10,6 +10,7 @@ from jax import lax
 from fer_jax.errors import UsageError
 from fer_jax.metrics import SSIM_WINDOW, spearman, ssim
 from fer_jax.saliency._normalise import normalise
+from fer_jax.saliency._once import compiled
 
 DRAWS = ("permute", "normal")
 
@@ -69,6 +70,12 @@ def cascading_randomisation(
     stages = _stages(variables, layers)
     keys = jax.random.split(key, len(leaves))
     anew = [leaf if stage is None else redraw(k, leaf) for k, leaf, stage in zip(keys, leaves, stages, strict=True)]
+    program = compiled(_compare, explain_fn, structure=structure, stages=tuple(stages), count=len(layers))
+    return program(leaves, anew)
+
+
+def _compare(explain_fn, leaves, anew, *, structure, stages, count):
+    """The `Cascade` of weights drawn anew, stage after stage."""
 
     def explain(stage):
         mixed = [
@@ -78,7 +85,7 @@ def cascading_randomisation(
         return explain_fn(jax.tree.unflatten(structure, mixed))
 
     # One after another, so that the stages need one network's memory and `explain_fn` is compiled once.
-    heats = lax.map(explain, jnp.arange(len(layers) + 1))
+    heats = lax.map(explain, jnp.arange(count + 1))
     original = heats[0]
 
     def alike(heat):

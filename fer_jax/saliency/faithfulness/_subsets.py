@@ -5,12 +5,12 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from fer_jax.errors import UsageError
+from fer_jax.errors import UsageError, check_count
 from fer_jax.metrics import most_salient, pearson
 from fer_jax.saliency._normalise import resize
+from fer_jax.saliency._once import compiled
 from fer_jax.saliency.faithfulness._probe import (
     BLUR_SIGMA,
-    check_count,
     check_map,
     check_score,
     check_share,
@@ -56,9 +56,10 @@ def mu_fidelity(
       UsageError: a batch, an integer image, a map of another size or (outside `jax.jit`) with a NaN, a score that is
         no scalar, fewer than two subsets, a share that removes nothing or everything, or a grid finer than the image.
     """
-    check_map(image, heat)
+    image, heat = check_map(image, heat)
     check_score(score_fn, image)
-    check_count(subsets=subsets, chunk=chunk)
+    subsets = check_count("subsets", subsets, 1)
+    chunk = check_count("chunk", chunk, 1)
     if subsets < 2:
         raise UsageError(f"`subsets`: wanted at least 2 to correlate over, got {subsets}.")
     check_share("size_share", size_share)
@@ -69,8 +70,14 @@ def mu_fidelity(
     size = round(size_share * cells[0] * cells[1])
     if not 0 < size < cells[0] * cells[1]:
         raise UsageError(f"`size_share`: wanted some of the {cells[0]} x {cells[1]} cells removed, got {size_share!r}.")
-    image, heat = jnp.asarray(image), jnp.asarray(heat)
     other = replacement(image, baseline, blur_sigma=blur_sigma)
+    program = compiled(_correlation, score_fn, subsets=subsets, cells=cells, size=size, chunk=chunk)
+    return program(key, image, heat, other)
+
+
+def _correlation(score_fn, key, image, heat, other, *, subsets, cells, size, chunk):
+    """Of the mass that subsets of the pixels hold with the score lost without them."""
+    height, width = heat.shape
 
     def remove(key):
         chosen = most_salient(jax.random.uniform(key, cells), size)
