@@ -13,7 +13,7 @@ from fer_jax.data.affectnet_names import RELABELLED, is_named, list_named, list_
 from fer_jax.data.affectnet_plus import describe
 from fer_jax.data.face_set import Read
 from fer_jax.data.finding import find_files
-from fer_jax.data.folders import SPLIT_FOLDERS, is_class_folder, list_folders
+from fer_jax.data.folders import is_class_folder, list_folders, split_of
 from fer_jax.data.gather import read_listing
 from fer_jax.data.rows import Listing, NotThisSet
 from fer_jax.data.tree import Tree
@@ -133,7 +133,7 @@ def _layouts(tree) -> dict[str, list[str]]:
 
 
 def _class_folders(tree, tops):
-    splits = [top for top in tops if top.lower() in SPLIT_FOLDERS]
+    splits = [top for top in tops if split_of(top)]
     inner = [folder for top in splits for folder in tree.folders(top)] if splits else tops
     return bool(inner) and all(is_class_folder(folder.rpartition("/")[2]) for folder in inner)
 

@@ -16,7 +16,7 @@ import numpy as np
 from fer_jax.data.annotations import ABSENT, LANDMARKS, annotated_row, points
 from fer_jax.data.fer2013 import header_of
 from fer_jax.data.finding import base_of
-from fer_jax.data.rows import NO_QUALITY, Box, Listing, Quality, Rejection, Row
+from fer_jax.data.rows import NO_QUALITY, Box, Listing, NotThisSet, Quality, Rejection, Row
 from fer_jax.data.sanitise import ImageRejected
 from fer_jax.data.tables import CellError, Cells, shown, table, texts
 from fer_jax.data.tree import Tree, open_tree
@@ -85,7 +85,7 @@ def _base(tree: Tree, path: str) -> str:
     names = (_path(text) for text in texts(table(tree, path, COLUMNS), _PATH))
     best, looked = base_of(tree, bases, names)
     if best is None and looked:
-        raise DataError(
+        raise NotThisSet(
             f"`path`: {tree.name}: of the pictures that {path} lists, {looked} were looked for, and none is in "
             f"{', '.join(base or 'the root' for base in bases)}. Put Manually_Annotated_Images/ beside the lists."
         )

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from fer_jax.data.annotations import annotated_row
 from fer_jax.data.file_names import is_document
-from fer_jax.data.folders import SPLIT_FOLDERS
+from fer_jax.data.folders import split_of
 from fer_jax.data.rows import Listing, Rejection, Row
 from fer_jax.data.tables import CellError, table
 from fer_jax.data.tree import Tree
@@ -32,13 +32,13 @@ def list_named(tree: Tree) -> Listing:
     for folder in _folders(tree):
         found = tree.files(folder) if folder else tree.listed()
         if found:
-            files.setdefault(SPLIT_FOLDERS.get(folder.lower(), "train"), []).extend(found)
+            files.setdefault(split_of(folder) or "train", []).extend(found)
     splits = {split: functools.partial(_named_rows, tree, paths) for split, paths in files.items()}
     return Listing("affectnet named", splits)
 
 
 def _folders(tree):
-    return ["", *(folder for folder in tree.folders() if folder.lower() in SPLIT_FOLDERS)]
+    return ["", *(folder for folder in tree.folders() if split_of(folder))]
 
 
 def _named_rows(tree, paths) -> Iterator[Row | Rejection]:

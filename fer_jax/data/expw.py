@@ -14,7 +14,6 @@ from fer_jax.data.gather import read_listing
 from fer_jax.data.rows import Listing, NotThisSet, Rejection, Row
 from fer_jax.data.tables import CellError, table, texts
 from fer_jax.data.tree import Tree
-from fer_jax.errors import DataError
 from fer_jax.expressions import LABEL_TABLES
 
 LIST = "label.lst"
@@ -58,7 +57,7 @@ def _base(tree, path):
     bases = [f"{root}/{folder}".strip("/") for folder in _FOLDERS]
     best, looked = base_of(tree, bases, texts(table(tree, path, COLUMNS, header=False, delimiter=" "), "name"))
     if best is None and looked:
-        raise DataError(
+        raise NotThisSet(
             f"`path`: {tree.name}: of the pictures that {path} lists, {looked} were looked for, and none is in "
             f"{', '.join(base or 'the root' for base in bases)}. Put image/origin/ beside label/."
         )

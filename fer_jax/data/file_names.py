@@ -4,6 +4,7 @@ import re
 
 _ARCHIVE = re.compile(r".*\.(zip|rar|7z|tar|tgz|gz|bz2|xz|z\d\d|(zip|7z|part|rar)\.?\d{1,3})", re.ASCII | re.IGNORECASE)
 _LEFT_BY_COMPUTERS = ("__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "@eadir", "$recycle.bin", "lost+found")
+_PICTURES = re.compile(r".*\.(jpe?g|jfif|png|bmp|tiff?|webp|gif|heic|heif|avif)", re.ASCII | re.IGNORECASE)
 # Files that lie beside pictures and are none.
 _DOCUMENTS = re.compile(
     r"readme|licen[cs]e|copying|citation|changelog|authors|notice|makefile"
@@ -16,6 +17,11 @@ _DOCUMENTS = re.compile(
 def is_document(path: str) -> bool:
     """Return whether a file's name is that of a text, a table or a picture's side file, not of a picture."""
     return bool(_DOCUMENTS.fullmatch(path.rpartition("/")[2]))
+
+
+def is_picture(path: str) -> bool:
+    """Return whether a file's name is that of a picture; pictures under other names are told by their content."""
+    return bool(_PICTURES.fullmatch(path))
 
 
 def is_archive(path: str) -> bool:

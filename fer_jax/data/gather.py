@@ -16,7 +16,7 @@ import pandas as pd
 from fer_jax.data.detect import FaceDetector
 from fer_jax.data.encoding import file_facts
 from fer_jax.data.face_set import FLAGGED_COLUMNS, REJECTED_COLUMNS, FaceSet, Read
-from fer_jax.data.file_names import is_archive, is_document
+from fer_jax.data.file_names import is_picture
 from fer_jax.data.finding import archives
 from fer_jax.data.framing import MAX_SIZE, Framed, Framing, frame, pixels
 from fer_jax.data.rows import Listing, NotThisSet, Quality, Rejection, Row, flag_names
@@ -114,32 +114,29 @@ def listed(tree: Tree, list_rows: Callable[[Tree], Listing]) -> Listing:
     Raises:
       DataError: what the source's reader says of the root, or that it lies there as an archive.
     """
+    found = _found(tree, list_rows)
+    if isinstance(found, NotThisSet) and (packed := archives(tree)):
+        others = f" and {len(packed) - 1} more" if len(packed) > 1 else ""
+        found = NotThisSet(f"{found} It holds {packed[0]}{others}, still packed: unpack, and give the folder.")
+    if isinstance(found, DataError):
+        raise found
+    return found
+
+
+def _found(tree: Tree, list_rows: Callable[[Tree], Listing]) -> Listing | DataError:
+    """The listing of a tree or of the one folder in it, or what is wrong."""
     try:
         return list_rows(tree)
     except DataError as error:
-        try:
-            return listed(_wrapped(tree), list_rows)
-        except DataError:
-            packed = archives(tree) if isinstance(error, NotThisSet) else []
-        if packed:
-            others = f" and {len(packed) - 1} more" if len(packed) > 1 else ""
-            raise NotThisSet(
-                f"{error} It holds {packed[0]}{others}, still packed: unpack, and give the folder."
-            ) from None
-        raise  # what is wrong with the root is what its owner can follow
-
-
-def _wrapped(tree: Tree) -> Tree:
-    """The one folder of a tree that has no pictures beside it, whatever else (a README, say) lies there.
-
-    Raises:
-      DataError: there is none, or are several.
-    """
+        fault = error
     inner = tree.folders()
-    beside = [path for path in tree.listed() if not is_document(path) and not is_archive(path)]
-    if len(inner) != 1 or beside:
-        raise NotThisSet(f"`path`: {tree.name} is not one folder around another.")
-    return Below(tree, inner[0])
+    if len(inner) != 1 or any(map(is_picture, tree.listed())):  # a picture beside the folder would be lost
+        return fault
+    further_in = Below(tree, inner[0])
+    found = _found(further_in, list_rows)
+    if isinstance(found, DataError) and len(further_in.folders()) < 2:
+        return fault  # what is wrong with the root is what its owner can follow
+    return found
 
 
 def gather(

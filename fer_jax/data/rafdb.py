@@ -67,7 +67,8 @@ def list_rafdb(tree: Tree) -> Listing:
         }
         return Listing("rafdb folders", splits, remarks=_REMARKS)
     raise NotThisSet(
-        f"`path`: {tree.name} is no RAF-DB: looked for EmoLabel/{LIST[0]} and for {' with '.join(CSVS)} and found none."
+        f"`path`: {tree.name} is no RAF-DB: looked for EmoLabel/{LIST[0]} and for {' with '.join(CSVS)} and found "
+        "none. Numbered folders alone are read as `dataset`=class_folders with `label_table`=rafdb."
     )
 
 
@@ -77,7 +78,12 @@ def _folder(tree, path) -> str:
     around = beside.rpartition("/")[0]
     bases = [f"{base}/{folder}".strip("/") for base in dict.fromkeys((around, beside)) for folder in _ALIGNED]
     names = texts(table(tree, path, ("name", "label"), header=False, delimiter=" "), "name")
-    best, _ = base_of(tree, bases, map(_aligned, names))
+    best, looked = base_of(tree, bases, map(_aligned, names))
+    if best is None and looked:
+        raise NotThisSet(
+            f"`path`: {tree.name}: of the pictures that {path} lists, {looked} were looked for, and none is in "
+            f"{', '.join(bases)}. Put Image/aligned/ beside EmoLabel/."
+        )
     return best or bases[0]
 
 

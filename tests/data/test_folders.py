@@ -224,9 +224,53 @@ def test_a_readme_beside_the_folder_around_everything(tmp_path):
         assert data.read_folders(place, size=8).splits["train"].labels.tolist() == [1, 1, 2, 2]
     (tmp_path / "outer" / "face.png").write_text("x")  # a picture that would be lost
     with pytest.raises(
-        DataError, match=r"the folder 'set' is no expression's: .* Rename it, or move it out of the set"
+        DataError, match=r"'set' is no expression's: .* It holds 'happy': put happy/set/ in .* or give set/ alone"
     ):
         data.read_folders(tmp_path / "outer", size=8)
+
+
+def test_pictures_outside_class_folders_are_rows_too(tmp_path):
+    for split in ("train_set", "dev"):
+        write(tmp_path / split, ["happy", "sad"], each=3)
+    for name in ("train_set/stray.png", "front page.jpg", "notes.txt", "model.bin"):
+        (tmp_path / name).write_bytes((tmp_path / "dev" / "sad" / "0.png").read_bytes())
+    with pytest.raises(
+        DataError, match=r"2 of 8 rows of train cannot be used .*front page.jpg: a picture that lies in no"
+    ):
+        data.read_folders(tmp_path, size=8)
+    found = data.read_folders(tmp_path, size=8, max_reject_frac=0.5)
+    assert {split: len(faces) for split, faces in found.splits.items()} == {"train": 6, "validation": 6}
+    assert sorted(found.rejected.path) == ["front page.jpg", "train_set/stray.png"]
+
+
+def test_a_folder_of_images_between_split_and_class(tmp_path):
+    for split in ("train", "test"):
+        write(tmp_path / split / "images", ["happy", "sad"])
+    found = data.read_folders(tmp_path, size=8)
+    assert {split: faces.labels.tolist() for split, faces in found.splits.items()} == {
+        "train": [1, 1, 2, 2],
+        "test": [1, 1, 2, 2],
+    }
+    write(tmp_path / "half" / "test" / "images", ["happy", "sad"])
+    assert list(data.read_folders(tmp_path / "half", size=8).splits) == ["test"]  # never called train
+
+
+def test_what_to_do_is_said_of_the_folder_that_it_is_about(tmp_path):
+    write(tmp_path / "wrapped" / "dataset", ["Ahegao", "Angry", "Happy"])
+    with pytest.raises(
+        DataError, match=r"the folder 'Ahegao' is no expression's: .* Rename it, or move it out of the set"
+    ):
+        data.read_folders(tmp_path / "wrapped", size=8)
+    for person in ("anna", "ben"):
+        write(tmp_path / "people" / person, ["happy", "sad"])
+    with pytest.raises(
+        DataError, match=r"'anna' is no expression's: .* put happy/anna/ in its place, or give anna/ alone"
+    ):
+        data.read_folders(tmp_path / "people", size=8)
+    write(tmp_path / "numbers", map(str, range(8)))
+    with pytest.raises(DataError, match=r"'0' is a number; say .*sorted_names_8 \(0 anger") as caught:
+        data.read_folders(tmp_path / "numbers", size=8)
+    assert "sorted_names_7" not in str(caught.value) and "rafdb" not in str(caught.value)  # these have no eight
 
 
 @pytest.mark.parametrize("name", ["train.zip", "images.tar.gz", "set.part01.rar", "all.7z.001"])

@@ -221,6 +221,16 @@ def test_rafdb_as_csvs_and_numbered_folders(form, zipped, tmp_path):
         np.testing.assert_array_equal(faces.images[3], copies.picture(offset + 3))
 
 
+def test_rafdb_whose_pictures_are_still_packed(tmp_path):
+    root = write_rafdb(tmp_path)
+    shutil.rmtree(root / "Image" / "aligned")
+    (root / "Image" / "aligned.zip").write_bytes(b"PK")
+    with pytest.raises(
+        DataError, match=r"none is in Image/aligned, .* It holds Image/aligned.zip, still packed: unpack"
+    ):
+        data.read_rafdb(root)
+
+
 def test_rafdb_numbered_otherwise_is_no_label_in_silence(tmp_path):
     for number in range(7):
         copies.write_picture(
