@@ -79,7 +79,7 @@ def test_equal_pixels_have_equal_hashes_whatever_the_file():
 def test_giants_are_shrunk_and_crops_written_anew():
     giant = stored(faults.encoded(np.full((3000, 5000, 3), 7, np.uint8)))
     assert giant.size == (2458, 4096)
-    assert giant.quality == Quality.SHRUNK | Quality.RE_ENCODED | Quality.WAS_GREY
+    assert giant.quality == Quality.SHRUNK | Quality.RE_ENCODED | Quality.WAS_GREY | Quality.ONE_COLOUR
     cropped = stored(faults.encoded(picture(1)), data.Framing("square", size=20))
     assert unchanged_view(cropped.data).shape == (20, 20, 3)
     lossy = stored(picture(1), encoding="jpeg95")
