@@ -26,13 +26,15 @@ class StudyConfig:
     data_dir: str | None = option(None, "Where the pictures lie: a folder or a zip, or the prepared set.", unset="none")
     preset: str = option(
         "small",
-        "small: a small network from scratch, ours. paper: ResNet-50 as the paper trains it.",
+        "small: a small network from scratch, ours. paper: ResNet-50 as the paper trains it, as far as it says how.",
         choices=("small", "paper"),
     )
     model: str | None = option(
         None, "Architecture of the members and the multiclass model.", choices=("tiny", "small", "resnet50")
     )
-    image_size: int | None = option(None, "Side of the pictures the networks and the participants see, pixels.")
+    image_size: int | None = option(
+        None, "Side of the pictures the networks and the participants see, pixels (ours: the paper gives none)."
+    )
     seed: int = option(0, "Seed of everything random.")
     stages: str = option(
         "all", "Comma-separated stages to run, in the order of the study; those of a few seconds are made again."
@@ -81,7 +83,7 @@ class StudyConfig:
         None,
         "Start from these weights: a safetensors file (ImageNet's, say; heads are new), or a run folder, each network "
         "from its namesake there (cascaded fine-tuning).",
-        unset="from scratch",
+        unset="from scratch (ours: the paper does not say)",
     )
     compute_dtype: str = option(
         "float32",
@@ -89,15 +91,25 @@ class StudyConfig:
         choices=("float32", "bfloat16"),
     )
     stop_accuracy: float = option(
-        0.9, "Training accuracy at which a member stops (paper §5.1); 0: all its epochs (the paper's second ensemble)."
+        0.9,
+        "Training accuracy at which a member stops (paper §5.1); 0: at its limit only (the paper's second ensemble: "
+        "--max_epochs=30).",
     )
-    max_epochs: int | None = option(None, "Epochs after which a member stops in any case.")
+    max_epochs: int | None = option(
+        None,
+        "Epochs after which a member stops in any case; 0: no limit.",
+        unset="from the preset, without limit where only --max_images is given",
+    )
     max_images: int | None = option(
-        None, "Images after which a member stops in any case, whole epochs (ours; 0: no limit)."
+        None,
+        "Images after which a member stops in any case, whole epochs (ours); 0: no limit.",
+        unset="from the preset, without limit where only --max_epochs is given",
     )
     multiclass_epochs: int | None = option(None, "Epochs of the multiclass model.")
     class_weights: str | None = option(
-        None, "Weights of the multiclass loss: N/(8 n) or its square root (ours).", choices=("balanced", "sqrt")
+        None,
+        "Weights of the multiclass loss (paper §5.2, without a formula): N/(8 n) or its square root (both ours).",
+        choices=("balanced", "sqrt"),
     )
     multiclass_schedule: str | None = option(
         None,
@@ -133,12 +145,19 @@ class StudyConfig:
     ep_reward_scale: float | None = option(
         None, "Extremal Perturbation: factor on the score, which competes with an area weight of 300 upward (ours)."
     )
-    finetune_images: int | None = option(None, "Fine-tuning: images each member sees.")
-    finetune_learning_rate: float | None = option(None, "Fine-tuning: Adam's learning rate (the paper gives none).")
+    finetune_images: int | None = option(
+        None, "Fine-tuning: images each member sees (ours: the paper gives no length)."
+    )
+    finetune_learning_rate: float | None = option(
+        None, "Fine-tuning: Adam's learning rate (ours: the paper gives none)."
+    )
     masked_ratio: float = option(0.5, "Fine-tuning: share of click-revealed images, the rest unmasked (ours).")
 
 
-# `paper` is §5.1 and §5.2; `small` is ours: what two CPU cores can do from scratch in minutes.
+# `paper` takes from §5.1 and §5.2 the architecture, Adam's 1e-4, the batch of 64 and the epochs, and the saliency
+# methods' published settings. Ours in it, for the paper does not say: the side of the pictures, the start from
+# scratch, the formula of the class weights, the constant rate, the length and the rate of fine-tuning. `small` is
+# ours altogether: what two CPU cores can do from scratch in minutes.
 PRESETS: dict[str, dict[str, Any]] = {
     "paper": {
         "model": "resnet50",
@@ -187,9 +206,9 @@ def resolve(config: StudyConfig) -> StudyConfig:
     """
     if not config.out:
         raise UsageError("`--out`: wanted a run folder, such as --out=runs/first, got none.")
-    chosen = {}
+    chosen = _other_limit(config)
     for name, value in PRESETS[config.preset].items():
-        if getattr(config, name) is None:
+        if getattr(config, name) is None and name not in chosen:
             chosen[name] = value.get(config.dataset, value["photographs"]) if isinstance(value, dict) else value
     config = dataclasses.replace(config, **chosen)
     if config.dataset != "procedural_faces" and not config.data_dir:
@@ -203,7 +222,7 @@ def resolve(config: StudyConfig) -> StudyConfig:
         "validation_per_expression": (12, 1_000_000),
         "per_ordered_pair": (1, 1000),
         "batch_size": (2, 4096),
-        "max_epochs": (1, 100_000),
+        "max_epochs": (0, 100_000),
         "max_images": (0, 10**12),
         "multiclass_epochs": (1, 100_000),
         "participants": (4, 10_000),
@@ -224,6 +243,8 @@ def resolve(config: StudyConfig) -> StudyConfig:
         "minutes": (0.0, 1e6),
     }
     check_bounds(config, bounds)
+    if not config.max_epochs and not config.max_images:
+        raise UsageError("`--max_epochs`: wanted a limit of epochs, or of images by --max_images, got 0 for both.")
     chosen_members(config)
     if config.over_members == "loop" and config.over_devices != "none":
         raise UsageError("`--over_members`: wanted map or vmap with --over_devices, got loop.")
@@ -248,6 +269,15 @@ def _checked_crop(config: StudyConfig) -> str | None:
     if crop == "square" and config.detector != "given":
         raise UsageError(f"`--detector`: goes with --crop=box or eyes, got {config.detector} with --crop=square.")
     return crop
+
+
+def _other_limit(config) -> dict[str, int]:
+    """Nothing of the preset's ends a member earlier than the one limit that was asked for."""
+    if config.max_epochs and config.max_images is None:
+        return {"max_images": 0}
+    if config.max_images and config.max_epochs is None:
+        return {"max_epochs": 0}
+    return {}
 
 
 def chosen_members(config: StudyConfig) -> list[int]:

@@ -71,7 +71,7 @@ class Networks(NamedTuple):
 
 def networks(build: Callable[..., Any]) -> Networks:
     """Both forms of a network, from `build(lowering=...)`, whose own default serves the plain pass."""
-    return Networks(build(), build(lowering="frozen" if jax.default_backend() == "cpu" else "native"))
+    return Networks(build(), build(lowering=models.default_lowering("frozen")))
 
 
 def score_of_config(ep_target: str) -> str:

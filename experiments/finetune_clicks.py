@@ -3,9 +3,11 @@
     python -m experiments.finetune_clicks --out=runs/net
 
 Stages data, design, members, people (simulated here) and finetune of the study; what has run already in the folder is
-not run again, and experiments.reproduce goes on in it. Each member sees click-revealed pictures, their masks moved by a
-pixel in eight directions, and whole ones (--masked_ratio). BatchNorm keeps the statistics of whole faces. Leaves
-tables/members_finetuned.csv and the networks in finetuned/. The paper's votes fall from 49 to 43 % on AffectNet.
+not run again, and experiments.reproduce goes on in it. Each member sees click-revealed pictures, their masks moved by
+a pixel in eight directions, and whole ones, which alone are augmented (§5.1). Ours: how many of each
+(--masked_ratio), how many pictures and at what rate (--finetune_images, --finetune_learning_rate), and that BatchNorm
+keeps the statistics of whole faces. Leaves tables/members_finetuned.csv and the networks in finetuned/. The paper's
+votes fall from 49 to 43 % on AffectNet.
 """
 
 import sys

@@ -1,7 +1,7 @@
 """Train the binary networks by several processes, on one host or on many, and join what they trained (paper §5.1).
 
     srun python -m experiments.train_distributed --out=runs/net --preset=paper ...              # SLURM
-    mpirun python -m experiments.train_distributed --out=runs/net --preset=paper ...            # Open MPI
+    mpirun python -m experiments.train_distributed --out=runs/net --preset=paper ...            # Open MPI, MPICH
     python -m experiments.train_distributed --num_processes=4 --out=runs/net ...                # Kubernetes indexed job
     python -m experiments.train_distributed --num_processes=2 --process_id=0 --out=runs/net ... # by hand, each one
 
@@ -26,10 +26,13 @@ from fer_jax.errors import UsageError
 from fer_jax.expressions import NUM_PAIRS
 
 STAGES = ("data", "design", "members")
-# What launchers tell a process: its number, and how many there are (Kubernetes does not say).
+# What launchers tell a process: its number, and how many there are (Kubernetes does not say). The innermost is first:
+# mpirun inside an allocation leaves the variables of SLURM's or Kubernetes' own task as they were.
 LAUNCHERS = {
-    "SLURM": ("SLURM_PROCID", "SLURM_NTASKS"),
     "Open MPI": ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"),
+    "MVAPICH2": ("MV2_COMM_WORLD_RANK", "MV2_COMM_WORLD_SIZE"),
+    "MPICH": ("PMI_RANK", "PMI_SIZE"),
+    "SLURM": ("SLURM_PROCID", "SLURM_NTASKS"),
     "Kubernetes": ("JOB_COMPLETION_INDEX", None),
 }
 _LOOK_EVERY_S, _TELL_EVERY_S = 0.5, 60.0
@@ -74,10 +77,9 @@ def which_process(index: int | None, count: int | None, environment: Mapping[str
       UsageError: neither says, or they do not fit.
     """
     given, asked = index, count
-    for number, size in LAUNCHERS.values():
-        if number in environment:
-            index = int(environment[number]) if index is None else index
-            count = int(environment[size]) if count is None and size in environment else count
+    number, size = next((names for names in LAUNCHERS.values() if names[0] in environment), (None, None))
+    index = _number(environment, number) if index is None else index
+    count = _number(environment, size) if count is None else count
     if index is None or count is None:
         raise UsageError(
             f"`--num_processes`: wanted it and --process_id, or a launcher ({', '.join(LAUNCHERS)}) that says them; "
@@ -88,6 +90,19 @@ def which_process(index: int | None, count: int | None, environment: Mapping[str
     if not 0 <= index < count:
         raise UsageError(f"`--process_id`: wanted a number in [0, {count - 1}], got {index}.")
     return index, count
+
+
+def _number(environment, name) -> int | None:
+    """A variable of a launcher, if it is set."""
+    if name not in environment:
+        return None
+    try:
+        return int(environment[name])
+    except ValueError:
+        raise UsageError(
+            f"`{name}`: wanted a whole number from the launcher, got {environment[name]!r}; give --num_processes and "
+            "--process_id."
+        ) from None
 
 
 def _study(config) -> StudyConfig:

@@ -88,7 +88,7 @@ def _area_term(subject) -> list[Row]:
 
 def optimiser(subject, iterations: int) -> Callable[..., jax.Array]:
     """Extremal Perturbation with published settings over a batch: (variables, images) -> masks."""
-    net = subject.folded.clone(lowering="frozen" if jax.default_backend() == "cpu" else "native")
+    net = subject.folded.clone(lowering=models.default_lowering("frozen"))
 
     def explain(variables, image):
         def score(view):

@@ -102,10 +102,10 @@ def _confusions(study, marks):
 
 
 def _training(study, marks):
-    target, synthetic = study.config.stop_accuracy, marks["synthetic"]
+    told = {"target": study.config.stop_accuracy or None, "synthetic": marks["synthetic"]}
     own = study.folder.read_table("metrics_ensemble")
-    _save(study, "training", figures.draw_training(own, target=target, synthetic=synthetic))
-    _save(study, "members", figures.draw_members(study.folder.read_table("members_validated"), synthetic=synthetic))
+    _save(study, "training", figures.draw_training(own, **told))
+    _save(study, "members", figures.draw_members(study.folder.read_table("members_validated"), **told))
 
 
 def _saliency(study, marks):

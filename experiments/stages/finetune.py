@@ -5,7 +5,7 @@ import optax
 import pandas as pd
 
 from experiments import time_limit
-from experiments.stages.fit import Plan, fit
+from experiments.stages.fit import Plan, clear, fit
 from experiments.stages.slots import slots_of, training_network
 from experiments.stages.study import Study
 from experiments.stages.vote import member_accuracy, write_votes
@@ -23,6 +23,7 @@ def finetune(study: Study) -> None:
     start_from = ensemble.unstack(study.load_ensemble())
     size = config.image_size
     view = training.revealed_view(Augmentation(), radius=masks.reveal_radius(size), blur=masks.blur_size(size))
+    # Whole pictures are augmented, masked ones are not (§5.1).
     # BatchNorm keeps the running statistics of whole faces: half-blurred batches would move them (ours).
     step = training.make_step(
         training_network(study, 2), optimiser, training.cross_entropy(), view, train_statistics=False
@@ -72,6 +73,7 @@ def finetune(study: Study) -> None:
     ]
     study.folder.write_table("members_finetuned", pd.DataFrame(rows))
     study.folder.write_arrays("predictions_finetuned", ensemble_logits=logits, labels=evaluation.labels)
+    clear(study, "finetuned")
 
 
 class _Pool:

@@ -63,9 +63,12 @@ def fit(study: Study, plan: Plan) -> dict[int, tuple[dict, dict]]:
 
 def _run(study, plan, left, seen, metrics):
     progress = Progress(f"training {plan.name}", plan.most_images, unit="images at most", done=seen)
-    clock = saved = time.monotonic()
+    saved = time.monotonic()
+    rates = Rates()
     for event in plan.trainer.run():
         match event:
+            case training.MemberStarted():
+                rates.start(event.member, event.images)
             case training.Stepped():
                 seen += event.images
                 progress.update(seen, f"{event.running} running, {event.waiting} waiting, {len(left)} done")
@@ -76,8 +79,7 @@ def _run(study, plan, left, seen, metrics):
                     study.stop.check()
                     saved = time.monotonic()
             case training.EpochEnded():
-                wall = time.monotonic() - clock
-                metrics.write(_metrics_row(study.config, plan, event, event.images / max(wall, 1e-9), wall))
+                metrics.write(_metrics_row(study.config, plan, event, *rates.end_epoch(event.member, event.images)))
             case training.MemberLeft():
                 row = {
                     "epochs": event.epochs,
@@ -88,6 +90,29 @@ def _run(study, plan, left, seen, metrics):
                 left[event.member] = (training.variables_of(event.state), row)
     progress.finish(f"{seen} images")
     return left
+
+
+class Rates:
+    """How fast each member has learned since it was last looked at, whenever it began and however often it was stopped.
+
+    Args:
+      clock: seconds, ever growing.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic):
+        self._clock = clock
+        self._seen: dict[int, tuple[int, float]] = {}
+
+    def start(self, member: int, images: int) -> None:
+        """A member begins here, or goes on after so many images."""
+        self._seen[member] = images, self._clock()
+
+    def end_epoch(self, member: int, images: int) -> tuple[float, float]:
+        """Images a second and seconds since the member began or ended its last epoch here."""
+        before, then = self._seen[member]
+        self._seen[member] = images, self._clock()
+        seconds = max(self._seen[member][1] - then, 1e-9)
+        return (images - before) / seconds, seconds
 
 
 def _metrics_start(folder, name, length):
@@ -117,7 +142,6 @@ def _metrics_row(config, plan, event, rate, wall):
         "images": event.images,
         "train_loss": event.loss,
         "train_accuracy": event.accuracy,
-        "val_accuracy": None,
         "images_per_s": round(rate, 1),
         "wall_s": round(wall, 2),
         "time_utc": now,

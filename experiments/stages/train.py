@@ -28,7 +28,7 @@ PART = "part"
 
 
 def train_members(study: Study) -> None:
-    """Train one member a pair on balanced images until 90 % or its last epoch (paper §5.1)."""
+    """Train one member a pair on balanced images until its target accuracy or its last epoch (paper §5.1)."""
     config, train = study.config, study.pictures("train")
     chosen = chosen_members(config)
     draws = {pair: pair_draw(train.labels, pair, config) for pair in chosen}
@@ -47,7 +47,7 @@ def train_members(study: Study) -> None:
     like = study.state_like(2, optimiser)
 
     def rule(config):
-        return training.StopRule(config.stop_accuracy or None, config.max_epochs, config.max_images or None)
+        return training.StopRule(config.stop_accuracy or None, config.max_epochs or None, config.max_images or None)
 
     def images_with(config):
         return sum(draw.size * rule(config).epochs_for(draw.size) for draw in draws.values())

@@ -142,7 +142,9 @@ def _pixels(image) -> bytes:
 
 
 def class_weights(labels: np.ndarray) -> np.ndarray:
-    """Weights of the multiclass loss, w_i = N / (8 n_i), from the training split actually read (paper §5.2).
+    """Return weights of the multiclass loss, w_i = N / (8 n_i), from the training split actually read.
+
+    The paper weighs its cross-entropy (§5.2) and gives no formula: this one is ours.
 
     Args:
       labels: int (N,), 0..7.

@@ -15,10 +15,10 @@ from fer_jax.errors import UsageError
 OVER_MEMBERS = ("loop", "map", "vmap")
 
 
-def default_over_members(platform: str | None = None) -> str:
-    """The layout that is fastest on a platform: "loop" on a CPU (measured), "map" on GPU and TPU (reasoned)."""
+def default_over_members(platform: str | None = None, *, over_devices: str = "none") -> str:
+    """Return the fastest layout: "loop" on an unsplit CPU (measured), "map" otherwise (reasoned)."""
     platform = platform or jax.default_backend()
-    return "loop" if platform == "cpu" else "map"
+    return "loop" if platform == "cpu" and over_devices == "none" else "map"
 
 
 def over_members(
@@ -34,7 +34,8 @@ def over_members(
     Args:
       function: (member tree, *arrays) -> tree of arrays; pure, no leading member axis.
       over_members: "loop" calls one jitted function for each member (quickest to compile, cannot be traced cheaply);
-        "map" is `lax.map`; "vmap" batches, and wants convolutions lowered to matrix products. Default: by platform.
+        "map" is `lax.map`; "vmap" batches. Default: by platform. Each wants its own lowering of convolutions, see
+        `models.default_lowering`.
       chunk: with "map", so many members at once are batched as by "vmap", between its memory and its speed.
       over_devices: "none", "shard_map", or "pmap", which splits members over devices and applies `over_members`
         inside. The number of members is padded to a multiple of the devices and cut again.
@@ -46,7 +47,7 @@ def over_members(
     Raises:
       UsageError: an unknown layout, a chunk without map, more devices than there are, or "loop" inside a device split.
     """
-    how = over_members or default_over_members()
+    how = over_members or default_over_members(over_devices=over_devices)
     if how not in OVER_MEMBERS:
         raise UsageError(f"`over_members`: wanted one of {', '.join(OVER_MEMBERS)}, got {how!r}.")
     if chunk < 1 or (chunk > 1 and how != "map"):

@@ -10,9 +10,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from fer_jax.ensemble._placement import OVER_MEMBERS, default_over_members
 from fer_jax.ensemble._placement import over_members as lift
 from fer_jax.errors import UsageError, check_count
 from fer_jax.expressions import NUM_PAIRS
+from fer_jax.models import default_lowering
 
 
 def init(key: jax.Array, model, *, members: int = NUM_PAIRS, image_size: int = 32) -> Any:
@@ -69,6 +71,10 @@ def _initialiser(model, image_size):
 
 @functools.lru_cache(maxsize=64)
 def _applied(model, over_members, over_devices):
+    layout = over_members or default_over_members(over_devices=over_devices)
+    # A network of ours that names no lowering; an unknown layout is refused below.
+    if getattr(model, "lowering", "another's") is None and layout in OVER_MEMBERS:
+        model = model.clone(lowering=default_lowering(layout))
     return lift(lambda v, x: model.apply(v, x), over_members=over_members, over_devices=over_devices)
 
 

@@ -14,7 +14,8 @@ from fer_jax.figures import style
 TARGET = 0.9  # §5.1: training stops at 90 %
 _STOPS = {
     "target": ("o", style.BLUE, "stopped at the target"),
-    "max_epochs": ("s", style.VERMILLION, "stopped at the last epoch"),
+    "max_epochs": ("s", style.VERMILLION, "stopped at the limit of epochs"),
+    "max_images": ("D", style.ORANGE, "stopped at the limit of images"),
     "failed": ("X", style.INK, "failed"),
 }
 
@@ -24,17 +25,17 @@ def draw_training(
     metrics: pd.DataFrame,
     ax: Axes | None = None,
     *,
-    target: float = TARGET,
+    target: float | None = TARGET,
     title: str = "Training accuracy of the members",
     simulated: bool = False,
     synthetic: bool = False,
 ) -> Axes:
-    """One thin line a member; a dot where it ends, coloured by whether the target was reached.
+    """Draw a thin line for each member and a dot where it ends, coloured by whether the target was reached.
 
     Args:
       metrics: long, one row a member and epoch: model, pair, epoch, images, train_accuracy (0..1).
       ax: where to draw; a new figure if None.
-      target: the accuracy at which a member stops.
+      target: the accuracy at which a member stops; None if it trains to its limit.
       title: what is shown.
       simulated: the networks learned from simulated people's clicks.
       synthetic: the faces are drawn by a program.
@@ -52,21 +53,22 @@ def draw_training(
         (str(pair), own["epoch"].to_numpy(np.float64), own["train_accuracy"].to_numpy(np.float64))
         for (_, pair), own in known.groupby(["model", "pair"], sort=False)
     ]
-    for reached, colour, marker, words in (
-        (True, style.BLUE, "o", "reached the target"),
-        (False, style.VERMILLION, "s", "did not"),
-    ):
-        own = [line for line in lines if (line[2][-1] >= target) == reached]
+    kinds = [(True, style.BLUE, "o", "reached the target"), (False, style.VERMILLION, "s", "did not")]
+    if target is None:
+        kinds = [(False, style.BLUE, "o", "trained to its limit")]
+    for reached, colour, marker, words in kinds:
+        own = [line for line in lines if (target is not None and line[2][-1] >= target) == reached]
         for _, epochs, values in own:
             ax.plot(epochs, values, color=colour, linewidth=0.9, alpha=0.55)
         if own:
             ends = np.asarray([(epochs[-1], values[-1]) for _, epochs, values in own])
             ax.scatter(*ends.T, s=22, marker=marker, color=colour, zorder=3, label=f"{words} ({len(own)})")
-    ax.axhline(target, color=style.INK, linewidth=1.2, linestyle="--", label=_target(target))
+    if target is not None:
+        ax.axhline(target, color=style.INK, linewidth=1.2, linestyle="--", label=_target(target))
     ax.axhline(0.5, color=style.GREY, linewidth=1, linestyle=":", label="chance 50 %")
     lowest = min((values.min() for _, _, values in lines), default=0.5)
     ax.set_ylim(min(0.45, lowest - 0.03), 1.01)
-    _name_ends(ax, lines, target)
+    _name_ends(ax, lines, 0.0 if target is None else target)
     _percent(ax.yaxis)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.set_xlabel("epoch")
@@ -83,7 +85,7 @@ def draw_members(
     members: pd.DataFrame,
     ax: Axes | None = None,
     *,
-    target: float = TARGET,
+    target: float | None = TARGET,
     title: str = "The members: training and validation accuracy",
     simulated: bool = False,
     synthetic: bool = False,
@@ -92,9 +94,9 @@ def draw_members(
 
     Args:
       members: one row a member: pair (name), train_images, epochs, train_accuracy, validation_accuracy (0..1, NaN where
-        unknown), stopped_by ("target", "max_epochs" or "failed").
+        unknown), stopped_by ("target", "max_epochs", "max_images" or "failed").
       ax: where to draw; a new figure if None.
-      target: the accuracy at which a member stops.
+      target: the accuracy at which a member stops; None if it trains to its limit.
       title: what is shown.
       simulated: the networks learned from simulated people's clicks.
       synthetic: the faces are drawn by a program.
@@ -122,7 +124,8 @@ def draw_members(
             label = f"{words} ({own.sum()})"
             ax.scatter(validation[own], places[own], marker=marker, s=34, color=colour, zorder=3, label=label)
             ax.scatter(train[own], places[own], marker=marker, s=34, facecolor="white", edgecolor=colour, zorder=2)
-    ax.axvline(target, color=style.INK, linewidth=1.2, linestyle="--", label=_target(target))
+    if target is not None:
+        ax.axvline(target, color=style.INK, linewidth=1.2, linestyle="--", label=_target(target))
     ax.set_yticks(places, [str(name) for name in members["pair"]], fontsize=8.5)
     ax.tick_params(axis="y", length=0)
     ax.set_ylim(-0.7, len(members) - 0.3)

@@ -1,6 +1,6 @@
 """Networks in Flax Linen that return named intermediates: `(logits, features)`."""
 
-from fer_jax.models._conv import LOWERINGS, conv2d
+from fer_jax.models._conv import LOWERINGS, conv2d, default_lowering
 from fer_jax.models._folding import fold_batch_norm
 from fer_jax.models._pretrained import from_state_dict, to_state_dict
 from fer_jax.models._resnet import (
@@ -26,6 +26,7 @@ __all__ = [
     "SmallResNet",
     "TinyResNet",
     "conv2d",
+    "default_lowering",
     "features_at",
     "fold_batch_norm",
     "from_state_dict",

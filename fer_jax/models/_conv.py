@@ -2,9 +2,10 @@
 
 Contract: activations (B, H, W, C), kernels (kh, kw, in, out); results agree to float rounding whatever the lowering.
 
-Which way is fast depends on where the convolution stands, not on its numbers (measured on x86 CPUs):
+Which way is fast depends on where the convolution stands, not on its numbers (measured on x86 CPUs). `default_lowering`
+alone decides:
 
-* `"native"`: `lax.conv_general_dilated` throughout. For accelerators with one member mapped at a time.
+* `"native"`: `lax.conv_general_dilated` throughout. For accelerators with one member at a time (reasoned).
 * `"dots"`: 1×1 kernels as matrix products, the rest native. Top level, unstacked, on a CPU: 1.45× in training.
 * `"matmul"`: every kernel as one matrix product over shifted copies. Under `vmap` over kernels, where a native
   convolution becomes a slow grouped one, and inside loops on a CPU.
@@ -22,6 +23,14 @@ from jax import lax
 from fer_jax.errors import UsageError
 
 LOWERINGS = ("native", "dots", "matmul", "frozen")
+# place -> (on a CPU, elsewhere); see the top of this file
+_FASTEST = {
+    "top": ("dots", "native"),
+    "loop": ("dots", "native"),
+    "map": ("matmul", "native"),
+    "vmap": ("matmul", "matmul"),
+    "frozen": ("frozen", "native"),
+}
 _NUMBERS = ("NHWC", "HWIO", "NHWC")
 
 # Below this many input channels (a picture has 3) a product with the kernel is too thin to be fast.
@@ -30,7 +39,27 @@ _FEW_CHANNELS = 16
 _FEW_CELLS = 256
 
 
-def conv2d(image: jax.Array, kernel: jax.Array, *, stride: int = 1, padding: int = 0, lowering: str = "dots"):
+def default_lowering(place: str = "top", *, platform: str | None = None) -> str:
+    """Return the lowering that suits a place on a platform.
+
+    Args:
+      place: "top" for a network by itself; "loop", "map" or "vmap" for members in that layout; "frozen" for a network
+        that is differentiated towards its input inside a compiled loop.
+      platform: such as "cpu"; the default backend's if None.
+
+    Returns:
+      One of `LOWERINGS`.
+
+    Raises:
+      UsageError: an unknown place.
+    """
+    if place not in _FASTEST:
+        raise UsageError(f"`place`: wanted one of {', '.join(_FASTEST)}, got {place!r}.")
+    on_cpu, elsewhere = _FASTEST[place]
+    return on_cpu if (platform or jax.default_backend()) == "cpu" else elsewhere
+
+
+def conv2d(image: jax.Array, kernel: jax.Array, *, stride: int = 1, padding: int = 0, lowering: str | None = None):
     """Convolve with symmetric zero padding (never SAME: that shifts strided layers against the reference weights).
 
     Args:
@@ -38,7 +67,7 @@ def conv2d(image: jax.Array, kernel: jax.Array, *, stride: int = 1, padding: int
       kernel: (kh, kw, in, out).
       stride: step in both directions.
       padding: zeros on each side.
-      lowering: one of `LOWERINGS`.
+      lowering: one of `LOWERINGS`; None takes `default_lowering()`.
 
     Returns:
       (B, h, w, out) with h = (H + 2 padding - kh) // stride + 1.
@@ -46,6 +75,8 @@ def conv2d(image: jax.Array, kernel: jax.Array, *, stride: int = 1, padding: int
     Raises:
       UsageError: an unknown lowering.
     """
+    if lowering is None:
+        lowering = default_lowering()
     if lowering not in LOWERINGS:
         raise UsageError(f"`lowering`: wanted one of {', '.join(LOWERINGS)}, got {lowering!r}.")
     pointwise = kernel.shape[:2] == (1, 1) and padding == 0

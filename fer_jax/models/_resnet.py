@@ -44,7 +44,7 @@ class Conv(nn.Module):
     features: int
     size: int
     stride: int = 1
-    lowering: str = "dots"
+    lowering: str | None = None
     dtype: Any = jnp.float32
     use_bias: bool = False
 
@@ -105,7 +105,8 @@ class ResNet(nn.Module):
       block: "bottleneck" or "basic".
       stem: how the resolution falls to a quarter: "imagenet" (7×7 stride 2, then a max-pool) or "small" (3×3 stride 2
         with half the width, then a first stage that halves as well: for pictures of 32 to 96 pixels, ours).
-      lowering: how convolutions are computed (see `_conv`); changes no number beyond rounding.
+      lowering: how convolutions are computed, see `default_lowering`, whose choice None takes for a network by itself;
+        changes no number beyond rounding.
       dtype: of the computation; parameters and batch statistics keep theirs (float32 when made here).
       axis_name: mapped axis over which batch statistics are averaged, if data is split over devices.
       folded: whether every BatchNorm is part of the convolution before it, see `fold_batch_norm`.
@@ -116,7 +117,7 @@ class ResNet(nn.Module):
     width: int = 64
     block: str = "bottleneck"
     stem: str = "imagenet"
-    lowering: str = "dots"
+    lowering: str | None = None
     dtype: Any = jnp.float32
     axis_name: str | None = None
     folded: bool = False

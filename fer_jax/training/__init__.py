@@ -1,7 +1,7 @@
 """Training the members: a pure step, what it minimises and sees, slots to run many at once, and the host's loop."""
 
-from fer_jax.training._loop import EpochEnded, Job, MemberLeft, Stepped, StopRule, Trainer
-from fer_jax.training._memory import StepMemory, step_memory
+from fer_jax.training._loop import EpochEnded, Job, MemberLeft, MemberStarted, Stepped, StopRule, Trainer
+from fer_jax.training._memory import SlotsMemory, slots_memory
 from fer_jax.training._objectives import cross_entropy
 from fer_jax.training._slots import LoopSlots, StackedSlots, make_slots
 from fer_jax.training._statistics import population_statistics
@@ -13,9 +13,10 @@ __all__ = [
     "Job",
     "LoopSlots",
     "MemberLeft",
+    "MemberStarted",
     "MemberState",
+    "SlotsMemory",
     "StackedSlots",
-    "StepMemory",
     "Stepped",
     "StopRule",
     "Trainer",
@@ -27,6 +28,6 @@ __all__ = [
     "plain_view",
     "population_statistics",
     "revealed_view",
-    "step_memory",
+    "slots_memory",
     "variables_of",
 ]

@@ -32,25 +32,42 @@ class StopRule:
 
     Attributes:
       target: training accuracy at which it leaves (paper §5.1: 0.9), or None to run all its epochs.
-      max_epochs: at most this many epochs (paper §5.1: 150; 30 for the second ensemble; 40 for the multiclass model).
+      max_epochs: at most this many epochs (paper §5.1: 150; 30 for the second ensemble; 40 for the multiclass model),
+        or None where `max_images` is the limit.
       max_images: at most this many images seen, whole epochs, at least one (ours, to bound the time on a CPU).
+
+    Raises:
+      UsageError: a value out of range, or no limit at all.
     """
 
     target: float | None = 0.9
-    max_epochs: int = 150
+    max_epochs: int | None = 150
     max_images: int | None = None
 
     def __post_init__(self):
         if self.target is not None and not 0 < self.target <= 1:
             raise UsageError(f"`target`: wanted a training accuracy in (0, 1] or None, got {self.target}.")
-        if self.max_epochs < 1:
-            raise UsageError(f"`max_epochs`: wanted at least 1, got {self.max_epochs}.")
+        for name in ("max_epochs", "max_images"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise UsageError(f"`{name}`: wanted at least 1, or None for no limit, got {value}.")
+        if self.max_epochs is None and self.max_images is None:
+            raise UsageError("`max_epochs`: wanted a limit here or in `max_images`, got None for both.")
 
     def epochs_for(self, num_images: int) -> int:
-        """The last epoch of a member whose epoch has `num_images` images."""
-        if self.max_images is None:
-            return self.max_epochs
-        return max(1, min(self.max_epochs, self.max_images // num_images))
+        """Return the last epoch of a member whose epoch has `num_images` images."""
+        return min(self._limits(num_images).values())
+
+    def limit_for(self, num_images: int) -> str:
+        """Return the limit that sets this last epoch, "max_epochs" or "max_images"."""
+        limits = self._limits(num_images)
+        return min(limits, key=lambda name: limits[name])
+
+    def _limits(self, num_images):
+        limits = {} if self.max_epochs is None else {"max_epochs": self.max_epochs}
+        if self.max_images is not None:
+            limits["max_images"] = max(1, self.max_images // num_images)
+        return limits
 
     def reached(self, correct: int, seen: int) -> bool:
         """Whether correct / seen is at least the target, compared in whole numbers."""
@@ -70,6 +87,14 @@ class Stepped:
 
 
 @dataclasses.dataclass(frozen=True)
+class MemberStarted:
+    """One member is about to step in a slot: images it has seen already, 0 unless it goes on from a snapshot."""
+
+    member: int
+    images: int
+
+
+@dataclasses.dataclass(frozen=True)
 class EpochEnded:
     """One member ended an epoch; accuracy and loss are over the images since its last epoch's end."""
 
@@ -83,7 +108,7 @@ class EpochEnded:
 
 @dataclasses.dataclass(frozen=True)
 class MemberLeft:
-    """One member is done: status is "target", "max_epochs" or "failed"; its state may lie on the host."""
+    """One member is done: status is "target", "max_epochs", "max_images" or "failed"; its state may lie on the host."""
 
     member: int
     status: str
@@ -169,7 +194,7 @@ class Trainer:
         # Members that ran before an interruption and found no slot after it.
         self._begun: dict[int, tuple[_Cursor, MemberState]] = {}
 
-    def run(self) -> Iterator[Stepped | EpochEnded | MemberLeft]:
+    def run(self) -> Iterator[MemberStarted | Stepped | EpochEnded | MemberLeft]:
         """Train until every member has left, telling what happens as it happens."""
         keys = [self._key] * self._width
         loaded: list[int | None] = [None] * self._width
@@ -181,6 +206,7 @@ class Trainer:
             for slot, cursor in enumerate(self._cursors):
                 if cursor is not None and loaded[slot] != cursor.member:
                     keys[slot], loaded[slot] = jax.random.fold_in(self._key, cursor.member), cursor.member
+                    yield MemberStarted(cursor.member, cursor.step * self._batch_size)
             batches = [None if c is None else self._batch_of(c.member, c.step) for c in self._cursors]
             self._slots.step(batches, keys)
             for slot, cursor in enumerate(self._cursors):
@@ -232,7 +258,7 @@ class Trainer:
         elif self._stop.reached(new_correct, new_seen):
             status = "target"
         elif cursor.epoch >= self._stop.epochs_for(self._sizes[cursor.member]):
-            status = "max_epochs"
+            status = self._stop.limit_for(self._sizes[cursor.member])
         else:
             return
         self._cursors[slot] = None

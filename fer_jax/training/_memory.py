@@ -5,46 +5,92 @@ from collections.abc import Callable, Mapping
 
 import jax
 
+from fer_jax import placement
+from fer_jax.ensemble import default_over_members
+from fer_jax.training._slots import make_slots
 from fer_jax.training._step import MemberState
 
 
 @dataclasses.dataclass(frozen=True)
-class StepMemory:
-    """What training one member takes, bytes.
+class SlotsMemory:
+    """What slots take in one layout, bytes on one device.
 
     Attributes:
-      state: kept for each member: parameters, statistics, the optimiser's state.
-      working: while one steps, beside it: activations, gradients and the state to come.
+      kept: for each slot: parameters, statistics, the optimiser's state and, in a stack, its batch.
+      working: while one slot steps, beside it: activations, gradients and the state to come.
+      together: whether all slots of a device step at the same time (vmap), each with `working` of its own.
+      rows: devices that have slots of their own, at least 1.
+      sharers: devices that share one memory: all of a CPU's, otherwise 1.
     """
 
-    state: int
+    kept: int
     working: int
+    together: bool = False
+    rows: int = 1
+    sharers: int = 1
 
-    def needed(self, slots: int, *, together: bool = False) -> int:
-        """Bytes that so many slots take; `together`: they step at the same time (vmap), not one after another."""
-        return slots * self.state + (slots if together else 1) * self.working
+    def needed(self, slots: int) -> int:
+        """Return the bytes that so many slots take of one memory."""
+        own = -(-slots // self.rows)
+        return self.sharers * (own * self.kept + (own if self.together else 1) * self.working)
 
-    def slots_within(self, budget: int, *, together: bool = False) -> int:
-        """How many slots a budget of bytes holds, perhaps none."""
-        if together:
-            return max(0, budget // (self.state + self.working))
-        return max(0, (budget - self.working) // self.state)
+    def slots_within(self, budget: int) -> int:
+        """Return how many slots a memory of `budget` bytes holds, perhaps none."""
+        mine = budget // self.sharers
+        own = mine // (self.kept + self.working) if self.together else (mine - self.working) // self.kept
+        return self.rows * max(0, own)
 
 
-def step_memory(step: Callable, state: MemberState, batch: Mapping) -> StepMemory:
-    """Compile a step for its memory; nothing is computed.
+def slots_memory(
+    step: Callable,
+    state: MemberState,
+    batch: Mapping,
+    *,
+    over_members: str | None = None,
+    over_devices: str = "none",
+    devices: int | None = None,
+    data_devices: int = 1,
+) -> SlotsMemory:
+    """Compile a step of slots for its memory; nothing is computed.
 
     Args:
-      step: one member's step, see `make_step`; without a model that shares its batch over devices.
+      step: one member's step, see `make_step`.
       state: a member's state, or its `jax.ShapeDtypeStruct`s.
       batch: one batch, or its `jax.ShapeDtypeStruct`s.
+      over_members: how slots run, see `make_slots`.
+      over_devices: how they are split over devices, see `make_slots`.
+      devices: how many of the local devices to use.
+      data_devices: of them, how many share each member's batch.
 
     Returns:
-      What one member keeps and what its step takes, as this platform's compiler lays it out (0 for the latter where it
-      does not tell).
+      What slots of this layout take, as this platform's compiler lays it out (nothing for `working` where it does not
+      tell).
+
+    Raises:
+      UsageError: a layout that cannot be.
     """
-    key = jax.eval_shape(lambda: jax.random.key(0))
-    flag = jax.ShapeDtypeStruct((), bool)
-    made = jax.jit(step).lower(state, dict(batch), key, flag).compile().memory_analysis()
-    kept = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))
-    return StepMemory(kept, made.temp_size_in_bytes + made.output_size_in_bytes if made else 0)
+    used = placement.num_devices(over_devices, devices)
+    rows = used // data_devices
+    how = over_members or default_over_members(over_devices=over_devices)
+    # Two slots a device: of one alone the compiler would make something else than a loop.
+    slots = make_slots(
+        step,
+        2 * rows,
+        over_members=how,
+        over_devices=over_devices,
+        devices=devices,
+        data_devices=data_devices,
+    )
+    made = slots.compiled(state, batch).memory_analysis()
+    kept, fed = _bytes(state), _bytes(batch)
+    sharers = used if jax.default_backend() == "cpu" else 1
+    if how == "loop":
+        working = fed + made.temp_size_in_bytes + made.output_size_in_bytes if made else 0
+        return SlotsMemory(kept, working)
+    temporary = made.temp_size_in_bytes if made else 0
+    together = how == "vmap"
+    return SlotsMemory(kept + fed // data_devices, temporary // 2 if together else temporary, together, rows, sharers)
+
+
+def _bytes(tree) -> int:
+    return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))

@@ -21,7 +21,8 @@ def cross_entropy(
     """Softmax cross-entropy, each class counting as much as its weight (paper §5.2 for the multiclass model).
 
     Args:
-      class_weights: (classes,) or None for equal weights; the paper's are w_i = N / (8 n_i).
+      class_weights: (classes,) or None for equal weights, such as `fer_jax.data.class_weights` (ours: the paper weighs
+        and gives no formula).
       reduction: "weighted_mean" divides by the weights in the batch (ours: the paper does not say), "mean" by B.
       axis_name: mapped axis over which the batch is split; the mean over it of what is returned is the loss of the
         whole batch.

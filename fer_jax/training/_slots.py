@@ -7,7 +7,7 @@ program in which they met by the way could wait for ever for one of them.
 
 import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -18,6 +18,9 @@ from fer_jax import placement
 from fer_jax.ensemble import default_over_members
 from fer_jax.errors import UsageError
 from fer_jax.training._step import MemberState
+
+_KEY = jax.eval_shape(lambda: jax.random.key(0))
+_FLAG = jax.ShapeDtypeStruct((), bool)
 
 
 class LoopSlots:
@@ -49,11 +52,16 @@ class LoopSlots:
             if batch is not None:
                 self._states[slot] = self._step(self._states[slot], batch, keys[slot], True)
 
+    def compiled(self, state: MemberState, batch: Mapping) -> jax.stages.Compiled:
+        """The program of a step, from one member's state and batch or their shapes."""
+        return self._step.lower(state, dict(batch), _KEY, _FLAG).compile()
+
 
 class StackedSlots:
     """Slots as one stacked tree, stepped by one program under `lax.map` or `vmap`, on one device or dealt out to many.
 
     Idle slots keep their state. Under "map" they cost nothing (a real branch), under "vmap" as much as running ones.
+    Both update the stack in place.
     """
 
     def __init__(
@@ -109,12 +117,28 @@ class StackedSlots:
         filler = next(batch for batch in batches if batch is not None)
         spare = self._width - len(batches)
         full = [filler if batch is None else batch for batch in [*batches, *[None] * spare]]
-        stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *full)
-        if self._data_devices > 1:
-            stacked["position"] = np.tile(np.arange(len(filler["labels"]), dtype=np.int32), (self._width, 1))
+        stacked = self._with_positions(jax.tree.map(lambda *leaves: np.stack(leaves), *full))
         active = np.asarray([batch is not None for batch in batches] + [False] * spare)
         every = _placed((jnp.stack([*keys, *[keys[0]] * spare]), active), self._rows)
         self._states = self._step(self._states, _placed(stacked, self._batches), *every)
+
+    def compiled(self, state: MemberState, batch: Mapping) -> jax.stages.Compiled:
+        """The program of a step of all slots, from one member's state and batch or their shapes."""
+
+        def rows(tree, sharding):
+            return jax.tree.map(
+                lambda leaf: jax.ShapeDtypeStruct((self._width, *leaf.shape), leaf.dtype, sharding=sharding), tree
+            )
+
+        batches = rows(self._with_positions(dict(batch)), self._batches)
+        return self._step.lower(rows(state, self._rows), batches, *rows((_KEY, _FLAG), self._rows)).compile()
+
+    def _with_positions(self, batch):
+        """Where devices share a batch, each picture knows its place in the whole."""
+        if self._data_devices == 1:
+            return batch
+        shape = batch["labels"].shape
+        return batch | {"position": np.broadcast_to(np.arange(shape[-1], dtype=np.int32), shape)}
 
 
 def _counters(state, of):
@@ -129,10 +153,19 @@ def _placed(tree, sharding):
 
 
 def _mapped(step):
-    def one(state, batch, key, active):
-        return lax.cond(active, lambda: step(state, batch, key, jnp.bool_(True)), lambda: state)
+    """One row after another, each put back where it was: `lax.map` would keep a second stack for its results."""
 
-    return lambda *stack: lax.map(lambda row: one(*row), stack)
+    def lifted(states, batches, keys, active):
+        def one(row, states):
+            state, batch, key, on = jax.tree.map(
+                lambda leaf: lax.dynamic_index_in_dim(leaf, row, keepdims=False), (states, batches, keys, active)
+            )
+            new = lax.cond(on, lambda: step(state, batch, key, jnp.bool_(True)), lambda: state)
+            return jax.tree.map(lambda leaf, of_row: lax.dynamic_update_index_in_dim(leaf, of_row, row, 0), states, new)
+
+        return lax.fori_loop(0, active.shape[0], one, states)
+
+    return lifted
 
 
 _LIFTS = {"map": _mapped, "vmap": jax.vmap}
@@ -165,7 +198,7 @@ def make_slots(
       UsageError: a width below one, an unknown layout, "loop" with a split, more devices than there are, or
         `data_devices` that do not divide them or come without shard_map.
     """
-    how = over_members or (default_over_members() if over_devices == "none" else "map")
+    how = over_members or default_over_members(over_devices=over_devices)
     if width < 1:
         raise UsageError(f"`width`: wanted at least one slot, got {width}.")
     if data_devices > 1 and over_devices != "shard_map":

@@ -5,6 +5,7 @@ Contract: a `MemberState` holds everything that changes in training; a batch is 
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -27,7 +28,7 @@ class MemberState:
       correct: int32, training images classified rightly by the forward pass that the gradient was taken from.
       seen: int32, training images seen.
       loss: float32, sum of the batch losses.
-      bad: bool, sticky: a loss or an update was not finite, and the state before it was kept.
+      bad: bool, sticky: a loss, an update or a statistic was not finite, and the state before it was kept.
     """
 
     params: Any
@@ -83,7 +84,8 @@ def make_step(
 
     Returns:
       A function (state, batch, key, active) -> state. The key belongs to the member; the step folds its own number
-      in. A step that is not active, or whose loss or updates are not finite, changes nothing (and marks the latter).
+      in. A step that is not active changes nothing. Nor does one whose loss, updates, batch statistics or optimiser
+      state are not finite; it marks the state as bad.
     """
 
     axis = getattr(model, "axis_name", None)
@@ -108,7 +110,8 @@ def make_step(
         (loss, (logits, statistics)), gradients = jax.value_and_grad(loss_of, has_aux=True)(state.params)
         updates, opt_state = optimiser.update(gradients, state.opt_state, state.params)
         correct = (logits.argmax(-1) == batch["labels"]).sum(dtype=jnp.int32)
-        finite = jnp.isfinite(loss) & jnp.isfinite(optax.tree.norm(updates))
+        # A variance or a second moment that overflows leaves this step's loss and updates finite: it is a failure too.
+        finite = jnp.isfinite(loss) & jnp.isfinite(optax.tree.norm(updates)) & _finite((statistics, opt_state))
         new = dataclasses.replace(
             state,
             params=optax.apply_updates(state.params, updates),
@@ -124,3 +127,9 @@ def make_step(
         return dataclasses.replace(kept, bad=state.bad | (active & ~finite))
 
     return step
+
+
+def _finite(tree):
+    """Whether every float of a tree is finite."""
+    leaves = [leaf for leaf in jax.tree.leaves(tree) if jnp.issubdtype(leaf.dtype, jnp.floating)]
+    return functools.reduce(jnp.logical_and, [jnp.isfinite(leaf).all() for leaf in leaves], jnp.bool_(True))

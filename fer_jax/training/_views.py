@@ -33,7 +33,7 @@ def revealed_view(ranges: Augmentation, *, radius: int, blur: int) -> Callable:
     """A view of pictures as participants saw them when they decided (paper §5.1).
 
     Args:
-      ranges: augmentation after the masking.
+      ranges: augmentation of the unmasked pictures. Masked ones only move their mask, as the paper says.
       radius: of the reveal discs, pixels.
       blur: side of the box blur, pixels.
 
@@ -50,7 +50,8 @@ def revealed_view(ranges: Augmentation, *, radius: int, blur: int) -> Callable:
 
     def view(key, batch):
         seen = jax.vmap(one)(batch["image"], batch["points"], batch["shift"], batch["masked"])
-        return _augmented(key, seen, batch, ranges)
+        whole = _augmented(key, seen, batch, ranges)
+        return jnp.where(batch["masked"][:, None, None, None], images.normalise(seen), whole)
 
     return view
 

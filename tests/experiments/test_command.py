@@ -112,6 +112,29 @@ def test_presets_fill_what_is_not_given(tmp_path):
     assert chosen_stages(dataclasses.replace(small, stages="report,data")) == ["data", "report"]
 
 
+@pytest.mark.parametrize(
+    ("asked", "wanted"),
+    [
+        ({}, (150, 6_240)),
+        ({"max_epochs": 30}, (30, 0)),  # the documented command of the 30-epoch ensemble
+        ({"max_images": 640}, (0, 640)),
+        ({"max_images": 0}, (150, 0)),
+        ({"max_epochs": 0}, (0, 6_240)),
+        ({"max_epochs": 30, "max_images": 640}, (30, 640)),
+        ({"preset": "paper"}, (150, 0)),
+    ],
+)
+def test_a_limit_that_was_asked_for_is_not_cut_short_by_the_preset(tmp_path, asked, wanted):
+    config = _config(tmp_path, stop_accuracy=0.0, **asked)
+    assert (config.max_epochs, config.max_images) == wanted
+    assert resolve(config) == config
+
+
+def test_training_without_any_limit_is_refused(tmp_path):
+    with pytest.raises(UsageError, match="`--max_epochs`: wanted a limit of epochs, or of images by --max_images"):
+        _config(tmp_path, max_epochs=0, max_images=0)
+
+
 def test_flags_txt_is_a_flagfile_that_repeats_the_run(tmp_path):
     config = _config(tmp_path, seed=7)
     RunFolder(config).close()

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from experiments import command, train_distributed
+from fer_jax.errors import UsageError
 
 from .jobs import EVERY_STEP, Job, environment
 
@@ -191,6 +192,18 @@ def _until(ready, workers):
         ((None, None), {"OMPI_COMM_WORLD_RANK": "1", "OMPI_COMM_WORLD_SIZE": "2"}, (1, 2)),
         ((None, 7), {"JOB_COMPLETION_INDEX": "6"}, (6, 7)),
         ((1, 2), {"SLURM_PROCID": "0", "SLURM_NTASKS": "4"}, (1, 2)),
+        ((None, None), {"PMI_RANK": "3", "PMI_SIZE": "4"}, (3, 4)),
+        # mpirun inside an allocation: SLURM's own task is one, and number 0.
+        *(
+            ((None, None), {"SLURM_PROCID": "0", "SLURM_NTASKS": "1", f"{rank}": "3", f"{size}": "4"}, (3, 4))
+            for rank, size in (
+                ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"),
+                ("PMI_RANK", "PMI_SIZE"),
+                ("MV2_COMM_WORLD_RANK", "MV2_COMM_WORLD_SIZE"),
+            )
+        ),
+        # srun by way of PMI says the same twice.
+        ((None, None), {"SLURM_PROCID": "3", "SLURM_NTASKS": "4", "PMI_RANK": "3", "PMI_SIZE": "4"}, (3, 4)),
     ],
 )
 def test_a_launcher_says_who_is_who(given, environment, wanted):
@@ -200,7 +213,7 @@ def test_a_launcher_says_who_is_who(given, environment, wanted):
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
-        ([], "`--num_processes`: wanted it and --process_id, or a launcher (SLURM, Open MPI, Kubernetes)"),
+        ([], "`--num_processes`: wanted it and --process_id, or a launcher (Open MPI, MVAPICH2, MPICH, SLURM, "),
         (["--process_id=0"], "got None and 0"),
         (["--num_processes=29", "--process_id=0"], "`--num_processes`: wanted a number in [1, 28], got 29"),
         (["--num_processes=2", "--process_id=2"], "`--process_id`: wanted a number in [0, 1], got 2"),
@@ -213,3 +226,8 @@ def test_a_wrong_flag_is_named(tmp_path, flags, said, capsys):
         command.run(train_distributed.train_distributed, train_distributed.DistributedConfig, usage="", argv=argv) == 1
     )
     assert said in capsys.readouterr().err
+
+
+def test_a_launcher_that_says_no_number_is_named():
+    with pytest.raises(UsageError, match="`PMI_SIZE`: wanted a whole number from the launcher, got 'many'"):
+        train_distributed.which_process(None, None, {"PMI_RANK": "0", "PMI_SIZE": "many"})

@@ -7,6 +7,7 @@ import struct
 import pytest
 
 from experiments import metrics_log
+from experiments.stages.fit import Rates
 
 ROW = {
     "model": "ensemble", "pair": "happy-sad", "train_accuracy": 0.5, "train_loss": 0.7, "images_per_s": 10.0,
@@ -84,3 +85,18 @@ def test_without_tensorboardx_there_are_lines_only(tmp_path, monkeypatch):
     log.write(ROW | {"epoch": 1})
     log.close()
     assert [path.name for path in tmp_path.iterdir()] == ["metrics.jsonl"]
+
+
+def test_images_a_second_are_those_of_the_time_since_the_last_look():
+    now = [100.0]
+    rates = Rates(lambda: now[0])
+    rates.start(0, 4800)  # goes on after a stop: what it saw before was not seen in this time
+    rates.start(1, 0)
+    now[0] = 110.0
+    assert rates.end_epoch(0, 5000) == (20.0, 10.0)
+    now[0] = 120.0
+    assert rates.end_epoch(1, 480) == (24.0, 20.0)
+    rates.start(2, 0)  # a later member has not been learning since the beginning
+    now[0] = 125.0
+    assert rates.end_epoch(2, 100) == (20.0, 5.0)
+    assert rates.end_epoch(0, 5300) == (20.0, 15.0)

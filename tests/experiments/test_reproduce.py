@@ -17,6 +17,7 @@ from experiments.config import StudyConfig, resolve
 from experiments.run_folder import FinishedFiles
 from experiments.stage_records import StageRecords
 from experiments.stage_table import FREE, STAGES, TABLE
+from experiments.stages import write
 from fer_jax.expressions import EXPRESSIONS, PAIRS
 
 from .jobs import environment
@@ -101,7 +102,7 @@ def test_the_summary_keeps_its_contract(finished):
         (EXPRESSIONS[a], EXPRESSIONS[b]) for a, b in PAIRS
     ]
     for member in summary["members"]:
-        assert member["stopped_by"] in ("target", "max_epochs")
+        assert member["stopped_by"] in ("target", "max_images")
         assert member["steps"] > 0
         assert 0 <= member["train_accuracy"] <= 1
     for score in (summary["ensemble"]["simple_vote"], summary["finetuned"]["weighted_vote"], summary["multiclass"]):
@@ -128,6 +129,18 @@ def test_the_summary_follows_from_the_tables(finished):
     np.testing.assert_allclose(summary["ensemble"]["weighted_vote"]["accuracy"], weighted, rtol=1e-5)
     dice = pd.read_csv(finished / "tables" / "dice.csv")
     np.testing.assert_allclose(summary["dice"]["cam"]["mean"], dice[dice["method"] == "cam"]["dice"].mean())
+
+
+def test_the_report_tells_how_training_ended():
+    members = [{"stopped_by": "target", "epochs": 3}] * 20 + [{"stopped_by": "max_images", "epochs": 13}] * 8
+    config = resolve(StudyConfig(out="run"))
+    assert write.training_card(config, members)[0] == "20 of 28"
+    assert write.training_ends(config, members).endswith("20 of 28 reached that, 8 ended at the limit of 6,240 images.")
+    members = [{"stopped_by": "max_epochs", "epochs": 30}] * 27 + [{"stopped_by": "failed", "epochs": 2}]
+    config = resolve(StudyConfig(out="run", stop_accuracy=0.0, max_epochs=30))
+    assert write.training_card(config, members)[:2] == ("2 to 30", "epochs a member")
+    ends = write.training_ends(config, members)
+    assert ends == "whatever its training accuracy: 27 ended at the limit of 30 epochs, 1 failed."
 
 
 def test_study_images_are_kept_out_of_training_and_evaluation(finished):

@@ -7,6 +7,7 @@ import pytest
 
 from experiments.config import StudyConfig, resolve
 from experiments.stages import slots
+from experiments.stages.study import Study
 from fer_jax import models, training
 from fer_jax.errors import UsageError
 
@@ -31,9 +32,9 @@ def test_all_members_train_side_by_side_where_there_is_room():
 
 
 def test_a_budget_bounds_the_slots_and_is_kept():
-    memory = training.step_memory(STEP, LIKE, BATCH)
-    for wanted, how, together in ((6, None, False), (3, "vmap", True)):
-        budget = memory.needed(wanted, together=together) + memory.state // 2
+    for wanted, how in ((6, None), (3, "vmap")):
+        memory = training.slots_memory(STEP, LIKE, BATCH, over_members=how)
+        budget = memory.needed(wanted) + memory.kept // 2
         options = {"memory_gb": budget / slots.GIB, "over_members": how}
         assert _width(**options) == wanted
         assert _width(slots=wanted, **options) == wanted
@@ -50,3 +51,92 @@ def test_one_slot_on_an_accelerator_unless_asked(monkeypatch):
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
     assert _width() == 1
     assert _width(slots=4) == 4
+
+
+GROUP_OF_A_JOB = {
+    "cgroup2": (
+        "0::/slurm/job_7\n",
+        "30 23 0:26 / /sys/fs/cgroup rw,relatime shared:4 - cgroup2 cgroup2 rw,nsdelegate\n",
+        "sys/fs/cgroup/slurm/job_7",
+        ("memory.max", "memory.current", "inactive_file"),
+        "max",
+    ),
+    "cgroup": (
+        "9:cpu,cpuacct:/\n4:memory:/slurm/job_7\n0::/\n",
+        "35 31 0:32 / /sys/fs/cgroup/memory rw,relatime - cgroup cgroup rw,memory\n"
+        "36 31 0:33 / /sys/fs/cgroup/cpu rw,relatime - cgroup cgroup rw,cpu\n",
+        "sys/fs/cgroup/memory/slurm/job_7",
+        ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+        str(2**63 - 4096),
+    ),
+}
+MIB = 2**20
+
+
+def _machine(root, cgroup="", mounts="", available=16_000 * MIB):
+    proc = root / "proc" / "self"
+    proc.mkdir(parents=True, exist_ok=True)
+    free, cached = available // 1024 // 10, available // 1024
+    (root / "proc" / "meminfo").write_text(
+        f"MemTotal: {2 * cached} kB\nMemFree: {free} kB\nMemAvailable: {cached} kB\nHugePages_Total: 0\n"
+    )
+    (proc / "cgroup").write_text(cgroup)
+    (proc / "mountinfo").write_text(mounts)
+
+
+def _group(folder, names, limit, used, spare):
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, value in zip(names, (limit, used), strict=False):
+        (folder / name).write_text(f"{value}\n")
+    (folder / "memory.stat").write_text(f"anon 1\ninactive_file 0\n{names[2]} {spare}\n")
+
+
+def test_caches_count_as_free(tmp_path):
+    _machine(tmp_path)
+    assert slots.machine_memory(tmp_path) == 16_000 * MIB
+
+
+@pytest.mark.parametrize("kind", GROUP_OF_A_JOB)
+def test_a_control_group_ends_before_the_machine_does(tmp_path, kind):
+    cgroup, mounts, place, names, unlimited = GROUP_OF_A_JOB[kind]
+    _machine(tmp_path, cgroup, mounts)
+    group = tmp_path / place
+    _group(group, names, 4_000 * MIB, 3_000 * MIB, 500 * MIB)
+    assert slots.machine_memory(tmp_path) == 1_500 * MIB  # of the 3,000 used, 500 are cache
+    _group(group, names, unlimited, 3_000 * MIB, 500 * MIB)
+    assert slots.machine_memory(tmp_path) == 16_000 * MIB
+    _group(group.parent, names, 1_000 * MIB, 400 * MIB, 0)  # the limit of a group around it binds as well
+    assert slots.machine_memory(tmp_path) == 600 * MIB
+    _group(group, names, 100 * MIB, 200 * MIB, 0)
+    assert slots.machine_memory(tmp_path) == 0
+
+
+def test_a_container_sees_its_group_at_the_root(tmp_path):
+    _, mounts, _, names, _ = GROUP_OF_A_JOB["cgroup2"]
+    for told, root in (("0::/", "/"), ("0::/docker/abc", "/docker/abc"), ("0::/docker/abc", "/")):
+        _machine(tmp_path, told + "\n", mounts.replace(" / /sys", f" {root} /sys"))
+        _group(tmp_path / "sys/fs/cgroup", names, 2_000 * MIB, 500 * MIB, 0)
+        assert slots.machine_memory(tmp_path) == 1_500 * MIB
+
+
+def test_a_soft_limit_counts(tmp_path):
+    cgroup, mounts, place, names, unlimited = GROUP_OF_A_JOB["cgroup2"]
+    _machine(tmp_path, cgroup, mounts)
+    _group(tmp_path / place, names, unlimited, 100 * MIB, 0)
+    (tmp_path / place / "memory.high").write_text(f"{900 * MIB}\n")
+    assert slots.machine_memory(tmp_path) == 800 * MIB
+
+
+def test_a_system_without_these_files_has_all_its_memory(tmp_path):
+    assert slots.machine_memory(tmp_path) > 2**29
+
+
+@pytest.mark.parametrize(
+    ("options", "how"), [({}, "loop"), ({"over_members": "vmap"}, "vmap"), ({"over_devices": "shard_map"}, "map")]
+)
+def test_convolutions_are_lowered_for_the_layout(options, how):
+    config = resolve(StudyConfig(out="run", image_size=SIZE, **options))
+    study = Study(config, None, None)
+    assert slots.layout(config) == how
+    assert slots.training_network(study, 2).lowering == models.default_lowering(how)
+    assert slots.slots_of(config, STEP, LIKE, BATCH)["over_members"] == how

@@ -158,6 +158,13 @@ def test_training_draws_a_line_a_member_and_tells_who_reached_the_target():
     assert f"reached the target ({reached})" in labels and "target 90 %" in labels
 
 
+def test_members_that_train_to_their_limit_are_held_to_no_target():
+    _, labels = figures.draw_training(METRICS, target=None).get_legend_handles_labels()
+    assert labels == ["trained to its limit (28)", "chance 50 %"]
+    _, labels = figures.draw_members(MEMBERS.assign(stopped_by="max_images"), target=None).get_legend_handles_labels()
+    assert labels == ["stopped at the limit of images (28)"]
+
+
 def test_members_are_sorted_and_bear_unknown_values():
     members = MEMBERS.copy()
     members.loc[3, ["train_accuracy", "validation_accuracy"]] = np.nan

@@ -5,7 +5,7 @@ import pytest
 from numpy.lib.stride_tricks import sliding_window_view
 
 from fer_jax.errors import UsageError
-from fer_jax.models import LOWERINGS, conv2d
+from fer_jax.models import LOWERINGS, conv2d, default_lowering
 
 CASES = [(1, 1, 0), (1, 2, 0), (3, 1, 1), (3, 2, 1), (7, 2, 3), (5, 3, 2), (2, 1, 0)]
 
@@ -50,3 +50,15 @@ def test_every_lowering_equals_the_definition_and_its_gradients_are_adjoint(shap
 def test_an_unknown_lowering_is_named():
     with pytest.raises(UsageError, match=r"`lowering`: wanted one of native, dots, matmul, frozen, got 'fft'"):
         conv2d(jnp.zeros((1, 4, 4, 1)), jnp.zeros((1, 1, 1, 1)), lowering="fft")
+
+
+def test_the_lowering_follows_place_and_platform():
+    assert [default_lowering(place, platform="cpu") for place in ("top", "loop", "map", "vmap", "frozen")] == [
+        "dots", "dots", "matmul", "matmul", "frozen",
+    ]  # fmt: skip
+    assert [default_lowering(place, platform="gpu") for place in ("top", "loop", "map", "vmap", "frozen")] == [
+        "native", "native", "native", "matmul", "native",
+    ]  # fmt: skip
+    assert default_lowering() == "dots"  # the tests' platform is a CPU
+    with pytest.raises(UsageError, match="`place`: wanted one of top, loop, map, vmap, frozen, got 'scan'"):
+        default_lowering("scan")

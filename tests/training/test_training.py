@@ -1,6 +1,7 @@
 import dataclasses
 import functools
 import importlib
+import types
 
 import jax
 import jax.numpy as jnp
@@ -402,6 +403,18 @@ def test_an_image_budget_is_whole_epochs():
     assert training.StopRule(0.9, 150, 10_000).epochs_for(330) == 30
     assert training.StopRule(0.9, 150, 10_000).epochs_for(14_000) == 1
     assert training.StopRule(0.9, 150).epochs_for(14_000) == 150
+    assert training.StopRule(0.9, None, 10_000).epochs_for(10) == 1000
+
+
+def test_the_limit_that_ends_a_member_is_named():
+    rule = training.StopRule(None, 30, 10_000)
+    assert [rule.limit_for(count) for count in (330, 334, 333)] == ["max_epochs", "max_images", "max_epochs"]
+    assert training.StopRule(None, None, 10_000).limit_for(1) == "max_images"
+    left = _left(_trainer((0, 1), stop=training.StopRule(None, 3, 12), step=PLAIN_STEP).run())
+    assert {(end.status, end.epochs) for end in left.values()} == {("max_images", 1)}
+    for limits, said in (((None, None), "wanted a limit here"), ((0, None), "`max_epochs`"), ((3, 0), "`max_images`")):
+        with pytest.raises(UsageError, match=said):
+            training.StopRule(0.9, *limits)
 
 
 def test_nothing_is_compiled_after_the_second_step():
@@ -480,6 +493,13 @@ def test_a_revealed_view_shows_what_was_open_and_blurs_the_rest():
     ]
     expected = training.augmented_view(plain)(jax.random.key(0), {"image": np.stack(wanted)})
     np.testing.assert_allclose(seen, expected, atol=1e-5)
+    # Section 5.1 augments the unmasked pictures; masked ones move their mask by a pixel, and nothing else.
+    ranges = Augmentation()
+    augmented = training.revealed_view(ranges, radius=3, blur=5)(jax.random.key(0), batch)
+    np.testing.assert_array_equal(augmented[:2], seen[:2])
+    again = training.augmented_view(ranges)(jax.random.key(0), {"image": np.stack(wanted)})
+    np.testing.assert_allclose(augmented[2], again[2], atol=1e-5)
+    assert np.abs(augmented[2] - seen[2]).max() > 0.1
 
 
 def test_errors_teach():
@@ -496,23 +516,96 @@ def test_errors_teach():
         training.make_slots(STEP, 0)
 
 
-def test_memory_of_a_step_grows_with_its_batch_and_says_how_many_members_fit():
+SHAPES = {
+    "image": jax.ShapeDtypeStruct((16, 32, 32, 3), np.uint8),
+    "labels": jax.ShapeDtypeStruct((16,), np.int32),
+}
+
+
+@pytest.mark.parametrize(
+    ("how", "split"),
+    [
+        ("loop", {}),
+        ("map", {}),
+        ("vmap", {}),
+        ("map", {"over_devices": "shard_map", "devices": 2}),
+        pytest.param("vmap", {"over_devices": "pmap", "devices": 2}, marks=pytest.mark.slow),
+        pytest.param("map", {"over_devices": "shard_map", "devices": 4, "data_devices": 2}, marks=pytest.mark.slow),
+    ],
+)
+def test_what_is_promised_of_memory_is_what_the_compiler_takes(how, split):
+    axis = placement.DATA if "data_devices" in split else None
+    step = training.make_step(
+        MODEL.clone(lowering=models.default_lowering(how), axis_name=axis),
+        OPTIMISER,
+        training.cross_entropy(),
+        training.plain_view,
+    )
     like = jax.eval_shape(lambda: _start(0))
+    memory = training.slots_memory(step, like, SHAPES, over_members=how, **split)
+    made = training.make_slots(step, 8, over_members=how, **split).compiled(like, SHAPES).memory_analysis()
+    taken = made.argument_size_in_bytes + made.temp_size_in_bytes
+    taken += made.output_size_in_bytes - made.alias_size_in_bytes
+    if how == "loop":  # its program knows one member
+        taken += 7 * memory.kept
+    else:  # in place: no second stack of states
+        states = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(like))
+        assert made.alias_size_in_bytes >= 0.99 * 8 // memory.rows * states
+    assert memory.needed(8) == pytest.approx(taken * memory.sharers, rel=0.1)
+    assert memory.sharers == split.get("devices", 1)  # a CPU's devices share its memory
+    for slots in (memory.rows, 8):
+        assert memory.slots_within(memory.needed(slots)) == slots
+        assert memory.slots_within(memory.needed(slots) - memory.sharers) < slots
+    assert memory.slots_within(memory.working - 1) == 0
 
-    def measured(count):
-        batch = {
-            "image": jax.ShapeDtypeStruct((count, SIZE, SIZE, 3), np.uint8),
-            "labels": jax.ShapeDtypeStruct((count,), np.int32),
-        }
-        return training.step_memory(PLAIN_STEP, like, batch)
 
-    small, large = measured(4), measured(64)
-    kept = sum(leaf.nbytes for leaf in jax.tree.leaves(jax.tree.map(np.asarray, _start(0))))
-    assert small.state == large.state == kept
-    # The last stage's output alone: 64 pictures of 8 x 8 cells and 32 channels, beside the state to come.
-    assert large.working > kept + 64 * 8 * 8 * 32 * 4 > small.working
-    for together in (False, True):
-        budget = large.needed(5, together=together)
-        assert large.slots_within(budget, together=together) == 5
-        assert large.slots_within(budget - 1, together=together) == 4
-    assert large.slots_within(large.working - 1) == 0
+def test_no_layout_trains_with_grouped_convolutions():
+    like, batches = jax.eval_shape(lambda: _start(0)), SHAPES
+    for how in ("map", "vmap"):
+        model = MODEL.clone(lowering=models.default_lowering(how))
+        step = training.make_step(model, OPTIMISER, training.cross_entropy(), training.plain_view)
+        text = training.make_slots(step, 3, over_members=how).compiled(like, batches).as_text()
+        assert "group_count" not in text
+
+
+class _Linear:
+    """The smallest network with a running variance."""
+
+    def apply(self, variables, images, *, train, mutable):
+        del train, mutable
+        features = images.mean((1, 2))
+        variance = (features**2).mean()
+        logits = features[:, :2] / jnp.sqrt(1 + variance) * variables["params"]
+        return types.SimpleNamespace(logits=logits), {"batch_stats": variance}
+
+
+@pytest.mark.parametrize(("brightness", "steepness", "bad"), [(1.0, 1.0, False), (1e25, 1.0, True), (1.0, 1e25, True)])
+def test_a_variance_or_a_moment_that_overflows_is_a_failure_though_loss_and_update_are_finite(
+    brightness, steepness, bad
+):
+    variables = {"params": jnp.ones(2), "batch_stats": jnp.ones(())}
+    before = training.init_state(variables, OPTIMISER)
+    step = training.make_step(
+        _Linear(),
+        OPTIMISER,
+        lambda logits, labels: steepness * training.cross_entropy()(logits, labels),
+        lambda key, batch: brightness * training.plain_view(key, batch),
+    )
+    after = jax.jit(step)(before, _batch_of(0, 0), jax.random.key(0), True)
+    assert bool(after.bad) == bad
+    assert _same(training.variables_of(after), training.variables_of(before)) == bad
+
+
+def test_members_say_when_they_start_and_how_far_they_are():
+    trainer = _trainer(width=2, step=PLAIN_STEP)
+    events = []
+    for event in trainer.run():
+        events.append(event)
+        if len([e for e in events if isinstance(e, training.Stepped)]) == 2:
+            break
+    assert events[:2] == [training.MemberStarted(0, 0), training.MemberStarted(1, 0)]
+    states, account = trainer.snapshot()
+    resumed = _trainer(width=2, step=PLAIN_STEP)
+    resumed.resume(states, account)
+    started = [event for event in resumed.run() if isinstance(event, training.MemberStarted)]
+    assert started == [training.MemberStarted(0, 8), training.MemberStarted(1, 8), training.MemberStarted(2, 0)]
