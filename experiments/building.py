@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 
 from fer_jax.data.tree import open_tree
-from fer_jax.errors import DataError, UsageError
+from fer_jax.errors import DataError, StorageError, UsageError
 
 
 def build(
@@ -86,8 +86,11 @@ def _locked(file: pathlib.Path) -> Iterator[None]:
 
 
 def _check_source(path, record, seen):
-    before = json.loads(record.read_text(encoding="utf-8")) if record.is_file() else seen
-    differ = [name for name in seen if before.get(name) != seen[name]]
+    try:
+        before = json.loads(record.read_text(encoding="utf-8")) if record.is_file() else seen
+        differ = [name for name in seen if before.get(name) != seen[name]]
+    except (ValueError, AttributeError) as error:
+        raise StorageError(f"`{record}`: is damaged ({error}); --overwrite builds the set anew.") from None
     if differ:
         name = differ[0]
         raise UsageError(

@@ -1,7 +1,7 @@
 """What every script shares: flags from one dataclass, errors as one line, exit codes, and a polite stop.
 
 Nothing heavy is imported here, so a wrong flag is answered at once. Exit codes: 0 done, 1 usage, 2 data, 3 storage,
-4 a member failed, 70 a bug of ours, 75 stopped and resumable, 141 nobody reads the output any more.
+4 a member failed, 5 out of memory, 70 a bug of ours, 75 stopped and resumable, 141 nobody reads the output any more.
 """
 
 import dataclasses
@@ -9,6 +9,7 @@ import difflib
 import errno
 import logging
 import os
+import re
 import signal
 import sys
 import traceback
@@ -18,14 +19,32 @@ from typing import Any, get_args
 
 from absl import flags
 
-from fer_jax.errors import FerError, Preempted, StorageError, UsageError
+from fer_jax.errors import FerError, MemoryExhausted, Preempted, StorageError, UsageError
 
 BUG = 70
+# Flags that take less memory when they are lower, the strongest first.
+_SHRINKING = ("slots", "batch_size", "chunk", "image_size", "workers", "resamples")
 
 
-def option(default: Any, text: str, *, choices: Sequence[str] | None = None, unset: str = "from the preset") -> Any:
-    """A field of a script's configuration that becomes a flag; `unset` says what a default of None means."""
-    return dataclasses.field(default=default, metadata={"help": text, "choices": choices, "unset": unset})
+def option(
+    default: Any,
+    text: str,
+    *,
+    choices: Sequence[str] | None = None,
+    unset: str = "from the preset",
+    fills: Sequence[str] = (),
+) -> Any:
+    """A field of a script's configuration that becomes a flag.
+
+    Args:
+      default: its value where the flag is not given.
+      text: its line in `--help`.
+      choices: the values allowed, or None for any.
+      unset: what a default of None means.
+      fills: arguments of the library that it fills and that have other names, so that messages can name the flag.
+    """
+    told = {"help": text, "choices": choices, "unset": unset, "fills": tuple(fills)}
+    return dataclasses.field(default=default, metadata=told)
 
 
 def parse(config_class: type, argv: Sequence[str], *, usage: str) -> Any:
@@ -59,10 +78,16 @@ def parse(config_class: type, argv: Sequence[str], *, usage: str) -> Any:
             define[kind](field.name, field.default, text, flag_values=values)
     flags.DEFINE_boolean("help", False, "Show this page.", short_name="h", flag_values=values)
     flags.DEFINE_boolean("debug", False, "Show tracebacks of errors.", flag_values=values)
+    for argument in argv:
+        if not argument.isprintable() and any("\ud800" <= letter <= "\udfff" for letter in argument):
+            told = argument.encode(errors="surrogateescape").decode(errors="backslashreplace")
+            raise UsageError(f"`{told}`: wanted UTF-8, got other bytes; rename the file or folder, or link to it.")
     try:
         stray = values(list(argv))[1:]
     except flags.Error as error:
         raise UsageError(f"{error} See --help.") from None
+    except UnicodeDecodeError as error:
+        raise UsageError(f"`--flagfile`: wanted a text file in UTF-8: {error}.") from None
     if values.help:
         print(f"{usage.strip()}\n\nFlags:\n{_flag_page(config_class)}")
         raise SystemExit(0)
@@ -134,15 +159,19 @@ def run(card: Callable[[Any], int | None], config_class: type, *, usage: str, ar
 def _answered(card, config_class, usage, argv) -> int:
     """The exit code; a reader of ours who has gone is the caller's to answer."""
     debug = any(argument in ("--debug", "-debug", "--debug=true") for argument in argv)
+    config = None
     try:
-        return card(parse(config_class, argv, usage=usage)) or 0
+        config = parse(config_class, argv, usage=usage)
+        return card(config) or 0
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else 0
     except FerError as error:
-        return _tell(error, error.exit_code, debug)
+        return _tell(in_flags(str(error), config), error.exit_code, debug)
     except OSError as error:  # a disk that fills up can show at any write
         if isinstance(error, BrokenPipeError) and not error.filename:
             raise
+        if error.errno == errno.ENOMEM:
+            return _tell(_exhausted(error, config_class), MemoryExhausted.exit_code, debug)
         text = f"`{error.filename}`: {error.strerror}" if error.filename else str(error)
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         advice = "free the disk and run again" if full else "choose another path, or make it writable"
@@ -150,10 +179,64 @@ def _answered(card, config_class, usage, argv) -> int:
     except KeyboardInterrupt:
         return _tell(Preempted("Stopped. Run the same command again to go on."), Preempted.exit_code, debug)
     except Exception as error:
+        if _is_exhausted(error):
+            return _tell(_exhausted(error, config_class), MemoryExhausted.exit_code, debug)
+        if lacking := _lacking_device(error):
+            return _tell(lacking, UsageError.exit_code, debug)
         traceback.print_exc()
         last = traceback.extract_tb(error.__traceback__)[-1]
         where = f"{os.path.basename(last.filename)}:{last.lineno}"
         return _tell(RuntimeError(f"A bug of ours at {where}: {type(error).__name__}: {error}"), BUG, False)
+
+
+def in_flags(message: str, config: Any) -> str:
+    """Return a message of the library with its arguments named as the flags that fill them.
+
+    Args:
+      message: names arguments in backticks.
+      config: a dataclass of `option`s, or None where flags could not be read.
+    """
+    fields = {field.name: field.metadata for field in dataclasses.fields(config)} if config is not None else {}
+
+    def flag(found):
+        name = found[1]
+        if name in fields:
+            return f"`--{name}`"
+        filling = [one for one, told in fields.items() if name in told["fills"]]
+        # Where several flags fill the argument, it is the one whose value the message tells.
+        values = {one: str(getattr(config, one) or "") for one in filling}
+        meant = [one for one in filling if values[one] and os.path.basename(values[one]) in message] or filling
+        return f"`--{meant[0]}`" if meant else found[0]
+
+    return re.sub(r"`([a-z][a-z0-9_]*)`", flag, message)
+
+
+def _is_exhausted(error) -> bool:
+    """Whether memory ran out: Python's, NumPy's and OpenCV's say so, and XLA's of any device."""
+    told = f"{type(error).__name__}: {error}"
+    return isinstance(error, MemoryError) or any(
+        words in told for words in ("RESOURCE_EXHAUSTED", "Insufficient memory", "Failed to allocate")
+    )
+
+
+def _exhausted(error, config_class) -> str:
+    named = {field.name for field in dataclasses.fields(config_class)}
+    flags_that_shrink = " or ".join(f"--{name}" for name in _SHRINKING if name in named)
+    advice = f"lower {flags_that_shrink}" if flags_that_shrink else "give it less at once"
+    first = (str(error).strip() or "no more to be had").splitlines()[0][:200]
+    return f"Out of memory: {first.rstrip('.')}. Nothing finished is lost; {advice}, and run again."
+
+
+def _lacking_device(error) -> str | None:
+    """What to say where JAX was told to use a device that this machine does not have."""
+    told = str(error)
+    if not isinstance(error, RuntimeError) or not re.search("Unable to initialize backend|Unknown backend", told):
+        return None
+    first = told.splitlines()[0].split(" (set JAX_PLATFORMS")[0][:240].rstrip(".")
+    return (
+        f"`JAX_PLATFORMS`: wanted a platform that this machine has and this JAX is built for, got "
+        f"{os.environ.get('JAX_PLATFORMS', 'none')} ({first}). Unset it, set it to cpu, or install JAX for it (BUILD.md)."
+    )
 
 
 def _leave_quietly() -> int:

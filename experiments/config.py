@@ -23,7 +23,9 @@ class StudyConfig:
         "experiments.prepare_data built.",
         choices=DATASETS,
     )
-    data_dir: str | None = option(None, "Where the pictures lie: a folder or a zip, or the prepared set.", unset="none")
+    data_dir: str | None = option(
+        None, "Where the pictures lie: a folder or a zip, or the prepared set.", unset="none", fills=("path",)
+    )
     preset: str = option(
         "small",
         "small: a small network from scratch, ours. paper: ResNet-50 as the paper trains it, as far as it says how.",
@@ -84,6 +86,7 @@ class StudyConfig:
         "Start from these weights: a safetensors file (ImageNet's, say; heads are new), or a run folder, each network "
         "from its namesake there (cascaded fine-tuning).",
         unset="from scratch (ours: the paper does not say)",
+        fills=("path",),
     )
     compute_dtype: str = option(
         "float32",

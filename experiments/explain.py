@@ -28,12 +28,12 @@ _SCORES = ("logit", "difference", "probability")
 class ExplainConfig:
     """What to explain, and how. An empty string or 0 means: not given."""
 
-    images: str = option("", "A picture, or a folder or zip of pictures.")
+    images: str = option("", "A picture, or a folder or zip of pictures.", fills=("path",))
     out: str = option("", "Folder for the results, such as explained.")
     run: str = option("", "Run folder of experiments.reproduce whose network is explained.")
     pair: str = option("", "With --run: the member of this pair, such as happy-sad; without: the multiclass network.")
     finetuned: bool = option(False, "With --pair: the member after fine-tuning on what people uncovered.")
-    weights: str = option("", "Instead of --run: a safetensors file of a classifier of your own.")
+    weights: str = option("", "Instead of --run: a safetensors file of a classifier of your own.", fills=("path",))
     arch: str | None = option(
         None,
         "With --weights: its architecture.",

@@ -7,6 +7,7 @@ outside, else 1 + the index into `fer_jax.faces.REGIONS`.
 
 import csv
 import dataclasses
+import fcntl
 import json
 import pathlib
 import shutil
@@ -86,7 +87,7 @@ def write_folder(
       The table's path. It gets its name when all pictures are there; until then the same call begins anew.
 
     Raises:
-      UsageError: a folder that holds something else, or a finished one.
+      UsageError: a folder that holds something else, a finished one, or one that another process draws into.
     """
     folder = pathlib.Path(files.folder)
     if folder.exists() and (not folder.is_dir() or (any(folder.iterdir()) and not (folder / _UNFINISHED).exists())):
@@ -95,9 +96,16 @@ def write_folder(
     files.scene(0)
     rows = faces.map_ordered(files.write, range(images), workers=workers)
     folder.mkdir(parents=True, exist_ok=True)
-    for left in (IMAGES, REGIONS):  # of a run that was stopped
-        shutil.rmtree(folder / left, ignore_errors=True)
-    with (folder / _UNFINISHED).open("w", newline="", encoding="utf-8") as table:
+    with (folder / _UNFINISHED).open("a", newline="", encoding="utf-8") as table:
+        try:
+            fcntl.flock(table, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise UsageError(f"`--out`: another process draws into {folder}; wait for it, or name another.") from None
+        if (folder / TABLE).exists():  # another process has finished it meanwhile
+            raise UsageError(f"`--out`: wanted a new or empty folder, got {folder}, which is finished; name another.")
+        table.truncate(0)
+        for left in (IMAGES, REGIONS):  # of a run that was stopped
+            shutil.rmtree(folder / left, ignore_errors=True)
         writer = None
         for done, row in enumerate(rows, 1):
             if writer is None:

@@ -45,6 +45,7 @@ class PrepareConfig:
         None,
         "Photographs: your copy, a folder or a zip. Clicks: the folder of a study's tables, or a run's.",
         unset="none",
+        fills=("path", "folder"),
     )
     images: str | None = option(
         None, "Clicks: folder of the sharp stimuli, PNGs (not for a run).", unset="MANUAL_DIR/images"

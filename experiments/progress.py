@@ -1,5 +1,6 @@
 """One line that says what is being done, how far it is, and how long yet."""
 
+import shutil
 import sys
 import time
 
@@ -44,7 +45,10 @@ class Progress:
 
     def _write(self, line, end=""):
         if self._terminal:
-            sys.stderr.write(f"\r\x1b[2K{line[:160]}{end}")
+            # A line that wraps would stay: only its last row is rewritten. Asked each time, for windows change.
+            room = shutil.get_terminal_size().columns - 1
+            shown = line if len(line) <= room else f"{line[: max(0, room - 1)]}…"
+            sys.stderr.write(f"\r\x1b[2K{shown}{end}")
         else:
             sys.stderr.write(line + "\n")
         sys.stderr.flush()

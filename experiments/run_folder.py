@@ -1,5 +1,6 @@
 """The folder of one run: its configuration, its lock, and files written whole or not at all."""
 
+import contextlib
 import dataclasses
 import fcntl
 import hashlib
@@ -9,6 +10,9 @@ import os
 import pathlib
 import platform
 import shutil
+import zipfile
+import zlib
+from collections.abc import Iterator
 from importlib import metadata
 from typing import Any
 
@@ -24,6 +28,34 @@ SCHEMA = 2
 _NOT_REPEATED = ("out", "stages", "overwrite")
 
 
+_ANEW = "Restore it from a copy, or make the run anew: --overwrite, or another --out."
+
+
+@contextlib.contextmanager
+def _whole(file: pathlib.Path) -> Iterator[pathlib.Path]:
+    """Read a file of ours: what is wrong with it is one line, and no bug.
+
+    Raises:
+      StorageError: it is missing, damaged or cannot be read.
+    """
+    try:
+        yield file
+    except FileNotFoundError:
+        raise StorageError(f"`{file}`: is missing. {_ANEW}") from None
+    except (
+        OSError,
+        EOFError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        zipfile.BadZipFile,
+        zlib.error,
+    ) as error:
+        told = str(error).strip().splitlines()
+        raise StorageError(f"`{file}`: is damaged ({told[0] if told else type(error).__name__}). {_ANEW}") from error
+
+
 class FinishedFiles:
     """What a run has finished, to be read: without its lock, so also while the run goes on.
 
@@ -36,16 +68,19 @@ class FinishedFiles:
 
     def read_json(self, name: str) -> Any:
         """Read what `write_json` wrote."""
-        return json.loads((self.path / name).read_text(encoding="utf-8"))
+        with _whole(self.path / name) as file:
+            return json.loads(file.read_text(encoding="utf-8"))
 
     def read_table(self, name: str) -> pd.DataFrame:
         """Read a table from `tables/`."""
-        return pd.read_csv(self.path / "tables" / f"{name}.csv", keep_default_na=True)
+        with _whole(self.path / "tables" / f"{name}.csv") as file:
+            return pd.read_csv(file, keep_default_na=True)
 
     def read_arrays(self, name: str) -> dict[str, np.ndarray]:
         """Read what `write_arrays` wrote."""
         # Opened here: NumPy leaves a damaged file open.
-        with open(self.path / f"{name}.npz", "rb") as file, np.load(file, allow_pickle=False) as arrays:
+        path = self.path / f"{name}.npz"
+        with _whole(path), open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
             return dict(arrays)
 
     def has(self, name: str) -> bool:
@@ -124,7 +159,9 @@ class RunFolder(FinishedFiles):
         file = self.path / "run.json"
         self.stages = StageRecords(self, self.config)
         if file.exists():
-            saved = json.loads(file.read_text(encoding="utf-8"))
+            saved = self.read_json("run.json")
+            if not isinstance(saved, dict) or not isinstance(saved.get("config", {}), dict):
+                raise StorageError(f"`{file}`: is damaged: wanted the record of a run. {_ANEW}")
             if saved.get("schema") != SCHEMA:
                 raise StorageError(
                     f"`{file}`: wanted run schema {SCHEMA}, got {saved.get('schema')}: another version made it. Choose "

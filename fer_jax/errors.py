@@ -50,6 +50,12 @@ class MemberFailed(FerError):
     exit_code = 4
 
 
+class MemoryExhausted(FerError):
+    """There was not enough memory, on the host or on a device."""
+
+    exit_code = 5
+
+
 class Preempted(FerError):
     """The run was stopped and saved; the same command goes on from there."""
 
