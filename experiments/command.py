@@ -181,7 +181,7 @@ def _answered(card, config_class, usage, argv) -> int:
     except Exception as error:
         if _is_exhausted(error):
             return _tell(_exhausted(error, config_class), MemoryExhausted.exit_code, debug)
-        if lacking := _lacking_device(error):
+        if lacking := _lacking_device():
             return _tell(lacking, UsageError.exit_code, debug)
         traceback.print_exc()
         last = traceback.extract_tb(error.__traceback__)[-1]
@@ -200,9 +200,7 @@ def in_flags(message: str, config: Any) -> str:
 
     def flag(found):
         name = found[1]
-        if name in fields:
-            return f"`--{name}`"
-        filling = [one for one, told in fields.items() if name in told["fills"]]
+        filling = [one for one, told in fields.items() if name in told["fills"] or name == one]
         # Where several flags fill the argument, it is the one whose value the message tells.
         values = {one: str(getattr(config, one) or "") for one in filling}
         meant = [one for one in filling if values[one] and os.path.basename(values[one]) in message] or filling
@@ -227,16 +225,21 @@ def _exhausted(error, config_class) -> str:
     return f"Out of memory: {first.rstrip('.')}. Nothing finished is lost; {advice}, and run again."
 
 
-def _lacking_device(error) -> str | None:
-    """What to say where JAX was told to use a device that this machine does not have."""
-    told = str(error)
-    if not isinstance(error, RuntimeError) or not re.search("Unable to initialize backend|Unknown backend", told):
+def _lacking_device() -> str | None:
+    """What to say where JAX cannot reach the devices that it was told to use."""
+    jax = sys.modules.get("jax")
+    asked = os.environ.get("JAX_PLATFORMS")
+    try:
+        if jax is not None and asked:
+            jax.local_devices()
         return None
-    first = told.splitlines()[0].split(" (set JAX_PLATFORMS")[0][:240].rstrip(".")
-    return (
-        f"`JAX_PLATFORMS`: wanted a platform that this machine has and this JAX is built for, got "
-        f"{os.environ.get('JAX_PLATFORMS', 'none')} ({first}). Unset it, set it to cpu, or install JAX for it (BUILD.md)."
-    )
+    except (RuntimeError, AssertionError) as error:
+        told = str(error).strip().splitlines()
+        why = f": {told[0].split(' (set JAX_PLATFORMS')[0][:240].rstrip('.')}" if told else ""
+        return (
+            f"`JAX_PLATFORMS`: wanted devices that this machine has and this JAX is built for, got {asked}{why}. Unset "
+            "it, set it to cpu, or install JAX for them (BUILD.md)."
+        )
 
 
 def _leave_quietly() -> int:

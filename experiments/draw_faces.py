@@ -51,7 +51,7 @@ class Config:
     occluders: float | None = option(None, "Share of faces with a mask, a hand or an eye patch.")
     expressions: str | None = option(None, "Comma-separated expressions.", unset="all eight")
     identities: int | None = option(None, "People.", unset="6; 1 of oracles and masks; in files a new one for each")
-    image_size: int = option(224, "Side of a face, pixels.")
+    image_size: int = option(224, "Side of a face, pixels.", fills=("size",))
     seed: int = option(0, "Seed of the data set.")
     split: str = option("stimuli", "Whose people.", choices=("train", "validation", "stimuli"))
     regions: bool = option(False, "Files: also write region masks.")

@@ -45,7 +45,7 @@ class PrepareConfig:
         None,
         "Photographs: your copy, a folder or a zip. Clicks: the folder of a study's tables, or a run's.",
         unset="none",
-        fills=("path", "folder"),
+        fills=("path", "folder", "source"),
     )
     images: str | None = option(
         None, "Clicks: folder of the sharp stimuli, PNGs (not for a run).", unset="MANUAL_DIR/images"
@@ -86,9 +86,9 @@ class PrepareConfig:
     image_size: int | None = option(
         None, "Side, pixels.", unset="procedural faces 224; photographs 224 with a crop, as they are without"
     )
-    train_images: int = option(8_000, "Procedural faces: pictures for training.")
-    validation_images: int = option(1_600, "Procedural faces: pictures for validation.")
-    stimuli_images: int = option(280, "Procedural faces: pictures for a study with people.")
+    train_images: int = option(8_000, "Procedural faces: pictures for training.", fills=("images",))
+    validation_images: int = option(1_600, "Procedural faces: pictures for validation.", fills=("images",))
+    stimuli_images: int = option(280, "Procedural faces: pictures for a study with people.", fills=("images",))
     seed: int = option(0, "Seed of the procedural faces, or of the drawn study images.")
     workers: int = option(0, "Threads or processes that work side by side; 0: one for each core.")
     audit_labels: str | None = option(

@@ -196,12 +196,12 @@ def test_the_card_says_what_it_built(source, tmp_path, capsys):
         (
             ["--data_dir={tmp}", "--manual_dir={tmp}"],
             2,
-            "`source`: wanted a study's folder with dataset_description.json",
+            "`--manual_dir`: wanted a study's folder with dataset_description.json",
         ),
         (
             ["--data_dir={tmp}", "--manual_dir={source}", "--images={tmp}/none"],
             2,
-            "`images`: wanted the folder of the sharp",
+            "`--images`: wanted the folder of the sharp",
         ),
         (
             ["--data_dir={tmp}", "--manual_dir={source}", "--images={tmp}"],

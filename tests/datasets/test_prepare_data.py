@@ -98,7 +98,7 @@ def test_standard_faces_keep_the_presets_name(image_size, name, tmp_path):
         (["--dataset=click_study", "--manual_dir=x", "--data_dir=x", "--image_size=9"], 1, "`--image_size`: goes with"),
         (["--dataset=affectnets"], 1, "value should be one of"),
         (["--dataset=ferplus", "--manual_dir=nowhere", "--data_dir={tmp}"], 2, "nowhere, which does not exist"),
-        (["--dataset=procedural_faces", "--train_images=-1", "--data_dir={tmp}"], 1, "`images`: wanted"),
+        (["--dataset=procedural_faces", "--train_images=-1", "--data_dir={tmp}"], 1, "`--train_images`: wanted"),
         (["--dataset=procedural_faces", "--crop=box", "--data_dir=x"], 1, "`--crop`: goes with --dataset=affectnet or"),
         (["--dataset=rafdb", "--manual_dir=x", "--preset=easy", "--data_dir=x"], 1, "`--preset`: goes with"),
         (
@@ -251,7 +251,7 @@ def test_a_full_disk_ends_in_one_line(options, tmp_path, capsys, monkeypatch):
     assert card(*options) == 3
     error = capsys.readouterr().err.strip().splitlines()[-1]
     place = tmp_path / "tfds" / "ferplus" / "plurality"
-    assert f"`data_dir`: {place} cannot be written: write() failed: No space left on device. Whole shards" in error
+    assert f"`--data_dir`: {place} cannot be written: write() failed: No space left on device. Whole shards" in error
     assert sorted(path.name for path in place.iterdir()) == ["LOCK", "incomplete.work_1.0.0"]
     with pytest.raises(DataError, match="wanted a prepared set"):
         data.open_prepared(tmp_path / "tfds")

@@ -6,6 +6,10 @@ import subprocess
 import sys
 import time
 
+import cv2
+import jax
+import numpy as np
+import pandas as pd
 import pytest
 
 from experiments import command
@@ -188,3 +192,102 @@ def test_a_run_killed_at_its_very_beginning_goes_on(tmp_path):
         (tmp_path / name).write_text("")
     RunFolder(resolve(StudyConfig(out=str(tmp_path)))).close()
     assert (tmp_path / "run.json").exists()
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 1 bytes.\nBuffers: ..."),
+        cv2.error("OpenCV: (-4:Insufficient memory) Failed to allocate 12345 bytes in function 'OutOfMemoryError'"),
+        OSError(errno.ENOMEM, "Cannot allocate memory"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_out_of_memory_is_one_line_with_the_flags_that_take_less(error, capsys):
+    def card(config):
+        raise error
+
+    code, printed = _run(card, capsys=capsys)
+    assert code == 5
+    assert "Out of memory: " in printed.err and "lower --slots or --batch_size or --image_size" in printed.err
+    assert len(printed.err.strip().splitlines()) == 1
+
+
+def test_devices_that_are_not_there_are_one_line(root):
+    done = subprocess.run(
+        [sys.executable, "-c", _WANTS_A_DEVICE],
+        cwd=root,
+        env=os.environ | {"JAX_PLATFORMS": "cuda"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: `JAX_PLATFORMS`: wanted devices that this machine has")
+    assert done.stderr.count("\n") == 1
+
+
+_WANTS_A_DEVICE = """
+import sys
+from experiments import command
+from experiments.config import StudyConfig
+
+def card(config):
+    import jax
+    jax.random.key(0) + 0
+
+sys.exit(command.run(card, StudyConfig, usage=""))
+"""
+
+
+def test_messages_of_the_library_name_the_flag(capsys):
+    def card(config):
+        raise DataError("`path`: set.zip is numbered; say by `label_table` whose numbers. Did you mean `sad`?")
+
+    code, printed = _run(card, "--data_dir=/data/set.zip", "--init_from=run", capsys=capsys)
+    assert code == 2
+    assert printed.err == (
+        "error: `--data_dir`: set.zip is numbered; say by `--label_table` whose numbers. Did you mean `sad`?\n"
+    )
+    config = StudyConfig(data_dir="/data", init_from="/weights/net.safetensors")
+    assert command.in_flags("`path`: net.safetensors is damaged", config).startswith("`--init_from`")
+    assert command.in_flags("`path`: something else", config).startswith("`--data_dir`")
+
+
+def test_arguments_and_flagfiles_that_are_no_text_are_one_line(tmp_path, capsys):
+    code, printed = _run(lambda config: 0, "--out=caf\udce9", capsys=capsys)
+    assert code == 1
+    assert printed.err.startswith("error: `--out=caf\\xe9`: wanted UTF-8") and printed.err.count("\n") == 1
+    assert _run(lambda config: 0, "--out=café", capsys=capsys)[0] == 0
+    (tmp_path / "flags.txt").write_bytes(b"--out=caf\xe9\n")
+    for name in ("flags.txt", "gone.txt"):
+        code, printed = _run(lambda config: 0, f"--flagfile={tmp_path / name}", capsys=capsys)
+        assert code == 1 and printed.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("name", ["run.json", "data.json", "pictures.npz", "tables/t.csv"])
+def test_a_damaged_file_of_a_run_is_one_line(tmp_path, name):
+    folder = RunFolder(_config(tmp_path))
+    folder.write_json("data.json", {"a": 1})
+    folder.write_arrays("pictures", a=np.arange(1000))
+    folder.write_table("t", pd.DataFrame({"a": [1, 2]}))
+    folder.close()
+    reads = {
+        "run.json": lambda: RunFolder(_config(tmp_path)),
+        "data.json": lambda: folder.read_json("data.json"),
+        "pictures.npz": lambda: folder.read_arrays("pictures"),
+        "tables/t.csv": lambda: folder.read_table("t"),
+    }
+    file = folder.path / name
+    whole = file.read_bytes()
+    for damaged in (b"", whole[: len(whole) // 2], b"\xff\x00" + whole[2:], b"[]\n" * (name == "run.json")):
+        if name == "tables/t.csv" and damaged == whole[: len(whole) // 2]:
+            continue  # half a table may be a table
+        file.write_bytes(damaged)
+        with pytest.raises(StorageError, match=rf"`.*{name}`: is damaged.* Restore it from a copy") as told:
+            reads[name]()
+        assert "\n" not in str(told.value)
+    if name != "run.json":
+        file.unlink()
+        with pytest.raises(StorageError, match=rf"`.*{name}`: is missing"):
+            reads[name]()

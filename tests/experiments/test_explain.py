@@ -310,7 +310,7 @@ def test_a_missing_face_detector_is_named(run, pictures, monkeypatch, tmp_path, 
     monkeypatch.delattr(cv2, "CascadeClassifier", raising=False)
     (tmp_path / "model.onnx").write_bytes(b"no model")
     for detector, told in (
-        ("haar", "`detector`: OpenCV "),
+        ("haar", "`--detector`: OpenCV "),
         (f"yunet={tmp_path / 'model.onnx'}", "cannot read"),
         ("yunet=gone.onnx", "wanted a YuNet ONNX file, got gone.onnx, which is not there"),
     ):

@@ -295,7 +295,11 @@ def test_a_copy_of_affectnet_is_cropped_by_its_boxes(tmp_path):
         (["--dataset=prepared"], 1, "`--data_dir`: --dataset=prepared wants the folder"),
         (["--dataset=prepared", "--data_dir={tmp}"], 2, "wanted a prepared set"),
         (["--dataset=class_folders", "--data_dir={tmp}/empty"], 2, "has no pictures in folders"),
-        (["--dataset=class_folders", "--data_dir={tmp}"], 2, "`path`: the folder 'empty' is no expression's: wanted"),
+        (
+            ["--dataset=class_folders", "--data_dir={tmp}"],
+            2,
+            "`--data_dir`: the folder 'empty' is no expression's: wanted",
+        ),
         (["--dataset=ckplus", "--data_dir={tmp}"], 2, "is no CK+"),
         (["--dataset=affectnet", "--data_dir={tmp}/nowhere"], 2, "nowhere, which does not exist"),
     ],

@@ -146,24 +146,40 @@ def test_a_stopped_folder_begins_anew_and_others_are_left_alone(tmp_path, monkey
     assert before == {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
 
 
+def test_two_processes_do_not_draw_into_one_folder(tmp_path, monkeypatch, capsys):
+    flags = ["--images=3", "--image_size=32", "--workers=1", f"--out={tmp_path / 'set'}"]
+    original, second = face_files.FaceFiles.write, []
+
+    def meanwhile(files, index):
+        if not second:
+            second.append(None)
+            second[0] = card(*flags)  # as another process would: a file opened anew has a lock of its own
+        return original(files, index)
+
+    monkeypatch.setattr(face_files.FaceFiles, "write", meanwhile)
+    assert card(*flags) == 0
+    assert second == [1] and "another process draws into" in capsys.readouterr().err
+    assert len(table(tmp_path / "set" / "faces.csv")) == len(list((tmp_path / "set").rglob("*.png"))) == 3
+
+
 @pytest.mark.parametrize(
     ("flags", "told"),
     [
-        (["--identities=0"], "`identities`: wanted at least 1, got 0"),
-        (["--image_size=8"], "`size`: wanted at least 32 pixels, got 8"),
+        (["--identities=0"], "`--identities`: wanted at least 1, got 0"),
+        (["--image_size=8"], "`--image_size`: wanted at least 32 pixels, got 8"),
         (["--out=x.gif"], "`--out`: wanted a name that ends in .png, got x.gif"),
         (["--preset=odd"], "preset"),
-        (["--seed=-1"], "`seed`"),
-        (["--nuisance=2"], "`nuisance`: wanted a number in 0..1.5, got 2.0"),
+        (["--seed=-1"], "`--seed`"),
+        (["--nuisance=2"], "`--nuisance`: wanted a number in 0..1.5, got 2.0"),
         (["--intensity=0.5"], "`--intensity`: wanted two numbers such as 0.2,0.8, got '0.5'"),
-        (["--intensity=1,0.5"], "`intensity`: wanted 0 <= low <= high <= 1.2"),
+        (["--intensity=1,0.5"], "`--intensity`: wanted 0 <= low <= high <= 1.2"),
         (["--expressions=hapy"], "Did you mean `happy`?"),
-        (["--sheet=oracle", "--expressions=sad"], "`expressions`: wanted at least two"),
+        (["--sheet=oracle", "--expressions=sad"], "`--expressions`: wanted at least two"),
         (["--images=-1"], "`--images`: wanted 0 for a sheet"),
         (["--images=2", "--identities=0"], "`--identities`: wanted at least 1, got 0"),
         (["--images=2", "--prior=affectnet", "--expressions=sad"], "`--expressions`: wanted none with"),
-        (["--images=2", "--image_size=8"], "`size`: wanted at least 32 pixels, got 8"),
-        (["--images=2", "--workers=0"], "`workers`: wanted at least 1"),
+        (["--images=2", "--image_size=8"], "`--image_size`: wanted at least 32 pixels, got 8"),
+        (["--images=2", "--workers=0"], "`--workers`: wanted at least 1"),
     ],
     ids=range(15),
 )
