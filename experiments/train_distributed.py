@@ -94,7 +94,7 @@ def which_process(index: int | None, count: int | None, environment: Mapping[str
 
 def _number(environment, name) -> int | None:
     """A variable of a launcher, if it is set."""
-    if name not in environment:
+    if name is None or name not in environment:
         return None
     try:
         return int(environment[name])

@@ -1,5 +1,7 @@
 """How many members train side by side: as asked for, or as memory allows."""
 
+import dataclasses
+
 import jax
 import numpy as np
 import optax
@@ -31,9 +33,11 @@ def test_all_members_train_side_by_side_where_there_is_room():
     assert _width(slots=5) == 5
 
 
-def test_a_budget_bounds_the_slots_and_is_kept():
+def test_a_budget_bounds_the_slots_and_is_kept(monkeypatch):
+    measured = training.slots_memory(STEP, LIKE, BATCH)
     for wanted, how in ((6, None), (3, "vmap")):
-        memory = training.slots_memory(STEP, LIKE, BATCH, over_members=how)
+        memory = dataclasses.replace(measured, together=how == "vmap")
+        monkeypatch.setattr(training, "slots_memory", lambda *step, memory=memory, **where: memory)
         budget = memory.needed(wanted) + memory.kept // 2
         options = {"memory_gb": budget / slots.GIB, "over_members": how}
         assert _width(**options) == wanted

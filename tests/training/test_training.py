@@ -559,13 +559,21 @@ def test_what_is_promised_of_memory_is_what_the_compiler_takes(how, split):
     assert memory.slots_within(memory.working - 1) == 0
 
 
-def test_no_layout_trains_with_grouped_convolutions():
-    like, batches = jax.eval_shape(lambda: _start(0)), SHAPES
-    for how in ("map", "vmap"):
-        model = MODEL.clone(lowering=models.default_lowering(how))
-        step = training.make_step(model, OPTIMISER, training.cross_entropy(), training.plain_view)
-        text = training.make_slots(step, 3, over_members=how).compiled(like, batches).as_text()
-        assert "group_count" not in text
+def test_members_stepped_together_have_no_grouped_convolution():
+    stacked, batches = (
+        jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((3, *leaf.shape), leaf.dtype), tree)
+        for tree in (jax.eval_shape(lambda: _start(0)), SHAPES)
+    )
+    keys, active = jax.random.split(jax.random.key(0), 3), np.ones(3, bool)
+
+    def text(lowering):
+        step = training.make_step(
+            MODEL.clone(lowering=lowering), OPTIMISER, training.cross_entropy(), training.plain_view
+        )
+        return jax.jit(jax.vmap(step)).lower(stacked, batches, keys, active).as_text()
+
+    assert "group_count = 3" in text("dots")  # what a kernel of each member's own becomes
+    assert "group_count = 3" not in text(models.default_lowering("vmap"))
 
 
 class _Linear:
@@ -575,7 +583,7 @@ class _Linear:
         del train, mutable
         features = images.mean((1, 2))
         variance = (features**2).mean()
-        logits = features[:, :2] / jnp.sqrt(1 + variance) * variables["params"]
+        logits = features[:, :2] / jnp.sqrt(1 + variance) * variables["params"][None]
         return types.SimpleNamespace(logits=logits), {"batch_stats": variance}
 
 
