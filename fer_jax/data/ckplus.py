@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from fer_jax.data.face_set import Read
 from fer_jax.data.fer2013 import header_of, pixel_splits
 from fer_jax.data.finding import find_files, find_folders
-from fer_jax.data.folders import list_folders
+from fer_jax.data.folders import check_table, list_folders
 from fer_jax.data.gather import read_listing
 from fer_jax.data.rows import Listing, NotThisSet, Rejection, Row
 from fer_jax.data.sanitise import ImageRejected
@@ -126,6 +126,7 @@ def _pixels(tree, csvs, label_table) -> Listing:
             f"ckextended.csv has {numberings([0], only='fer2013_contempt')}, the sequences have "
             f"{numberings([0], only='ckplus')}."
         )
+    check_table(label_table)
     remarks = (
         ["A csv has no people: the same ones are in all its splits."] if "usage" in header_of(tree, csvs[0]) else []
     )

@@ -19,7 +19,7 @@ import numpy as np
 from fer_jax.data.face_set import Read
 from fer_jax.data.fer2013 import PIXELS_FILES, USAGES, pixel_loader, pixels_file, usage_of
 from fer_jax.data.file_names import is_document
-from fer_jax.data.finding import find_files
+from fer_jax.data.finding import base_of, find_files, find_folders
 from fer_jax.data.gather import read_listing
 from fer_jax.data.rows import Listing, NotThisSet, Rejection, Row, without_repeats
 from fer_jax.data.tables import CellError, Cells, records, table, whole
@@ -178,11 +178,15 @@ def _label_lists(tree) -> dict[str, str]:
 
 def _folder_rows(tree, split, where, target):
     """Rows of `label.csv` (name, perhaps a box, ten counts), then the pictures it does not name."""
-    folder, shown = where.rpartition("/")[0], FOLDERS[split]
-    found = []
+    shown, found = FOLDERS[split], []
     for row, (line, fields) in enumerate(records(lines(tree, where))):
         fault = "" if len(fields) in (11, 12) else f"{len(fields)}: wanted 11 or 12 columns, got {len(fields)}"
         found.append((row, f"{where}:{line}", fields[0], fields[-10:], fault))
+
+    # The pictures may lie apart from their labels: Images/FER2013Train/ and Labels/FER2013Train/.
+    beside = where.rpartition("/")[0]
+    bases = dict.fromkeys([beside, *find_folders(tree, shown.lower(), depth=3)])
+    folder = base_of(tree, list(bases), (name.strip() for _, _, name, _, _ in found if name.strip()))[0] or beside
 
     def load(path):
         return tree.read(f"{folder}/{path.removeprefix(f'{shown}/')}")

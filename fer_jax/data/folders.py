@@ -15,8 +15,8 @@ from fer_jax.data.file_names import is_document, is_picture
 from fer_jax.data.gather import read_listing
 from fer_jax.data.rows import Listing, NotThisSet, Rejection, Row
 from fer_jax.data.tree import Tree
-from fer_jax.errors import DataError
-from fer_jax.expressions import DROP, EXPRESSIONS, canonical, index_of, numberings
+from fer_jax.errors import DataError, UsageError
+from fer_jax.expressions import DROP, EXPRESSIONS, LABEL_TABLES, canonical, index_of, numberings
 
 SPLIT_FOLDERS = {
     "train": "train",
@@ -70,10 +70,21 @@ def list_folders(tree: Tree, *, label_table: str | None = None, release_name: st
       label_table: see `read_folders`.
       release_name: what the listing is called.
     """
+    check_table(label_table)
     layout, labels = _layout(tree, label_table)
     splits = {split: functools.partial(_rows, tree, files) for split, files in layout.items()}
     taken = ", ".join(f"{name} as {'none' if label == DROP else EXPRESSIONS[label]}" for name, label in labels.items())
     return Listing(release_name, splits, remarks=(f"Folders were taken for expressions: {taken}.",))
+
+
+def check_table(label_table: str | None) -> None:
+    """Refuse the name of a table that is none.
+
+    Raises:
+      UsageError: listing the tables.
+    """
+    if label_table is not None and label_table not in LABEL_TABLES:
+        raise UsageError(f"`label_table`: wanted one of {', '.join(LABEL_TABLES)}, got {label_table!r}.")
 
 
 def split_of(folder: str) -> str | None:

@@ -224,6 +224,17 @@ def test_upper_case_deeper_and_beside_documents(tmp_path, folder):
         assert documents.path.tolist() == [f"FER2013{split}/notes.txt" for split in ("Train", "Valid", "Test")]
 
 
+def test_pictures_apart_from_their_labels(tmp_path, folder):
+    wanted = data.read_ferplus(folder)
+    for split in sorted(folder.iterdir()):
+        (tmp_path / "apart" / "Labels" / split.name).mkdir(parents=True)
+        (split / "label.csv").rename(tmp_path / "apart" / "Labels" / split.name / "label.csv")
+    folder.rename(tmp_path / "apart" / "Images")
+    found = data.read_ferplus(tmp_path / "apart", max_reject_frac=0)
+    for split, faces in wanted.splits.items():
+        assert data.fingerprint(found.splits[split]) == data.fingerprint(faces)
+
+
 def test_several_copies_are_refused(tmp_path, folder):
     for name in ("a", "b"):
         miniature.write_folder(tmp_path / "both" / name, miniature.rows())

@@ -6,7 +6,7 @@ import pytest
 
 from fer_jax import data
 from fer_jax.data.rows import Quality
-from fer_jax.errors import DataError
+from fer_jax.errors import DataError, UsageError
 from fer_jax.expressions import EXPRESSIONS, LABEL_TABLES
 from tests.data import miniature
 
@@ -42,6 +42,12 @@ def test_numbered_and_named_folders_of_the_same_pictures_agree(tmp_path):
     by_pixel = {image[0, 0, 0]: label for image, label in zip(named.images, named.labels, strict=True)}
     assert len(by_pixel) == 16
     assert [by_pixel[image[0, 0, 0]] for image in numbered.images] == numbered.labels.tolist()
+
+
+@pytest.mark.parametrize("folders", [["0"], ["happy"]], ids=str)
+def test_an_unknown_table_is_refused(folders, tmp_path):
+    with pytest.raises(UsageError, match=r"`label_table`: wanted one of affectnet, fer2013, .* got 'kaggle'"):
+        data.read_folders(write(tmp_path, folders), size=8, label_table="kaggle")
 
 
 def test_numbers_want_a_table_and_may_be_dropped(tmp_path):

@@ -78,6 +78,31 @@ def test_grey_photographs_keep_their_bytes_and_are_read_with_three_channels(tmp_
         assert Quality(int(example["quality"])) == Quality.WAS_GREY
 
 
+def test_numbered_folders_are_built_with_the_table_that_is_named(tmp_path):
+    root = copies.write_folders(tmp_path / "copy")
+    with pytest.raises(DataError, match="'0' is a number; say whose numbering it is with `label_table`"):
+        build("affectnet", root, tmp_path / "tfds", config="folders")
+    options = {"release": "folders", "label_table": "affectnet"}
+    builder = build("affectnet", root, tmp_path / "tfds", config="folders", options=options)
+    assert builder.info.config_name == "folders_label_tableaffectnet"
+    assert [example["expression"] for example in builder.as_data_source("train")] == list(range(8))
+
+
+def test_progress_is_of_all_rows(tmp_path):
+    root, told = write_study_set(tmp_path / "copy"), []
+    module = BUILDERS["class_folders"].Builder
+    builder = module(
+        config=module.BUILDER_CONFIGS[0].variant(stimuli="seeded"),
+        source=root,
+        data_dir=tmp_path / "tfds",
+        workers=1,
+        progress=lambda done: told.append((done, builder.in_all)),
+    )
+    builder.download_and_prepare()
+    surveyed, rows = 12 * 8, 16 * 8  # study images are chosen from validation first, then all is stored
+    assert told == [(done, surveyed) for done in range(1, surveyed + 1)] + [(done, rows) for done in range(1, rows + 1)]
+
+
 def test_box_landmarks_and_affect_are_stored_after_the_crop(tmp_path):
     copies.write_original(tmp_path / "copy")
     builder = build("affectnet", tmp_path / "copy", tmp_path / "tfds", crop="box", image_size=40)
