@@ -151,6 +151,8 @@ TABLE: dict[str, StageEntry] = {
             "undersample",
             "participants",
             "stop_accuracy",
+            "max_epochs",
+            "max_images",
             "area",
             "ep_iterations",
             "ep_target",

@@ -67,6 +67,10 @@ def test_stages_read_the_flags_and_files_that_their_table_names_and_no_others(fi
         assert owner in (stage, *TABLE[stage].needs), f"{stage} reads {file} of {owner}"
 
 
+def test_checkpoints_of_finished_training_are_gone(finished):
+    assert not [path for path in (finished / "training").rglob("*") if path.is_file()]
+
+
 def test_every_file_is_some_stage_s(finished):
     ours = ("stages/", "tensorboard/", "run.json", "flags.txt", "metrics", "LOCK")
     files = (str(path.relative_to(finished)) for path in finished.rglob("*") if path.is_file())
