@@ -18,7 +18,7 @@ _LOOKED_AT = 256  # pictures of an expression among which different people are l
 
 
 def report(builder) -> list[str]:
-    """Where a set lies, what is in it, and what a user should know of it, a line each."""
+    """Say where a set lies, what is in it, and what a user should know of it, a line each."""
     metadata = builder.info.metadata or {}
     if builder.name == "click_study":
         return [str(builder.data_path), *_clicks(metadata)]
@@ -36,7 +36,7 @@ def _clicks(metadata):
 
 
 def picture_lines(metadata, labels) -> list[str]:
-    """What is in a set of pictures, and what a user should know of it, a line each.
+    """Say what is in a set of pictures, and what a user should know of it, a line each.
 
     Args:
       metadata: as the builders of photographs write it: release, rejected, differs_from_published, duplicates, ...
@@ -104,7 +104,7 @@ def audit(builder, path, *, seed: int) -> pathlib.Path:
 
 
 def sheet(tiles) -> np.ndarray:
-    """Pictures of each expression in a row behind its name: uint8 (8 · 96, 9 · 96, 3).
+    """Draw pictures of each expression in a row behind its name: uint8 (8 · 96, 9 · 96, 3).
 
     Args:
       tiles: for each expression up to eight of uint8 (96, 96, 3).
@@ -120,7 +120,7 @@ def sheet(tiles) -> np.ndarray:
 
 
 def tiles_of_split(split: PreparedSplit, *, seed: int) -> list[np.ndarray]:
-    """Pictures of each expression for `sheet`, drawn at random from a prepared split of 96 px."""
+    """Draw pictures of each expression for `sheet` at random from a prepared split of 96 px."""
 
     def facts(rows):
         return split.feature("subject", rows), split.feature("file_name", rows)
@@ -129,7 +129,7 @@ def tiles_of_split(split: PreparedSplit, *, seed: int) -> list[np.ndarray]:
 
 
 def tiles_of(faces, *, seed: int) -> list[list[np.ndarray]]:
-    """Pictures of each expression for `sheet`, drawn at random from a `FaceSet`."""
+    """Draw pictures of each expression for `sheet` at random from a `FaceSet`."""
 
     def facts(rows):
         return [""] * len(rows), [str(name) for name in faces.names[rows]]
@@ -139,7 +139,7 @@ def tiles_of(faces, *, seed: int) -> list[list[np.ndarray]]:
 
 
 def drawn(labels, facts, *, seed: int) -> list[np.ndarray]:
-    """Rows to look at: up to eight of each expression, at random, of as many people and files as there are.
+    """Draw rows to look at: up to eight of each expression, at random, of as many people and files as there are.
 
     Args:
       labels: int (N,), 0..7.

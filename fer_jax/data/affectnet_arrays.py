@@ -26,7 +26,7 @@ _UNREADABLE = (ValueError, EOFError, OSError, OverflowError, MemoryError, Syntax
 
 
 def sets_of(tree: Tree) -> dict[str, str]:
-    """The folders of sets at the root, in whatever case, and the split that each is.
+    """Find the folders of sets at the root, in whatever case, and the split that each is.
 
     Raises:
       DataError: two are one split.

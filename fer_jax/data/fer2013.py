@@ -69,7 +69,7 @@ def list_fer2013(tree: Tree) -> Listing:
 
 
 def pixels_file(tree: Tree) -> str | None:
-    """The csv of the whole set, wherever it lies; None where there is none.
+    """Find the csv of the whole set; None where there is none.
 
     Raises:
       DataError: there are several.
@@ -81,13 +81,13 @@ def pixels_file(tree: Tree) -> str | None:
 
 
 def header_of(tree: Tree, path: str) -> tuple[str, ...]:
-    """The columns that a csv's first line names, in lower case."""
+    """Return the columns that a csv's first line names, in lower case."""
     _, first = next(lines(tree, path), (0, ""))
     return tuple(name.strip().strip('"').strip().lower() for name in first.split(","))
 
 
 def pixel_splits(tree: Tree, path: str, label_table: str) -> dict[str, Callable[[], Iterator[Row | Rejection]]]:
-    """The splits of a csv of pixels; all is "train" where it has no Usage.
+    """Read the splits of a csv of pixels; all is "train" where it has no Usage.
 
     Args:
       tree: where the file lies.
@@ -110,7 +110,7 @@ def pixel_splits(tree: Tree, path: str, label_table: str) -> dict[str, Callable[
 
 
 def usage_of(cells: Cells) -> str:
-    """The usage of a line, as `USAGES` spells it.
+    """Return the usage of a line, as `USAGES` spells it.
 
     Raises:
       DataError: it is none of them.

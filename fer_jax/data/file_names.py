@@ -30,5 +30,5 @@ def is_archive(path: str) -> bool:
 
 
 def visible(name: str) -> bool:
-    """Whether a file is a person's, not one that a computer leaves beside them."""
+    """Return whether a file is a person's, not one that a computer leaves beside them."""
     return not name.startswith(".") and name.lower() not in _LEFT_BY_COMPUTERS

@@ -10,7 +10,7 @@ _ENOUGH, _EACH, _THEN_EVERY = 50, 1000, 64
 
 
 def find_files(tree: Tree, names: tuple[str, ...], *, depth: int = 2) -> list[str]:
-    """Files of given names (in any case) at the root or a few folders down; numbered folders hold pictures only.
+    """Find files of given names (in any case) at the root or a few folders down; numbered folders hold pictures only.
 
     Args:
       tree: where to look.
@@ -29,7 +29,7 @@ def find_files(tree: Tree, names: tuple[str, ...], *, depth: int = 2) -> list[st
 
 
 def find_folders(tree: Tree, name: str, *, depth: int = 2) -> list[str]:
-    """Folders of a given name (in any case) at the root or a few folders down; one inside another of the name counts.
+    """Find folders of a name (in any case) at the root or a few folders down, also inside one of the same name.
 
     Args:
       tree: where to look.

@@ -75,12 +75,12 @@ class Cells:
 
 
 def texts(rows: Iterable[Cells | CellError], column: str) -> Iterator[str]:
-    """A column's texts in the rows that have one."""
+    """Yield a column's texts in the rows that have one."""
     return (text for row in rows if isinstance(row, Cells) and (text := row.text(column)))
 
 
 def whole(text: str) -> int | None:
-    """A whole number written with ASCII digits, also as other programs write it ("3.0"); None if it is none."""
+    """Return the whole number that a text is, also as other programs write it ("3.0"); None if it is none."""
     match = _WHOLE.fullmatch(text)
     return int(match[1]) if match else None
 

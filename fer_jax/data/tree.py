@@ -3,7 +3,10 @@
 Contract: paths are relative to the root, with "/". A zip whose entries could leave a folder is refused whole.
 """
 
+import bisect
 import contextlib
+import functools
+import itertools
 import os
 import pathlib
 import stat
@@ -192,18 +195,34 @@ class _Zip:
             if not name.endswith("/"):
                 self._entries[name] = entry
 
+    @functools.cached_property
+    def _names(self) -> list[str]:
+        return sorted(name for name in self._entries if all(map(visible, name.split("/"))))
+
+    @functools.cached_property
+    def _inside(self) -> dict[str, tuple[list[str], list[str]]]:
+        """Folder -> the folders and the files directly in it: a zip is asked for them often, and may be large."""
+        inside: dict[str, tuple[list[str], list[str]]] = {"": ([], [])}
+        for name in self._names:
+            parts = name.split("/")
+            for depth in range(1, len(parts)):
+                folder = "/".join(parts[:depth])
+                if folder not in inside:
+                    inside[folder] = ([], [])
+                    inside["/".join(parts[: depth - 1])][0].append(folder)
+            inside["/".join(parts[:-1])][1].append(name)
+        return inside
+
     def files(self, under: str = "") -> list[str]:
         start = f"{under}/" if under else ""
-        return sorted(name for name in self._entries if name.startswith(start) and all(map(visible, name.split("/"))))
+        first = bisect.bisect_left(self._names, start)
+        return list(itertools.takewhile(lambda name: name.startswith(start), self._names[first:]))
 
     def folders(self, under: str = "") -> list[str]:
-        start = f"{under}/" if under else ""
-        rest = (name.removeprefix(start).split("/") for name in self._entries if name.startswith(start))
-        return sorted({start + parts[0] for parts in rest if len(parts) > 1 and visible(parts[0])})
+        return sorted(self._inside.get(under, ([], []))[0])
 
     def listed(self, under: str = "") -> list[str]:
-        start = f"{under}/" if under else ""
-        return [name for name in self.files(under) if "/" not in name.removeprefix(start)]
+        return list(self._inside.get(under, ([], []))[1])
 
     def has(self, path: str) -> bool:
         return path in self._entries
