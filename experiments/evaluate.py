@@ -17,7 +17,6 @@ import dataclasses
 import pathlib
 import sys
 import types
-import zipfile
 
 import numpy as np
 import pandas as pd
@@ -115,15 +114,14 @@ def read_predictions(run: str, name: str) -> dict[str, np.ndarray]:
             f"`--run`: {run} has no {what} yet (stage {_STAGES[name]}); finish it: "
             f"python -m experiments.reproduce --flagfile={run}/flags.txt --out={run}"
         )
+    saved = folder.read_arrays(name)
     try:
-        # NumPy would leave a damaged file open that it opened itself.
-        with open(file, "rb") as stream, np.load(stream, allow_pickle=False) as saved:
-            count = len(saved["labels"])
-            wanted = {"ensemble_logits": (NUM_PAIRS, count, 2), "labels": (count,)}
-            if name == "predictions":
-                wanted["multiclass_logits"] = (count, NUM_EXPRESSIONS)
-            arrays = {each: saved[each] for each in wanted}
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        count = len(saved["labels"])
+        wanted = {"ensemble_logits": (NUM_PAIRS, count, 2), "labels": (count,)}
+        if name == "predictions":
+            wanted["multiclass_logits"] = (count, NUM_EXPRESSIONS)
+        arrays = {each: saved[each] for each in wanted}
+    except (KeyError, TypeError) as error:
         raise StorageError(f"`{file}`: cannot be read: {type(error).__name__}: {error}.") from error
     for each, shape in wanted.items():
         if arrays[each].shape != shape or not count:

@@ -12,6 +12,7 @@ is bit for bit what one run of all members leaves. Missing and doubled members a
 import contextlib
 import dataclasses
 import functools
+import json
 import shutil
 import sys
 from typing import Any
@@ -24,15 +25,11 @@ from experiments.stage_table import FREE, TABLE
 from fer_jax.errors import DataError, UsageError
 from fer_jax.expressions import NUM_PAIRS, pair_name
 
-# What the stages data and design leave.
-_PICTURES = (
-    "data",
-    "tables/class_counts.csv",
-    "tables/study_images.csv",
-    *TABLE["data"].parts,
-    "stages/data.json",
-    "stages/design.json",
-)
+# What the stages data and design leave, and the whole run takes from the first of the others.
+_PICTURES = {
+    "data": ("data", "tables/class_counts.csv", "tables/study_images_given.csv", *TABLE["data"].parts),
+    "design": ("tables/study_images.csv",),
+}
 _MAY_DIFFER = ("members", *FREE)
 
 
@@ -51,6 +48,7 @@ def merge(config: MergeConfig) -> int:
             raise UsageError(f"`--{name}`: wanted a path, got none.")
     import pandas as pd
 
+    from experiments.metrics_log import LOG, read_rows
     from experiments.reproduce import tell_failed
     from experiments.run_folder import RunFolder
     from experiments.stages import Study, failed_members
@@ -80,10 +78,10 @@ def merge(config: MergeConfig) -> int:
     with contextlib.closing(RunFolder(whole)) as folder:
         if folder.finished("members"):
             raise UsageError(f"`--out`: {config.out} has its members already; choose another folder.")
-        for name in _PICTURES:
-            _copy(runs[0].folder.path / name, folder.file(name))
-        lines = [(run.folder.path / "metrics.jsonl").read_text(encoding="utf-8") for run in runs]
-        folder.write_text("metrics.jsonl", "".join(lines))
+        for stage, files in _PICTURES.items():
+            folder.stages.make(stage, functools.partial(_take_over, runs[0].folder, folder, files))
+        lines = [json.dumps(row) for run in runs for row in read_rows(run.folder.path / LOG)]
+        folder.write_text(LOG, "".join(f"{line}\n" for line in lines))
         study = Study(whole, folder, command.StopRequest())
         tables = pd.concat([run.folder.read_table("metrics_ensemble") for run in runs], ignore_index=True)
         work = functools.partial(_write, study, [trained[number] for number in range(NUM_PAIRS)], tables)
@@ -128,11 +126,16 @@ def _check_alike(runs):
             raise DataError(f"`--runs`: {run.folder.path} saw other pictures than {first.folder.path}.")
 
 
-def _copy(source, target):
-    if source.is_dir():
-        shutil.copytree(source, target, dirs_exist_ok=True)
-    elif source.exists():
-        shutil.copyfile(source, target)
+def _take_over(source, target, names):
+    """Files of another run, arrays as the run's own."""
+    for name in names:
+        path = source.path / name
+        if path.is_dir():
+            shutil.copytree(path, target.file(name), dirs_exist_ok=True)
+        elif path.exists():
+            shutil.copyfile(path, target.file(name))
+    if "data" in names:
+        target.write_arrays("data/pictures", **source.read_arrays("data/pictures"))
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import json
 import os
 import pathlib
 import platform
+import secrets
 import shutil
 import zipfile
 import zlib
@@ -19,6 +20,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from experiments.numerics import numerics, tell_changes
 from experiments.stage_records import StageRecords
 from experiments.stage_table import LIMITS
 from fer_jax.errors import StorageError, UsageError
@@ -26,6 +28,7 @@ from fer_jax.errors import StorageError, UsageError
 SCHEMA = 2
 # Where a run lies and what it does next is the next command's to say; everything else is recorded and repeated.
 _NOT_REPEATED = ("out", "stages", "overwrite")
+_RUN = "_run"  # of the arrays of an NPZ, the identity of their run
 
 
 _ANEW = "Restore it from a copy, or make the run anew: --overwrite, or another --out."
@@ -42,8 +45,9 @@ def _whole(file: pathlib.Path) -> Iterator[pathlib.Path]:
         yield file
     except FileNotFoundError:
         raise StorageError(f"`{file}`: is missing. {_ANEW}") from None
+    except OSError as error:
+        raise StorageError(f"`{file}`: cannot be read: {error.strerror or error}.") from error
     except (
-        OSError,
         EOFError,
         ValueError,
         KeyError,
@@ -80,8 +84,31 @@ class FinishedFiles:
         """Read what `write_arrays` wrote."""
         # Opened here: NumPy leaves a damaged file open.
         path = self.path / f"{name}.npz"
-        with _whole(path), open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
-            return dict(arrays)
+        with _whole(path), open(path, "rb") as file, np.load(file, allow_pickle=False) as saved:
+            arrays = dict(saved)
+        self.refuse_another_run(f"{name}.npz", str(arrays.pop(_RUN)) if _RUN in arrays else None)
+        return arrays
+
+    @property
+    def run(self) -> str | None:
+        """The run's identity; None of a run of before there were any, and of other folders."""
+        return self.read_json("run.json").get("run") if self.has("run.json") else None
+
+    def refuse_another_run(self, name: str, run: str | None) -> None:
+        """Refuse a file that was copied here out of another run.
+
+        Args:
+          name: of the file or checkpoint, inside the folder.
+          run: the identity of the run that it says it is from.
+
+        Raises:
+          StorageError: it is not from this one.
+        """
+        if run != self.run:
+            raise StorageError(
+                f"`{self.path / name}`: wanted a file of this run ({self.run}), got one of another ({run}). "
+                "Put the right one back, or remove it to have it made again."
+            )
 
     def has(self, name: str) -> bool:
         """Whether a file is there, and so is whole."""
@@ -110,10 +137,7 @@ class RunFolder(FinishedFiles):
     def __init__(self, config: Any):
         super().__init__(config.out)
         self.config = config
-        if config.overwrite and self.path.exists():
-            if not (self.path / "run.json").exists():
-                raise UsageError(f"`--overwrite`: {self.path} is no run folder of ours; remove it yourself.")
-            shutil.rmtree(self.path)
+        self._identity: dict[str, Any] = {"run": None, "numerics": None}
         self._refuse_strangers()
         try:
             self.path.mkdir(parents=True, exist_ok=True)
@@ -122,10 +146,17 @@ class RunFolder(FinishedFiles):
             raise StorageError(f"`--out`: {self.path} cannot be written: {error.strerror}. Choose another.") from error
         try:
             self._take_lock()
+            if config.overwrite:
+                self._clear()
             self._check_config()
         except BaseException:
             self.close()
             raise
+
+    @property
+    def run(self) -> str | None:
+        """The run's identity."""
+        return self._identity["run"]
 
     def close(self) -> None:
         """Let go of the lock."""
@@ -137,6 +168,8 @@ class RunFolder(FinishedFiles):
             return
         names = sorted(entry.name for entry in self.path.iterdir())
         strangers = [name for name in names if name not in self.without_record and not name.endswith(".unfinished")]
+        if strangers and self.config.overwrite:
+            raise UsageError(f"`--overwrite`: {self.path} is no run folder of ours; remove it yourself.")
         if strangers:
             raise UsageError(
                 f"`--out`: {self.path} is not empty and holds no {self.holds} ({strangers[0]}). Choose another."
@@ -145,30 +178,50 @@ class RunFolder(FinishedFiles):
     def _take_lock(self):
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except BlockingIOError:
             self._lock.seek(0)
             raise UsageError(
                 f"`--out`: {self.path} is in use by {self._lock.read().strip() or 'another run'}."
             ) from None
+        except OSError as error:
+            raise StorageError(f"`--out`: {self.path} cannot be locked: {error.strerror}. Choose another.") from error
         self._lock.truncate(0)
         self._lock.write(f"process {os.getpid()} on {platform.node()}\n")
         self._lock.flush()
+
+    def _clear(self):
+        """Delete an existing run: first what says that stages have ended, last what makes the folder ours."""
+        entries = [entry for entry in self.path.iterdir() if entry.name != "LOCK"]
+        try:
+            for entry in sorted(entries, key=lambda entry: (entry.name == self.record, entry.name != "stages")):
+                if entry.is_dir() and not entry.is_symlink():
+                    shutil.rmtree(entry)
+                else:
+                    entry.unlink()
+        except OSError as error:
+            raise StorageError(f"`--overwrite`: {error.filename} cannot be deleted: {error.strerror}.") from error
 
     def _check_config(self):
         wanted = {k: v for k, v in dataclasses.asdict(self.config).items() if k not in _NOT_REPEATED}
         file = self.path / "run.json"
         self.stages = StageRecords(self, self.config)
+        self._identity = {"run": secrets.token_hex(8), "numerics": numerics()}
         if file.exists():
             saved = self.read_json("run.json")
             if not isinstance(saved, dict) or not isinstance(saved.get("config", {}), dict):
                 raise StorageError(f"`{file}`: is damaged: wanted the record of a run. {_ANEW}")
-            if saved.get("schema") != SCHEMA:
+            if saved.get("schema") == 1:
+                self._adopt(saved.get("config", {}))
+            elif saved.get("schema") != SCHEMA:
                 raise StorageError(
                     f"`{file}`: wanted run schema {SCHEMA}, got {saved.get('schema')}: another version made it. Choose "
                     "another folder, or --overwrite to start anew."
                 )
+            # Once a run, always the same run; one of before runs had identities has none.
+            self._identity = {name: saved.get(name) for name in self._identity}
+            tell_changes(str(self.path), self._identity["numerics"])
             self.stages.refuse_changes()
-            if saved["config"] == plain(wanted):
+            if saved["config"] == plain(wanted) and saved["schema"] == SCHEMA:
                 return
         self._write_config(wanted)
 
@@ -177,13 +230,18 @@ class RunFolder(FinishedFiles):
         if set(LIMITS) <= set(self.read_json("limits.json") if self.has("limits.json") else ()):
             del repeated["minutes"]  # what they came to stands among the flags
         self.write_text("flags.txt", "".join(f"--{name}={value}\n" for name, value in repeated.items()))
-        self.write_json("run.json", {"schema": SCHEMA, "config": config, "versions": versions()})
+        self.write_json("run.json", {"schema": SCHEMA, **self._identity, "config": config, "versions": versions()})
 
     def reconfigure(self, config: Any, stage: str) -> None:
         """Go on with another configuration, in a stage that is made with it from its beginning."""
         self.config = config
         self.stages.reconfigure(config, stage)
         self._write_config({k: v for k, v in dataclasses.asdict(config).items() if k not in _NOT_REPEATED})
+
+    def _adopt(self, config):
+        """Take over a run of the first schema: what was no flag then had its default."""
+        flags = {field.name: config.get(field.name, field.default) for field in dataclasses.fields(self.config)}
+        StageRecords(self, type(self.config)(**flags)).adopt()
 
     def file(self, *parts: str) -> pathlib.Path:
         """A path inside the run folder, its parent folders made."""
@@ -223,9 +281,9 @@ class RunFolder(FinishedFiles):
         return self.write_text(f"tables/{name}.csv", table.to_csv(index=False, lineterminator="\n"))
 
     def write_arrays(self, name: str, **arrays: np.ndarray) -> pathlib.Path:
-        """Write arrays as one NPZ."""
+        """Write arrays as one NPZ, which says whose it is."""
         buffer = io.BytesIO()
-        np.savez(buffer, **arrays)
+        np.savez(buffer, **arrays, **({_RUN: np.asarray(self.run)} if self.run else {}))
         return self.write_bytes(f"{name}.npz", buffer.getvalue())
 
 

@@ -42,6 +42,19 @@ class StageRecords:
         self._folder, self.config = folder, config
         self._started = time.monotonic()
 
+    def adopt(self) -> None:
+        """Take over the stages of a run of the first schema, which said no more of them than their seconds."""
+        for name in STAGES:
+            ended, clock = (self._folder.path / f"stages/{name}.{end}" for end in ("json", "seconds"))
+            if ended.exists():
+                seconds = self._folder.read_json(f"stages/{name}.json")["seconds"]
+                self._folder.write_json(
+                    f"stages/{name}.json", self._now(name) | {"seconds": seconds, "files": self._left(name)}
+                )
+            elif self._has_parts(name):
+                seconds = self._folder.read_json(f"stages/{name}.seconds") if clock.exists() else 0.0
+                self._folder.write_json(f"stages/{name}.begun.json", self._now(name) | {"seconds": seconds})
+
     def refuse_changes(self) -> None:
         """Refuse flags that pictures or trained networks in the folder were not made with.
 

@@ -79,14 +79,14 @@ TABLE: dict[str, StageEntry] = {
         ),
         needs=("data",),
         leaves=("ensemble/", "part/", "tables/members.csv", "tables/metrics_ensemble.csv"),
-        parts=("training/ensemble", "stages/ensemble.metrics"),
+        parts=("training/ensemble",),
         kept=True,
     ),
     "multiclass": StageEntry(
         reads=(*_TRAINING, "multiclass_epochs", "class_weights", "multiclass_schedule"),
         needs=("data",),
         leaves=("multiclass/", "tables/multiclass.csv", "tables/metrics_multiclass.csv"),
-        parts=("training/multiclass", "stages/multiclass.metrics"),
+        parts=("training/multiclass",),
         kept=True,
     ),
     "vote": StageEntry(
@@ -122,7 +122,7 @@ TABLE: dict[str, StageEntry] = {
             "tables/metrics_finetuned.csv",
             "tables/confusion_finetuned_*.csv",
         ),
-        parts=("training/finetuned", "stages/finetuned.metrics"),
+        parts=("training/finetuned",),
     ),
     "compare": StageEntry(
         reads=("dataset", "image_size", "model", "seed", "participants", "undersample"),

@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import datetime
-import json
 import pathlib
 import shutil
 import sys
@@ -14,11 +13,14 @@ import jax
 import numpy as np
 import pandas as pd
 
-from experiments.metrics_log import MetricsLog
+from experiments.metrics_log import LOG, MetricsLog, read_rows
 from experiments.progress import Progress
 from experiments.stages.study import Study
 from fer_jax import checkpoints, ensemble, training
-from fer_jax.errors import StorageError
+from fer_jax.errors import Damaged
+
+# Of a table without rows, its log being lost.
+_COLUMNS = ("model", "member", "pair", "epoch", "step", "images", "train_loss", "train_accuracy")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,12 +52,11 @@ def fit(study: Study, plan: Plan) -> dict[int, tuple[dict, dict]]:
     Returns:
       member -> (its variables, a row for the members table: epochs, steps, train_accuracy, stopped_by).
     """
-    with contextlib.closing(MetricsLog(study.folder.file("metrics.jsonl"))) as metrics:
-        start = _metrics_start(study.folder, plan.name, metrics.length())
+    with contextlib.closing(MetricsLog(study.folder.file(LOG), plan.name)) as metrics:
         left: dict[int, tuple[dict, dict]] = {}
         seen = _resume(study, plan, left, metrics)
         if not seen:
-            metrics.cut(start)
+            metrics.keep(0)
         left = _run(study, plan, left, seen, metrics)
     _write_metrics_table(study.folder, plan.name)
     return left
@@ -75,7 +76,8 @@ def _run(study, plan, left, seen, metrics):
                 due = time.monotonic() - saved >= study.config.save_every_s
                 # With nobody running the next members are about to start: there is nothing to save yet.
                 if event.running and (due or study.stop.signal is not None):
-                    _checkpoint(study, plan, left, seen, metrics.length())
+                    metrics.flush()
+                    _checkpoint(study, plan, left, seen, metrics.rows)
                     study.stop.check()
                     saved = time.monotonic()
             case training.EpochEnded():
@@ -115,19 +117,10 @@ class Rates:
         return (images - before) / seconds, seconds
 
 
-def _metrics_start(folder, name, length):
-    """Where this stage's lines begin, noted once: a stage without a whole checkpoint starts anew from there."""
-    mark = f"stages/{name}.metrics"
-    if not folder.has(mark):
-        folder.write_json(mark, length)
-    return min(folder.read_json(mark), length)
-
-
 def _write_metrics_table(folder, name):
-    """`metrics.jsonl` of this plan once more, as a table."""
-    lines = (folder.path / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
-    rows = [row for row in map(json.loads, lines) if row["model"] == name]
-    folder.write_table(f"metrics_{name}", pd.DataFrame(rows))
+    """The log's rows of this plan once more, as a table."""
+    rows = [row for row in read_rows(folder.path / LOG) if row["model"] == name]
+    folder.write_table(f"metrics_{name}", pd.DataFrame(rows, columns=None if rows else list(_COLUMNS)))
 
 
 def _metrics_row(config, plan, event, rate, wall):
@@ -156,7 +149,7 @@ def _snapshots(folder, name):
     return sorted((path for path in found if checkpoints.exists(path)), key=lambda path: int(path.name))
 
 
-def _checkpoint(study, plan, left, seen, metrics_bytes):
+def _checkpoint(study, plan, left, seen, metrics_rows):
     states, account = plan.trainer.snapshot()
     members = sorted(left)
     tree = {"running": _stacked(states)}
@@ -166,7 +159,7 @@ def _checkpoint(study, plan, left, seen, metrics_bytes):
         "account": account,
         "left": [[member, left[member][1]] for member in members],
         "seen": seen,
-        "metrics_bytes": metrics_bytes,
+        "metrics_rows": metrics_rows,
     }
     done = _snapshots(study.folder, plan.name)
     number = int(done[-1].name) + 1 if done else 1
@@ -176,23 +169,31 @@ def _checkpoint(study, plan, left, seen, metrics_bytes):
 
 
 def _resume(study, plan, left, metrics):
-    """Load the newest whole checkpoint into the trainer; a damaged one is named and the one before it used."""
-    for path in reversed(_snapshots(study.folder, plan.name)):
+    """Load the newest whole checkpoint into the trainer; a damaged one is named and the one before it used.
+
+    Raises:
+      StorageError: one that cannot be read for another reason: to go back, or to start anew, would lose what it holds.
+    """
+    there = _snapshots(study.folder, plan.name)
+    for path in reversed(there):
         try:
             facts = checkpoints.facts(path)
             rows, running = facts["left"], len(facts["account"]["running"])
             like = {"running": _stacked_like(plan.like, running)}
             if rows:
                 like["left"] = _stacked_like(training.variables_of(plan.like), len(rows))
-            tree = checkpoints.load(path, like, facts=study.facts(f"training {plan.name}"))
-        except StorageError as error:
+            tree = study.load(str(path.relative_to(study.folder.path)), like, f"training {plan.name}")
+        except Damaged as error:
             sys.stderr.write(f"{error} Going back to the checkpoint before it.\n")
             continue
         plan.trainer.resume(ensemble.unstack(tree["running"]), facts["account"])
         for (member, row), variables in zip(rows, ensemble.unstack(tree["left"]) if rows else [], strict=True):
             left[member] = (variables, row)
-        metrics.cut(facts["metrics_bytes"])
+        rows = facts.get("metrics_rows")
+        metrics.keep(metrics.rows_within(facts["metrics_bytes"]) if rows is None else rows)
         return facts["seen"]
+    if there:
+        sys.stderr.write(f"No checkpoint of {plan.name} is whole: its training starts anew.\n")
     return 0
 
 

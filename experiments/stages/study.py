@@ -14,6 +14,7 @@ import pandas as pd
 
 from experiments.command import StopRequest
 from experiments.config import StudyConfig
+from experiments.numerics import numerics, tell_changes
 from experiments.run_folder import FinishedFiles, RunFolder
 from fer_jax import checkpoints, data, ensemble, images, models
 from fer_jax.errors import StorageError, UsageError
@@ -174,7 +175,30 @@ class Study:
         return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((members, *leaf.shape), leaf.dtype), like)
 
     def facts(self, kind: str) -> dict:
-        """What a checkpoint of this study says about itself."""
+        """What a checkpoint of this run says about itself."""
+        return self._wanted(kind) | {"run": self.folder.run, "numerics": numerics()}
+
+    def load(self, name: str, like, kind: str, *, member: int | None = None):
+        """Read a checkpoint of this run, or one member of it; what has changed since in how JAX computes is told.
+
+        Args:
+          name: where it lies in the run folder.
+          like: what it holds, or what one member does.
+          kind: see `facts`.
+          member: which.
+
+        Raises:
+          StorageError: none, a damaged one, one made otherwise or by another run.
+        """
+        path = self.folder.path / name
+        facts = checkpoints.facts(path)
+        self.folder.refuse_another_run(name, facts.get("run"))
+        tell_changes(str(path), facts.get("numerics"))
+        if member is None:
+            return checkpoints.load(path, like, facts=self._wanted(kind))
+        return checkpoints.load_member(path, like, member, facts=self._wanted(kind))
+
+    def _wanted(self, kind):
         return {
             "kind": kind,
             "expressions": list(EXPRESSIONS),
@@ -187,17 +211,16 @@ class Study:
     def load_ensemble(self, name: str = "ensemble"):
         """The stacked variables of the 28 members ("ensemble" or "finetuned")."""
         like = self.variables_like(2, NUM_PAIRS)
-        return jax.device_put(checkpoints.load(self.folder.path / name, like, facts=self.facts(name)))
+        return jax.device_put(self.load(name, like, name))
 
     def load_member(self, pair: int, name: str = "ensemble"):
         """One member's variables, of "ensemble" or "finetuned"; the others' are not read."""
-        path = self.folder.path / name
-        return jax.device_put(checkpoints.load_member(path, self.variables_like(2), pair, facts=self.facts(name)))
+        return jax.device_put(self.load(name, self.variables_like(2), name, member=pair))
 
     def load_multiclass(self):
         """The multiclass model's variables."""
         like = self.variables_like(NUM_EXPRESSIONS)
-        return jax.device_put(checkpoints.load(self.folder.path / "multiclass", like, facts=self.facts("multiclass")))
+        return jax.device_put(self.load("multiclass", like, "multiclass"))
 
     def ensemble_logits(self, variables, pictures: np.ndarray) -> np.ndarray:
         """Every member's logits (28, N, 2) for byte images (N, H, W, 3)."""

@@ -154,7 +154,7 @@ def load_part(study: Study) -> tuple[list[int], list[dict]]:
         raise UsageError(f"`{path}`: wanted trained members, there are none yet; finish that run first.")
     numbers = checkpoints.facts(path / PART)["members"]
     like = study.variables_like(2, len(numbers))
-    return numbers, ensemble.unstack(checkpoints.load(path / PART, like, facts=study.facts(PART)))
+    return numbers, ensemble.unstack(study.load(PART, like, PART))
 
 
 def train_multiclass(study: Study) -> None:

@@ -1,9 +1,11 @@
 import dataclasses
 import errno
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import cv2
@@ -185,6 +187,83 @@ def test_a_folder_in_use_or_of_others_is_refused(tmp_path):
     with pytest.raises(StorageError, match=r"cannot be written"):
         RunFolder(_config(tmp_path, out=str(other / "thesis.txt" / "run")))
     assert [path.name for path in other.iterdir()] == ["thesis.txt"]
+
+
+def test_overwriting_waits_for_the_lock(tmp_path):
+    """The folder of a running process stays as it is, byte for byte."""
+    held = RunFolder(_config(tmp_path))
+    held.stages.make("data", lambda: held.write_text("tables/class_counts.csv", "1"))
+    before = {path: path.read_bytes() for path in held.path.rglob("*") if path.is_file()}
+    with pytest.raises(UsageError, match=r"is in use by process \d+"):
+        RunFolder(_config(tmp_path, overwrite=True))
+    assert {path: path.read_bytes() for path in held.path.rglob("*") if path.is_file()} == before
+    held.close()
+    fresh = RunFolder(_config(tmp_path, overwrite=True))
+    assert sorted(path.name for path in fresh.path.iterdir()) == ["LOCK", "flags.txt", "run.json"]
+    fresh.close()
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_of_many_starts_at_once_one_runs(tmp_path, overwrite):
+    RunFolder(_config(tmp_path)).close()
+    gate, started, refused = threading.Barrier(8), [], []
+
+    def start():
+        gate.wait()
+        try:
+            started.append(RunFolder(_config(tmp_path, overwrite=overwrite)))
+        except UsageError as error:
+            refused.append(str(error))
+
+    threads = [threading.Thread(target=start) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(started) == 1 and len(refused) == 7 and all("is in use by" in text for text in refused)
+    assert started[0].read_json("run.json")["config"]["seed"] == 0
+    started[0].close()
+
+
+def test_a_run_whose_deletion_was_cut_short_has_no_finished_stage(tmp_path, monkeypatch):
+    old = RunFolder(_config(tmp_path))
+    old.stages.make("data", lambda: old.write_text("tables/class_counts.csv", "1"))
+    old.close()
+    real = shutil.rmtree
+
+    def stubborn(path, *arguments, **options):
+        if path.name == "tables":
+            raise OSError(errno.EBUSY, "Device or resource busy", str(path))
+        real(path, *arguments, **options)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(shutil, "rmtree", stubborn)
+        with pytest.raises(StorageError, match=r"`--overwrite`: .*tables cannot be deleted: Device or resource busy"):
+            RunFolder(_config(tmp_path, overwrite=True))
+    again = RunFolder(_config(tmp_path))
+    assert not again.finished("data") and again.has("run.json")
+    again.close()
+
+
+def test_a_run_of_the_first_schema_is_taken_over(tmp_path):
+    """Its records said how long stages took, and nothing of what they had read; some flags were not recorded."""
+    old = RunFolder(_config(tmp_path))
+    old.stages.make("data", lambda: old.write_text("tables/class_counts.csv", "1"))
+    old.write_json("stages/data.json", {"seconds": 3.5})
+    old.write_json("stages/members.seconds", 7.25)
+    old.write_text("training/ensemble/4/manifest.json", "{}")
+    record = old.read_json("run.json")
+    config = {k: v for k, v in record["config"].items() if k not in ("save_every_s", "data_dir", "memory_gb")}
+    old.write_json("run.json", {"schema": 1, "config": config, "versions": {}})
+    old.close()
+    with pytest.raises(UsageError, match=r"made with another configuration \(--seed was 0, is 1; stage data\)"):
+        RunFolder(_config(tmp_path, seed=1))
+    run = RunFolder(_config(tmp_path))
+    assert run.read_json("run.json")["schema"] == 2 and run.run is None
+    assert run.stages.why("data") is None and run.stages.seconds() == {"data": 3.5}
+    run.stages.make("members", lambda: None)
+    assert run.has("training/ensemble/4/manifest.json") and run.stages.seconds()["members"] >= 7.25
+    run.close()
 
 
 def test_a_run_killed_at_its_very_beginning_goes_on(tmp_path):

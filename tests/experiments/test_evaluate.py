@@ -239,7 +239,7 @@ def _damaged(folder):
         (_spoil(labels=np.full(N, 8)), (), 3, "wanted labels in 0..7, got 8..8."),
         (_spoil(labels=np.zeros(N)), (), 3, "wanted labels in 0..7, got 0.0..0.0."),
         (_spoil(multiclass_logits=np.full((N, 8), np.nan)), (), 3, "wanted finite multiclass_logits, got NaN"),
-        (_damaged, (), 3, "predictions.npz`: cannot be read: BadZipFile"),
+        (_damaged, (), 3, "predictions.npz`: is damaged (File is not a zip file)."),
         (_other_labels, ("--finetuned",), 3, "its labels are not those of predictions.npz."),
         (_spoil(), ("--resamples=10",), 1, "`--resamples`: wanted a number in [40, 1000000], got 10."),
         (_spoil(), ("--seed=-1",), 1, "`--seed`: wanted a number in [0, "),

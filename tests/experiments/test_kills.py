@@ -141,7 +141,7 @@ def test_asked_to_stop_ten_times_it_saves_and_exits_75(unbroken, tmp_path, root,
         while not job.ended and stops < 10:
             child = job.start("--save_every_s=600" if seldom else EVERY_STEP)
             number_before = job.saved()
-            begun = job.out / "stages" / "ensemble.metrics"
+            begun = job.out / "metrics.jsonl"
             if seldom:
                 _await(begun.exists, child)
                 time.sleep(chance.uniform(0.5, 3))

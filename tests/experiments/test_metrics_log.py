@@ -30,18 +30,21 @@ def _scalars(folder):
     return found
 
 
-def _open(path, length=0):
-    log = metrics_log.MetricsLog(path)
-    log.cut(length)
+def _open(path, rows=0):
+    log = metrics_log.MetricsLog(path, "ensemble")
+    log.keep(rows)
     return log
 
 
 def test_a_cut_log_and_its_board_say_the_same(tmp_path):
     log = _open(tmp_path / "metrics.jsonl")
     log.write(ROW | {"epoch": 1})
-    saved = log.length()
+    saved = log.rows
+    log.flush()
+    size = (tmp_path / "metrics.jsonl").stat().st_size
     log.write(ROW | {"epoch": 2, "train_accuracy": 0.6})
     log.close()
+    assert (saved, log.rows, log.rows_within(size)) == (1, 2, 1)
     # A run that goes on from its last checkpoint: the second epoch comes again.
     log = _open(tmp_path / "metrics.jsonl", saved)
     log.write(ROW | {"epoch": 2, "train_accuracy": 0.75, "train_loss": float("nan")})
@@ -60,12 +63,10 @@ def test_a_cut_log_and_its_board_say_the_same(tmp_path):
 def test_half_a_line_of_a_killed_process_is_cut_before_it_is_read(tmp_path):
     log = _open(tmp_path / "metrics.jsonl")
     log.write(ROW | {"epoch": 1})
-    saved = log.length()
     log.close()
     with open(tmp_path / "metrics.jsonl", "a", encoding="utf-8") as file:
         file.write('{"model": "ens')
-    log = _open(tmp_path / "metrics.jsonl", saved + 14)
-    log.cut(saved)
+    log = _open(tmp_path / "metrics.jsonl", 1)
     log.write(ROW | {"epoch": 2})
     log.close()
     assert [json.loads(line)["epoch"] for line in (tmp_path / "metrics.jsonl").read_text().splitlines()] == [1, 2]
