@@ -18,7 +18,7 @@ class Progress:
     def __init__(self, what: str, total: int | None, *, unit: str = "", done: int = 0):
         self._what, self._total, self._unit = what, total, unit
         self._done, self._first = done, done
-        self._start = self._last = time.monotonic()
+        self._start = self._last = self._idle = time.monotonic()
         self._terminal = sys.stderr.isatty()
         self._every = 0.2 if self._terminal else 60.0
 
@@ -26,6 +26,8 @@ class Progress:
         """Tell how many units are done now, perhaps of how many; shown only when the last line is old enough."""
         self._done, self._total = done, self._total if total is None else total
         now = time.monotonic()
+        if done == self._first:  # nothing done yet: what is being looked up meanwhile says nothing of the pace
+            self._idle = now
         if now - self._last >= self._every:
             self._last = now
             self._write(self._line(note))
@@ -37,7 +39,7 @@ class Progress:
         self._write(f"{self._what}: done in {_duration(seconds)}{', ' + note if note else ''}", end)
 
     def _line(self, note):
-        seconds = time.monotonic() - self._start
+        seconds = time.monotonic() - self._idle
         rate = (self._done - self._first) / seconds if seconds else 0.0
         share = f" {100 * self._done / self._total:.0f} %" if self._total else ""
         left = f", {_duration((self._total - self._done) / rate)} left" if self._total and rate else ""

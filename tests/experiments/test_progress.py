@@ -35,3 +35,14 @@ def test_elsewhere_lines_are_whole(monkeypatch):
     monkeypatch.setenv("COLUMNS", "20")
     progress.Progress("drawing", 10).finish("a note that is longer than twenty columns")
     assert log.getvalue() == "drawing: done in 0 s, a note that is longer than twenty columns\n"
+
+
+def test_share_and_time_left_are_of_the_rows_that_are_known_by_then(monkeypatch):
+    log, clock = io.StringIO(), iter([0, 100])
+    monkeypatch.setattr("sys.stderr", log)
+    monkeypatch.setattr("time.monotonic", lambda: next(clock, 110))
+    line = progress.Progress("reading pictures", None, unit="rows")
+    monkeypatch.setattr(line, "_every", 0.0)
+    line.update(0, total=50)  # listing them took long, which says nothing of the pace
+    line.update(20, total=50)
+    assert log.getvalue().splitlines()[-1] == "reading pictures: 40 % (20 rows, 15 s left)"
