@@ -35,6 +35,7 @@ def test_each_table_is_a_partial_bijection(table):
     [
         ("ferplus", "neutral happiness surprise sadness anger disgust fear contempt"),
         ("fer2013", "angry disgust fear happy sad surprise neutral"),
+        ("fer2013_contempt", "angry disgust fear happy sad surprise neutral contempt"),
         ("ckplus", "neutral anger contempt disgust fear happy sadness surprise"),
         ("sorted_names_8", "Anger Contempt Disgust Fear Happiness Neutral Sadness Surprise"),
         ("sorted_names_7", "Anger Disgust Fear Happiness Neutral Sadness Surprise"),
@@ -108,5 +109,7 @@ def test_errors_teach():
         expressions.pair_index(3, 3)
     with pytest.raises(DataError, match=r"fer2013 numbers its classes 0..6, got 7"):
         expressions.canonical("fer2013", [0, 7])
+    with pytest.raises(DataError, match=r"rafdb numbers its classes 1..7, got 0"):
+        expressions.canonical("rafdb", [1, 0])
     with pytest.raises(UsageError, match=r"`table`: wanted one of affectnet"):
         expressions.canonical("nope", [0])
