@@ -1,7 +1,8 @@
 """What people did: who is analysed, and accuracy, clicks and time per image, per pair and per person.
 
 Contract: everything is a table; an ordered pair is (true, foil), 56 rows in the order of `ORDERED_PAIRS`; a value that
-cannot be computed is NaN, with the reason beside it where the table has one.
+cannot be computed is NaN, with the reason beside it where the table has one. A trial counts if it was answered, as
+`human.trials.answers` says.
 """
 
 import math
@@ -10,9 +11,10 @@ import statistics
 import numpy as np
 import pandas as pd
 
-from fer_jax.errors import UsageError
+from fer_jax.errors import DataError, UsageError, check_count
 from fer_jax.expressions import EXPRESSIONS, NUM_EXPRESSIONS, ORDERED_PAIRS, PAIRS, index_of, pair_name
-from fer_jax.human.trials import Trials
+from fer_jax.human.study import check_images, positions
+from fer_jax.human.trials import TABLE_NAMES, Trials, answers, refuse, refuse_doubles
 
 # §4.1: one person lay more than 3 standard deviations below the sample's mean accuracy.
 OUTLIER_SD = 3.0
@@ -20,50 +22,81 @@ OUTLIER_SD = 3.0
 TIMES = ("mean", "median", "log")
 TIME_TRIALS = ("clean", "all")
 
+# Reasons that the rules here give; whatever else is recorded is the study's own decision.
+_RULES = ("incomplete", "too many trials", "outlier")
+_RECORDED = "recorded"
+
+# Of the largest value: means of a few hundred equal numbers differ from them by less.
+_ROUNDING = 64 * np.finfo(np.float64).eps
+
 
 def exclude(
-    trials: Trials, *, sd_ddof: int = 1, outlier_sample: str = "complete", n_expected: int | None = None
+    trials: Trials,
+    *,
+    study: pd.DataFrame | None = None,
+    n_expected: int | None = None,
+    sd_ddof: int = 1,
+    outlier_sample: str = "complete",
 ) -> tuple[Trials, pd.DataFrame]:
     """Leave out people as the paper does (§4.1): the incomplete first, then the outlier rule once.
 
+    Whom the participants' table excludes already stays out and counts in no mean, unless a rule here was the reason.
+
     Args:
       trials: of everybody.
+      study: the study table. Trials of other images, such as practice, then count for nobody, and an image that a
+        person answered twice is an error. None takes all trials.
+      n_expected: answered trials of a complete person; None takes the images of `study` or, without one, the number
+        that most people have (ours; of two equally frequent ones the larger). Complete people have the number of
+        blocks that most of them have.
       sd_ddof: 1 divides the variance by n − 1, 0 by n (the paper does not say).
       outlier_sample: whose mean and deviation count: "complete" people or "all"; the candidate is always among them.
-      n_expected: trials of a complete person; None takes the most that anybody has (ours).
 
     Returns:
-      The trials of those kept, and one row for each exclusion: participant, reason ("incomplete" or "outlier"), detail,
-      accuracy, z. Where the sample is so small that the rule can never fire, one row without a participant says so.
+      The trials of those kept, and one row for each exclusion: participant, reason ("recorded", "incomplete", "too many
+      trials" or "outlier"), detail, accuracy, z. Where the sample is so small that the rule can never fire, one row
+      without a participant says so.
 
     Raises:
-      UsageError: an unknown option.
+      UsageError: an unknown option or a number out of range.
+      DataError: nobody took part, a trial or an image is there twice, or answers contradict each other.
     """
     if outlier_sample not in ("complete", "all"):
         raise UsageError(f"`outlier_sample`: wanted complete or all, got {outlier_sample!r}.")
-    if sd_ddof not in (0, 1):
+    if isinstance(sd_ddof, bool) or sd_ddof not in (0, 1):
         raise UsageError(f"`sd_ddof`: wanted 0 or 1, got {sd_ddof!r}.")
-    people = person_table(trials)
-    expected = int(people["n_trials"].max()) if n_expected is None else n_expected
-    blocks = int(people["n_blocks"].max())
-    complete = (people["n_trials"] == expected) & (people["n_blocks"] == blocks)
-    rows = [
+    if n_expected is None:
+        n_expected = None if study is None else len(study)
+    else:
+        n_expected = check_count("n_expected", n_expected, 1, what="a number of trials")
+    refuse_doubles(trials.participants, "participants", TABLE_NAMES["participants"])
+    counted = trials if study is None else _each_image_once(_of_study(trials, study))
+    people = person_table(counted)
+    if people.empty:
+        raise DataError("`trials`: wanted at least one participant, got none.")
+    recorded = people["participant"].map(_recorded(trials.participants))
+    considered = recorded.isna()
+    expected = _most_frequent(people["n_trials"][considered]) if n_expected is None else n_expected
+    blocks = _most_frequent(people["n_blocks"][considered & (people["n_trials"] == expected)])
+    complete = considered & (people["n_trials"] == expected) & (people["n_blocks"] == blocks)
+    rows = [(name, _RECORDED, recorded[place]) for place, name in people["participant"][~considered].items()]
+    rows += [
         (
             person.participant,
-            "incomplete",
+            "too many trials" if person.n_trials > expected else "incomplete",
             f"{person.n_trials} of {expected} trials, {person.n_blocks} of {blocks} blocks",
         )
-        for person in people[~complete].itertuples()
+        for person in people[considered & ~complete].itertuples()
     ]
-    sample = people["accuracy"] if outlier_sample == "all" else people["accuracy"][complete]
-    deviation = sample.std(ddof=sd_ddof) if len(sample) > sd_ddof else math.nan
-    people["z"] = (people["accuracy"] - sample.mean()) / (deviation if deviation > 0 else math.nan)
+    sample = people["accuracy"][considered if outlier_sample == "all" else complete].dropna()
+    deviation = sample.std(ddof=sd_ddof) if len(sample) > sd_ddof and _varies(sample) else math.nan
+    people["z"] = (people["accuracy"] - sample.mean()) / deviation
     outliers = people[complete & (people["z"] < -OUTLIER_SD)]
     rows += [
         (name, "outlier", f"more than {OUTLIER_SD:g} SD below the mean of {len(sample)} people")
         for name in outliers["participant"]
     ]
-    table = pd.DataFrame(rows, columns=["participant", "reason", "detail"])
+    table = pd.DataFrame(rows, columns=["participant", "reason", "detail"]).astype("str")
     table = table.merge(people[["participant", "accuracy", "z"]], on="participant", how="left")
     largest = largest_z(len(sample), sd_ddof=sd_ddof)
     if largest <= OUTLIER_SD:
@@ -73,26 +106,85 @@ def exclude(
     return trials.of(people["participant"][~people["participant"].isin(table["participant"])]), table
 
 
+def mark_excluded(trials: Trials, exclusions: pd.DataFrame) -> Trials:
+    """Write into the participants' table whom `exclude` left out, and why; `exclude` finds the same people again.
+
+    Args:
+      trials: of everybody.
+      exclusions: as `exclude` returns them.
+
+    Returns:
+      The same tables with excluded and exclusion_reason filled for everybody.
+    """
+    out = exclusions[exclusions["participant"].notna()].set_index("participant")
+    people = trials.participants
+    reasons = (out["reason"] + ": " + out["detail"]).where(out["reason"] != _RECORDED)
+    told = people["participant"].map(reasons).astype("str")
+    excluded = people["participant"].isin(out.index)
+    people = people.assign(
+        excluded=excluded.astype("boolean"),
+        exclusion_reason=told.fillna(people["exclusion_reason"]).where(excluded),
+    )
+    return Trials(people, trials.trials, trials.clicks, trials.events)
+
+
+def _recorded(people) -> pd.Series:
+    """Why the participants' table excludes a person, by participant; only those whom no rule of `exclude` put there."""
+    why = people["exclusion_reason"].fillna("")
+    by_rule = why.map(lambda text: text.startswith(tuple(f"{rule}: " for rule in _RULES))).astype(bool)
+    out = people["excluded"].fillna(False).to_numpy(bool) & ~by_rule.to_numpy()
+    reasons = why.where(why != "", "no reason given")
+    return pd.Series(reasons.to_numpy()[out], index=people["participant"].to_numpy()[out], dtype="str")
+
+
+def _each_image_once(trials) -> Trials:
+    table = trials.trials
+    refuse(
+        TABLE_NAMES["trials"], table, table.duplicated(["participant", "image"]), "image",
+        "each image once for a person; keep one of the two",
+    )  # fmt: skip
+    return trials
+
+
+def _most_frequent(counts) -> int:
+    return int(counts.mode().max()) if len(counts) else 0
+
+
+def _varies(values) -> bool:
+    """Whether numbers differ by more than rounding."""
+    values = np.asarray(values, np.float64)
+    return bool(values.size and np.ptp(values) > _ROUNDING * np.abs(values).max())
+
+
 def largest_z(n: int, *, sd_ddof: int = 1) -> float:
     """The largest z that any of n values can have: (n − 1)/√n with the n − 1 deviation."""
     return math.sqrt((n - 1) * (n - sd_ddof) / n) if n > sd_ddof else 0.0
 
 
 def person_table(trials: Trials) -> pd.DataFrame:
-    """One row a person, in the order met: participant, n_trials, n_blocks, accuracy, clicks, time_ms."""
-    return (
-        trials.trials.assign(correct=trials.trials["correct"].astype("Float64"))
-        .groupby("participant", sort=False)
-        .agg(
-            n_trials=("trial", "size"),
-            n_blocks=("block", "nunique"),
-            accuracy=("correct", "mean"),
-            clicks=("n_clicks", "mean"),
-            time_ms=("rt_decision_ms", "mean"),
-        )
-        .astype({"accuracy": "float64", "clicks": "float64"})
-        .reset_index()
+    """Return one row a person, in the order met; people without a trial stand last.
+
+    Args:
+      trials: of everybody.
+
+    Returns:
+      participant, n_trials (answered), n_blocks (with an answer), accuracy, clicks, time_ms (means over these trials).
+
+    Raises:
+      DataError: as for `pair_table`.
+    """
+    answered = _answered(trials.trials)
+    order = pd.concat([trials.trials["participant"], trials.participants["participant"]]).dropna().drop_duplicates()
+    found = answered.groupby("participant").agg(
+        n_trials=("trial", "size"),
+        n_blocks=("block", "nunique"),
+        accuracy=("correct", "mean"),
+        clicks=("n_clicks", "mean"),
+        time_ms=("rt_decision_ms", "mean"),
     )
+    found = found.reindex(pd.Index(order, name="participant", dtype="str"))
+    kinds = {"n_trials": "int64", "n_blocks": "int64", "accuracy": "float64", "clicks": "float64"}
+    return found.fillna({"n_trials": 0, "n_blocks": 0}).astype(kinds).reset_index()
 
 
 def image_table(trials: Trials, study: pd.DataFrame, *, time: str = "mean", time_trials: str = "clean") -> pd.DataFrame:
@@ -105,11 +197,13 @@ def image_table(trials: Trials, study: pd.DataFrame, *, time: str = "mean", time
       time_trials: as for `pair_table`.
 
     Returns:
-      The study's rows with accuracy, clicks, time_ms and n (answers).
+      The study's rows with accuracy, clicks, time_ms, n (answers) and n_times (answers with a time).
+
+    Raises:
+      UsageError, DataError: as for `pair_table`.
     """
-    measured = _measured(trials, ["image"], time, time_trials)
-    table = study[["image", "true_label", "false_label"]].merge(measured, on="image", how="left")
-    return table.assign(n=table["n"].fillna(0).astype("int64"))
+    measured = _measured(_of_study(trials, study), ["image"], time, time_trials)
+    return _filled(study[["image", "true_label", "false_label"]].merge(measured, on="image", how="left"))
 
 
 def pair_table(trials: Trials, study: pd.DataFrame, *, time: str = "mean", time_trials: str = "clean") -> pd.DataFrame:
@@ -118,53 +212,51 @@ def pair_table(trials: Trials, study: pd.DataFrame, *, time: str = "mean", time_
     Args:
       trials: of the people who are analysed.
       study: a study table; trials of other images do not count.
-      time: "mean", "median", or "log" (geometric mean) of the time from first click to answer.
+      time: "mean", "median", or "log" (geometric mean of those above 0) of the time from first click to answer.
       time_trials: "clean" leaves trials with a reload or a lost focus out of the times; "all" does not.
 
     Returns:
-      56 rows: true_label, false_label, accuracy (0..1), clicks, time_ms, n (answers); NaN and n = 0 for empty cells.
+      56 rows: true_label, false_label, accuracy (0..1), clicks, time_ms, n (answers), n_times (answers with a time);
+      NaN and n = 0 for empty cells.
 
     Raises:
       UsageError: an unknown option.
+      DataError: the first row that contradicts the study or itself, or a time or number of clicks below 0.
     """
-    of_study = trials.trials[trials.trials["image"].isin(study["image"])]
-    chosen = Trials(trials.participants, of_study, trials.clicks, trials.events)
+    chosen = _of_study(trials, study)
     measured = _measured(chosen, ["true_label", "false_label"], time, time_trials)
     cells = [(EXPRESSIONS[true], EXPRESSIONS[false]) for true, false in ORDERED_PAIRS]
     table = pd.DataFrame(cells, columns=["true_label", "false_label"])
-    table = table.merge(measured, on=["true_label", "false_label"], how="left")
-    return table.assign(n=table["n"].fillna(0).astype("int64"))
+    return _filled(table.merge(measured, on=["true_label", "false_label"], how="left"))
 
 
 def correlations(pairs: pd.DataFrame) -> dict[str, float | int | str]:
     """Pearson correlations over the cells of a `pair_table` (paper §4.3: .93, −.56, −.65 over 56 cells).
 
     Args:
-      pairs: a pair table; cells with a missing value are left out.
+      pairs: a pair table. Each correlation takes the cells that have both of its values: a missing time costs the
+        correlation of clicks and accuracy nothing.
 
     Returns:
-      r_clicks_time, r_clicks_accuracy, r_time_accuracy; n_cells; reason: why a correlation is NaN, or "".
+      r_clicks_time, r_clicks_accuracy, r_time_accuracy; n_clicks_time, n_clicks_accuracy, n_time_accuracy (cells);
+      reason: why correlations are NaN, or "".
     """
-    filled = pairs[["accuracy", "clicks", "time_ms"]].dropna()
-    values = {str(name): np.asarray(column, np.float64) for name, column in filled.items()}
-    constant = [name for name, column in values.items() if len(column) < 2 or np.ptp(column) == 0]
+    found: dict[str, float | int | str] = {}
+    reasons = {}
+    for first, second in (("clicks", "time"), ("clicks", "accuracy"), ("time", "accuracy")):
+        both = pairs[[_COLUMN_OF.get(first, first), _COLUMN_OF.get(second, second)]].dropna().to_numpy(np.float64)
+        constant = [name for name, values in zip((first, second), both.T, strict=True) if not _varies(values)]
+        name = f"{first}_{second}"
+        found[f"r_{name}"] = math.nan if len(both) < 2 or constant else float(np.corrcoef(both.T)[0, 1])
+        found[f"n_{name}"] = len(both)
+        if len(both) < 2:
+            reasons[f"{first} and {second}: {len(both)} cells have both"] = None
+        elif constant:
+            reasons[f"constant: {', '.join(constant)}"] = None
+    return {**found, "reason": "; ".join(reasons)}
 
-    def pearson(first: str, second: str) -> float:
-        if first in constant or second in constant:
-            return math.nan
-        return float(np.corrcoef(values[first], values[second])[0, 1])
 
-    if len(filled) < 2:
-        reason = f"only {len(filled)} cells have values"
-    else:
-        reason = f"constant: {', '.join(constant)}" if constant else ""
-    return {
-        "r_clicks_time": pearson("clicks", "time_ms"),
-        "r_clicks_accuracy": pearson("clicks", "accuracy"),
-        "r_time_accuracy": pearson("time_ms", "accuracy"),
-        "n_cells": len(filled),
-        "reason": reason,
-    }
+_COLUMN_OF = {"time": "time_ms"}
 
 
 def confusion(trials: Trials) -> tuple[np.ndarray, np.ndarray]:
@@ -176,8 +268,13 @@ def confusion(trials: Trials) -> tuple[np.ndarray, np.ndarray]:
     Returns:
       Shares of answers, float64 (8, 8), rows are true expressions and sum to 1 (NaN where never shown); and counts,
       int64 (8, 8).
+
+    Raises:
+      DataError: an unknown label, or answers that contradict each other.
     """
-    answered = trials.trials[trials.trials["response"].notna()]
+    known = trials.trials["response"].notna() & answers(trials.trials).notna()
+    answered = trials.trials[known]
+    refuse(TABLE_NAMES["trials"], answered, answered["true_label"].isna(), "true_label", "the expression shown")
     true, given = ([index_of(name) for name in answered[column]] for column in ("true_label", "response"))
     counts = np.zeros((NUM_EXPRESSIONS, NUM_EXPRESSIONS), np.int64)
     np.add.at(counts, (true, given), 1)
@@ -186,7 +283,21 @@ def confusion(trials: Trials) -> tuple[np.ndarray, np.ndarray]:
 
 
 def d_prime(hit_rate: float, false_alarm_rate: float) -> tuple[float, float]:
-    """Yes/no sensitivity d′ = z(H) − z(F) and criterion c = −½ (z(H) + z(F)), both rates strictly inside (0, 1)."""
+    """Yes/no sensitivity d′ = z(H) − z(F) and criterion c = −½ (z(H) + z(F)).
+
+    Args:
+      hit_rate: strictly inside (0, 1).
+      false_alarm_rate: strictly inside (0, 1).
+
+    Returns:
+      d′ and c.
+
+    Raises:
+      UsageError: a rate that is not inside (0, 1); correct it first, as `sensitivity` does.
+    """
+    for name, rate in (("hit_rate", hit_rate), ("false_alarm_rate", false_alarm_rate)):
+        if not 0 < rate < 1:
+            raise UsageError(f"`{name}`: wanted a rate inside (0, 1), where d′ is finite, got {rate!r}.")
     hit, false_alarm = (statistics.NormalDist().inv_cdf(rate) for rate in (hit_rate, false_alarm_rate))
     return hit - false_alarm, -0.5 * (hit + false_alarm)
 
@@ -201,24 +312,53 @@ def sensitivity(pairs: pd.DataFrame) -> pd.DataFrame:
       pairs: a pair table, of everybody or of one person.
 
     Returns:
-      28 rows: pair, first, second, d_prime, criterion, n_first, n_second; NaN where an expression was never shown.
+      28 rows: pair, first, second, d_prime, criterion, n_first, n_second; NaN where an expression was never answered.
+
+    Raises:
+      UsageError: a cell that is there twice, or an accuracy outside [0, 1].
     """
-    cells = zip(pairs["true_label"], pairs["false_label"], strict=True)
-    row_of = {cell: row for row, cell in enumerate(cells)}
-    answers = np.asarray(pairs["n"], np.int64)
-    right = np.asarray(pairs["accuracy"].fillna(0), np.float64) * answers
+    if pairs.duplicated(["true_label", "false_label"]).any():
+        raise UsageError("`pairs`: wanted each (true, foil) once, got one twice; average first.")
+    if not pairs["accuracy"].dropna().between(0, 1).all():
+        raise UsageError("`pairs`: wanted accuracies in [0, 1], got others.")
+    # What was not answered has no accuracy, whatever n says.
+    known = pairs[pairs["accuracy"].notna() & (pairs["n"] > 0)]
+    cells = {(row.true_label, row.false_label): (row.accuracy * row.n, int(row.n)) for row in known.itertuples()}
     rows = []
     for number, (first, second) in enumerate(PAIRS):
         names = EXPRESSIONS[first], EXPRESSIONS[second]
-        signal, noise = row_of[names], row_of[names[::-1]]
+        hits, n_first = cells.get(names, (0, 0))
+        rejections, n_second = cells.get(names[::-1], (0, 0))
         values = math.nan, math.nan
-        if answers[signal] and answers[noise]:
-            values = d_prime(
-                float((right[signal] + 0.5) / (answers[signal] + 1)),
-                float((answers[noise] - right[noise] + 0.5) / (answers[noise] + 1)),
-            )
-        rows.append((pair_name(number), *names, *values, answers[signal], answers[noise]))
+        if n_first and n_second:
+            values = d_prime((hits + 0.5) / (n_first + 1), (n_second - rejections + 0.5) / (n_second + 1))
+        rows.append((pair_name(number), *names, *values, n_first, n_second))
     return pd.DataFrame(rows, columns=["pair", "first", "second", "d_prime", "criterion", "n_first", "n_second"])
+
+
+def _of_study(trials, study) -> Trials:
+    """The trials of a study's images, their labels checked against it."""
+    check_images(study)
+    rows = positions(study, trials.trials["image"])
+    table = trials.trials[rows >= 0]
+    shown = study.iloc[rows[rows >= 0]]
+    many = table["n_options"].fillna(2).ne(2)
+    refuse(TABLE_NAMES["trials"], table, many, "n_options", "2 options; a trial of more has no foil")
+    for column, meaning in (("true_label", "truth"), ("false_label", "foil")):
+        wrong = table[column].notna().to_numpy() & (table[column].to_numpy() != shown[column].to_numpy())
+        refuse(TABLE_NAMES["trials"], table, wrong, column, f"the {meaning} that the study gives the image")
+        table = table.assign(**{column: shown[column].to_numpy()})
+    return Trials(trials.participants, table, trials.clicks, trials.events)
+
+
+def _answered(table) -> pd.DataFrame:
+    """The answered trials, `correct` as a number."""
+    for column in ("n_clicks", "rt_decision_ms"):
+        values = table[column].astype("Float64")
+        refuse(TABLE_NAMES["trials"], table, (values < 0).fillna(False), column, "a number from 0, or nothing")
+    right = answers(table)
+    answered = table.assign(correct=right.astype("Float64"), n_clicks=table["n_clicks"].astype("Float64"))
+    return answered[right.notna()]
 
 
 def _measured(trials, by, time, time_trials) -> pd.DataFrame:
@@ -226,21 +366,30 @@ def _measured(trials, by, time, time_trials) -> pd.DataFrame:
         raise UsageError(f"`time`: wanted one of {', '.join(TIMES)}, got {time!r}.")
     if time_trials not in TIME_TRIALS:
         raise UsageError(f"`time_trials`: wanted one of {', '.join(TIME_TRIALS)}, got {time_trials!r}.")
-    table = trials.trials
+    table = _answered(trials.trials)
     times = table["rt_decision_ms"]
     if time_trials == "clean":
         disturbed = table["resumed"].fillna(False) | table["focus_lost"].fillna(False)
         times = times.mask(disturbed.to_numpy(bool))
     if time == "log":
         times = np.log(times.where(times > 0))
-    grouped = table[by].assign(
-        accuracy=table["correct"].astype("Float64"), clicks=table["n_clicks"].astype("Float64"), time_ms=times, n=1
-    )
     found = (
-        grouped.groupby(by)
-        .agg(accuracy=("accuracy", "mean"), clicks=("clicks", "mean"),
-             time_ms=("time_ms", "median" if time == "median" else "mean"), n=("n", "sum"))
+        table[by]
+        .assign(accuracy=table["correct"], clicks=table["n_clicks"], time_ms=times, n=1)
+        .groupby(by)
+        .agg(
+            accuracy=("accuracy", "mean"),
+            clicks=("clicks", "mean"),
+            time_ms=("time_ms", "median" if time == "median" else "mean"),
+            n=("n", "sum"),
+            n_times=("time_ms", "count"),
+        )
         .astype({"accuracy": "float64", "clicks": "float64"})
         .reset_index()
-    )  # fmt: skip
+    )
     return found.assign(time_ms=np.exp(found["time_ms"])) if time == "log" else found
+
+
+def _filled(table) -> pd.DataFrame:
+    """The same table with counts of 0 where there was no answer."""
+    return table.fillna({"n": 0, "n_times": 0}).astype({"n": "int64", "n_times": "int64"})

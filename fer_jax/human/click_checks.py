@@ -11,35 +11,16 @@ import pandas as pd
 
 from fer_jax.errors import DataError
 from fer_jax.expressions import EXPRESSIONS
-from fer_jax.human.columns import KEYS, TABLES, typed
 from fer_jax.human.study import positions
-from fer_jax.human.trials import Trials
+from fer_jax.human.trials import TABLE_NAMES, Trials, refuse
 
 # Beyond these a number is a mistake (ours): eleven days in ms, and a click far outside any window.
 _LONGEST_MS = 1e9
 _FARTHEST_PX = 1e6
 _LARGEST = np.iinfo(np.int32).max
 
-_TABLE_NAMES = {table: f"`{table}`" for table in TABLES}
 
-
-def typed_tables(trials: Trials, *, names: Mapping[str, str] = _TABLE_NAMES) -> Trials:
-    """The four tables with the types of `human.columns` and a fresh index.
-
-    Args:
-      trials: tables with exactly the columns of `human.columns`.
-      names: how messages call each table, such as the path of its file.
-
-    Returns:
-      Equal tables.
-
-    Raises:
-      DataError: other columns, a value of another type, a key that is missing or not unique, text that is no Unicode.
-    """
-    return Trials(**{table: _typed(getattr(trials, table), table, names[table]) for table in TABLES})
-
-
-def check_options(trials: Trials, *, names: Mapping[str, str] = _TABLE_NAMES) -> None:
+def check_options(trials: Trials, *, names: Mapping[str, str] = TABLE_NAMES) -> None:
     """Check that there are trials, each with an image and two different options among the eight expressions.
 
     Args:
@@ -61,12 +42,10 @@ def check_options(trials: Trials, *, names: Mapping[str, str] = _TABLE_NAMES) ->
         ("false_label", table["false_label"].eq(table["true_label"]), "another expression than the true one"),
     ]
     for column, bad, wanted in rules:
-        _refuse(names["trials"], table, bad, column, wanted)
+        refuse(names["trials"], table, bad, column, wanted)
 
 
-def check_trials(
-    trials: Trials, study: pd.DataFrame, *, image_px: int, names: Mapping[str, str] = _TABLE_NAMES
-) -> None:
+def check_trials(trials: Trials, study: pd.DataFrame, *, image_px: int, names: Mapping[str, str] = TABLE_NAMES) -> None:
     """Check answers: the same foil for everybody, no image twice, sizes, and that flags tell the truth.
 
     Args:
@@ -107,10 +86,10 @@ def check_trials(
         ("rt_decision_ms", _outside(table["rt_decision_ms"], 0, _LONGEST_MS), "ms, 0 or more, or nothing"),
     ]
     for column, bad, wanted in rules:
-        _refuse(names["trials"], table, bad, column, wanted)
+        refuse(names["trials"], table, bad, column, wanted)
 
 
-def check_clicks(trials: Trials, *, image_px: int, names: Mapping[str, str] = _TABLE_NAMES) -> None:
+def check_clicks(trials: Trials, *, image_px: int, names: Mapping[str, str] = TABLE_NAMES) -> None:
     """Check clicks: of a trial that is there, numbered without a gap, chosen, on the image or flagged as outside.
 
     Args:
@@ -142,12 +121,12 @@ def check_clicks(trials: Trials, *, image_px: int, names: Mapping[str, str] = _T
         ("t_ms", _outside(clicks["t_ms"], 0, _LONGEST_MS), "ms, 0 or more, or nothing"),
     ]
     for column, bad, wanted in rules:
-        _refuse(names["clicks"], clicks, bad, column, wanted)
+        refuse(names["clicks"], clicks, bad, column, wanted)
     opened = opened_clicks(trials)
     lost = table["n_clicks"].notna() & (table["n_clicks"] != opened)
     if lost.any():
         wanted = f"the {opened[int(lost.argmax())]} openings of the clicks' table"
-        _refuse(names["trials"], table, lost, "n_clicks", wanted)
+        refuse(names["trials"], table, lost, "n_clicks", wanted)
 
 
 def opened_clicks(trials: Trials) -> np.ndarray:
@@ -157,7 +136,7 @@ def opened_clicks(trials: Trials) -> np.ndarray:
     return counts.reindex(pd.MultiIndex.from_frame(trials.trials[keys]), fill_value=0).to_numpy(np.int64)
 
 
-def check_kind(trials: Trials, *, allow_mixed: bool, names: Mapping[str, str] = _TABLE_NAMES) -> str:
+def check_kind(trials: Trials, *, allow_mixed: bool, names: Mapping[str, str] = TABLE_NAMES) -> str:
     """Whether the answers come from people or programs.
 
     Args:
@@ -183,7 +162,7 @@ def check_kind(trials: Trials, *, allow_mixed: bool, names: Mapping[str, str] = 
 
 
 def check_hashes(
-    trials: Trials, study: pd.DataFrame, accepted: Sequence[set[str]], *, names: Mapping[str, str] = _TABLE_NAMES
+    trials: Trials, study: pd.DataFrame, accepted: Sequence[set[str]], *, names: Mapping[str, str] = TABLE_NAMES
 ) -> None:
     """Check that the pictures are those that were shown, where the trials say which.
 
@@ -203,46 +182,10 @@ def check_hashes(
     if wrong.any():
         row = rows[int(wrong.argmax())]
         wanted = f"the SHA-256 of the picture {study['image'].iloc[row]!r} ({', '.join(sorted(accepted[row]))})"
-        _refuse(names["trials"], table, wrong, "image_sha256", wanted)
-
-
-def _typed(frame, table, name) -> pd.DataFrame:
-    wrong = sorted(set(map(str, frame.columns)) ^ set(TABLES[table]))
-    if wrong or len(frame.columns) != len(TABLES[table]):
-        raise DataError(
-            f"{name}: wanted the columns of `human.columns`, differing: {', '.join(wrong) or 'one is there twice'}."
-        )
-    try:
-        frame = typed(table, frame)
-    except (TypeError, ValueError, OverflowError) as error:
-        reason = " ".join(str(error).split())
-        raise DataError(f"{name}: wanted the types of `human.columns`: {reason}.") from None
-    keys = list(KEYS[table])
-    for column in keys:
-        _refuse(name, frame, frame[column].isna(), column, "a value")
-    _refuse(name, frame, frame.duplicated(keys), keys[-1], f"each {' and '.join(keys)} once")
-    return frame
+        refuse(names["trials"], table, wrong, "image_sha256", wanted)
 
 
 def _outside(values, low, high, *, missing: bool = False) -> np.ndarray:
     """Where numbers lie outside [low, high]; what is missing counts as `missing`."""
     values = values.to_numpy(np.float64)
     return np.where(np.isnan(values), missing, (values < low) | (values > high))
-
-
-def _refuse(name, table, bad, columns, wanted) -> None:
-    """Name the first bad row of a table."""
-    bad = pd.Series(bad).fillna(True).to_numpy(bool)
-    if not bad.any():
-        return
-    row = table.iloc[int(bad.argmax())]
-    columns = (columns,) if isinstance(columns, str) else columns
-    got = ", ".join(_shown(row[column]) for column in columns)
-    key = ", ".join(f"{column} {_shown(row[column])}" for column in ("participant", "trial", "click") if column in row)
-    raise DataError(f"{name}: row {int(bad.argmax()) + 1} ({key}): {', '.join(columns)}: wanted {wanted}, got {got}.")
-
-
-def _shown(value) -> str:
-    if pd.isna(value):
-        return "none"
-    return repr(value) if isinstance(value, str) else f"{value}"

@@ -18,7 +18,7 @@ from fer_jax.human import click_checks
 from fer_jax.human.columns import typed
 from fer_jax.human.stimuli import reveal_mask
 from fer_jax.human.study import COLUMNS, check_images
-from fer_jax.human.trials import Trials
+from fer_jax.human.trials import Trials, typed_tables
 
 FOLDS = 5
 
@@ -95,7 +95,7 @@ def assemble(
       DataError: the first rule of `human.click_checks` that does not hold, with table, row and column.
     """
     told = {} if names is None else {"names": dict(names)}
-    trials = click_checks.typed_tables(trials, **told)
+    trials = typed_tables(trials, **told)
     click_checks.check_options(trials, **told)
     study = study_of(trials) if study is None else study
     check_images(study)

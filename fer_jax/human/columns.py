@@ -1,13 +1,16 @@
 """The columns of the four tables of a click study: order, type and meaning, in one place.
 
-Contract: text is pandas `str`, whole numbers `Int64`, real numbers `float64`, yes/no `boolean`; a missing value is NaN
-or NA, never a zero or an empty string. Times are in ms, points in image pixels with the origin top left.
+Contract: text is pandas `str`, whole numbers `Int64`, real numbers `float64` and finite, yes/no `boolean`; a missing
+value is NaN or NA, never a zero or an empty string. Times are in ms, points in image pixels with the origin top left.
 """
 
 from collections.abc import Mapping
 from typing import Any, Final
 
+import numpy as np
 import pandas as pd
+
+from fer_jax.errors import DataError
 
 TEXT: Final = "str"
 WHOLE: Final = "Int64"
@@ -26,6 +29,9 @@ PARTICIPANTS = {
     "accuracy": (REAL, "share of correct answers, 0..1"),
     "excluded": (FLAG, "1 if left out of the analysis"),
     "exclusion_reason": (TEXT, "why"),
+    "age": (WHOLE, "age in years, as told"),
+    "gender": (TEXT, "gender, in the person's words"),
+    "vision": (TEXT, "vision, such as normal or corrected, as told"),
 }
 
 TRIALS = {
@@ -52,7 +58,7 @@ TRIALS = {
     "resumed": (FLAG, "1 if the page was reloaded during the trial"),
     "focus_lost": (FLAG, "1 if the window was in the background during the trial"),
     "n_resizes": (WHOLE, "changes of the window's size during the trial"),
-    "image_px": (WHOLE, "side of the stimulus, pixels"),
+    "image_px": (WHOLE, "width of the stimulus, pixels"),
     "reveal_radius_px": (WHOLE, "radius of the disc a click opens, pixels"),
     "blur_k": (WHOLE, "side of the blur window, pixels"),
     "css_scale": (REAL, "CSS pixels per image pixel"),
@@ -99,7 +105,12 @@ KEYS = {
     "events": ("participant", "seq"),
 }
 
-SCHEMA_VERSION = 1
+# Columns that files of schema version 1 do not have.
+ADDED = {"participants": ("age", "gender", "vision")}
+
+SCHEMA_VERSION = 2
+
+_KINDS = {TEXT: "text", WHOLE: "whole numbers", REAL: "finite numbers", FLAG: "0 and 1"}
 
 
 def typed(table: str, columns: Mapping[str, Any] | pd.DataFrame) -> pd.DataFrame:
@@ -111,17 +122,30 @@ def typed(table: str, columns: Mapping[str, Any] | pd.DataFrame) -> pd.DataFrame
 
     Returns:
       DataFrame with a fresh index.
+
+    Raises:
+      DataError: a column that the table does not have, or values of another type.
     """
     frame = pd.DataFrame(columns)
     unknown = [name for name in frame if name not in TABLES[table]]
     if unknown:
-        raise KeyError(f"{table} has no column {unknown[0]!r}")
+        raise DataError(f"`{table}`: wanted the columns of `human.columns`, got {unknown[0]!r}, too.")
     complete = {}
     for name, (kind, _) in TABLES[table].items():
         column = (
-            frame[name].astype(pd.api.types.pandas_dtype(kind))
-            if name in frame
-            else pd.Series(None, index=frame.index, dtype=kind)
+            _of_kind(frame[name], kind, f"`{table}`: {name}") if name in frame else pd.Series(None, frame.index, kind)
         )
         complete[name] = column.where(column != "") if kind == TEXT else column
     return pd.DataFrame(complete).reset_index(drop=True)
+
+
+def _of_kind(column, kind, where) -> pd.Series:
+    try:
+        found = column.astype(pd.api.types.pandas_dtype(kind))
+    except (TypeError, ValueError, OverflowError) as error:
+        reason = " ".join(str(error).split())
+        raise DataError(f"{where}: wanted {_KINDS[kind]}, or nothing where missing: {reason}.") from None
+    if kind == REAL and np.isinf(found).any():
+        row = int(np.isinf(found).to_numpy().argmax()) + 1
+        raise DataError(f"{where}: wanted {_KINDS[kind]}, or nothing where missing, got infinity in row {row}.")
+    return found

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from fer_jax import masks
-from fer_jax.errors import UsageError
+from fer_jax.errors import UsageError, check_count
 from fer_jax.human.accumulation import Answers, answer_trials
 from fer_jax.human.cohort import (
     ANSWER_STREAM,
@@ -78,8 +78,9 @@ def simulate(
     profile, dynamics = _profile(profile), dynamics or Dynamics()
     if with_dropouts and (participants < 3 or blocks < 2):
         raise UsageError(f"`with_dropouts`: wanted 3 people and 2 blocks or more, got {participants} and {blocks}.")
-    if participants < 1 or image_px < 1:
-        raise UsageError(f"`participants`, `image_px`: wanted at least 1 each, got {participants} and {image_px}.")
+    check_count("participants", participants, 1, what="a number of people")
+    check_count("image_px", image_px, 1, what="pixels")
+    check_count("seed", seed, 0)
     images = draw_images(study, seed=seed, image_px=image_px, evidence=evidence, landmarks=landmarks, dynamics=dynamics)
     parts = []
     for person in range(participants):

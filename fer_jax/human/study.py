@@ -147,7 +147,14 @@ def check_images(study: pd.DataFrame) -> None:
 
 
 def positions(study: pd.DataFrame, images: pd.Series) -> npt.NDArray[np.int64]:
-    """The row of each named image in a study table: int64, as many as names, -1 where the study has no such image."""
+    """The row of each named image in a study table: int64, as many as names, -1 where the study has no such image.
+
+    Raises:
+      DataError: the study names an image twice.
+    """
+    twice = study["image"][study["image"].duplicated()]
+    if len(twice):
+        raise DataError(f"`study`: wanted every image once, got {twice.iloc[0]!r} more than once.")
     return np.asarray(pd.Index(study["image"]).get_indexer(pd.Index(images)), np.int64)
 
 

@@ -123,7 +123,9 @@ def test_times_of_disturbed_trials_do_not_count_but_their_accuracy_does(small_st
     clean = human.behaviour.pair_table(trials, small_study)
     dirty = human.behaviour.pair_table(trials, small_study, time_trials="all")
     assert clean["time_ms"].max() < 1e6 < dirty["time_ms"].min()
-    pd.testing.assert_frame_equal(clean.drop(columns="time_ms"), dirty.drop(columns="time_ms"))
+    pd.testing.assert_frame_equal(clean[["accuracy", "clicks", "n"]], dirty[["accuracy", "clicks", "n"]])
+    assert (clean["n_times"] == clean["n"] - 1).all()
+    assert (dirty["n_times"] == dirty["n"]).all()
     middle = human.behaviour.pair_table(trials, small_study, time="median", time_trials="all")
     log = human.behaviour.pair_table(trials, small_study, time="log", time_trials="all")
     assert middle["time_ms"].max() < 1e6
@@ -138,7 +140,7 @@ def test_cells_without_answers_are_empty(small_study, small_cohort):
     table = human.behaviour.pair_table(trials, small_study)
     assert table["n"][table["true_label"] == "fear"].tolist() == [0] * 7
     assert table["accuracy"].isna().sum() == 7
-    assert human.behaviour.correlations(table)["n_cells"] == 49
+    assert human.behaviour.correlations(table)["n_clicks_time"] == 49
     sensitive = human.behaviour.sensitivity(table)
     assert sensitive["d_prime"].isna().tolist() == [
         "fear" in pair for pair in zip(sensitive["first"], sensitive["second"], strict=True)
@@ -159,7 +161,7 @@ def test_correlations_and_their_reasons():
     assert flat["reason"] == "constant: accuracy"
     alone = human.behaviour.correlations(table[:1])
     assert math.isnan(alone["r_clicks_time"])
-    assert alone["reason"] == "only 1 cells have values"
+    assert alone["reason"].split("; ")[0] == "clicks and time: 1 cells have both"
 
 
 def test_confusion(cohort):
