@@ -1,5 +1,7 @@
 """Stage `compare`: where people and networks meet: Dice of maps, correlations of confusions (paper §5.3)."""
 
+import itertools
+
 import numpy as np
 import pandas as pd
 
@@ -53,6 +55,10 @@ def dice_groups(study: Study) -> dict[str, np.ndarray]:
 
 def _anova(study):
     groups = dice_groups(study)
+    pairs = len(next(iter(groups.values())))
+    if pairs < 2:
+        _write_no_anova(study, f"only {pairs} pairs have a Dice for every method")
+        return
     rows = [
         {"design": design, **_flat(comparing.statistics.anova(groups, design=design))}
         for design in ("between", "repeated")
@@ -61,13 +67,21 @@ def _anova(study):
     study.folder.write_table("tukey", comparing.statistics.tukey(groups))
 
 
+def _write_no_anova(study, reason):
+    """Tables without a number, and why: a run is not lost for want of maps to compare."""
+    unknown = {**dict.fromkeys(("df1", "df2", "F", "p", "eta2", "omega2", "n"), np.nan), "reason": reason}
+    study.folder.write_table("anova", pd.DataFrame([{"design": d, **unknown} for d in ("between", "repeated")]))
+    unknown = {**dict.fromkeys(("difference", "t", "p", "d", "n"), np.nan), "reason": reason}
+    rows = [{"a": a, "b": b, **unknown} for a, b in itertools.combinations(METHODS, 2)]
+    study.folder.write_table("tukey", pd.DataFrame(rows))
+
+
 def _confusions(study):
     people = study.folder.read_arrays("people_confusion")["counts"]
-    human = people / np.maximum(people.sum(1, keepdims=True), 1)
+    human = comparing.confusion.shares(people)
     rows = []
     for model in MODELS:
-        counts = confusion_counts(study, model)
-        share = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+        share = comparing.confusion.shares(confusion_counts(study, model))
         rows.append({"model": model, **comparing.confusion.correlation(human, share)})
     study.folder.write_table("confusion_correlation", pd.DataFrame(rows))
 
@@ -101,14 +115,15 @@ def summary(study: Study) -> dict:
         "people": {
             "participants": _participants(study),
             "trials": int(counts.sum()),
-            "accuracy": np.diag(counts).sum() / counts.sum(),
-            **{name: people[name] for name in ("r_clicks_time", "r_clicks_accuracy", "r_time_accuracy")},
+            "accuracy": np.diag(counts).sum() / counts.sum() if counts.any() else None,
+            **{name: people[name] for name in ("r_clicks_time", "r_clicks_accuracy", "r_time_accuracy", "reason")},
         },
         "confusion_correlation": {
-            model: {name: correlations.loc[model, name] for name in ("r_all", "r_off_diagonal")} for model in MODELS
+            model: {name: correlations.loc[model, name] for name in ("r_all", "r_off_diagonal", "p_qap", "reason")}
+            for model in MODELS
         },
         "dice": {method: _dice_summary(study, method) for method in METHODS},
-        "anova": {"F": anova["F"], "df": [int(anova["df1"]), int(anova["df2"])], "p": anova["p"]},
+        "anova": {"F": anova["F"], "df": [_whole(anova["df1"]), _whole(anova["df2"])], "p": anova["p"]},
         "tukey": folder.read_table("tukey")[["a", "b", "t", "p"]].to_dict("records"),
     }
 
@@ -128,6 +143,10 @@ def _votes(study, name):
 def _participants(study):
     excluded = study.folder.read_table("people_exclusions")
     return study.config.participants - int(excluded["participant"].notna().sum())
+
+
+def _whole(value):
+    return None if pd.isna(value) else int(value)
 
 
 def _dice_summary(study, method):

@@ -7,6 +7,7 @@ from experiments.stages.compare import MODELS
 from experiments.stages.people import read_people
 from experiments.stages.study import Study
 from experiments.stages.vote import accuracy_interval, confusion_counts, scores
+from fer_jax import compare as comparing
 from fer_jax import figures, human, masks
 from fer_jax.expressions import EXPRESSIONS
 
@@ -64,28 +65,33 @@ def _people(study, marks):
         ("b", "clicks", "Clicks before the decision", "{:.1f}"),
         ("c", "time_s", "Time from first click to decision (s)", "{:.1f}"),
     ):
-        table = pairs.assign(time_s=pairs["time_ms"] / 1000)
+        table = pairs.assign(time_s=pairs["time_ms"] / 1000, n=pairs["n_times" if value == "time_s" else "n"])
         drawn = figures.draw_pair_matrix(table, value, title=title, fmt=form, **marks)
         _save(study, f"fig03{letter}_people_{value}", drawn)
 
 
 def _sequences(study, marks):
-    """Click sequences of the first image with the highest and the first with the lowest accuracy (Fig. 4)."""
+    """Click sequences of those who were right, on the first images with the highest and the lowest accuracy (Fig. 4).
+
+    An image that nobody was right about has no such clicks; the lowest accuracy is the lowest above 0.
+    """
     people = read_people(study)
     table = human.behaviour.image_table(people, study.study_table)
     size = study.config.image_size
+    known = table["accuracy"][table["accuracy"] > 0]
+    if known.empty:
+        return
     panels = []
-    for name, row in (("highest", int(table["accuracy"].argmax())), ("lowest", int(table["accuracy"].argmin()))):
+    for name, row in (("highest", known.idxmax()), ("lowest", known.idxmin())):
         image = table["image"][row]
         picture = study.study_pictures.images[row].astype(np.float32) / 255
         labels = f"{table['true_label'][row]}, not {table['false_label'][row]}"
-        caption = f"{name} accuracy: {table['accuracy'][row]:.0%}\n{labels}"
+        right, answered = round(table["accuracy"][row] * table["n"][row]), table["n"][row]
+        caption = f"{name} accuracy: {right} of {answered}\n{labels}"
         panels.append((picture, caption))
-        drawn = human.attention.click_sequence(
-            people, image, image_px=size, radius=masks.reveal_radius(size), trials_used="all"
-        )
+        drawn = human.attention.click_sequence(people, image, image_px=size, radius=masks.reveal_radius(size))
         shown = drawn[..., 3:] * drawn[..., :3] + (1 - drawn[..., 3:]) * picture.mean(-1, keepdims=True)
-        panels.append((np.clip(shown, 0, 1), "clicks: red first, yellow last"))
+        panels.append((np.clip(shown, 0, 1), f"clicks of the {right} who were right"))
     _save(study, "fig04_click_sequences", figures.draw_click_sequence(panels, **marks))
 
 
@@ -133,5 +139,5 @@ def _correlations(study, marks):
     _save(study, "confusion_correlation", figures.draw_correlations(table, **marks))
     people = study.folder.read_arrays("people_confusion")["counts"]
     counts = confusion_counts(study, "ensemble_simple_vote")
-    shares = [c / np.maximum(c.sum(1, keepdims=True), 1) for c in (people, counts)]
+    shares = [comparing.confusion.shares(c) for c in (people, counts)]
     _save(study, "confusion_scatter", figures.draw_confusion_scatter(*shares, **marks))

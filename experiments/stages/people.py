@@ -16,8 +16,8 @@ def simulate(study: Study) -> None:
     everyone = human.observers.simulate(
         table, seed=config.seed, image_px=size, participants=config.participants, landmarks=landmarks
     )
-    kept, exclusions = human.behaviour.exclude(everyone, study=table)
-    marked = human.behaviour.mark_excluded(everyone, exclusions)
+    kept, exclusions = human.exclusion.exclude(everyone, study=table)
+    marked = human.exclusion.mark_excluded(everyone, exclusions)
     human.trials.write(study.folder.file("people", "trials.csv").parent, marked)
     pairs = human.behaviour.pair_table(kept, table)
     study.folder.write_table("people_exclusions", exclusions)
@@ -32,7 +32,7 @@ def simulate(study: Study) -> None:
 def read_people(study: Study):
     """The trials of the people who are analysed."""
     everyone = human.trials.read(study.folder.path / "people")
-    return human.behaviour.exclude(everyone, study=study.study_table)[0]
+    return human.exclusion.exclude(everyone, study=study.study_table)[0]
 
 
 def _landmarks(study) -> np.ndarray:

@@ -135,6 +135,8 @@ def _people(study, s):
         f"cells of true and false label, clicks and time correlate {_r(p['r_clicks_time'])} (paper .93), clicks and accuracy "
         f"{_r(p['r_clicks_accuracy'])} (−.56), time and accuracy {_r(p['r_time_accuracy'])} (−.65)."
     )
+    if p["reason"]:
+        text += f" Not every correlation is defined: {p['reason']}."
     if not study.synthetic:
         text += " These pictures come without landmarks, so the simulated clicks aim where eyes and mouth usually are."
     shown = [
@@ -146,8 +148,12 @@ def _people(study, s):
         _figure(study, "fig03a_people_accuracy", "Accuracy by true and false label (Fig. 3a)."),
         _figure(study, "fig03b_people_clicks", "Clicks before the decision (Fig. 3b)."),
         _figure(study, "fig03c_people_time_s", "Time from first click to decision (Fig. 3c)."),
-        _figure(study, "fig04_click_sequences", "Order of the clicks on the easiest and the hardest image (Fig. 4)."),
     ]
+    sequences = "Order of the clicks of those who were right, on the easiest and on the hardest image that somebody was right about (Fig. 4)."
+    if study.folder.has("figures/fig04_click_sequences.png"):
+        shown.append(_figure(study, "fig04_click_sequences", sequences))
+    else:
+        text += " Nobody was right about any image, so there are no click sequences of correct answers (Fig. 4)."
     return Section(
         "People (simulated)",
         text,
@@ -229,12 +235,13 @@ def _comparison(study, s):
     means.index = [METHOD_NAMES[method] for method in means.index]
     grid = study.folder.read_table("dice_options").groupby("method")["dice"].agg(["min", "max"]).loc[list(METHODS)]
     anova, df = s["anova"], s["anova"]["df"]
+    degrees = ", ".join("–" if each is None else str(each) for each in df)
     f, p = _number(anova["F"]), _p(anova["p"])
     text = (
         "Mean maps of a pair are scaled to 0–255, cut above 50 and compared by Dice. Two maps that know nothing of each other "
         "overlap as well, the more the larger they are: chance is that overlap, 2ab/(a + b) for areas a and b, and the corrected "
         "Dice is what remains above it.\n\n"
-        f"One-way analysis of variance over methods, as in the paper: F({df[0]}, {df[1]}) = {f}, {p} (paper: 85.45). "
+        f"One-way analysis of variance over methods, as in the paper: F({degrees}) = {f}, {p} (paper: 85.45). "
         "The baselines below go through the same protocol; a method that does not beat them has not been shown to look where "
         "people look.\n\n"
         "Depending on what the paper leaves open (scaling, rounding, the value 50 itself), mean Dice lies between "
@@ -249,13 +256,13 @@ def _comparison(study, s):
     tables = [
         (means.reset_index(names="method"), "Dice by method, means over pairs."),
         (study.folder.read_table("dice_baselines"), "Baselines: maps that know nothing of the network."),
-        (tukey, "Tukey's comparison of the methods."),
+        (_said(tukey), "Tukey's comparison of the methods."),
         (
-            study.folder.read_table("anova"),
+            _said(study.folder.read_table("anova")),
             "Analysis of variance: between, as in the paper, and repeated over the same pairs.",
         ),
         (
-            correlations.drop(columns=["reason"]),
+            _said(correlations),
             "Confusions of people and networks. The correlation over all cells is high for any two decent matrices; off the diagonal it compares the errors, with an exact permutation test.",
         ),
     ]
@@ -265,6 +272,11 @@ def _comparison(study, s):
         _figure(study, "confusion_scatter", "Error cells of simulated people and of the ensemble's simple vote."),
     ]
     return Section("People and networks compared", text, shown, tables)
+
+
+def _said(table):
+    """A table without its column of reasons where none had to be given."""
+    return table.drop(columns=["reason"]) if "reason" in table and table["reason"].isna().all() else table
 
 
 def _honesty(study, s):

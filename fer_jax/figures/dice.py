@@ -21,7 +21,7 @@ def draw_dice(
 ) -> Axes:
     """Dice of every pair by method, the mean with its interval, and what chance and baselines reach.
 
-    The interval is a percentile bootstrap over pairs, so it speaks of other pairs, not of other people.
+    The interval is a percentile bootstrap over pairs: it speaks of other pairs, not of other people. One pair has none.
 
     Args:
       table: long, one row a unit and method: unit, method (name), dice, chance (the Dice of unrelated masks of the same
@@ -45,7 +45,7 @@ def draw_dice(
     for place, method in enumerate(methods):
         own = table[(table["method"] == method) & table["dice"].notna()]
         values = own["dice"].to_numpy(np.float64)
-        labels.append(f"{method}\n{_mean_and_interval(values)}\nn = {len(values)} pairs")
+        labels.append(f"{method}\n{_mean_and_interval(values)}\nn = {len(values)} pair{'s' * (len(values) != 1)}")
         if len(values):
             _box(ax, place, values, style.PALETTE[place % len(style.PALETTE)])
             _chance(ax, place, own["chance"].mean())
@@ -80,7 +80,8 @@ def _box(ax, place, values, colour):
     ax.scatter(
         place + 0.3 * ((ranks * 0.618034) % 1 - 0.5), values, s=16, color=colour, alpha=0.55, linewidth=0, zorder=3
     )
-    ax.plot([place - 0.28] * 2, _interval(values), color=style.INK, linewidth=1.4, zorder=4)
+    if len(values) > 1:
+        ax.plot([place - 0.28] * 2, _interval(values), color=style.INK, linewidth=1.4, zorder=4)
     ax.scatter([place - 0.28], [values.mean()], marker="D", s=28, color=style.INK, zorder=5)
 
 
@@ -108,6 +109,8 @@ def _baselines(ax, table):
 def _mean_and_interval(values):
     if not len(values):
         return style.MISSING
+    if len(values) < 2:
+        return f"mean {style.number(values.mean())} (no interval)"
     low, high = _interval(values)
     return f"mean {style.number(values.mean())} ({style.number(low)}–{style.number(high)})"
 

@@ -12,11 +12,13 @@ from fer_jax.human import (
     cohort,
     columns,
     evidence,
+    exclusion,
     observers,
     plan,
     readers,
     stimuli,
     study,
+    table_files,
     trials,
 )
 from fer_jax.human.trials import Trials
@@ -34,10 +36,12 @@ __all__ = [
     "cohort",
     "columns",
     "evidence",
+    "exclusion",
     "observers",
     "plan",
     "readers",
     "stimuli",
     "study",
+    "table_files",
     "trials",
 ]

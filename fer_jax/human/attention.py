@@ -208,7 +208,7 @@ def _check_recorded(used, size, radius) -> None:
 def _points(trials: Trials, used: pd.DataFrame, size: tuple[int, int] | None) -> list[np.ndarray]:
     """The points (K, 2) that opened discs, trial by trial as in `used`, in the order clicked.
 
-    Where `size` (height, width) is None, points are checked against the width that their trial records.
+    Where `size` (height, width) is None, pictures are square, and their trial says how large if it does.
     """
     if used.empty:
         return []
@@ -231,7 +231,6 @@ def _points(trials: Trials, used: pd.DataFrame, size: tuple[int, int] | None) ->
         bounds = np.asarray(size[::-1], np.float64)
     else:
         bounds = own[["image_px"]].astype("Float64").to_numpy(np.float64, na_value=np.inf)
-        bounds = np.hstack([bounds, np.full_like(bounds, np.inf)])
     off = ~((points >= 0) & (points < bounds)).all(1)
     refuse(name, clicks, off & chosen, ("x_px", "y_px"), "a point on the image, or inside = 0")
     points, trial_of, order = points[chosen], trial_of[chosen], clicks["click"].to_numpy(np.int64)[chosen]

@@ -1,4 +1,4 @@
-"""What people did: who is analysed, and accuracy, clicks and time per image, per pair and per person.
+"""What people did: accuracy, clicks and time per image, per pair and per person.
 
 Contract: everything is a table; an ordered pair is (true, foil), 56 rows in the order of `ORDERED_PAIRS`; a value that
 cannot be computed is NaN, with the reason beside it where the table has one. A trial counts if it was answered, as
@@ -9,156 +9,19 @@ import math
 import statistics
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
-from fer_jax.errors import DataError, UsageError, check_count
+from fer_jax.errors import UsageError
 from fer_jax.expressions import EXPRESSIONS, NUM_EXPRESSIONS, ORDERED_PAIRS, PAIRS, index_of, pair_name
 from fer_jax.human.study import check_images, positions
-from fer_jax.human.trials import TABLE_NAMES, Trials, answers, refuse, refuse_doubles
-
-# §4.1: one person lay more than 3 standard deviations below the sample's mean accuracy.
-OUTLIER_SD = 3.0
+from fer_jax.human.trials import TABLE_NAMES, Trials, answers, refuse
 
 TIMES = ("mean", "median", "log")
 TIME_TRIALS = ("clean", "all")
 
-# Reasons that the rules here give; whatever else is recorded is the study's own decision.
-_RULES = ("incomplete", "too many trials", "outlier")
-_RECORDED = "recorded"
-
 # Of the largest value: means of a few hundred equal numbers differ from them by less.
 _ROUNDING = 64 * np.finfo(np.float64).eps
-
-
-def exclude(
-    trials: Trials,
-    *,
-    study: pd.DataFrame | None = None,
-    n_expected: int | None = None,
-    sd_ddof: int = 1,
-    outlier_sample: str = "complete",
-) -> tuple[Trials, pd.DataFrame]:
-    """Leave out people as the paper does (§4.1): the incomplete first, then the outlier rule once.
-
-    Whom the participants' table excludes already stays out and counts in no mean, unless a rule here was the reason.
-
-    Args:
-      trials: of everybody.
-      study: the study table. Trials of other images, such as practice, then count for nobody, and an image that a
-        person answered twice is an error. None takes all trials.
-      n_expected: answered trials of a complete person; None takes the images of `study` or, without one, the number
-        that most people have (ours; of two equally frequent ones the larger). Complete people have the number of
-        blocks that most of them have.
-      sd_ddof: 1 divides the variance by n − 1, 0 by n (the paper does not say).
-      outlier_sample: whose mean and deviation count: "complete" people or "all"; the candidate is always among them.
-
-    Returns:
-      The trials of those kept, and one row for each exclusion: participant, reason ("recorded", "incomplete", "too many
-      trials" or "outlier"), detail, accuracy, z. Where the sample is so small that the rule can never fire, one row
-      without a participant says so.
-
-    Raises:
-      UsageError: an unknown option or a number out of range.
-      DataError: nobody took part, a trial or an image is there twice, or answers contradict each other.
-    """
-    if outlier_sample not in ("complete", "all"):
-        raise UsageError(f"`outlier_sample`: wanted complete or all, got {outlier_sample!r}.")
-    if isinstance(sd_ddof, bool) or sd_ddof not in (0, 1):
-        raise UsageError(f"`sd_ddof`: wanted 0 or 1, got {sd_ddof!r}.")
-    if n_expected is None:
-        n_expected = None if study is None else len(study)
-    else:
-        n_expected = check_count("n_expected", n_expected, 1, what="a number of trials")
-    refuse_doubles(trials.participants, "participants", TABLE_NAMES["participants"])
-    counted = trials if study is None else _each_image_once(_of_study(trials, study))
-    people = person_table(counted)
-    if people.empty:
-        raise DataError("`trials`: wanted at least one participant, got none.")
-    recorded = people["participant"].map(_recorded(trials.participants))
-    considered = recorded.isna()
-    expected = _most_frequent(people["n_trials"][considered]) if n_expected is None else n_expected
-    blocks = _most_frequent(people["n_blocks"][considered & (people["n_trials"] == expected)])
-    complete = considered & (people["n_trials"] == expected) & (people["n_blocks"] == blocks)
-    rows = [(name, _RECORDED, recorded[place]) for place, name in people["participant"][~considered].items()]
-    rows += [
-        (
-            person.participant,
-            "too many trials" if person.n_trials > expected else "incomplete",
-            f"{person.n_trials} of {expected} trials, {person.n_blocks} of {blocks} blocks",
-        )
-        for person in people[considered & ~complete].itertuples()
-    ]
-    sample = people["accuracy"][considered if outlier_sample == "all" else complete].dropna()
-    deviation = sample.std(ddof=sd_ddof) if len(sample) > sd_ddof and _varies(sample) else math.nan
-    people["z"] = (people["accuracy"] - sample.mean()) / deviation
-    outliers = people[complete & (people["z"] < -OUTLIER_SD)]
-    rows += [
-        (name, "outlier", f"more than {OUTLIER_SD:g} SD below the mean of {len(sample)} people")
-        for name in outliers["participant"]
-    ]
-    table = pd.DataFrame(rows, columns=["participant", "reason", "detail"]).astype("str")
-    table = table.merge(people[["participant", "accuracy", "z"]], on="participant", how="left")
-    largest = largest_z(len(sample), sd_ddof=sd_ddof)
-    if largest <= OUTLIER_SD:
-        detail = f"among {len(sample)} people no z can exceed {largest:.2f}: the outlier rule never excludes anybody"
-        note = pd.DataFrame({"participant": [None], "reason": ["rule cannot fire"], "detail": [detail]})
-        table = pd.concat([table, note.astype({"participant": "str"})], ignore_index=True)
-    return trials.of(people["participant"][~people["participant"].isin(table["participant"])]), table
-
-
-def mark_excluded(trials: Trials, exclusions: pd.DataFrame) -> Trials:
-    """Write into the participants' table whom `exclude` left out, and why; `exclude` finds the same people again.
-
-    Args:
-      trials: of everybody.
-      exclusions: as `exclude` returns them.
-
-    Returns:
-      The same tables with excluded and exclusion_reason filled for everybody.
-    """
-    out = exclusions[exclusions["participant"].notna()].set_index("participant")
-    people = trials.participants
-    reasons = (out["reason"] + ": " + out["detail"]).where(out["reason"] != _RECORDED)
-    told = people["participant"].map(reasons).astype("str")
-    excluded = people["participant"].isin(out.index)
-    people = people.assign(
-        excluded=excluded.astype("boolean"),
-        exclusion_reason=told.fillna(people["exclusion_reason"]).where(excluded),
-    )
-    return Trials(people, trials.trials, trials.clicks, trials.events)
-
-
-def _recorded(people) -> pd.Series:
-    """Why the participants' table excludes a person, by participant; only those whom no rule of `exclude` put there."""
-    why = people["exclusion_reason"].fillna("")
-    by_rule = why.map(lambda text: text.startswith(tuple(f"{rule}: " for rule in _RULES))).astype(bool)
-    out = people["excluded"].fillna(False).to_numpy(bool) & ~by_rule.to_numpy()
-    reasons = why.where(why != "", "no reason given")
-    return pd.Series(reasons.to_numpy()[out], index=people["participant"].to_numpy()[out], dtype="str")
-
-
-def _each_image_once(trials) -> Trials:
-    table = trials.trials
-    refuse(
-        TABLE_NAMES["trials"], table, table.duplicated(["participant", "image"]), "image",
-        "each image once for a person; keep one of the two",
-    )  # fmt: skip
-    return trials
-
-
-def _most_frequent(counts) -> int:
-    return int(counts.mode().max()) if len(counts) else 0
-
-
-def _varies(values) -> bool:
-    """Whether numbers differ by more than rounding."""
-    values = np.asarray(values, np.float64)
-    return bool(values.size and np.ptp(values) > _ROUNDING * np.abs(values).max())
-
-
-def largest_z(n: int, *, sd_ddof: int = 1) -> float:
-    """The largest z that any of n values can have: (n − 1)/√n with the n − 1 deviation."""
-    return math.sqrt((n - 1) * (n - sd_ddof) / n) if n > sd_ddof else 0.0
 
 
 def person_table(trials: Trials) -> pd.DataFrame:
@@ -202,7 +65,7 @@ def image_table(trials: Trials, study: pd.DataFrame, *, time: str = "mean", time
     Raises:
       UsageError, DataError: as for `pair_table`.
     """
-    measured = _measured(_of_study(trials, study), ["image"], time, time_trials)
+    measured = _measured(of_study(trials, study), ["image"], time, time_trials)
     return _filled(study[["image", "true_label", "false_label"]].merge(measured, on="image", how="left"))
 
 
@@ -223,7 +86,7 @@ def pair_table(trials: Trials, study: pd.DataFrame, *, time: str = "mean", time_
       UsageError: an unknown option.
       DataError: the first row that contradicts the study or itself, or a time or number of clicks below 0.
     """
-    chosen = _of_study(trials, study)
+    chosen = of_study(trials, study)
     measured = _measured(chosen, ["true_label", "false_label"], time, time_trials)
     cells = [(EXPRESSIONS[true], EXPRESSIONS[false]) for true, false in ORDERED_PAIRS]
     table = pd.DataFrame(cells, columns=["true_label", "false_label"])
@@ -245,7 +108,7 @@ def correlations(pairs: pd.DataFrame) -> dict[str, float | int | str]:
     reasons = {}
     for first, second in (("clicks", "time"), ("clicks", "accuracy"), ("time", "accuracy")):
         both = pairs[[_COLUMN_OF.get(first, first), _COLUMN_OF.get(second, second)]].dropna().to_numpy(np.float64)
-        constant = [name for name, values in zip((first, second), both.T, strict=True) if not _varies(values)]
+        constant = [name for name, values in zip((first, second), both.T, strict=True) if not varies(values)]
         name = f"{first}_{second}"
         found[f"r_{name}"] = math.nan if len(both) < 2 or constant else float(np.corrcoef(both.T)[0, 1])
         found[f"n_{name}"] = len(both)
@@ -323,7 +186,8 @@ def sensitivity(pairs: pd.DataFrame) -> pd.DataFrame:
         raise UsageError("`pairs`: wanted accuracies in [0, 1], got others.")
     # What was not answered has no accuracy, whatever n says.
     known = pairs[pairs["accuracy"].notna() & (pairs["n"] > 0)]
-    cells = {(row.true_label, row.false_label): (row.accuracy * row.n, int(row.n)) for row in known.itertuples()}
+    columns = (known[name] for name in ("true_label", "false_label", "accuracy", "n"))
+    cells = {(true, false): (share * n, int(n)) for true, false, share, n in zip(*columns, strict=True)}
     rows = []
     for number, (first, second) in enumerate(PAIRS):
         names = EXPRESSIONS[first], EXPRESSIONS[second]
@@ -336,8 +200,19 @@ def sensitivity(pairs: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["pair", "first", "second", "d_prime", "criterion", "n_first", "n_second"])
 
 
-def _of_study(trials, study) -> Trials:
-    """The trials of a study's images, their labels checked against it."""
+def of_study(trials: Trials, study: pd.DataFrame) -> Trials:
+    """Return the trials of a study's images.
+
+    Args:
+      trials: of anybody.
+      study: a study table.
+
+    Returns:
+      Its trials, missing labels filled from it; the other tables as they are.
+
+    Raises:
+      DataError: a study table that is none, or a trial with other labels or more options than the study has.
+    """
     check_images(study)
     rows = positions(study, trials.trials["image"])
     table = trials.trials[rows >= 0]
@@ -393,3 +268,9 @@ def _measured(trials, by, time, time_trials) -> pd.DataFrame:
 def _filled(table) -> pd.DataFrame:
     """The same table with counts of 0 where there was no answer."""
     return table.fillna({"n": 0, "n_times": 0}).astype({"n": "int64", "n_times": "int64"})
+
+
+def varies(values: npt.ArrayLike) -> bool:
+    """Return whether numbers (n,) differ by more than rounding; False if there are none."""
+    values = np.asarray(values, np.float64)
+    return bool(values.size and np.ptp(values) > _ROUNDING * np.abs(values).max())

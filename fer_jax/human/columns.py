@@ -58,7 +58,7 @@ TRIALS = {
     "resumed": (FLAG, "1 if the page was reloaded during the trial"),
     "focus_lost": (FLAG, "1 if the window was in the background during the trial"),
     "n_resizes": (WHOLE, "changes of the window's size during the trial"),
-    "image_px": (WHOLE, "width of the stimulus, pixels"),
+    "image_px": (WHOLE, "side of the stimulus, pixels; its width where it is not square"),
     "reveal_radius_px": (WHOLE, "radius of the disc a click opens, pixels"),
     "blur_k": (WHOLE, "side of the blur window, pixels"),
     "css_scale": (REAL, "CSS pixels per image pixel"),

@@ -266,3 +266,9 @@ def test_a_region_is_outlined_on_every_map_of_its_row():
     for outlines, said in (([region], "one region a row, 2, got 1"), ([region, 1.0 * region], "boolean maps")):
         with pytest.raises(UsageError, match=f"`outlines`: wanted {said}"):
             figures.draw_saliency_grid(rows, outlines=outlines)
+
+
+def test_one_pair_has_a_mean_and_no_interval():
+    ax = figures.draw_dice(DICE[DICE["unit"] == DICE["unit"][0]])
+    labels = [label.get_text() for label in ax.get_xticklabels()]
+    assert all("(no interval)" in label and label.endswith("n = 1 pair") for label in labels)

@@ -31,7 +31,7 @@ def dropped(trials, participant, keep):
 
 
 def test_the_papers_two_exclusions(cohort):
-    kept, table = human.behaviour.exclude(cohort, n_expected=280)
+    kept, table = human.exclusion.exclude(cohort, n_expected=280)
     assert table["reason"].tolist() == ["incomplete", "outlier"]
     assert len(kept.participants) == 22
     assert len(kept.trials) == 6160
@@ -44,26 +44,26 @@ def test_the_papers_two_exclusions(cohort):
 
 def test_incomplete_people_leave_before_the_outlier_rule_looks():
     trials = dropped(answered([0.9] * 20 + [0.2, 0.85]), "P21", lambda table: table["block"] < 1)
-    kept, table = human.behaviour.exclude(trials)
+    kept, table = human.exclusion.exclude(trials)
     assert table["participant"].tolist() == ["P21", "P20"]
     assert table["detail"].iloc[0] == "10 of 20 trials, 1 of 2 blocks"
     assert len(kept.participants) == 20
-    _, of_all = human.behaviour.exclude(trials, outlier_sample="all")
+    _, of_all = human.exclusion.exclude(trials, outlier_sample="all")
     assert of_all["z"].iloc[1] != table["z"].iloc[1]
     # One missing trial is enough, even with all blocks there.
-    _, one_less = human.behaviour.exclude(dropped(answered([0.9] * 4), "P02", lambda table: table["trial"] > 1))
+    _, one_less = human.exclusion.exclude(dropped(answered([0.9] * 4), "P02", lambda table: table["trial"] > 1))
     assert one_less["reason"].tolist() == ["incomplete", "rule cannot fire"]
 
 
 def test_nobody_is_excluded_twice():
     trials = dropped(answered([0.9] * 20 + [0.0]), "P20", lambda table: table["block"] < 1)
     for sample in ("complete", "all"):
-        _, table = human.behaviour.exclude(trials, outlier_sample=sample, sd_ddof=0)
+        _, table = human.exclusion.exclude(trials, outlier_sample=sample, sd_ddof=0)
         assert table[["participant", "reason"]].to_numpy().tolist() == [["P20", "incomplete"]]
 
 
 def test_good_outliers_stay():
-    _, table = human.behaviour.exclude(answered([0.5] * 20 + [1.0]))
+    _, table = human.exclusion.exclude(answered([0.5] * 20 + [1.0]))
     assert table.empty
 
 
@@ -72,26 +72,26 @@ def test_good_outliers_stay():
 def test_the_largest_z_is_reached_by_one_against_all_others(n, ddof):
     values = np.append(np.ones(n - 1), 0)
     z = (1 - values.mean() - 1) / values.std(ddof=ddof)
-    assert -z == pytest.approx(human.behaviour.largest_z(n, sd_ddof=ddof))
+    assert -z == pytest.approx(human.exclusion.largest_z(n, sd_ddof=ddof))
 
 
 def test_small_samples_say_that_the_rule_cannot_fire():
-    assert human.behaviour.largest_z(24) == pytest.approx(4.69, abs=0.005)
-    assert human.behaviour.largest_z(10) < 3 < human.behaviour.largest_z(11)
-    kept, table = human.behaviour.exclude(answered([1.0] * 9 + [0.0]))
+    assert human.exclusion.largest_z(24) == pytest.approx(4.69, abs=0.005)
+    assert human.exclusion.largest_z(10) < 3 < human.exclusion.largest_z(11)
+    kept, table = human.exclusion.exclude(answered([1.0] * 9 + [0.0]))
     assert len(kept.participants) == 10
     assert table["reason"].tolist() == ["rule cannot fire"]
     assert "no z can exceed 2.85" in table["detail"].iloc[0]
-    _, eleven = human.behaviour.exclude(answered([1.0] * 10 + [0.0]))
+    _, eleven = human.exclusion.exclude(answered([1.0] * 10 + [0.0]))
     assert eleven["reason"].tolist() == ["outlier"]
-    assert human.behaviour.exclude(answered([0.9] * 12))[1].empty  # no spread at all
+    assert human.exclusion.exclude(answered([0.9] * 12))[1].empty  # no spread at all
 
 
 def test_unknown_options(small_cohort, small_study):
     with pytest.raises(UsageError, match="`outlier_sample`"):
-        human.behaviour.exclude(small_cohort, outlier_sample="some")
+        human.exclusion.exclude(small_cohort, outlier_sample="some")
     with pytest.raises(UsageError, match="`sd_ddof`"):
-        human.behaviour.exclude(small_cohort, sd_ddof=2)
+        human.exclusion.exclude(small_cohort, sd_ddof=2)
     with pytest.raises(UsageError, match="`time`"):
         human.behaviour.pair_table(small_cohort, small_study, time="mode")
     with pytest.raises(UsageError, match="`time_trials`"):

@@ -25,7 +25,7 @@ def cohorts():
     for seed in SEEDS:
         labels = np.repeat(np.arange(8), 35)
         study = human.study.make_study(labels, [f"{i}.png" for i in range(280)], seed=seed)
-        kept, exclusions = human.behaviour.exclude(observers.simulate(study, seed=seed, image_px=224), n_expected=280)
+        kept, exclusions = human.exclusion.exclude(observers.simulate(study, seed=seed, image_px=224), n_expected=280)
         assert exclusions["reason"].tolist() == ["incomplete", "outlier"]
         assert exclusions["participant"].tolist() == ["P24", "P23"]
         found.append((study, kept))

@@ -96,7 +96,7 @@ def cell(line, column, value):
         ("trials", cell(4, b"participant", b""), r"trials_data\.csv:4:participant: wanted a value"),
         ("trials", cell(3, b"trial", b"1"), r"trials_data\.csv:3:trial: wanted each row once"),
         ("trials", cell(1, b"image", b"picture"), r"trials_data\.csv:1:picture: wanted no further column"),
-        ("clicks", lambda data: data.replace(b"\n", b",9\n", 3), r"clicks_data\.csv:4:10: wanted 11 cells, got 10"),
+        ("clicks", lambda data: data.replace(b"\n", b",9\n", 3), r"clicks_data\.csv:1:9: wanted no further column"),
         ("clicks", lambda data: data + b"P99,1\n", r"clicks_data\.csv:\d+:2: wanted 10 cells, got 2"),
         ("clicks", lambda data: data + b"\xff\n", r"clicks_data\.csv:\d+:\?: wanted UTF-8 text, got the byte 0xff"),
         ("clicks", lambda data: data + b'"open\n', r"clicks_data\.csv:\d+:\?: wanted comma-separated cells"),
