@@ -81,17 +81,18 @@ def _sequences(study, marks):
     known = table["accuracy"][table["accuracy"] > 0]
     if known.empty:
         return
+    least = "lowest" if len(known) == len(table) else "lowest above 0"
     panels = []
-    for name, row in (("highest", known.idxmax()), ("lowest", known.idxmin())):
+    for name, row in (("highest", known.idxmax()), (least, known.idxmin())):
         image = table["image"][row]
         picture = study.study_pictures.images[row].astype(np.float32) / 255
         labels = f"{table['true_label'][row]}, not {table['false_label'][row]}"
         right, answered = round(table["accuracy"][row] * table["n"][row]), table["n"][row]
-        caption = f"{name} accuracy: {right} of {answered}\n{labels}"
+        caption = f"accuracy, {name}: {right} of {answered}\n{labels}"
         panels.append((picture, caption))
         drawn = human.attention.click_sequence(people, image, image_px=size, radius=masks.reveal_radius(size))
         shown = drawn[..., 3:] * drawn[..., :3] + (1 - drawn[..., 3:]) * picture.mean(-1, keepdims=True)
-        panels.append((np.clip(shown, 0, 1), f"clicks of the {right} who were right"))
+        panels.append((np.clip(shown, 0, 1), "clicks of those who were right"))
     _save(study, "fig04_click_sequences", figures.draw_click_sequence(panels, **marks))
 
 

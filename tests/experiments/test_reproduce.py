@@ -120,6 +120,14 @@ def test_the_summary_keeps_its_contract(finished):
     assert set(summary["seconds"]) >= set(STAGES) - {"report"}
 
 
+def test_the_participants_table_says_whom_the_report_excludes(finished):
+    people = pd.read_csv(finished / "people" / "data" / "study-fer2afc_description-participants_data.csv")
+    excluded = pd.read_csv(finished / "tables" / "people_exclusions.csv").dropna(subset="participant")
+    assert people["participant"][people["excluded"] == 1].tolist() == sorted(excluded["participant"])
+    assert people["exclusion_reason"].notna().tolist() == (people["excluded"] == 1).tolist()
+    assert len(people) - len(excluded) == json.loads((finished / "summary.json").read_text())["people"]["participants"]
+
+
 def test_the_summary_follows_from_the_tables(finished):
     summary = _summary(finished)
     predictions = np.load(finished / "predictions.npz")
