@@ -80,7 +80,7 @@ def _locked(file: pathlib.Path) -> Iterator[None]:
     with file.open("a") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except BlockingIOError:
             raise UsageError(f"`--data_dir`: another process builds {file.parent}; wait for it to end.") from None
         yield
 

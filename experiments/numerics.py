@@ -48,4 +48,4 @@ def tell_changes(where: str, saved: dict[str, Any] | None) -> None:
     text = "; ".join(changes)
     if changes and text not in _told:
         _told.add(text)
-        sys.stderr.write(f"{where}: begun under other settings ({text}): results may differ in their last digits.\n")
+        sys.stderr.write(f"{where}: made under other settings ({text}): results may differ in their last digits.\n")
