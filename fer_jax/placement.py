@@ -28,15 +28,18 @@ def over_devices(function: Callable, *, how: str, devices: int | None = None) ->
       devices: how many of the local devices to use; all of them by default.
 
     Returns:
-      The same function. N is padded to a multiple of the devices by repeating the first row, and cut again.
+      The same function. N is padded to a multiple of the devices by repeating the first row, and cut again. With
+      "none", rows that lie dealt out on a caller's mesh stay there, one with Explicit axes (the default of
+      `jax.make_mesh`) included.
 
     Raises:
-      UsageError: an unknown split, or more devices than there are.
+      UsageError: an unknown split, or more devices than there are; and, when called, a split of arrays that lie on a
+        caller's mesh with Explicit axes.
     """
     if how not in OVER_DEVICES:
         raise UsageError(f"`over_devices`: wanted one of {', '.join(OVER_DEVICES)}, got {how!r}.")
     if how == "none":
-        return function
+        return _off_explicit_axes(function)
     count = num_devices(how, devices)
     return _padded((_shard_mapped if how == "shard_map" else _pmapped)(function, count), count)
 
@@ -162,8 +165,35 @@ def _pmapped(function, count):
     return split
 
 
+def _off_explicit_axes(function):
+    """The function with a caller's Explicit axes left to the compiler: loops and gathers cannot run along them."""
+
+    def call(*trees):
+        shardings = [jax.typeof(leaf).sharding for leaf in jax.tree.leaves(trees)]
+        explicit = [sharding for sharding in shardings if _is_explicit(sharding)]
+        if not explicit:
+            return function(*trees)
+        mesh = explicit[0].mesh
+        rows = next((sharding.spec[0] for sharding in explicit if len(sharding.spec)), None)
+        free = jax.sharding.auto_axes(function, out_sharding=NamedSharding(mesh, PartitionSpec(rows)))
+        return free(*trees)
+
+    return call
+
+
+def _is_explicit(sharding):
+    return AxisType.Explicit in getattr(sharding.mesh, "axis_types", ())
+
+
 def _padded(split, count):
     def call(*trees):
+        context = AxisType.Explicit in jax.sharding.get_abstract_mesh().axis_types
+        if context or any(_is_explicit(jax.typeof(leaf).sharding) for leaf in jax.tree.leaves(trees)):
+            raise UsageError(
+                "`over_devices`: wanted arrays on no mesh of Explicit axes (the default of jax.make_mesh), as these "
+                'are dealt out already; leave them there with over_devices="none", or hand them over as NumPy arrays '
+                "outside jax.set_mesh."
+            )
         rows = jax.tree.leaves(trees)[0].shape[0]
         spare = -rows % count
         index = jnp.concatenate([jnp.arange(rows), jnp.zeros(spare, jnp.int32)])

@@ -75,7 +75,8 @@ def _applied(model, over_members, over_devices):
     # A network of ours that names no lowering; an unknown layout is refused below.
     if getattr(model, "lowering", "another's") is None and layout in OVER_MEMBERS:
         model = model.clone(lowering=default_lowering(layout))
-    return lift(lambda v, x: model.apply(v, x), over_members=over_members, over_devices=over_devices)
+    call = lift(lambda v, x: model.apply(v, x), over_members=layout, over_devices=over_devices)
+    return jax.jit(call) if layout != "loop" and over_devices == "none" else call
 
 
 def num_members(variables) -> int:

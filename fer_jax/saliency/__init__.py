@@ -2,6 +2,10 @@
 
 Every function takes a single image or feature map and is batched by `jax.vmap`; maps are returned raw. Whether a map
 is true to the function it explains is asked in `faithfulness`.
+
+All of it runs inside a caller's `jax.jit`, `jax.vmap`, `jax.pmap` and `jax.shard_map`: each device explains its own
+score. Pictures dealt out on a mesh with Explicit axes (the default of JAX) go through `over_images`, or
+through `jax.sharding.auto_axes(jax.vmap(explain), out_sharding=...)`: JAX runs no loop or gather along such an axis.
 """
 
 from fer_jax.saliency import faithfulness

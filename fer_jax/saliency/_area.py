@@ -5,6 +5,8 @@ values about, so the same number comes from comparing the mask, in place, with t
 and the k-th largest value is found by bisection in some thirty counting passes.
 """
 
+import functools
+
 import jax
 import jax.numpy as jnp
 from jax import lax
@@ -18,6 +20,7 @@ def ones_wanted(pixels: int, area: float) -> int:
     return pixels - int(pixels * (1 - area))
 
 
+@functools.partial(jax.jit, static_argnums=1)
 def largest(values: jax.Array, count: int) -> jax.Array:
     """Indicator of the `count` largest values; among equals the later ones win, as after a stable ascending sort.
 

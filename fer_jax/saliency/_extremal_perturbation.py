@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from fer_jax import placement
+from fer_jax.arrays import vary_over, varying_axes
 from fer_jax.errors import UsageError, check_count
 from fer_jax.saliency._extremal import Energies, Extremal, ExtremalOptions, ExtremalState, extremal
 from fer_jax.saliency._normalise import resize as resize_map
@@ -270,6 +271,7 @@ def _run_until_converged(problem: Extremal, state: ExtremalState, areas, iterati
         return state, energies, jnp.where(look, opened, seen), look & settled.all()
 
     carry = (state, Energies(blank, blank), jnp.ones(state.mask.shape, bool), jnp.zeros((), bool))
+    carry = vary_over(carry, varying_axes(state))
     state, energies, _, _ = lax.while_loop(unfinished, advance, carry)
     return state, energies
 

@@ -168,6 +168,7 @@ def _smooth_max(neighbours, step, sigma, coldness):
     return _smooth_max_forward(neighbours, step, sigma, coldness)[0]
 
 
+@functools.partial(jax.jit, static_argnums=(1, 2, 3))
 def _smooth_max_forward(neighbours, step, sigma, coldness):
     weights = jnp.asarray(tap_weights(step, sigma), neighbours.dtype)
 
@@ -183,6 +184,7 @@ def _smooth_max_forward(neighbours, step, sigma, coldness):
     return mask, (neighbours, mask, denominator)
 
 
+@functools.partial(jax.jit, static_argnums=(0, 1, 2))
 def _smooth_max_backward(step, sigma, coldness, saved, cotangent):
     """With s_j the softmax weight of bump v_j, dm/dv_j = s_j (1 + c (v_j - m))."""
     neighbours, mask, denominator = saved

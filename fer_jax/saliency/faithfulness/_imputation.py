@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax.scipy.sparse.linalg import cg
 
+from fer_jax.arrays import vary_over, varying_axes
 from fer_jax.errors import UsageError, check_count
 from fer_jax.metrics import salience_rank
 from fer_jax.saliency._once import compiled
@@ -138,6 +139,8 @@ def _impute(key, image, keep, noise, tolerance):
         return jnp.where(keep, values, weight * values - _neighbours(jnp.where(keep, 0, values)))
 
     known = jnp.where(keep, 0, _neighbours(jnp.where(keep, pixels - middle, 0)))
+    # All that the solver holds must differ over the devices of a caller's `jax.shard_map` if anything does.
+    known, weight, tolerance = vary_over((known, weight, jnp.asarray(tolerance, dtype)), varying_axes((known, keep)))
     filled, _ = cg(laplacian, known, tol=tolerance, maxiter=20 * (image.shape[0] + image.shape[1]))
     filled = middle + filled + noise * jax.random.normal(key, image.shape, dtype)
     return jnp.where(keep, pixels, filled).astype(image.dtype)
