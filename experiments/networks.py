@@ -76,7 +76,7 @@ def from_run(path: str, pair: str, *, finetuned: bool = False) -> Network:
     if chosen is None:
         variables, names = study.load_multiclass(), EXPRESSIONS
     else:
-        _warn_if_failed(study.folder.path, chosen)
+        _warn_of_member(study.folder, chosen, finetuned)
         variables = study.load_member(chosen, name)
         names = tuple(EXPRESSIONS[index] for index in PAIRS[chosen])
         identity["pair"] = pair_name(chosen)
@@ -193,15 +193,25 @@ def _expression(flag, name) -> int:
         raise UsageError(f"`--{flag}`: {str(error).partition(': ')[2]}") from None
 
 
-def _warn_if_failed(path, pair):
-    table = path / "tables" / "members.csv"
-    if not table.is_file():
-        return
-    import pandas as pd
+def _warn_of_member(folder, pair, finetuned):
+    """Say what makes an explanation of a member worth little."""
+    from experiments.stages.vote import near_chance
 
-    members = pd.read_csv(table)
-    if ((members["pair"] == pair_name(pair)) & (members["stopped_by"] == "failed")).any():
-        sys.stderr.write(f"The member of {pair_name(pair)} failed in training; its last finite state is explained.\n")
+    name = pair_name(pair)
+    if folder.has("tables/members.csv"):
+        members = folder.read_table("members").set_index("pair")
+        if name in members.index and members.loc[name, "stopped_by"] == "failed":
+            sys.stderr.write(f"The member of {name} failed in training; its last finite state is explained.\n")
+    validated = [f"tables/members_{kind}.csv" for kind in ("validated", "finetuned")[: 1 + finetuned]]
+    if all(map(folder.has, validated)):
+        images = folder.read_table("members_validated").set_index("pair").loc[name, "validation_images"]
+        table = folder.read_table("members_finetuned" if finetuned else "members_validated").set_index("pair")
+        accuracy = table.loc[name, "validation_accuracy"]
+        if near_chance(accuracy, images):
+            sys.stderr.write(
+                f"The member of {name} is not shown to be better than guessing ({accuracy:.0%} of {images} validation "
+                "pictures); its maps explain a guess.\n"
+            )
 
 
 def _head_rows(arrays, path) -> int:

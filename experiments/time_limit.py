@@ -90,6 +90,10 @@ def bounded(
     flag, stages = LIMITS[name], study.folder.stages
     seconds, own = _seconds_an_image(config, step, start(), batch), images_with(config)
     left = 60 * config.minutes - stages.spent() - _fixed_seconds(study, seconds)
+    if left <= 0:
+        sys.stderr.write(
+            f"{name}: what cannot be shortened takes the {config.minutes:g} minutes; training is the least\n"
+        )
     share = max(0.0, left / (seconds * (own + _later_images(study, name))))
     asked = getattr(config, flag)
     given = asked

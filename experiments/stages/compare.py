@@ -9,7 +9,7 @@ from experiments.stages.explain import METHODS
 from experiments.stages.study import PICTURES_RECORD, Study
 from experiments.stages.vote import confusion_counts, scores
 from fer_jax import compare as comparing
-from fer_jax.expressions import EXPRESSIONS, PAIRS
+from fer_jax.expressions import pair_name
 
 MODELS = (
     "ensemble_simple_vote",
@@ -39,7 +39,8 @@ def _dice(study):
     pairs = study.study_pairs
     tables, grids = [], []
     for method in METHODS:
-        tables.append(comparing.attention.dice_per_pair(human, maps[method], pairs).assign(method=method))
+        table = comparing.attention.dice_per_pair(human, maps[method], pairs)
+        tables.append(table.assign(unit=[pair_name(unit) for unit in table["unit"]], method=method))
         grids.append(comparing.attention.dice_grid(human, maps[method], pairs).assign(method=method))
     study.folder.write_table("dice", pd.concat(tables, ignore_index=True))
     study.folder.write_table("dice_options", pd.concat(grids, ignore_index=True))
@@ -152,8 +153,7 @@ def _whole(value):
 def _dice_summary(study, method):
     table = study.folder.read_table("dice")
     own = table[table["method"] == method].set_index("unit")["dice"]
-    names = {pair: f"{EXPRESSIONS[a]}-{EXPRESSIONS[b]}" for pair, (a, b) in enumerate(PAIRS)}
-    return {"mean": own.mean(), "per_pair": {names[int(pair)]: value for pair, value in own.items()}}
+    return {"mean": own.mean(), "per_pair": dict(own.items())}
 
 
 def _flat(result):

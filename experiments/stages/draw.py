@@ -33,14 +33,14 @@ def _save(study, name, drawn):
     figures.save(figure, study.folder.file("figures", name))
 
 
-def _first_of_each(study):
+def first_of_each(study):
     """Row of the first study image of each expression."""
     truth = study.study_table["true_label"].to_numpy()
     return [int(np.flatnonzero(truth == expression)[0]) for expression in EXPRESSIONS]
 
 
 def _stimuli(study, marks):
-    rows = _first_of_each(study)
+    rows = first_of_each(study)
     sharp = study.study_pictures.images[rows]
     size = study.config.image_size
     veiled = human.stimuli.blurred(sharp, masks.blur_size(size)).reshape(len(rows), size, size, 1)
@@ -119,7 +119,7 @@ def _saliency(study, marks):
     maps, human_maps = study.folder.read_arrays("maps"), study.folder.read_arrays("attention")["maps"]
     table, pictures = study.study_table, study.study_pictures.images
     rows = []
-    for row in _first_of_each(study):
+    for row in first_of_each(study):
         shown = {METHOD_NAMES[method]: maps[method][row] for method in METHODS} | {"Simulated people": human_maps[row]}
         rows.append((pictures[row], shown, f"{table['true_label'][row]}\nnot {table['false_label'][row]}"))
     image, shown, _ = rows[1]

@@ -32,6 +32,7 @@ def vote(study: Study) -> None:
     _write_recall(study, "multiclass", eight.argmax(-1), evaluation.labels)
     table = study.folder.read_table("members")
     table["validation_accuracy"] = member_accuracy(logits, evaluation.labels)
+    table["validation_images"] = [int(np.isin(evaluation.labels, pair).sum()) for pair in PAIRS]
     study.folder.write_table("members_validated", table)
 
 
@@ -75,6 +76,14 @@ def accuracy_interval(counts: np.ndarray) -> tuple[float, float]:
     """Wilson's 95 % interval of the accuracy in confusion counts (8, 8), pictures taken as independent."""
     interval = stats.binomtest(int(np.trace(counts)), int(counts.sum())).proportion_ci(method="wilson")
     return interval.low, interval.high
+
+
+def near_chance(accuracy: float, images: int) -> bool:
+    """Whether a member is not shown to be better than guessing: 50 % lies within Wilson's 95 % interval, or above."""
+    if not images or np.isnan(accuracy):
+        return True
+    interval = stats.binomtest(round(accuracy * images), images).proportion_ci(method="wilson")
+    return bool(interval.low <= 0.5)
 
 
 def scores(counts: np.ndarray) -> dict:

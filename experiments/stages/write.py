@@ -5,12 +5,13 @@ import pandas as pd
 from experiments.config import StudyConfig
 from experiments.explanations import METHOD_NAMES, PUBLISHED_ITERATIONS
 from experiments.stages.compare import MODELS, write_summary
-from experiments.stages.draw import MODEL_NAMES
+from experiments.stages.draw import MODEL_NAMES, first_of_each
 from experiments.stages.explain import METHODS
 from experiments.stages.study import COPIES, PICTURES_RECORD, Study
-from experiments.stages.vote import accuracy_interval, confusion_counts
+from experiments.stages.vote import accuracy_interval, confusion_counts, near_chance
 from experiments.time_limit import limits_of
 from fer_jax import figures
+from fer_jax.expressions import pair_name
 from fer_jax.figures import Headline, Section
 
 # What the paper reports on AffectNet, to read beside ours (§4.3, §5.2, §5.3).
@@ -42,7 +43,7 @@ def write_report(study: Study) -> None:
     page = figures.write_report
     title = f"People and networks see expressions: {_dataset_name(study)}"
     sections = [part(study, summary) for part in (_about, _people, _networks, _saliency, _comparison, _honesty)]
-    page(study.folder.file("report.html"), title, _headline(study.config, summary), sections)
+    page(study.folder.file("report.html"), title, _headline(study, summary), sections)
 
 
 def _dataset_name(study):
@@ -51,9 +52,15 @@ def _dataset_name(study):
     return DATASET_NAMES[study.config.dataset]
 
 
-def _headline(config, s):
+def _headline(study, s):
     dice = {method: s["dice"][method]["mean"] for method in METHODS}
     best = max(dice, key=lambda method: dice[method] or 0)
+    baselines = study.folder.read_table("dice_baselines").dropna(subset="dice").sort_values("dice")
+    beside = "no baseline"
+    if len(baselines):
+        strongest = baselines.iloc[-1]
+        how = "above" if (dice[best] or 0) > strongest["dice"] else "not above"
+        beside = f"{how} the best baseline, {strongest['baseline']}: {strongest['dice']:.2f}"
     return Headline(
         [
             (
@@ -66,13 +73,17 @@ def _headline(config, s):
                 "multiclass model",
                 f"balanced {_share(s['multiclass']['balanced_accuracy'])}",
             ),
-            training_card(config, s["members"]),
+            training_card(study.config, s["members"]),
             (
                 _share(s["people"]["accuracy"]),
                 "simulated people",
                 f"{s['people']['participants']} simulated, {s['people']['trials']} trials",
             ),
-            (f"{dice[best]:.2f}", f"Dice, {METHOD_NAMES[best]}", "highest of three methods, mean over pairs"),
+            (
+                _number(dice[best]),
+                f"Dice, {METHOD_NAMES[best]}",
+                f"highest of three methods, mean over pairs; {beside}",
+            ),
         ]
     )
 
@@ -209,7 +220,20 @@ def _networks(study, s):
     return Section("Networks", text, shown, tables)
 
 
+def _weak_members(study):
+    """Pairs whose member is not shown to be better than guessing, with what it reaches."""
+    members = study.folder.read_table("members_validated")
+    return {
+        row["pair"]: f"{row['pair']} ({_share(row['validation_accuracy'])} of {row['validation_images']})"
+        for row in members.to_dict("records")
+        if near_chance(row["validation_accuracy"], row["validation_images"])
+    }
+
+
 def _saliency(study, s):
+    weak = _weak_members(study)
+    pairs = [pair_name(pair) for pair in study.study_pairs]
+    shown_first = first_of_each(study)
     text = (
         "Each study image is explained through its own pair's member, for its true label. CAM and Grad-CAM of its logit come "
         "from the last feature map; for this architecture Grad-CAM is the positive part of CAM by construction, so they can "
@@ -217,11 +241,22 @@ def _saliency(study, s):
         f"keep {_ep_score(study.config)} highest, in {_ep_schedule(study.config)}; its masks cover "
         f"{study.folder.read_arrays('maps')['final_area'].mean():.0%} on average."
     )
+    if weak:
+        text += (
+            f"\n\n{len(weak)} of 28 members are not shown to be better than guessing on their validation pictures (the "
+            f"95 % interval of their accuracy does not lie above 50 %): {', '.join(weak.values())}. Maps through them explain a guess; "
+            f"{sum(pair in weak for pair in pairs)} of the {len(pairs)} study images are theirs."
+        )
+    guessing = [weak[pairs[row]] for row in shown_first if pairs[row] in weak]
+    through = f" Explained through members near chance: {', '.join(dict.fromkeys(guessing))}." if guessing else ""
+    first = f" Its member, {weak[pairs[shown_first[1]]]}, is near chance." if pairs[shown_first[1]] in weak else ""
     shown = [
         _figure(
-            study, "fig09_saliency", "One image through three methods, and what simulated people uncovered (Fig. 9)."
+            study,
+            "fig09_saliency",
+            f"One image through three methods, and what simulated people uncovered (Fig. 9).{first}",
         ),
-        _figure(study, "saliency_by_expression", "One study image of each expression."),
+        _figure(study, "saliency_by_expression", f"One study image of each expression.{through}"),
     ]
     return Section("Explanations", text, shown, [])
 

@@ -14,10 +14,13 @@ from collections.abc import Sequence
 import pandas as pd
 
 from fer_jax.errors import DataError, StorageError
+from fer_jax.figures.style import DPI, SMALLEST_PT
 from fer_jax.figures.stylesheet import STYLESHEET
 from fer_jax.figures.tables import table_html
 
 _WIDE = 1.45  # a picture this much wider than high has a row of its own
+# A picture is not shown so small that its text falls below this; on a narrow screen it scrolls instead.
+_SMALLEST_TEXT_PX = 11
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
@@ -125,7 +128,9 @@ def _figure(path, caption):
     wide = ' class="wide"' if width > _WIDE * height else ""
     words = html.escape(caption)
     source = base64.b64encode(data).decode("ascii")
+    least = round(width * _SMALLEST_TEXT_PX / (SMALLEST_PT * DPI / 72))
     return (
-        f'<figure{wide}><img src="data:image/png;base64,{source}" width="{width}" height="{height}" alt="{words}">'
-        f"<figcaption>{words}</figcaption></figure>\n"
+        f'<figure{wide}><div class="picture" role="region" tabindex="0" aria-label="{words}">'
+        f'<img src="data:image/png;base64,{source}" width="{width}" height="{height}" style="min-width:{least}px" '
+        f'alt="{words}"></div><figcaption>{words}</figcaption></figure>\n'
     )

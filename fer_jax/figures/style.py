@@ -23,6 +23,7 @@ MARKERS = ("o", "s", "^", "D", "v", "P")
 INK, GREY, PALE = "#222222", "#6b6b6b", "#e9e9e9"
 
 DPI = 150
+SMALLEST_PT = 8  # of any text in a figure
 MISSING = "–"
 
 RC = {

@@ -28,13 +28,15 @@ section { padding-top: 2.5rem; }
   align-items: start; margin: 1.5rem 0; }
 figure { margin: 0; min-width: 0; }
 figure.wide { grid-column: 1 / -1; }
+.picture { overflow-x: auto; }
 img { display: block; max-width: 100%; height: auto; margin: 0 auto; background: #fff; border: 1px solid var(--line);
   border-radius: .5rem; padding: .4rem; }
 figcaption, caption { font-size: .9rem; line-height: 1.45; color: var(--soft); text-align: left; padding: .5rem 0 0; }
 caption { padding: 0 0 .5rem; color: var(--ink); font-weight: 600; }
 .scroll { overflow: auto; max-height: 36rem; margin: 1.25rem 0; }
-table { border-collapse: collapse; font-size: .88rem; line-height: 1.4; }
-th, td { padding: .3rem .7rem; border-bottom: 1px solid var(--line); text-align: left; vertical-align: top; }
+table { width: max-content; border-collapse: collapse; font-size: .88rem; line-height: 1.4; }
+th, td { max-width: 22rem; padding: .3rem .7rem; border-bottom: 1px solid var(--line);
+  text-align: left; vertical-align: top; }
 thead th { border-bottom: 2px solid var(--line); vertical-align: bottom;
   position: sticky; top: 0; background: var(--paper); }
 tbody th { font-weight: 500; white-space: nowrap; }
@@ -48,7 +50,9 @@ summary small { color: var(--soft); font-weight: 400; }
   nav { display: none; }
   figure, .cards div, tr { break-inside: avoid; }
   h2 { break-after: avoid; }
-  .scroll { overflow: visible; max-height: none; }
+  .scroll, .picture { overflow: visible; max-height: none; }
+  img { min-width: 0 !important; }
+  table { width: auto; }
   thead th { position: static; }
   details::details-content { content-visibility: visible; block-size: auto; }
 }
