@@ -70,7 +70,7 @@ def run_stages(config: StudyConfig, names: Sequence[str], *, named: bool = False
       UsageError: flags that the folder's networks were not trained with, or a stage whose forerunners have not run.
     """
     stop = command.StopRequest().install()
-    from experiments import time_limit
+    from experiments import codebook, time_limit
     from experiments.run_folder import RunFolder
     from experiments.stages import WORK, Study, failed_members
 
@@ -91,6 +91,7 @@ def run_stages(config: StudyConfig, names: Sequence[str], *, named: bool = False
             stages.make(name, lambda work=WORK[name]: work(study))
             made += 1
             stop.check()
+        codebook.write(folder)
         if not made and not named:
             sys.stderr.write(f"{config.out}: everything is up to date\n")
         if named:

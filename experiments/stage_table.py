@@ -149,6 +149,7 @@ TABLE: dict[str, StageEntry] = {
             "image_size",
             "seed",
             "undersample",
+            "dedupe",
             "participants",
             "stop_accuracy",
             "max_epochs",

@@ -23,8 +23,9 @@ from fer_jax.errors import StorageError
 from fer_jax.expressions import NUM_PAIRS, ORDERED_PAIRS
 
 RECORD = "limits.json"
-# A prediction costs about a third of a training image; tables, figures and the report about so many seconds.
-_PREDICTION, _REST_S = 1 / 3, 30.0
+# A prediction costs about a third of a training image, a step of an explanation half as much again as one; tables,
+# figures and the report take about so many seconds.
+_PREDICTION, _EXPLAINING, _REST_S = 1 / 3, 1.5, 30.0
 _TIMED_STEPS = 3
 
 
@@ -125,12 +126,12 @@ def _seconds_an_image(config, step, state, batch) -> float:
 
 
 def _fixed_seconds(study, seconds) -> float:
-    """What the stages that are not shortened will take: one step of an explanation costs about a training image."""
+    """What the stages that are not shortened will take."""
     config, ended = study.config, study.folder.stages.seconds()
     predicted = (NUM_PAIRS + 1) * len(study.pictures("validation")) * _PREDICTION
     work = {
         "vote": predicted,
-        "saliency": len(ORDERED_PAIRS) * config.per_ordered_pair * config.ep_iterations,
+        "saliency": _EXPLAINING * len(ORDERED_PAIRS) * config.per_ordered_pair * config.ep_iterations,
         "finetune": predicted,
     }
     return _REST_S + seconds * sum(images for name, images in work.items() if name not in ended)

@@ -21,7 +21,15 @@ MODELS = (
 
 
 def compare(study: Study) -> None:
-    """Write every table of the comparison, and `summary.json`."""
+    """Write every table of the comparison, and `summary.json`.
+
+    Columns:
+      unit: the pair of expressions whose maps were averaged.
+      method: of explanation.
+      model: whose confusions are compared with people's.
+      design: "between" groups, as in the paper, or "repeated" over the same pairs.
+      df1, df2: degrees of freedom of F.
+    """
     _dice(study)
     _anova(study)
     _confusions(study)

@@ -15,7 +15,13 @@ from fer_jax.expressions import NUM_PAIRS, PAIRS, pair_name
 
 
 def finetune(study: Study) -> None:
-    """Fine-tune every member on its pair's revealed and unmasked study images; vote again on the evaluation images."""
+    """Fine-tune every member on its pair's revealed and unmasked study images; vote again on the evaluation images.
+
+    Columns:
+      revealed_trials: right answers whose uncovered pictures the member may see.
+      masked_views: such pictures, each with its mask moved in eight directions as well.
+      validation_accuracy: on evaluation pictures of its own two expressions, after fine-tuning, 0 to 1.
+    """
     config, shown = study.config, study.study_pictures
     attention = study.folder.read_arrays("attention")
     pools = [_Pool(study, pair, attention) for pair in range(NUM_PAIRS)]

@@ -58,7 +58,7 @@ def fit(study: Study, plan: Plan) -> dict[int, tuple[dict, dict]]:
         if not seen:
             metrics.keep(0)
         left = _run(study, plan, left, seen, metrics)
-    _write_metrics_table(study.folder, plan.name)
+    write_metrics_table(study.folder, plan.name)
     return left
 
 
@@ -117,8 +117,21 @@ class Rates:
         return (images - before) / seconds, seconds
 
 
-def _write_metrics_table(folder, name):
-    """The log's rows of this plan once more, as a table."""
+def write_metrics_table(folder, name):
+    """Write the epochs of one plan's members as a table; they stand in `metrics.jsonl`, too.
+
+    Columns:
+      run: name of the run folder.
+      model: "ensemble", "multiclass" or "finetuned".
+      member: its number, 0 for the multiclass network.
+      pair: the member's two expressions.
+      epoch, step, images: how far the member was when the epoch ended.
+      train_loss: mean over the epoch's batches.
+      train_accuracy: over the epoch's augmented pictures, 0 to 1.
+      images_per_s: of this member since training began, waiting included.
+      wall_s: seconds since training began or was resumed.
+      time_utc: when the epoch ended.
+    """
     rows = [row for row in read_rows(folder.path / LOG) if row["model"] == name]
     folder.write_table(f"metrics_{name}", pd.DataFrame(rows, columns=None if rows else list(_COLUMNS)))
 

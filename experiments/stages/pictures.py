@@ -14,7 +14,12 @@ RENDER_CHUNK = 160
 
 
 def prepare(study: Study) -> None:
-    """Render or read both splits; write pictures, class counts and rejects."""
+    """Render or read both splits; write pictures, class counts and rejects.
+
+    Columns:
+      expression: of the pictures.
+      train, validation: pictures of that split.
+    """
     read = {"procedural_faces": _rendered, "prepared": photographs.prepared}.get(study.config.dataset, photographs.read)
     splits, rejected = read(study)
     arrays, counts = {}, {}

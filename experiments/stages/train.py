@@ -28,7 +28,16 @@ PART = "part"
 
 
 def train_members(study: Study) -> None:
-    """Train one member a pair on balanced images until its target accuracy or its last epoch (paper §5.1)."""
+    """Train one member a pair on balanced images until its target accuracy or its last epoch (paper §5.1).
+
+    Columns:
+      pair: the member's two expressions.
+      first, second: the expression of logit 0, of logit 1.
+      train_images: pictures of an epoch.
+      epochs, steps: that the network was trained for.
+      train_accuracy: over the augmented pictures of its last epoch, 0 to 1.
+      stopped_by: what ended its training: its target, a limit of epochs or images, or "failed" (loss not finite).
+    """
     config, train = study.config, study.pictures("train")
     chosen = chosen_members(config)
     draws = {pair: pair_draw(train.labels, pair, config) for pair in chosen}
@@ -158,7 +167,11 @@ def load_part(study: Study) -> tuple[list[int], list[dict]]:
 
 
 def train_multiclass(study: Study) -> None:
-    """Train the eight-way network with weighted cross-entropy (paper §5.2)."""
+    """Train the eight-way network with weighted cross-entropy (paper §5.2).
+
+    Columns:
+      train_images: pictures of an epoch, all that there are to train on.
+    """
     config, train = study.config, study.pictures("train")
     weights = data.class_weights(train.labels)
     if config.class_weights == "sqrt":

@@ -13,7 +13,12 @@ VOTES = {"simple_vote": ensemble.simple_vote, "weighted_vote": ensemble.weighted
 
 
 def vote(study: Study) -> None:
-    """Predict evaluation and study images; write logits, votes and the members' validation accuracy."""
+    """Predict evaluation and study images; write logits, votes and the members' validation accuracy.
+
+    Columns:
+      validation_accuracy: on evaluation pictures of the member's own two expressions, 0 to 1.
+      validation_images: how many those are.
+    """
     evaluation, shown = study.evaluation_pictures, study.study_pictures
     members, multiclass = study.load_ensemble(), study.load_multiclass()
     logits = study.ensemble_logits(members, evaluation.images)
@@ -29,7 +34,7 @@ def vote(study: Study) -> None:
         study_labels=shown.labels,
     )
     write_votes(study, "ensemble", logits, evaluation.labels)
-    _write_recall(study, "multiclass", eight.argmax(-1), evaluation.labels)
+    write_confusion(study, "multiclass", eight.argmax(-1), evaluation.labels)
     table = study.folder.read_table("members")
     table["validation_accuracy"] = member_accuracy(logits, evaluation.labels)
     table["validation_images"] = [int(np.isin(evaluation.labels, pair).sum()) for pair in PAIRS]
@@ -39,7 +44,7 @@ def vote(study: Study) -> None:
 def write_votes(study: Study, name: str, logits: np.ndarray, labels: np.ndarray) -> None:
     """Both votes' confusion counts and recalls, as tables named after the ensemble."""
     for rule, decide in VOTES.items():
-        _write_recall(study, f"{name}_{rule}", np.asarray(decide(logits)), labels)
+        write_confusion(study, f"{name}_{rule}", np.asarray(decide(logits)), labels)
 
 
 def member_accuracy(logits: np.ndarray, labels: np.ndarray) -> list[float]:
@@ -60,7 +65,13 @@ def member_accuracy(logits: np.ndarray, labels: np.ndarray) -> list[float]:
     return shares
 
 
-def _write_recall(study, name, predicted, labels):
+def write_confusion(study: Study, name: str, predicted: np.ndarray, labels: np.ndarray) -> None:
+    """Write the confusion counts of a model on the evaluation pictures.
+
+    Columns:
+      true: the expression of the pictures in this row.
+      EXPRESSION: pictures that the model called so.
+    """
     counts = np.asarray(metrics.confusion(labels, predicted, classes=len(EXPRESSIONS)))
     frame = pd.DataFrame(counts, columns=list(EXPRESSIONS))
     frame.insert(0, "true", EXPRESSIONS)

@@ -121,10 +121,18 @@ def dice_per_pair(
       empty: see `dice`.
 
     Returns:
-      A table with columns unit, dice, area_human, area_model (shares of the image), chance (the Dice 2ab/(a+b)
-      expected of independent maps of these areas), corrected ((dice - chance)/(1 - chance)), n_images (used), n_missing
-      (left out, since a map is not finite), reason (why dice is missing, else empty). The areas are NaN where dice is
-      missing for want of a map.
+      A table. The areas are NaN where dice is missing for want of a map.
+
+    Columns:
+      unit: what was averaged within: the pair, by its number, unless `unit` says otherwise.
+      dice: Dice of the two mean maps, 0 to 1; NaN with a reason.
+      area_human: share of the image that people's mean map covers above the threshold.
+      area_model: share of the image that the network's mean map covers above the threshold.
+      chance: Dice 2ab/(a+b) expected of independent maps of these areas.
+      corrected: (dice - chance)/(1 - chance).
+      n_images: images used.
+      n_missing: images left out, since a map is not finite.
+      reason: why dice is missing, else empty.
 
     Raises:
       UsageError: maps of different shapes, pairs or units that are no whole numbers (T,), or an unknown option.
@@ -185,7 +193,16 @@ def dice_grid(human: np.ndarray, model: np.ndarray, pairs: np.ndarray) -> pd.Dat
       pairs: int (T,).
 
     Returns:
-      One row a combination: per_image, normalise, integer, compare, dice, corrected, n.
+      One row a combination.
+
+    Columns:
+      per_image: scaling of each map before averaging.
+      normalise: how a mean map is scaled to 0 to 255.
+      integer: how it becomes whole numbers.
+      compare: whether the threshold itself counts.
+      dice: mean Dice over pairs.
+      corrected: mean over pairs of Dice corrected for chance.
+      n: pairs with a number.
     """
     rows = []
     for per_image, normalise, integer, compare in itertools.product(PER_IMAGE, NORMALISE, INTEGER, COMPARE):
@@ -205,10 +222,15 @@ def baselines(human: np.ndarray, pairs: np.ndarray) -> pd.DataFrame:
       pairs: int (T,).
 
     Returns:
-      One row a baseline: baseline, dice (mean over pairs), corrected, n. "centre" is a Gaussian in the middle with
-      σ = W/4 (ours), "other pairs" the mean human map of all other pairs, "neighbouring pair" the human maps of the
-      next pair, and "uniform" everything on. Images without a finite map are left out everywhere; a pair without
-      any counts in no baseline.
+      One row a baseline. Images without a finite map are left out everywhere; a pair without any counts in no
+      baseline.
+
+    Columns:
+      baseline: "centre" is a Gaussian in the middle with σ = W/4 (ours), "other pairs" the mean human map of all
+        other pairs, "neighbouring pair" the human maps of the next pair, and "uniform" everything on.
+      dice: mean Dice over pairs.
+      corrected: mean over pairs of Dice corrected for chance.
+      n: pairs with a number.
 
     Raises:
       UsageError: no maps, or pairs that are no whole numbers (T,).

@@ -46,9 +46,16 @@ def correlation(human: np.ndarray, model: np.ndarray) -> dict:
       model: (n, n).
 
     Returns:
-      r_all (Pearson over all cells, as in the paper), r_off_diagonal, spearman_off_diagonal, p_qap (see `qap`), n
-      (known cells off the diagonal), reason (why a value is missing, else empty). NaN where a matrix does not vary, or
-      has a row that is NaN; leave such a label out of both matrices to compare the others.
+      A dict of what stands under Columns. NaN where a matrix does not vary, or has a row that is NaN; leave such a
+      label out of both matrices to compare the others.
+
+    Columns:
+      r_all: Pearson's correlation over all cells, as in the paper.
+      r_off_diagonal: Pearson's correlation over the errors alone.
+      spearman_off_diagonal: Spearman's correlation over the errors alone.
+      p_qap: of r_off_diagonal, by exact permutation of the labels (see `qap`).
+      n: known cells off the diagonal.
+      reason: why a value is missing, else empty.
 
     Raises:
       UsageError: matrices that are not square, of different sizes, or infinite.

@@ -29,8 +29,17 @@ def anova(groups: dict[str, np.ndarray], *, design: str = "between") -> dict:
         gives the Greenhouse-Geisser correction.
 
     Returns:
-      F, df (two numbers), p, eta2, omega2, n (a group's size, or the mean size), reason, and for "repeated" epsilon and
-      p_gg. Where the error term is zero, F, p and epsilon are NaN and `reason` says so; else it is "".
+      A dict: df (two numbers), and what stands under Columns; epsilon and p_gg for "repeated" only.
+
+    Columns:
+      F: of the groups; NaN with a reason where the error term is zero.
+      p: of F.
+      eta2: share of the variance between groups.
+      omega2: the same, corrected for chance.
+      n: a group's size, or the mean size.
+      reason: why F, p and epsilon are NaN, else empty.
+      epsilon: Greenhouse and Geisser's, which shrinks the degrees of freedom.
+      p_gg: p with the shrunk degrees of freedom.
 
     Raises:
       UsageError: fewer than two groups, fewer than two units, or unequal sizes for "repeated".
@@ -107,8 +116,16 @@ def tukey(groups: dict[str, np.ndarray]) -> pd.DataFrame:
       groups: two or more groups of one size n.
 
     Returns:
-      One row a pair of groups, in their order: a, b, difference (mean a - mean b), t = difference / √(2 MSE / n), p
-      from the studentised range at q = |t| √2, d = difference / √MSE, n, reason (why t, p and d are NaN, else "").
+      One row a pair of groups, in their order.
+
+    Columns:
+      a, b: the groups compared.
+      difference: mean of a less mean of b.
+      t: difference / √(2 MSE / n).
+      p: from the studentised range at q = |t| √2.
+      d: difference / √MSE.
+      n: size of a group.
+      reason: why t, p and d are NaN, else empty.
 
     Raises:
       UsageError: unequal sizes, fewer than two groups or two units.

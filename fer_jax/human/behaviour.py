@@ -79,8 +79,16 @@ def pair_table(trials: Trials, study: pd.DataFrame, *, time: str = "mean", time_
       time_trials: "clean" leaves trials with a reload or a lost focus out of the times; "all" does not.
 
     Returns:
-      56 rows: true_label, false_label, accuracy (0..1), clicks, time_ms, n (answers), n_times (answers with a time);
-      NaN and n = 0 for empty cells.
+      56 rows; NaN and n = 0 for empty cells.
+
+    Columns:
+      true_label: the picture's expression.
+      false_label: the other answer on offer.
+      accuracy: share of right answers, 0 to 1.
+      clicks: mean number of clicks before the answer.
+      time_ms: time from the first click to the answer, averaged, milliseconds.
+      n: answers.
+      n_times: answers with a time.
 
     Raises:
       UsageError: an unknown option.
@@ -101,8 +109,16 @@ def correlations(pairs: pd.DataFrame) -> dict[str, float | int | str]:
         correlation of clicks and accuracy nothing.
 
     Returns:
-      r_clicks_time, r_clicks_accuracy, r_time_accuracy; n_clicks_time, n_clicks_accuracy, n_time_accuracy (cells);
-      reason: why correlations are NaN, or "".
+      A dict of what stands under Columns.
+
+    Columns:
+      r_clicks_time: Pearson's correlation of clicks and time over cells.
+      r_clicks_accuracy: Pearson's correlation of clicks and accuracy over cells.
+      r_time_accuracy: Pearson's correlation of time and accuracy over cells.
+      n_clicks_time: cells that have clicks and a time.
+      n_clicks_accuracy: cells that have clicks and an accuracy.
+      n_time_accuracy: cells that have a time and an accuracy.
+      reason: why correlations are NaN, else empty.
     """
     found: dict[str, float | int | str] = {}
     reasons = {}

@@ -42,9 +42,15 @@ def exclude(
       outlier_sample: whose mean and deviation count: "complete" people or "all"; the candidate is always among them.
 
     Returns:
-      The trials of those kept, and one row for each exclusion: participant, reason ("recorded", "incomplete", "too many
-      trials" or "outlier"), detail, accuracy, z. Where the sample is so small that the rule can never fire, one row
-      without a participant says so.
+      The trials of those kept, and one row for each exclusion. Where the sample is so small that the rule can never
+      fire, one row without a participant says so.
+
+    Columns:
+      participant: who was left out.
+      reason: "recorded", "incomplete", "too many trials" or "outlier".
+      detail: in words.
+      accuracy: of that person, 0 to 1.
+      z: that accuracy in standard deviations from the mean.
 
     Raises:
       UsageError: an unknown option or a number out of range.

@@ -40,6 +40,12 @@ def make_study(
     Returns:
       Study table of 56 · `per_ordered_pair` rows in the order of `ORDERED_PAIRS`, with a fresh index.
 
+    Columns:
+      image: name of the picture.
+      true_label: its expression.
+      false_label: the other answer on offer.
+      row: in a run, where the picture stands in the validation split, from 0.
+
     Raises:
       UsageError: `per_ordered_pair` below 1.
       DataError: names that do not fit the labels, or too few images of an expression.

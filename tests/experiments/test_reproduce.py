@@ -12,13 +12,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from experiments import command, reproduce, stages
+from experiments import codebook, command, reproduce, stages
 from experiments.config import StudyConfig, resolve
 from experiments.run_folder import FinishedFiles
 from experiments.stage_records import StageRecords
 from experiments.stage_table import FREE, STAGES, TABLE
 from experiments.stages import write
-from fer_jax.expressions import EXPRESSIONS, PAIRS
+from experiments.stages.vote import near_chance
+from fer_jax.expressions import EXPRESSIONS, NUM_PAIRS, PAIRS, pair_name
 
 from .jobs import environment
 from .watched import Watch
@@ -72,9 +73,48 @@ def test_checkpoints_of_finished_training_are_gone(finished):
 
 
 def test_every_file_is_some_stage_s(finished):
-    ours = ("stages/", "tensorboard/", "run.json", "flags.txt", "metrics", "LOCK")
+    ours = ("stages/", "tensorboard/", "tables/codebook.csv", "run.json", "flags.txt", "metrics", "LOCK")
     files = (str(path.relative_to(finished)) for path in finished.rglob("*") if path.is_file())
     assert not [file for file in files if not file.startswith(ours) and not _owner(file)]
+
+
+def test_the_codebook_has_a_meaning_for_every_column_of_every_table(finished):
+    book = pd.read_csv(finished / "tables" / "codebook.csv", keep_default_na=False)
+    assert book["meaning"].str.len().min() > 4
+    tables = {path.stem for path in (finished / "tables").glob("*.csv")} - {"codebook"}
+    assert set(book["table"]) == tables == set(codebook.TABLES) - {"study_images_given"}  # which a prepared set brings
+    for name in tables:
+        columns = list(pd.read_csv(finished / "tables" / f"{name}.csv", nrows=0).columns)
+        assert list(book.loc[book["table"] == name, "column"]) == columns
+    # Nor is anything described that no table has.
+    functions = {function for functions in codebook.TABLES.values() for function in functions}
+    described = {column for function in functions for column in codebook.described(function)}
+    assert described == set(book["column"])
+
+
+def test_pairs_are_named_in_every_table(finished):
+    names = {pair_name(pair) for pair in range(NUM_PAIRS)}
+    assert set(pd.read_csv(finished / "tables" / "dice.csv")["unit"]) == names
+    assert set(pd.read_csv(finished / "tables" / "members_validated.csv")["pair"]) == names
+
+
+def test_the_report_names_the_best_baseline_and_the_members_near_chance(finished):
+    page = (finished / "report.html").read_text()
+    best = pd.read_csv(finished / "tables" / "dice_baselines.csv").sort_values("dice").iloc[-1]
+    assert f"the best baseline, {best['baseline']}: {best['dice']:.2f}" in page
+    members = pd.read_csv(finished / "tables" / "members_validated.csv")
+    weak = [
+        near_chance(a, n) for a, n in zip(members["validation_accuracy"], members["validation_images"], strict=True)
+    ]
+    assert any(weak)  # two epochs do not train a network
+    assert f"{sum(weak)} of 28 members are not shown to be better than guessing" in page
+    row = members[weak].iloc[0]
+    assert f"{row['pair']} ({100 * row['validation_accuracy']:.1f} % of {row['validation_images']})" in page
+
+
+@pytest.mark.parametrize(("right", "images", "wanted"), [(46, 88, True), (60, 88, False), (0, 0, True), (2, 88, True)])
+def test_near_chance_is_where_the_interval_does_not_lie_above_half(right, images, wanted):
+    assert near_chance(right / images if images else np.nan, images) is wanted
 
 
 @pytest.mark.parametrize(

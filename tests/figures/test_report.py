@@ -8,6 +8,8 @@ import pytest
 
 from fer_jax import figures
 from fer_jax.errors import DataError, StorageError
+from fer_jax.figures import style
+from fer_jax.figures.stylesheet import STYLESHEET
 from fer_jax.figures.tables import column_texts
 
 EVIL = "<script>alert('1')</script>\"&"
@@ -128,3 +130,20 @@ def test_a_lost_or_false_picture_leaves_the_old_report(tmp_path):
     assert old.read_text() == "old"
     with pytest.raises(StorageError, match="`path`"):
         figures.write_report(tmp_path / "none" / "r.html", "T", figures.Headline(), [])
+
+
+def test_text_in_pictures_stays_readable_on_a_phone(written, root):
+    """No picture shrinks until its smallest text is below 11 px: it scrolls in a box of its own."""
+    page = Page(written.read_text())
+    (image,) = page.all("img")
+    least = int(re.search(r"min-width:(\d+)px", image["style"])[1])
+    smallest = style.SMALLEST_PT / 72 * style.DPI * least / int(image["width"])
+    assert 10.9 < smallest < 11.1
+    assert any(box.get("class") == "picture" for box in page.all("div"))
+    assert ".picture { overflow-x: auto; }" in STYLESHEET and "table { width: max-content;" in STYLESHEET
+    sizes = [
+        float(size)
+        for path in (root / "fer_jax" / "figures").glob("*.py")
+        for size in re.findall(r"(?:fontsize=|size\": )([\d.]+)", path.read_text())
+    ]
+    assert len(sizes) > 15 and min(sizes) >= style.SMALLEST_PT
