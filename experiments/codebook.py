@@ -4,6 +4,7 @@ Contract: a docstring's section `Columns:` holds one entry a column, `name: mean
 EXPRESSION stands for one column for each of the eight.
 """
 
+import csv
 import inspect
 import re
 from collections.abc import Callable, Iterable
@@ -46,10 +47,15 @@ TABLES: dict[str, tuple[Callable, ...]] = {
 
 def write(folder: RunFolder) -> None:
     """Write `tables/codebook.csv` for the tables there are, unless it says so already."""
-    paths = (path for path in (folder.path / "tables").glob("*.csv") if path.stem != NAME)
-    book = codebook({path.stem: pd.read_csv(path, nrows=0).columns for path in paths})
-    if not folder.has(f"tables/{NAME}.csv") or not folder.read_table(NAME).fillna("").equals(book):
-        folder.write_table(NAME, book)
+    heads = {}
+    for path in (folder.path / "tables").glob("*.csv"):
+        if path.stem != NAME:
+            with open(path, encoding="utf-8", errors="replace", newline="") as file:
+                heads[path.stem] = next(csv.reader(file), [])
+    text = codebook(heads).to_csv(index=False, lineterminator="\n")
+    name = f"tables/{NAME}.csv"
+    if not folder.has(name) or (folder.path / name).read_bytes() != text.encode(errors="replace"):
+        folder.write_text(name, text)
 
 
 def codebook(tables: dict[str, Iterable[str]]) -> pd.DataFrame:

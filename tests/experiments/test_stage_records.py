@@ -64,7 +64,7 @@ def test_stages_need_earlier_ones():
 
 def test_an_unchanged_run_is_left_alone_and_says_so(again):
     code, ran, said = again()
-    assert (code, ran) == (0, [])
+    assert (code, ran) == (0, []), said
     assert "everything is up to date" in said
 
 

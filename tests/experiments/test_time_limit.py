@@ -57,6 +57,7 @@ FLAGS = {
     "per_ordered_pair": 1,
     "ep_iterations": 10,
     "finetune_images": 640,
+    "max_epochs": 150,
     "max_images": 6000,
     "multiclass_epochs": 40,
 }
