@@ -204,10 +204,10 @@ def _warn_of_member(folder, pair, finetuned):
             sys.stderr.write(f"The member of {name} failed in training; its last finite state is explained.\n")
     validated = [f"tables/members_{kind}.csv" for kind in ("validated", "finetuned")[: 1 + finetuned]]
     if all(map(folder.has, validated)):
-        images = folder.read_table("members_validated").set_index("pair").loc[name, "validation_images"]
+        images = folder.read_table("members_validated").set_index("pair").get("validation_images", {}).get(name, 0)
         table = folder.read_table("members_finetuned" if finetuned else "members_validated").set_index("pair")
         accuracy = table.loc[name, "validation_accuracy"]
-        if near_chance(accuracy, images):
+        if images and near_chance(accuracy, images):
             sys.stderr.write(
                 f"The member of {name} is not shown to be better than guessing ({accuracy:.0%} of {images} validation "
                 "pictures); its maps explain a guess.\n"

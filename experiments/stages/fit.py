@@ -128,8 +128,8 @@ def write_metrics_table(folder, name):
       epoch, step, images: how far the member was when the epoch ended.
       train_loss: mean over the epoch's batches.
       train_accuracy: over the epoch's augmented pictures, 0 to 1.
-      images_per_s: of this member since training began, waiting included.
-      wall_s: seconds since training began or was resumed.
+      images_per_s: of this member in this epoch, or since it went on within it.
+      wall_s: seconds of this epoch, or since the member went on within it.
       time_utc: when the epoch ended.
     """
     rows = [row for row in read_rows(folder.path / LOG) if row["model"] == name]

@@ -223,8 +223,12 @@ def _networks(study, s):
 def _weak_members(study):
     """Pairs whose member is not shown to be better than guessing, with what it reaches."""
     members = study.folder.read_table("members_validated")
+    if "validation_images" not in members:  # of a run from before they were counted
+        return {}
     return {
-        row["pair"]: f"{row['pair']} ({_share(row['validation_accuracy'])} of {row['validation_images']})"
+        row[
+            "pair"
+        ]: f"{row['pair']} ({_share(row['validation_accuracy']) if row['validation_images'] else 'none'} of {row['validation_images']})"
         for row in members.to_dict("records")
         if near_chance(row["validation_accuracy"], row["validation_images"])
     }
