@@ -147,7 +147,7 @@ def test_too_much_damage_leaves_its_account_in_the_run_folder(folders, tmp_path,
     out = tmp_path / "run"
     assert run(out, "--dataset=class_folders", f"--data_dir={root}", "--max_reject_frac=0", stages="data") == 2
     told = capsys.readouterr().err.splitlines()[-1]
-    assert "1 of 100 rows of train cannot be used (1 not_image), more than `max_reject_frac`=0 allows" in told
+    assert "1 of 100 rows of train cannot be used (1 not_image), more than `--max_reject_frac`=0 allows" in told
     assert told.endswith(f"All of them: {out / 'rejected.csv'}.")
     assert pd.read_csv(out / "rejected.csv").reason.tolist() == ["not_image", "document"]
 
