@@ -21,6 +21,7 @@ from experiments.command import option
 from fer_jax.errors import UsageError
 
 _METHODS = "cam,grad_cam,extremal_perturbation"
+_FURTHER = "hires_cam,grad_cam_plus_plus,layer_cam,input_x_gradient,integrated_gradients,smooth_grad,rise"
 _SCORES = ("logit", "difference", "probability")
 
 
@@ -49,9 +50,13 @@ class ExplainConfig:
         0, "With --weights: side of its input, pixels; 0: what a file of experiments.export says, or 224."
     )
     target: str = option("", "Class to explain, by name or number; none given: the one predicted for each picture.")
-    methods: str = option(_METHODS, "Comma-separated methods.")
-    score: str = option("logit", "Grad-CAM: score to explain.", choices=_SCORES)
-    signed: bool = option(False, "Grad-CAM: keep negative evidence.")
+    methods: str = option(
+        _METHODS,
+        "Comma-separated methods; further ones: hires_cam, grad_cam_plus_plus, layer_cam, input_x_gradient, "
+        "integrated_gradients, smooth_grad, rise (4,000 passes a picture).",
+    )
+    score: str = option("logit", "Grad-CAM, its kin and gradients: score to explain.", choices=_SCORES)
+    signed: bool = option(False, "Grad-CAM and its kin: keep negative evidence.")
     area: str = option(
         "",
         "Extremal Perturbation: share of the picture to keep, or several, comma-separated, whose masks are summed; "
@@ -159,7 +164,7 @@ def _check(config) -> tuple[tuple[str, ...], tuple[float, ...]]:
         "image_size": (32 if config.image_size else 0, 1024),
     }
     command.check_bounds(config, bounds)
-    methods = command.parse_names("methods", config.methods, _METHODS.split(","), wanted="some of")
+    methods = command.parse_names("methods", config.methods, f"{_METHODS},{_FURTHER}".split(","), wanted="some of")
     return methods, _areas(config.area)
 
 

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from experiments.command import StopRequest
-from experiments.explanations import METHOD_NAMES, METHODS
+from experiments.explanations import OFFERED
 from experiments.picture_files import PictureFile
 from experiments.progress import Progress
 from experiments.run_folder import RunFolder, versions
@@ -97,8 +97,8 @@ class ExplainedFolder(RunFolder):
             f"predicted: {names[predicted]} (probability {number(_probabilities(arrays)[predicted])})",
             f"explained: {names[target]}" + (f", not {names[1 - target]}" if len(names) == 2 else ""),
         ]
-        titles = {method: f"{METHOD_NAMES[method].replace(' ', chr(0xA0))} for {names[target]}" for method in METHODS}
-        maps = {titles[method]: arrays[method] for method in METHODS if method in arrays}
+        titles = {method: f"{OFFERED[method].replace(' ', chr(0xA0))} for {names[target]}" for method in OFFERED}
+        maps = {titles[method]: arrays[method] for method in OFFERED if method in arrays}
         figure = figures.draw_saliency(arrays["picture"], maps, title=_drawable(_short(file.source)), notes=notes)
         content = io.BytesIO()
         figure.savefig(content, format="png", dpi=DPI, metadata={"Software": None})
@@ -215,7 +215,7 @@ def summary_row(file: PictureFile, arrays: dict[str, np.ndarray]) -> dict:
         "target_probability": round(float(share[target]), 6),
         "crop": str(arrays["crop"]),
     }
-    for method in METHODS:
+    for method in OFFERED:
         if method in arrays:
             row[f"{method}_x"], row[f"{method}_y"] = _peak(arrays[method])
     for area, reached in zip(arrays.get("areas", ()), arrays.get("final_area", ()), strict=True):

@@ -15,6 +15,15 @@ from fer_jax import images, models, saliency
 
 METHODS = ("cam", "grad_cam", "extremal_perturbation")
 METHOD_NAMES = {"cam": "CAM", "grad_cam": "Grad-CAM", "extremal_perturbation": "Extremal Perturbation"}
+# The paper compares the three above; `experiments.explain` also offers these.
+ON_FEATURES = {"hires_cam": "HiResCAM", "grad_cam_plus_plus": "Grad-CAM++", "layer_cam": "LayerCAM"}
+ON_PICTURE = {
+    "input_x_gradient": "Input × gradient",
+    "integrated_gradients": "Integrated gradients",
+    "smooth_grad": "SmoothGrad",
+    "rise": "RISE",
+}
+OFFERED = METHOD_NAMES | ON_FEATURES | ON_PICTURE
 
 # The published settings of Extremal Perturbation, at 224 px; smaller pictures get them in proportion (ours).
 REFERENCE_PX = 224
@@ -22,6 +31,8 @@ STEP_AT_REFERENCE = 7
 SIGMA_AT_REFERENCE = 21.0
 MAX_BLUR_AT_REFERENCE = 20.0
 PUBLISHED_ITERATIONS = 800
+
+_SEED = 0
 
 # As a target: whatever class the network predicts for that picture.
 PREDICTED = -1
@@ -32,9 +43,10 @@ class Settings:
     """What is computed; each combination is a program of its own.
 
     Attributes:
-      methods: some of `METHODS`.
-      score: Grad-CAM: what it differentiates, see `saliency.class_score`.
-      signed: Grad-CAM: keep negative evidence.
+      methods: some of `OFFERED`.
+      score: what Grad-CAM, its kin and the gradients differentiate, see `saliency.class_score`; RISE has the
+        probability, as its source.
+      signed: Grad-CAM and its kin: keep negative evidence.
       areas: Extremal Perturbation: K shares of the picture to keep; the map is the sum of the K masks.
       iterations: Extremal Perturbation: in so many steps the published schedule is taken (see `pace`); where it may
         stop early, at most so many published ones.
@@ -128,15 +140,19 @@ def explain_picture(networks: Networks, settings: Settings, variables, picture, 
     found = {"logits": logits, "target": target}
     if "cam" in settings.methods:
         found["cam"] = _stretched(saliency.cam(features, weights, target), picture)
-    if "grad_cam" in settings.methods:
-        heat = saliency.grad_cam(
-            lambda cells: cells.mean((0, 1)) @ weights + bias,
-            features,
-            target,
-            rectify=not settings.signed,
-            score=settings.score,
-        )
-        found["grad_cam"] = _stretched(heat, picture)
+    for name in ("grad_cam", *ON_FEATURES):
+        if name in settings.methods:
+            heat = getattr(saliency, name)(
+                lambda cells: cells.mean((0, 1)) @ weights + bias,
+                features,
+                target,
+                rectify=not settings.signed,
+                score=settings.score,
+            )
+            found[name] = _stretched(heat, picture)
+    for name in ON_PICTURE:
+        if name in settings.methods:
+            found[name] = _of_picture(name, networks, settings, variables, image, target)
     if "extremal_perturbation" in settings.methods:
         found |= _perturb(networks.in_loop, settings, variables, image, target)
     return found
@@ -144,6 +160,18 @@ def explain_picture(networks: Networks, settings: Settings, variables, picture, 
 
 def _stretched(heat, picture):
     return images.resize(heat[..., None], picture.shape[:2])[..., 0]
+
+
+def _of_picture(name, networks, settings, variables, image, target):
+    score = "probability" if name == "rise" else settings.score
+
+    def score_fn(view):
+        return saliency.class_score(networks.in_loop.apply(variables, view[None]).logits[0], target, score=score)
+
+    method = getattr(saliency, name)
+    # The same noise and masks for every picture, so that a picture's map hangs on nothing else.
+    random = (jax.random.key(_SEED),) if name in ("smooth_grad", "rise") else ()
+    return method(*random, score_fn, image).astype(jnp.float32)
 
 
 def _perturb(network, settings, variables, image, target):

@@ -9,8 +9,8 @@ import fer_jax
 
 CORE = ("augment", "images", "masks", "metrics", "models", "saliency", "saliency.faithfulness", "ensemble", "training")
 HOST = ("checkpoints", "data", "faces", "figures")
-# Arguments with a default that are read naturally in place: what to explain, where to draw.
-POSITIONAL_DEFAULTS = {"target", "ax", "platform", "level", "options"}
+# Arguments with a default that are read naturally in place: what to explain, where to draw or compute.
+POSITIONAL_DEFAULTS = {"target", "ax", "place", "platform", "level", "options"}
 
 
 def _public(namespaces):

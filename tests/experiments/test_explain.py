@@ -1,6 +1,7 @@
 """The card `experiments.explain` on a run whose networks are fresh: files, numbers, repetition, stops and errors."""
 
 import dataclasses
+import functools
 import json
 import os
 import re
@@ -9,6 +10,7 @@ import zipfile
 
 import cv2
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 import pytest
@@ -113,6 +115,40 @@ def test_a_folder_is_explained_as_the_library_would(run, pictures, tmp_path, cap
     settings = json.loads((out / "settings.json").read_text())
     assert settings["made"]["network"]["pair"] == "happy-sad"
     assert (settings["made"]["ep_score"], settings["made"]["ep_reward_scale"]) == ("difference", 10.0)
+
+
+def test_further_methods_are_the_librarys(run, pictures, tmp_path, monkeypatch):
+    path, members, _ = run
+    monkeypatch.setattr(saliency, "rise", functools.partial(saliency.rise, samples=5))
+    out = tmp_path / "explained"
+    further = [*explanations.ON_FEATURES, *explanations.ON_PICTURE]
+    flags = (f"--methods={','.join(further)}", f"--images={pictures / 'face.png'}", "--pair=happy-sad", "--target=sad")
+    assert _explain(f"--run={path}", f"--out={out}", *flags) == 0
+    arrays = np.load(out / "face.npz")
+    model, variables = models.TinyResNet(num_classes=2), members[7]
+    image = images.normalise(images.to_float(arrays["picture"]))
+    weights, bias = models.head_weights(variables)
+    features = model.apply(variables, image[None]).features[0]
+
+    def logits(view):
+        return model.apply(variables, view[None]).logits[0]
+
+    wanted = {
+        name: saliency.resize(
+            getattr(saliency, name)(lambda cells: cells.mean((0, 1)) @ weights + bias, features, 1), (SIZE, SIZE)
+        )
+        for name in explanations.ON_FEATURES
+    }
+    of_logit = functools.partial(saliency.class_score, target=1)
+    wanted["input_x_gradient"] = saliency.input_x_gradient(lambda view: of_logit(logits(view)), image)
+    wanted["integrated_gradients"] = saliency.integrated_gradients(lambda view: of_logit(logits(view)), image)
+    wanted["rise"] = saliency.rise(jax.random.key(0), lambda view: jax.nn.softmax(logits(view))[1], image)
+    for name, heat in wanted.items():
+        top = float(jnp.abs(heat).max())
+        np.testing.assert_allclose(arrays[name], heat, atol=1e-3 * top, err_msg=name)
+    assert arrays["smooth_grad"].shape == (SIZE, SIZE) and (arrays["smooth_grad"] >= 0).all()
+    summary = pd.read_csv(out / "summary.csv")
+    assert all(f"{name}_x" in summary for name in further)
 
 
 def test_the_same_command_goes_on_where_it_was_stopped(run, pictures, tmp_path, monkeypatch, capsys):
@@ -325,3 +361,5 @@ def test_flags_offer_what_the_library_knows():
     assert choices["perturbation"] == saliency.PERTURBATIONS and choices["stop"] == saliency.STOPS
     assert set(choices["arch"]) == set(models.MODELS) and choices["crop"] == picture_files.CROPS
     assert explain.ExplainConfig().methods == ",".join(explanations.METHODS)
+    offered = explain._METHODS.split(",") + explain._FURTHER.split(",")
+    assert offered == list(explanations.OFFERED) and all(hasattr(saliency, method) for method in offered)
