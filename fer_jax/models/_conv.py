@@ -39,7 +39,7 @@ _FEW_CHANNELS = 16
 _FEW_CELLS = 256
 
 
-def default_lowering(place: str = "top", *, platform: str | None = None) -> str:
+def default_lowering(place: str, *, platform: str | None = None) -> str:
     """Return the lowering that suits a place on a platform.
 
     Args:
@@ -67,7 +67,7 @@ def conv2d(image: jax.Array, kernel: jax.Array, *, stride: int = 1, padding: int
       kernel: (kh, kw, in, out).
       stride: step in both directions.
       padding: zeros on each side.
-      lowering: one of `LOWERINGS`; None takes `default_lowering()`.
+      lowering: one of `LOWERINGS`; None takes `default_lowering("top")`.
 
     Returns:
       (B, h, w, out) with h = (H + 2 padding - kh) // stride + 1.
@@ -76,7 +76,7 @@ def conv2d(image: jax.Array, kernel: jax.Array, *, stride: int = 1, padding: int
       UsageError: an unknown lowering.
     """
     if lowering is None:
-        lowering = default_lowering()
+        lowering = default_lowering("top")
     if lowering not in LOWERINGS:
         raise UsageError(f"`lowering`: wanted one of {', '.join(LOWERINGS)}, got {lowering!r}.")
     pointwise = kernel.shape[:2] == (1, 1) and padding == 0

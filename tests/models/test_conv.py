@@ -59,6 +59,6 @@ def test_the_lowering_follows_place_and_platform():
     assert [default_lowering(place, platform="gpu") for place in ("top", "loop", "map", "vmap", "frozen")] == [
         "native", "native", "native", "matmul", "native",
     ]  # fmt: skip
-    assert default_lowering() == "dots"  # the tests' platform is a CPU
+    assert default_lowering("top") == "dots"  # the tests' platform is a CPU
     with pytest.raises(UsageError, match="`place`: wanted one of top, loop, map, vmap, frozen, got 'scan'"):
         default_lowering("scan")
