@@ -27,6 +27,7 @@ _WEGRZYN_COLUMNS = (
     "ident", "express", "id", "time", "button", "filename", "evaluation", "stopRT", "choiceRT", "maskNum", "maskList",
 )  # fmt: skip
 _LONG_MS = 60_000
+_MOST_TRIALS = 100_000
 
 
 def read_wegrzyn2017(folder: str | os.PathLike) -> Trials:
@@ -120,19 +121,25 @@ def _wegrzyn_log(path: pathlib.Path) -> pd.DataFrame:
     for name in _WEGRZYN_COLUMNS:
         if name not in log:
             raise DataError(f"{path}:1:{name}: wanted this column, got none.")
+    if log.empty:
+        raise DataError(f"{path}:2:?: wanted a row for each trial, got none.")
     for name in ("ident", "express", "id", "stopRT", "choiceRT", "maskNum"):
         log[name] = pd.to_numeric(log[name], errors="coerce")
     tiles = log["maskList"].str.split("-")
-    shown = tiles.map(lambda names: all(n.isdecimal() and int(n) < WEGRZYN_TILES for n in names), na_action="ignore")
+    shown = tiles.map(
+        lambda names: len(set(names)) == len(names) and all(n.isdecimal() and int(n) < WEGRZYN_TILES for n in names),
+        na_action="ignore",
+    )
+    named = log["button"].map({name: number for number, name in enumerate(_WEGRZYN_BUTTONS)})
     rules = {
         "ident": log["ident"].isin([0, 1]),
         "express": log["express"].isin(range(len(_WEGRZYN_BUTTONS))),
-        "id": (log["id"] >= 0) & ~log["id"].duplicated(),
+        "id": log["id"].isin(range(_MOST_TRIALS)) & ~log["id"].duplicated(),
         "button": log["button"].isin(_WEGRZYN_BUTTONS),
         "filename": log["filename"].notna(),
-        "evaluation": log["evaluation"].isin(["HIT", "ERR"]),
-        "stopRT": log["stopRT"].notna(),
-        "choiceRT": log["choiceRT"].notna(),
+        "evaluation": log["evaluation"].eq(np.where(named == log["express"], "HIT", "ERR")),
+        "stopRT": np.isfinite(log["stopRT"]),
+        "choiceRT": np.isfinite(log["choiceRT"]),
         "maskList": shown.eq(True),
         "maskNum": log["maskNum"] == tiles.str.len(),
     }

@@ -62,6 +62,11 @@ def test_shown_tiles_are_never_pooled_with_chosen_clicks(folder):
         ("900.0", "soon", r"007\.csv:4:stopRT"),
         ("1,3,0,", "1,3,1,", r"007\.csv:3:id"),
         ("choiceRT", "choice", r"007\.csv:1:choiceRT"),
+        ("21-41-3", "21-21-3", r"007\.csv:2:maskList"),
+        (",hap,", ",sad,", r"007\.csv:2:evaluation"),
+        ("1,3,0,", "1,3,0.5,", r"007\.csv:3:id"),
+        ("900.0", "1e999", r"007\.csv:4:stopRT"),
+        (ROWS, "", r"007\.csv:2:\?: wanted a row for each trial"),
     ],
 )
 def test_a_bad_row_is_named(folder, old, new, where):
