@@ -232,7 +232,7 @@ def _check_input(model, images, first):
     if first == 0:
         if images.ndim != 4 or images.shape[-1] != 3:
             raise UsageError(
-                f"`images`: wanted a batch (B, H, W, 3), got shape {images.shape}; add a leading axis to one."
+                f"`images`: wanted a batch (B, H, W, 3), got shape {images.shape}; {_mending(images.shape)}."
             )
         if not jnp.issubdtype(images.dtype, jnp.floating):
             raise UsageError(
@@ -245,6 +245,17 @@ def _check_input(model, images, first):
             f"`images`: wanted the float map (B, h, w, {channels}) after {model.layers[first - 1]}, "
             f"got {images.dtype} {images.shape}."
         )
+
+
+def _mending(shape):
+    """What to do with images of such a shape."""
+    if len(shape) == 4 and shape[1] == 3:
+        return "channels come last: jnp.moveaxis(images, 1, -1)"
+    if len(shape) == 4 and shape[-1] == 1:
+        return "grey pictures are repeated for three channels: jnp.repeat(images, 3, -1)"
+    if len(shape) == 3 and shape[-1] == 3:
+        return "add a leading axis to one: images[None]"
+    return "a batch of RGB pictures, channels last"
 
 
 ResNet50 = functools.partial(ResNet, stage_sizes=(3, 4, 6, 3), width=64)

@@ -15,6 +15,8 @@ import jax.numpy as jnp
 import optax
 from jax import lax
 
+from fer_jax.errors import UsageError
+
 
 @flax.struct.dataclass
 class MemberState:
@@ -94,6 +96,8 @@ def make_step(
         return value if axis is None else reduce(value, axis)
 
     def step(state: MemberState, batch: dict, key: jax.Array, active: jax.Array) -> MemberState:
+        if "labels" not in batch:
+            raise UsageError(f"`batch`: wanted `labels`, int32 (B,), beside the pictures, got {', '.join(batch)}.")
         images = view(jax.random.fold_in(key, state.step), batch)
 
         def loss_of(params):

@@ -111,6 +111,8 @@ def test_logits_are_the_head_on_pooled_features(random_variables):
     ("images", "message"),
     [
         (jnp.zeros((8, 8, 3)), r"`images`: wanted a batch \(B, H, W, 3\), got shape \(8, 8, 3\); add a leading axis"),
+        (jnp.zeros((2, 3, 8, 8)), r"got shape \(2, 3, 8, 8\); channels come last: jnp.moveaxis"),
+        (jnp.zeros((2, 8, 8, 1)), r"got shape \(2, 8, 8, 1\); grey pictures are repeated for three channels"),
         (jnp.zeros((1, 8, 8, 3), jnp.uint8), r"`images`: wanted normalised floats, got uint8"),
     ],
 )

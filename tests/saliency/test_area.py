@@ -66,3 +66,10 @@ def test_an_area_outside_the_unit_interval_is_refused(area):
         area = (0.1,)
     with pytest.raises(UsageError, match="`area`: wanted a share strictly between 0 and 1"):
         saliency.area_term(jnp.zeros((4, 4)), area=area)
+
+
+def test_halves_and_bytes_are_read_as_numbers():
+    mask = jnp.asarray(np.random.default_rng(2).integers(0, 2, (9, 9)), jnp.float32)
+    for dtype in (jnp.bfloat16, jnp.float16, jnp.uint8, bool):
+        assert saliency.area_term(mask.astype(dtype), area=0.2) == saliency.area_term(mask, area=0.2)
+    assert jnp.isnan(saliency.area_term(mask.at[0, 0].set(jnp.nan), area=0.2))

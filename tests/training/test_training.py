@@ -617,3 +617,8 @@ def test_members_say_when_they_start_and_how_far_they_are():
     resumed.resume(states, account)
     started = [event for event in resumed.run() if isinstance(event, training.MemberStarted)]
     assert started == [training.MemberStarted(0, 8), training.MemberStarted(1, 8), training.MemberStarted(2, 0)]
+
+
+def test_a_batch_without_labels_is_named():
+    with pytest.raises(UsageError, match=r"`batch`: wanted `labels`, int32 .*, got image"):
+        PLAIN_STEP(None, {"image": jnp.zeros((2, 8, 8, 3), jnp.uint8)}, jax.random.key(0), True)
