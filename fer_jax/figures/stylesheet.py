@@ -33,6 +33,7 @@ img { display: block; max-width: 100%; height: auto; margin: 0 auto; background:
   border-radius: .5rem; padding: .4rem; }
 figcaption, caption { font-size: .9rem; line-height: 1.45; color: var(--soft); text-align: left; padding: .5rem 0 0; }
 caption { padding: 0 0 .5rem; color: var(--ink); font-weight: 600; }
+caption span { display: inline-block; position: sticky; left: 0; max-width: min(44rem, calc(100vw - 2.5rem)); }
 .scroll { overflow: auto; max-height: 36rem; margin: 1.25rem 0; }
 table { width: max-content; border-collapse: collapse; font-size: .88rem; line-height: 1.4; }
 th, td { max-width: 22rem; padding: .3rem .7rem; border-bottom: 1px solid var(--line);

@@ -38,7 +38,7 @@ def table_html(table: pd.DataFrame, caption: str) -> str:
     )
     words = html.escape(caption)
     folded = len(table) > _FOLD
-    title = "" if folded else f"<caption>{words}</caption>"
+    title = "" if folded else f"<caption><span>{words}</span></caption>"
     box = (
         f'<div class="scroll" role="region" tabindex="0" aria-label="{words}"><table>{title}'
         f"<thead><tr>{heads}</tr></thead>\n<tbody>\n{rows}</tbody></table></div>\n"
