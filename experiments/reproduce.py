@@ -79,6 +79,7 @@ def run_stages(config: StudyConfig, names: Sequence[str], *, named: bool = False
         study, stages, made = Study(config, folder, stop), folder.stages, 0
         for place, name in enumerate(names):
             stages.check_needs(name, coming=names[:place])
+        folder.keep_config()
         for name in names:
             stages.check_needs(name)
             reason = stages.why(name) or ("named in --stages" if named and TABLE[name].quick else None)

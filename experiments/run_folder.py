@@ -204,7 +204,7 @@ class RunFolder(FinishedFiles):
     def _check_config(self):
         wanted = {k: v for k, v in dataclasses.asdict(self.config).items() if k not in _NOT_REPEATED}
         file = self.path / "run.json"
-        self.stages = StageRecords(self, self.config)
+        self.stages, self._coming = StageRecords(self, self.config), None
         self._identity = {"run": secrets.token_hex(8), "numerics": numerics()}
         if file.exists():
             saved = self.read_json("run.json")
@@ -223,7 +223,16 @@ class RunFolder(FinishedFiles):
             self.stages.refuse_changes()
             if saved["config"] == plain(wanted) and saved["schema"] == SCHEMA:
                 return
-        self._write_config(wanted)
+        self._coming = wanted
+        begun = file.exists() and any((self.path / "stages").glob("*.json"))
+        if not begun or saved["schema"] != SCHEMA:
+            self.keep_config()
+
+    def keep_config(self) -> None:
+        """Record the configuration; that of a run which has results already waits for this, in case it is refused."""
+        if self._coming is not None:
+            self._write_config(self._coming)
+            self._coming = None
 
     def _write_config(self, config):
         repeated = {name: value for name, value in config.items() if value is not None}

@@ -107,7 +107,7 @@ def test_what_networks_were_trained_with_is_not_replaced(again, tmp_path, flag):
     assert again(flag, "--overwrite")[:2] == (0, list(STAGES))
 
 
-def test_stages_that_are_named(again):
+def test_stages_that_are_named(again, tmp_path):
     assert again("--stages=figures")[:2] == (0, ["figures"])
     code, ran, said = again("--stages=members,saliency,report")
     assert (code, ran) == (0, ["report"])
@@ -118,6 +118,8 @@ def test_stages_that_are_named(again):
     code, ran, said = again("--stages=figures", "--area=0.3")
     assert (code, ran) == (1, [])
     assert "`--stages`: figures wants compare made again (saliency has changed)" in said
+    assert again("--stages=figures", "--area=0.4")[0] == 1
+    assert "--area=0.3\n" in (tmp_path / "run" / "flags.txt").read_text()  # what is refused is not recorded
     assert again("--area=0.3")[1] == ["compare", "figures", "report"]
 
 
