@@ -43,10 +43,15 @@ class StageRecords:
         self._started = time.monotonic()
 
     def adopt(self) -> None:
-        """Take over the stages of a run of the first schema, which said no more of them than their seconds."""
+        """Take over the stages of a run of the first schema, which said no more of them than their seconds.
+
+        Those of a few seconds are made again: their tables have other columns now.
+        """
         for name in STAGES:
             ended, clock = (self._folder.path / f"stages/{name}.{end}" for end in ("json", "seconds"))
-            if ended.exists():
+            if TABLE[name].quick and name != "design":
+                ended.unlink(missing_ok=True)
+            elif ended.exists():
                 seconds = self._folder.read_json(f"stages/{name}.json")["seconds"]
                 self._folder.write_json(
                     f"stages/{name}.json", self._now(name) | {"seconds": seconds, "files": self._left(name)}
