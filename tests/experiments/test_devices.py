@@ -86,27 +86,6 @@ def test_a_whole_run_compiles_no_collective_outside_a_shared_batch(tmp_path, roo
     assert len(texts) > 10 and found == allowed
 
 
-@pytest.mark.slow
-def test_a_run_moves_between_device_counts_bit_for_bit(tmp_path, root):
-    """Begun on four devices, gone on with on one, then on seven, with fewer slots each time, under map."""
-    layout = ("--over_members=map", "--over_devices=shard_map")
-    unbroken = Job(tmp_path / "unbroken", root, "--over_members=map")
-    unbroken.finish()
-    for devices, slots in ((4, 4), (1, 2), (7, 1)):
-        job = Job(tmp_path / "run", root, *layout, f"--slots={slots}", devices=devices)
-        before, child = job.saved(), job.start(EVERY_STEP)
-        _until(lambda before=before, job=job: job.saved() >= before + 3, [child])
-        child.send_signal(signal.SIGTERM)
-        _, error = child.communicate(timeout=120)
-        assert child.returncode == 75 and "damaged" not in error, error
-    job = Job(tmp_path / "run", root, *layout, "--slots=1", devices=2)
-    job.finish()
-    one, other = job.result(), unbroken.result()
-    assert one[0] == other[0] and one[2] == other[2]
-    # Members that waited end later: the log has the same rows in another order.
-    assert sorted(one[1].splitlines()) == sorted(other[1].splitlines())
-
-
 class Cluster:
     """Processes that train one ensemble together, all on this machine."""
 

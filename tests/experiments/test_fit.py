@@ -40,7 +40,7 @@ def _step(state, batch, key, active):
     return state.replace(params={"w": w}, step=state.step + 1, seen=seen, correct=seen // 2, loss=state.loss + 0.5)
 
 
-def _plan(study, name, stop_at):
+def _plan(study, name, stop_at, **layout):
     """Three members of one step an epoch; the run is asked to stop in its step `stop_at`."""
     steps = []
 
@@ -52,17 +52,18 @@ def _plan(study, name, stop_at):
 
     trainer = training.Trainer(
         _step, [training.Job(member, BATCH) for member in range(3)], start=_start, batch_of=batch_of,
-        key=jax.random.key(0), batch_size=BATCH, stop=training.StopRule(None, EPOCHS), width=2, over_members="loop",
+        key=jax.random.key(0), batch_size=BATCH, stop=training.StopRule(None, EPOCHS),
+        **({"width": 2, "over_members": "loop"} | layout),
     )  # fmt: skip
     return fit.Plan(name, trainer, LIKE, lambda member: f"pair {member}", 3 * EPOCHS * BATCH)
 
 
-def _train(out, name="ensemble", *, stop_at=None):
+def _train(out, name="ensemble", *, stop_at=None, **layout):
     """Train in a run folder, or go on there; the members' weights, or None where it was stopped."""
     with contextlib.closing(RunFolder(resolve(StudyConfig(out=str(out), save_every_s=0.0)))) as folder:
         study = Study(folder.config, folder, command.StopRequest())
         try:
-            left = fit.fit(study, _plan(study, name, stop_at))
+            left = fit.fit(study, _plan(study, name, stop_at, **layout))
         except Preempted:
             return None
         return {member: np.asarray(variables["params"]["w"]).tolist() for member, (variables, _) in left.items()}
@@ -129,6 +130,16 @@ def test_a_damaged_checkpoint_is_gone_back_from_and_one_that_cannot_be_read_is_n
     arrays.write_bytes(content)
     assert _train(out) == unbroken
     assert "Going back to the checkpoint before it" in capsys.readouterr().err
+
+
+def test_a_run_moves_between_device_counts(tmp_path, unbroken):
+    """Begun on four devices, gone on with on one, on seven, and in one slot of the loop: nothing is lost."""
+    out = tmp_path / "run"
+    for devices in (4, 1, 7):
+        split = {"over_members": "map", "over_devices": "shard_map", "devices": devices, "width": 3}
+        assert _train(out, stop_at=2, **split) is None
+    assert _train(out, width=1) == unbroken
+    assert sorted(_rows(out, "ensemble")) == _all_rows()
 
 
 def test_another_runs_checkpoint_is_refused(tmp_path, unbroken):
