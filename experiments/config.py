@@ -191,10 +191,8 @@ PRESETS: dict[str, dict[str, Any]] = {
         "multiclass_schedule": "cosine",
         "batch_statistics": "population",
         "ep_iterations": {"procedural_faces": 150, "photographs": 300},
-        # Logits of small networks span a few units, not the tens the area weight was chosen for: left alone, the area
-        # term rules and the masks flee to the border, whatever the network has learned.
-        "ep_target": "difference",
-        "ep_reward_scale": 10.0,
+        "ep_target": "true",
+        "ep_reward_scale": 1.0,
         "finetune_images": {"procedural_faces": 640, "photographs": 1_280},
         "finetune_learning_rate": 2e-4,
     },

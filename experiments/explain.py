@@ -122,7 +122,6 @@ def explain(config: ExplainConfig) -> None:
         "target": network.class_names[target] if config.target else "predicted",
         "crop": config.crop,
         **dataclasses.asdict(settings),
-        "pace": settings.pace,
         **explanations.scaled_options(network.image_size),
     }
     with (

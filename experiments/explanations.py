@@ -30,7 +30,6 @@ REFERENCE_PX = 224
 STEP_AT_REFERENCE = 7
 SIGMA_AT_REFERENCE = 21.0
 MAX_BLUR_AT_REFERENCE = 20.0
-PUBLISHED_ITERATIONS = 800
 
 _SEED = 0
 
@@ -48,8 +47,8 @@ class Settings:
         probability, as its source.
       signed: Grad-CAM and its kin: keep negative evidence.
       areas: Extremal Perturbation: K shares of the picture to keep; the map is the sum of the K masks.
-      iterations: Extremal Perturbation: in so many steps the published schedule is taken (see `pace`); where it may
-        stop early, at most so many published ones.
+      iterations: Extremal Perturbation: in so many steps the published schedule is taken; where it may stop early, at
+        most so many published ones.
       ep_score: Extremal Perturbation: the score, see `saliency.class_score`.
       ep_reward_scale: factor on that score, which competes with the area weight.
       variant: see `saliency.ExtremalOptions`.
@@ -67,11 +66,6 @@ class Settings:
     variant: str = "preserve"
     perturbation: str = "blur"
     stop: str = "never"
-
-    @property
-    def pace(self) -> float:
-        """Published iterations in one step: a schedule cut short would leave masks far wider than asked (ours)."""
-        return PUBLISHED_ITERATIONS / self.iterations if self.stop == "never" else 1.0
 
 
 class Networks(NamedTuple):
@@ -130,7 +124,7 @@ def explain_picture(networks: Networks, settings: Settings, variables, picture, 
 
     Returns:
       A map (H, W) for each method, and "logits" (classes,), "target" int32; with Extremal Perturbation also "masks"
-      (K, H, W), "final_area" (K,) (mean of each mask), "iterations" int32 and "finite" bool.
+      (K, H, W), "final_area" (K,) (share that each mask opens), "iterations" int32 and "finite" bool.
     """
     image = images.normalise(images.to_float(picture))
     output = networks.plain.apply(variables, image[None])
@@ -187,13 +181,12 @@ def _perturb(network, settings, variables, image, target):
         variant=settings.variant,
         perturbation=settings.perturbation,
         stop=settings.stop,
-        pace=settings.pace,
         **scaled_options(min(image.shape[:2])),
     )
     return {
         "extremal_perturbation": masks.sum(0),
         "masks": masks,
-        "final_area": masks.mean((1, 2)),
+        "final_area": info.area,
         "iterations": info.iterations,
         "finite": info.finite,
     }

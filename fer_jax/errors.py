@@ -1,4 +1,4 @@
-"""Errors that a user may cause or meet, each with the exit code a script ends with.
+"""Errors that a user may cause or meet, each with the exit code a script ends with; and warnings.
 
 One line says what came, what was wanted and what to do. Scripts print that line and exit with `exit_code`;
 anything that is not a `FerError` is a bug of ours (exit code 70).
@@ -60,6 +60,10 @@ class Preempted(FerError):
     """The run was stopped and saved; the same command goes on from there."""
 
     exit_code = 75
+
+
+class AreaWarning(UserWarning):
+    """A mask of extremal perturbation that opens far more or far less of its image than was asked."""
 
 
 def check_count(name: str, value: Any, low: int, *, what: str = "a whole number") -> int:

@@ -42,7 +42,7 @@ def test_a_function_and_a_model_that_are_not_ours_are_explained(root, word):
 def test_the_first_example_runs_on_a_small_network(root):
     block = next(b for b in _blocks((root / "README.md").read_text(), "python") if "ResNet50" in b)
     head = block.replace("ResNet50(num_classes=2)", "SmallResNet(num_classes=2, width=8)")
-    head = head.replace("area=0.1)", "area=0.1, iterations=2, step=4, sigma=8.0)")
+    head = head.replace("area=0.1)", "area=0.1, iterations=40, step=2, sigma=3.0)")
     images = jax.random.normal(jax.random.key(1), (2, 32, 32, 3))
     names = {
         "images": images,

@@ -94,7 +94,8 @@ def optimiser(subject, iterations: int) -> Callable[..., jax.Array]:
         def score(view):
             return net.apply(variables, view[None]).logits[0, TARGET]
 
-        return saliency.extremal_perturbation(score, image, iterations=iterations, area_of="padded_mask")[0]
+        reference = {"area_of": "padded_mask", "initial": "ones", "pace": 1.0}
+        return saliency.extremal_perturbation(score, image, iterations=iterations, **reference)[0]
 
     return jax.jit(jax.vmap(explain, (None, 0)))
 

@@ -3,14 +3,14 @@
 import pandas as pd
 
 from experiments.config import StudyConfig
-from experiments.explanations import METHOD_NAMES, PUBLISHED_ITERATIONS
+from experiments.explanations import METHOD_NAMES
 from experiments.stages.compare import MODELS, write_summary
 from experiments.stages.draw import MODEL_NAMES, first_of_each
 from experiments.stages.explain import METHODS
 from experiments.stages.study import COPIES, PICTURES_RECORD, Study
 from experiments.stages.vote import accuracy_interval, confusion_counts, near_chance
 from experiments.time_limit import limits_of
-from fer_jax import figures
+from fer_jax import figures, saliency
 from fer_jax.expressions import pair_name
 from fer_jax.figures import Headline, Section
 
@@ -378,8 +378,8 @@ def _ep_schedule(config):
     steps = f"{config.ep_iterations} iterations"
     return (
         steps
-        if config.ep_iterations == PUBLISHED_ITERATIONS
-        else f"{steps} that take the published schedule of {PUBLISHED_ITERATIONS}"
+        if config.ep_iterations == saliency.PUBLISHED_ITERATIONS
+        else f"{steps} that take the published schedule of {saliency.PUBLISHED_ITERATIONS}"
     )
 
 

@@ -21,6 +21,8 @@ from fer_jax.saliency._extremal import (
     extremal,
 )
 from fer_jax.saliency._extremal_perturbation import (
+    PUBLISHED_ITERATIONS,
+    STARTS,
     STOPS,
     ExtremalInfo,
     extremal_area,
@@ -43,8 +45,10 @@ __all__ = [
     "NORMALISATIONS",
     "PERTURBATIONS",
     "POOLINGS",
+    "PUBLISHED_ITERATIONS",
     "RESIZINGS",
     "SCORES",
+    "STARTS",
     "STOPS",
     "VARIANTS",
     "Energies",

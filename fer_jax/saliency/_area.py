@@ -55,12 +55,15 @@ def largest(values: jax.Array, count: int) -> jax.Array:
     return (above | (tied & (index >= start))).reshape(values.shape)
 
 
-def area_term(mask: jax.Array, *, area: float) -> jax.Array:
+def area_term(mask: jax.Array, *, area: float, within: tuple[slice, slice] | None = None) -> jax.Array:
     """How far a mask is from an area: mean of (sorted mask - step function)².
 
     Args:
       mask: float (H, W) in [0, 1].
       area: share of the mask's pixels that should be 1, the rest 0; strictly between 0 and 1.
+      within: rows and columns of an image inside a larger mask (ours). The share is then the image's: as many pixels
+        of it should be 1, and around it those that exceed the smallest of these. So opening the margin costs no area,
+        and a soft edge costs as much in the margin as in the image.
 
     Returns:
       A non-negative scalar. Its gradient equals that of the sorted form.
@@ -70,8 +73,12 @@ def area_term(mask: jax.Array, *, area: float) -> jax.Array:
     """
     check_area(area)
     mask = as_map("mask", mask)
-    wanted = largest(mask, ones_wanted(mask.size, area)).astype(mask.dtype)
-    return jnp.mean((mask - wanted) ** 2)
+    image = mask if within is None else mask[within]
+    wanted = largest(image, ones_wanted(image.size, area))
+    if within is not None:
+        least = jnp.where(wanted, image, jnp.inf).min()
+        wanted = (mask > lax.stop_gradient(least)).at[within].set(wanted)
+    return jnp.mean((mask - wanted.astype(mask.dtype)) ** 2)
 
 
 def check_area(area) -> None:

@@ -1,5 +1,7 @@
 """Extremal perturbation in one call: the loop, when to stop it, and what is done to the mask afterwards."""
 
+import math
+import warnings
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -9,15 +11,18 @@ from jax import lax
 
 from fer_jax import placement
 from fer_jax.arrays import vary_over, varying_axes
-from fer_jax.errors import UsageError, check_count
+from fer_jax.errors import AreaWarning, UsageError, check_count
 from fer_jax.saliency._extremal import Energies, Extremal, ExtremalOptions, ExtremalState, extremal
 from fer_jax.saliency._normalise import resize as resize_map
 from fer_jax.saliency._once import once
 from fer_jax.saliency._perturbation import gaussian_blur, perturb, pyramid
 from fer_jax.saliency._score import check_image, output_shape
-from fer_jax.saliency._smooth_mask import COLDNESS, grid_shape
+from fer_jax.saliency._smooth_mask import COLDNESS, axis, grid_shape
 
 STOPS = ("never", "converged")
+STARTS = ("gradient", "ones")
+PUBLISHED_ITERATIONS = 800
+_FAR = 0.5  # of the area, or of what it leaves closed: beyond, a mask is not of the size that was asked
 _ARRIVED = 1.2  # times the area: masks that settle wider go on shrinking as the area weight grows
 
 
@@ -28,6 +33,8 @@ class ExtremalInfo(NamedTuple):
       reward: float (T, K), the signed score in each iteration; NaN after an early stop.
       area_term: float (T, K), minus the weighted distance from the area; NaN after an early stop.
       iterations: int32, iterations done.
+      area: float (K,), the share of the image that each mask opens: the mean of its values over the image's pixels,
+        before it is resized or smoothed.
       parameters: float (K, h, w) after the last update, a start for going on.
       finite: bool, whether every score and every mask value was finite.
     """
@@ -35,6 +42,7 @@ class ExtremalInfo(NamedTuple):
     reward: jax.Array
     area_term: jax.Array
     iterations: jax.Array
+    area: jax.Array
     parameters: jax.Array
     finite: jax.Array
 
@@ -44,7 +52,7 @@ def extremal_perturbation(
     image: jax.Array,
     *,
     area: float | tuple[float, ...] = 0.1,
-    iterations: int = 800,
+    iterations: int = PUBLISHED_ITERATIONS,
     step: int = 7,
     sigma: float = 21.0,
     levels: int = 8,
@@ -57,10 +65,10 @@ def extremal_perturbation(
     momentum: float = 0.9,
     area_weight: float = 300.0,
     growth: float = 1.0035,
-    pace: float = 1.0,
+    pace: float | None = None,
     coldness: float = COLDNESS,
     pooling: str = "smooth_max",
-    initial: jax.Array | None = None,
+    initial: jax.Array | str = "gradient",
     stop: str = "never",
     patience: int = 40,
     tolerance: float = 0.01,
@@ -89,11 +97,15 @@ def extremal_perturbation(
       momentum: and dampening.
       area_weight: in the first iteration.
       growth: of that weight.
-      pace: how much of the schedule one iteration takes.
+      pace: published iterations that one iteration stands for, see `ExtremalOptions`. By default (ours) the whole
+        published schedule is taken: 800 / `iterations`, or 1 where it may stop before.
       coldness: of the smooth maximum.
       pooling: "smooth_max", "sum" or "sigmoid".
-      initial: mask parameters to start from, (K, h, w) or (h, w); or a typed random key, for uniform ones. All ones by
-        default, as published: then thousands of equal mask values are ordered by rounding alone.
+      initial: what mask parameters to start from. "gradient" (ours): 1/2 ± 1/2 times the gradient of the score, as a
+        share of its largest value, averaged while an even mask opens. "ones" (as published): then thousands of equal
+        mask values are ordered by rounding and by their distance from the border, and a score that is weak beside
+        `area_weight` never overcomes that order. Or an array (K, h, w) or (h, w); or a typed random key, for uniform
+        ones.
       stop: "never" before `iterations`, or when "converged" (ours): the pixels that each mask opens by more than half
         are at most 1.2 times the area, and have changed by less than `tolerance` within `patience` iterations. What is
         cut off is a sharpening of the edges. A score that outweighs the area term converges late. Under `jax.vmap` the
@@ -110,8 +122,16 @@ def extremal_perturbation(
     Raises:
       UsageError: a batch, an integer image, an area outside (0, 1), another bad option, a score that is no scalar, or
         (outside `jax.jit` only; see `info.finite` inside) a score that is not finite.
+
+    Warns:
+      AreaWarning: outside `jax.jit` only (see `info.area` inside), a mask whose area is off by more than half of what
+        was asked, or of what that leaves closed. With "padded_mask" a mask may be smaller, as the margin counts too.
     """
     check_image(image)
+    if stop not in STOPS:
+        raise UsageError(f"`stop`: wanted one of {', '.join(STOPS)}, got {stop!r}.")
+    for name, count in (("iterations", iterations), ("patience", patience)):
+        check_count(name, count, 1)
     single = not isinstance(area, (tuple, list))
     options = ExtremalOptions(
         areas=(area,) if single else tuple(area),
@@ -127,16 +147,17 @@ def extremal_perturbation(
         momentum=momentum,
         area_weight=area_weight,
         growth=growth,
-        pace=pace,
+        pace=_pace(pace, iterations, stop),
         coldness=coldness,
         pooling=pooling,
     )
-    if stop not in STOPS:
-        raise UsageError(f"`stop`: wanted one of {', '.join(STOPS)}, got {stop!r}.")
-    for name, count in (("iterations", iterations), ("patience", patience)):
-        check_count(name, count, 1)
     if not 0 <= smooth < 1:
         raise UsageError(f"`smooth`: wanted a share of the side in [0, 1), got {smooth!r}.")
+    start = initial if isinstance(initial, str) else ""
+    if start not in ("", *STARTS):
+        raise UsageError(
+            f"`initial`: wanted one of {', '.join(STARTS)}, an array or a typed random key, got {start!r}."
+        )
     shape = output_shape(score_fn, image, "score_fn", "one image (H, W, C)")
     if shape != ():
         raise UsageError(f"`score_fn`: wanted a scalar for one image, it returned shape {shape}.")
@@ -144,29 +165,60 @@ def extremal_perturbation(
     @jax.jit
     def optimise(image, initial):
         problem = extremal(score_fn, image, options)
-        state = problem.init(_start(initial, image, options))
+        state = problem.init(problem.gradient_start() if start == "gradient" else initial)
         if stop == "never":
             state, energies = problem.run(state, iterations)
         else:
             state, energies = _run_until_converged(problem, state, options.areas, iterations, patience, tolerance)
         done = jnp.arange(iterations) < state.iteration
         finite = jnp.all(jnp.isfinite(energies.reward) | ~done[:, None]) & jnp.all(jnp.isfinite(state.mask))
+        reached = state.mask.mean((1, 2))
         mask = state.mask if resize is None else resize_map(state.mask, resize)
         if smooth:
             mask = gaussian_blur(mask[..., None], sigma=smooth * min(mask.shape[-2:]))[..., 0]
-        return mask, ExtremalInfo(energies.reward, energies.area_term, state.iteration, state.parameters, finite)
+        return mask, ExtremalInfo(
+            energies.reward, energies.area_term, state.iteration, reached, state.parameters, finite
+        )
 
-    mask, info = optimise(image, initial)
-    if not isinstance(info.finite, jax.core.Tracer) and not bool(info.finite):
+    mask, info = optimise(image, None if start else _array(initial, image, options))
+    if not isinstance(info.finite, jax.core.Tracer):
+        _tell(info, image.shape[:2], options)
+    if single:
+        first = {name: getattr(info, name)[:, 0] for name in ("reward", "area_term")}
+        info = info._replace(area=info.area[0], parameters=info.parameters[0], **first)
+        mask = mask[0]
+    return mask, info
+
+
+def _pace(pace, iterations, stop):
+    if pace is not None:
+        return pace
+    return PUBLISHED_ITERATIONS / iterations if stop == "never" else 1.0
+
+
+def _tell(info: ExtremalInfo, size, options) -> None:
+    """Raise for what is not finite, warn of the first mask that is far from its area."""
+    if not bool(info.finite):
         first = int(jnp.argmin(jnp.isfinite(info.reward).all(1)))
         raise UsageError(
             f"`score_fn`: wanted finite scores and gradients, got scores {info.reward[first].tolist()} "
             f"in iteration {first}."
         )
-    if single:
-        info = info._replace(reward=info.reward[:, 0], area_term=info.area_term[:, 0], parameters=info.parameters[0])
-        mask = mask[0]
-    return mask, info
+    counted = 1.0  # pixels that are counted to those of the image
+    if options.area_of == "padded_mask":
+        kept = [axis(length, step=options.step, sigma=options.sigma, margin=True).length for length in size]
+        counted = math.prod(kept) / math.prod(size)
+    for area, reached in zip(options.areas, info.area.tolist(), strict=True):
+        wanted = min(area * counted, 1.0)
+        apart = reached - wanted if counted > 1 else abs(reached - wanted)
+        if apart > _FAR * min(area, 1 - area):
+            warnings.warn(
+                f"`area`: asked for {wanted:.3g} of the image, the mask opens {reached:.3g} after {info.iterations} "
+                "iterations. Allow more `iterations`; or scale the score down, if it holds the mask open.",
+                AreaWarning,
+                stacklevel=3,
+            )
+            return
 
 
 def extremal_area(
@@ -276,10 +328,8 @@ def _run_until_converged(problem: Extremal, state: ExtremalState, areas, iterati
     return state, energies
 
 
-def _start(initial, image, options):
-    """Initial parameters (K, h, w) from None, a key, or an array."""
-    if initial is None:
-        return None
+def _array(initial, image, options):
+    """Initial parameters (K, h, w) from a key or an array."""
     dtype = jnp.promote_types(image.dtype, jnp.float32)
     if jnp.issubdtype(initial.dtype, jax.dtypes.prng_key):
         grid = grid_shape(image.shape[:2], step=options.step)

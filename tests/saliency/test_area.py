@@ -60,6 +60,20 @@ def test_batched_selection_equals_one_by_one():
     np.testing.assert_array_equal(batched, jnp.stack([largest(m, 30) for m in masks]))
 
 
+def test_the_share_of_an_image_in_its_mask_is_counted_inside_and_goes_on_around_it():
+    """By hand: inside as many ones as the area says; in the margin, ones where it is above the smallest of them."""
+    mask = np.random.default_rng(2).random((14, 17), np.float32)
+    within = (slice(2, 11), slice(3, 15))
+    least = np.sort(mask[within], axis=None)[-22]  # .2 of 9 x 12 pixels, rounded up
+    value, gradient = jax.value_and_grad(lambda m: saliency.area_term(m, area=0.2, within=within))(jnp.asarray(mask))
+    np.testing.assert_allclose(value, ((mask - (mask >= least)) ** 2).mean(), rtol=1e-6)
+    np.testing.assert_allclose(gradient, 2 * (mask - (mask >= least)) / mask.size, rtol=1e-5, atol=1e-9)
+    whole = saliency.area_term(jnp.asarray(mask), area=0.2, within=(slice(None), slice(None)))
+    assert whole == saliency.area_term(jnp.asarray(mask), area=0.2)
+    # Where nothing is open inside, the margin is not opened either.
+    assert saliency.area_term(jnp.zeros((14, 17)), area=0.2, within=within) == pytest.approx(22 / mask.size)
+
+
 @pytest.mark.parametrize("area", [0, 1, -0.1, 1.5, float("nan"), "a", None])
 def test_an_area_outside_the_unit_interval_is_refused(area):
     if isinstance(area, str):

@@ -1,4 +1,5 @@
 import functools
+import warnings
 
 import jax
 import jax.numpy as jnp
@@ -6,8 +7,11 @@ import numpy as np
 import pytest
 
 from fer_jax import saliency
-from fer_jax.errors import UsageError
+from fer_jax.errors import AreaWarning, UsageError
 from fer_jax.saliency._extremal import area_weight, descend
+
+# Few iterations do not reach their area; the warning has a test of its own.
+pytestmark = pytest.mark.filterwarnings("ignore::fer_jax.errors.AreaWarning")
 
 # The reference's habits, which are not our defaults.
 REFERENCE = {"area_of": "padded_mask", "flip_jitter": True}
@@ -83,7 +87,7 @@ def test_whole_runs_equal_the_reference(tiny_cnn, tiny_images, arrays, case):
             continue
         start = jnp.asarray(arrays[f"{case}_pmask0"][:, 0])
         mask, _ = saliency.extremal_perturbation(
-            score_fn, image, area=area, iterations=int(iterations), initial=start, **options
+            score_fn, image, area=area, iterations=int(iterations), pace=1.0, initial=start, **options
         )
         wanted = arrays[f"{case}_mask"][at][:, 0]
         np.testing.assert_allclose(mask, wanted, atol=2e-2)
@@ -102,7 +106,16 @@ def test_post_processing_equals_the_reference(tiny_cnn, tiny_images, arrays, nam
     score_fn, image, _ = problem_of(tiny_cnn, tiny_images, "a")
     start = jnp.asarray(arrays["post_pmask0"][:, 0])
     mask, _ = saliency.extremal_perturbation(
-        score_fn, image, area=(0.1, 0.3), iterations=5, step=4, sigma=8.0, initial=start, **REFERENCE, **post
+        score_fn,
+        image,
+        area=(0.1, 0.3),
+        iterations=5,
+        pace=1.0,
+        step=4,
+        sigma=8.0,
+        initial=start,
+        **REFERENCE,
+        **post,
     )
     np.testing.assert_allclose(mask, arrays[f"post_{name}"][:, 0], atol=5e-5)
 
@@ -164,7 +177,7 @@ def test_a_score_that_is_no_network_is_explained(variant):
 )
 def test_jit_vmap_and_loop_agree(area_of, shape, dtype):
     images = jnp.stack([noise(seed, shape) for seed in range(2)]).astype(dtype)
-    method = small(lambda x: x[4:10, 3:9].mean(), area_of=area_of, initial=jax.random.key(3), iterations=6)
+    method = small(lambda x: x[4:10, 3:9].mean(), area_of=area_of, initial=jax.random.key(3), iterations=6, pace=1.0)
     masks, infos = jax.jit(jax.vmap(method))(images)
     assert masks.shape == (2, *shape[:2])
     assert masks.dtype == jnp.float32
@@ -197,15 +210,56 @@ def test_constant_score_leaves_the_area_alone_to_be_reached():
 def test_a_faster_pace_goes_the_way_of_the_whole_schedule():
     """Four published iterations at a time: the same end in a quarter, where a cut schedule is still on its way."""
     image, start = noise(), jax.random.key(0)
-    whole = jax.jit(small(iterations=400, initial=start))(image)[0]
+    whole = jax.jit(small(iterations=400, initial=start, pace=1.0))(image)[0]
     paced = jax.jit(small(iterations=100, initial=start, pace=4.0))(image)[0]
-    cut = jax.jit(small(iterations=100, initial=start))(image)[0]
+    cut = jax.jit(small(iterations=100, initial=start, pace=1.0))(image)[0]
     assert jnp.abs(paced - whole).mean() < 0.5 * jnp.abs(cut - whole).mean()
     options = saliency.ExtremalOptions(pace=4.0)
     assert area_weight(jnp.asarray(50), options, jnp.float32) == pytest.approx(300 * 1.0035**200, rel=1e-5)
     parameters, velocity = descend(jnp.ones(1), jnp.ones(1), jnp.zeros(1), jnp.asarray(7), options)
     assert velocity == pytest.approx(0.6)
     assert parameters == pytest.approx(1 - 4 * 0.01 * 0.6)
+
+
+def test_fewer_iterations_take_the_whole_schedule_unless_they_may_stop():
+    image, start = noise(), jax.random.key(0)
+    for options, pace in (({}, 80.0), ({"stop": "converged", "patience": 20}, 1.0)):
+        method = functools.partial(small, iterations=10, initial=start, **options)
+        np.testing.assert_array_equal(method()(image)[0], method(pace=pace)(image)[0])
+
+
+@pytest.mark.parametrize("area_of", saliency.AREAS_OF)
+def test_a_mask_far_from_its_area_warns_outside_jit_alone(area_of):
+    def method(image):
+        return small(lambda x: 1e4 * (x**2).mean(), iterations=30, area=(0.3, 0.1), area_of=area_of)(image)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        masks, info = jax.jit(method)(noise())
+        np.testing.assert_allclose(info.area, masks.mean((1, 2)), rtol=1e-6)
+        small(iterations=60, area_of=area_of)(noise())
+    with pytest.warns(
+        AreaWarning, match=r"asked for 0.\d+ of the image, the mask opens 0.\d+ after 30 iterations"
+    ) as told:
+        method(noise())
+    assert len(told) == 1
+    assert told[0].filename == __file__
+
+
+@pytest.mark.parametrize("variant", saliency.VARIANTS)
+def test_the_start_follows_the_score_whatever_its_scale(variant):
+    options = saliency.ExtremalOptions(areas=(0.1, 0.3), variant=variant, perturbation="fade", **SMALL)
+    starts = [
+        saliency.extremal(lambda x, s=scale: s * bright_spot(x), noise(), options).gradient_start()
+        for scale in (0.01, 1.0)
+    ]
+    np.testing.assert_allclose(*starts, atol=1e-5)
+    assert starts[0].shape == (2, 6, 6)
+    assert starts[0].max() == 1
+    assert (starts[0][:, 2:4, 3:5] > 0.7).all()  # parameters at rows 8, 12 and columns 12, 16: in the bright spot
+    assert (abs(starts[0][:, 5] - 0.5) < 0.05).all()
+    flat = saliency.extremal(lambda x: 0 * x.sum(), noise(), options).gradient_start()
+    np.testing.assert_array_equal(flat, 0.5)
 
 
 def test_targets_and_members_are_vmapped_too():
@@ -224,7 +278,7 @@ def test_targets_and_members_are_vmapped_too():
 def test_flipping_a_symmetric_problem_flips_the_mask():
     """25 columns at step 4 put parameters symmetrically."""
     image, start = noise(0, (25, 25, 3)), jax.random.uniform(jax.random.key(0), (7, 7))
-    method = functools.partial(small, iterations=5, area=0.2)
+    method = functools.partial(small, iterations=5, pace=1.0, area=0.2)
     plain, _ = method(lambda x: (x[:, 3:9] ** 2).mean(), initial=start)(image)
     flipped, _ = method(lambda x: (x[:, ::-1][:, 3:9] ** 2).mean(), initial=start[:, ::-1])(image[:, ::-1])
     np.testing.assert_allclose(flipped[:, ::-1], plain, atol=5e-4)
@@ -232,7 +286,8 @@ def test_flipping_a_symmetric_problem_flips_the_mask():
 
 def test_jitter_is_seen_by_asymmetric_scores_only():
     image, start = noise(), jax.random.key(0)
-    symmetric = [small(lambda x: x[6:14].mean(), flip_jitter=f, initial=start, iterations=3)(image)[0] for f in (0, 1)]
+    rows = functools.partial(small, lambda x: x[6:14].mean(), initial=start, iterations=3)
+    symmetric = [rows(flip_jitter=jitter)(image)[0] for jitter in (False, True)]
     np.testing.assert_allclose(*symmetric, atol=1e-6)
     info = small(flip_jitter=True, initial=start, iterations=3)(image)[1]
     plain = small(initial=start, iterations=3)(image)[1]
@@ -241,7 +296,7 @@ def test_jitter_is_seen_by_asymmetric_scores_only():
 
 def test_stopping_on_convergence_reports_where_and_changes_little():
     image, start = noise(), jax.random.key(0)
-    whole, _ = jax.jit(small(iterations=400, initial=start))(image)
+    whole, _ = jax.jit(small(iterations=400, initial=start, pace=1.0))(image)
     early, info = jax.jit(small(iterations=400, initial=start, stop="converged", patience=25))(image)
     stopped = int(info.iterations)
     assert stopped % 25 == 0
@@ -256,14 +311,16 @@ def test_stopping_on_convergence_reports_where_and_changes_little():
 def test_a_mask_that_the_score_holds_open_has_not_converged():
     image, start = noise(), jax.random.key(0)
     method = functools.partial(small, iterations=60, initial=start, stop="converged", patience=10)
-    held, info = method(lambda x: 1e4 * (x**2).mean())(image)
+    with pytest.warns(AreaWarning, match=r"`area`: asked for 0.15 of the image, the mask opens 0.9.* after 60 it"):
+        held, info = method(lambda x: 1e4 * (x**2).mean())(image)
+    assert info.area == held.mean()
     assert info.iterations == 60 and (held > 0.5).mean() > 1.2 * 0.15
     _, free = method(lambda x: 0.0 * x.sum())(image)
     assert free.iterations < 60
 
 
 def test_going_on_from_the_parameters_repeats_a_longer_run_without_momentum():
-    method = functools.partial(small, momentum=0.0, growth=1.0)
+    method = functools.partial(small, momentum=0.0, growth=1.0, pace=1.0)
     first = method(iterations=4, initial=jax.random.key(0))(noise())[1]
     second = method(iterations=3, initial=first.parameters)(noise())[1]
     whole = method(iterations=7, initial=jax.random.key(0))(noise())[1]
@@ -344,6 +401,7 @@ def test_a_score_that_is_not_finite_is_flagged_inside_jit_and_named_outside():
         (lambda: small(variant="keep")(noise()), "`variant`: wanted one of preserve, delete, dual"),
         (lambda: small(area_of="all")(noise()), "`area_of`: wanted one of image, padded_mask"),
         (lambda: small(stop="early")(noise()), "`stop`: wanted one of never, converged"),
+        (lambda: small(initial="zeros")(noise()), "`initial`: wanted one of gradient, ones, an array or a typed"),
         (lambda: small(iterations=0)(noise()), "`iterations`: wanted a whole number from 1, got 0"),
         (lambda: small(momentum=1.0)(noise()), r"`momentum`: wanted a number in \[0, 1\)"),
         (lambda: small(smooth=2.0)(noise()), r"`smooth`: wanted a share of the side in \[0, 1\)"),

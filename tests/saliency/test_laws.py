@@ -15,6 +15,9 @@ from fer_jax import saliency
 
 from .explained import CLASSES, KINDS, SIZE, Explained, build
 
+# A few iterations are enough for laws, not to reach an area.
+pytestmark = pytest.mark.filterwarnings("ignore::fer_jax.errors.AreaWarning")
+
 DTYPES = ("float32", "bfloat16", "float64")
 BATCHES = ((3,), (2, 1))  # and single pictures
 # Absolute tolerances on maps of order 1.
