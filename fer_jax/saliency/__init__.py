@@ -27,11 +27,11 @@ from fer_jax.saliency._extremal_perturbation import (
     ExtremalInfo,
     extremal_area,
     extremal_perturbation,
-    over_images,
 )
 from fer_jax.saliency._grad_cam import grad_cam, grad_cam_plus_plus, hires_cam, layer_cam
 from fer_jax.saliency._gradients import CHANNELS, input_x_gradient, integrated_gradients, smooth_grad
 from fer_jax.saliency._normalise import CONVENTIONS, NORMALISATIONS, RESIZINGS, normalise, postprocess, resize
+from fer_jax.saliency._over_images import over_images
 from fer_jax.saliency._perturbation import EDGES, PERTURBATIONS, gaussian_blur, perturb, pyramid
 from fer_jax.saliency._rise import rise
 from fer_jax.saliency._score import SCORES, class_score

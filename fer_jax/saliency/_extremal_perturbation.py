@@ -9,12 +9,10 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from fer_jax import placement
 from fer_jax.arrays import vary_over, varying_axes
 from fer_jax.errors import AreaWarning, UsageError, check_count
 from fer_jax.saliency._extremal import Energies, Extremal, ExtremalOptions, ExtremalState, extremal
 from fer_jax.saliency._normalise import resize as resize_map
-from fer_jax.saliency._once import once
 from fer_jax.saliency._perturbation import gaussian_blur, perturb, pyramid
 from fer_jax.saliency._score import check_image, output_shape
 from fer_jax.saliency._smooth_mask import COLDNESS, axis, grid_shape
@@ -263,41 +261,6 @@ def extremal_area(
     chosen = jnp.where(reached.any(), jnp.argmax(reached), len(areas) - 1)
     area = jnp.where(reached.any(), jnp.asarray(areas, masks.dtype)[chosen], jnp.nan)
     return area, masks[chosen], scores
-
-
-def over_images(
-    fn: Callable, *arguments: jax.Array, chunk: int, over_devices: str = "none", devices: int | None = None
-):
-    """Map a function over the leading axis of its arguments, a chunk at a time, in one program.
-
-    The memory the function itself needs is that of one chunk a device, however many images there are.
-
-    Args:
-      fn: of one image (and one of each further argument), such as `lambda x, t: extremal_perturbation(...)[0]`. It is
-        compiled once for each function object and shape, so it must be pure, and should not be made anew each time.
-      *arguments: arrays or pytrees of arrays with a common leading axis.
-      chunk: how many are in work at once on a device; the last chunk may be smaller.
-      over_devices: "none", or "shard_map" or "pmap", which deal the images out; see `placement.over_devices`.
-      devices: how many of the local devices to use; all of them by default.
-
-    Returns:
-      What `fn` returns, with a leading axis.
-
-    Raises:
-      UsageError: no argument, a chunk below 1, an unknown split, more devices than there are.
-    """
-    if not arguments:
-        raise UsageError("`arguments`: wanted at least one array to map over, got none.")
-    chunk = check_count("chunk", chunk, 1)
-    return once(_mapped, fn, chunk=chunk, over_devices=over_devices, devices=devices)(*arguments)
-
-
-def _mapped(fn, *, chunk, over_devices, devices):
-    def mapped(*rows):
-        return lax.map(lambda each: fn(*each), rows, batch_size=chunk)
-
-    split = placement.over_devices(mapped, how=over_devices, devices=devices)
-    return jax.jit(split) if over_devices == "none" else split
 
 
 def _run_until_converged(problem: Extremal, state: ExtremalState, areas, iterations, patience, tolerance):
