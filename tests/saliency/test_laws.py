@@ -200,7 +200,7 @@ def test_a_planted_patch_is_found(method, dtype, top, left):
 
     model = Explained(features, lambda cells: 100 * cells.mean((0, 1)) @ weights, 100 * weights)
     image = jnp.zeros((SIZE, SIZE, 3), dtype).at[top : top + 6, left : left + 6].set(1)
-    longer = {"iterations": 200, "perturbation": "fade", "area": 0.12, "pooling": "smooth_max"}
+    longer = {"iterations": 200, "pace": 1.0, "perturbation": "fade", "area": 0.12, "pooling": "smooth_max"}
     longer = longer if method in PERTURBING else {}
     heat = METHODS[method](model, image, 0, **longer)
     inside = jnp.zeros((SIZE, SIZE), bool).at[top : top + 6, left : left + 6].set(True)
