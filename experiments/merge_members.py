@@ -6,7 +6,8 @@
     python -m experiments.reproduce --flagfile=runs/all/flags.txt --out=runs/all
 
 The runs never talk and may run anywhere; they must have been made with the same flags and the same pictures. The result
-is bit for bit what one run of all members leaves. Missing and doubled members are refused.
+is bit for bit what one run of all members leaves on the same kind of machine, on a CPU in as many threads (BUILD.md).
+Missing and doubled members are refused.
 """
 
 import contextlib

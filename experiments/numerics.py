@@ -28,9 +28,20 @@ def numerics() -> dict[str, Any]:
         "platform": jax.default_backend(),
         "device": jax.local_devices()[0].device_kind,
         "devices": jax.local_device_count(),
+        "threads": _threads(jax.local_device_count()) if jax.default_backend() == "cpu" else None,
         **{name: getattr(jax.config, name) for name in _SETTINGS},
         **{name: os.environ.get(name, "").strip() for name in _VARIABLES},
     }
+
+
+def _threads(devices):
+    """Threads among which XLA divides a sum on a CPU, as it counts them: its terms add up in another order in others.
+
+    They are the cores that this process may use, or what the variable NPROC says, and never fewer than devices.
+    """
+    said = os.environ.get("NPROC", "")
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(int(said) if said.isdecimal() and int(said) else cores, devices)
 
 
 def tell_changes(where: str, saved: dict[str, Any] | None) -> None:
@@ -43,7 +54,9 @@ def tell_changes(where: str, saved: dict[str, Any] | None) -> None:
     if not isinstance(saved, dict):
         return
     changes = [
-        f"{name} was {saved.get(name)!r}, is {now!r}" for name, now in numerics().items() if saved.get(name) != now
+        f"{name} was {saved[name]!r}, is {now!r}"
+        for name, now in numerics().items()
+        if name in saved and saved[name] != now
     ]
     text = "; ".join(changes)
     if changes and text not in _told:

@@ -27,8 +27,9 @@ class StageEntry:
     quick: bool = False
 
 
-# How and where members run. Any number of slots and devices gives the same bits; loop, map, vmap and a batch that
-# devices share differ by rounding, so a stage that goes on in another of them tells.
+# How and where members run. Under loop and map any number of slots and devices gives the same bits, on a CPU in as many
+# threads (see `numerics`). Loop, map, vmap and a batch that devices share differ by rounding, so a stage that goes on
+# in another of them tells.
 PLACEMENT = ("slots", "memory_gb", "over_members", "over_devices", "devices", "data_devices")
 # Where a run lies, what it does next, when it saves, how bad a copy it takes: no result depends on these.
 FREE = ("out", "stages", "overwrite", "minutes", "data_dir", "max_reject_frac", "save_every_s", *PLACEMENT)

@@ -27,9 +27,10 @@ SMALL = (
 )
 
 
-def _trained(out, root, devices, *flags):
+def _trained(out, root, devices, *flags, threads=None):
     line = [sys.executable, "-m", "experiments.train_ensemble", f"--out={out}", *SMALL, *flags]
     forced = {"XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}"}
+    forced |= {"NPROC": str(threads)} if threads else {}
     done = subprocess.run(line, cwd=root, env=environment(root) | forced, capture_output=True, text=True, timeout=500)
     assert done.returncode == 0, done.stderr
     return _result(out)
@@ -42,12 +43,12 @@ def _result(out):
 
 @pytest.mark.slow
 def test_one_to_twenty_eight_devices_train_the_same_members_bit_for_bit(tmp_path, root):
-    """Under map; members stop at different epochs, so that slots fall idle on the way."""
-    hashes, members = _trained(tmp_path / "none", root, 1, "--over_members=map")
+    """Under map, in as many threads; members stop at different epochs, so that slots fall idle on the way."""
+    hashes, members = _trained(tmp_path / "none", root, 1, "--over_members=map", threads=28)
     assert members["epochs"].nunique() > 1
     for devices in (1, 2, 4, 7, 14, 28):
         again, table = _trained(
-            tmp_path / str(devices), root, devices, "--over_members=map", "--over_devices=shard_map"
+            tmp_path / str(devices), root, devices, "--over_members=map", "--over_devices=shard_map", threads=28
         )
         pd.testing.assert_frame_equal(table, members)
         assert again == hashes, f"{devices} devices"
