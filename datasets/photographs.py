@@ -89,7 +89,7 @@ def _mark(name, value, usual) -> str:
 def _plain(name, value) -> str:
     """What may stand in a folder's name; files are told apart by a hash of their content."""
     text = str(value)
-    file = text.removeprefix("yunet=")
+    file = text.removeprefix("yunet=").removeprefix("face_api=")
     files = [file] if os.path.isfile(file) else [part.strip() for part in file.split(",")]
     if name in ("stimuli", "votes", "detector") and all(map(os.path.isfile, files)):
         return hashlib.sha256(b"".join(pathlib.Path(file).read_bytes() for file in files)).hexdigest()[:8]
@@ -237,15 +237,19 @@ class PhotographBuilder(ArrayRecordBuilder, skip_registration=True):
             self._check(account, self._max_reject_frac, ended=True)
             account.tell(self.info.metadata, self._release, self._parts[account.split].beside)
         write_accounts(self.data_path, accounts, self._chosen)
+        self._refused.unlink(missing_ok=True)  # an earlier build's, which allowed less
 
     def _check(self, account, allowed, *, ended=False):
         """Before a failed build is cleared away, its account is put where the user finds it."""
         try:
             account.check(allowed, ended=ended)
         except DataError as error:
-            place = pathlib.Path(self._data_dir_root) / f"{self.name}-{self.builder_config.name}-rejected.csv"
-            account.write_rejected(place)
-            raise DataError(f"{error} All of them: {place}.") from None
+            account.write_rejected(self._refused)
+            raise DataError(f"{error} All of them: {self._refused}.") from None
+
+    @property
+    def _refused(self) -> pathlib.Path:
+        return pathlib.Path(self._data_dir_root) / f"{self.name}-{self.builder_config.name}-rejected.csv"
 
 
 def _parts(splits, chosen) -> dict[str, _Part]:

@@ -9,6 +9,14 @@ from fer_jax.errors import UsageError
 from fer_jax.expressions import NUM_PAIRS
 
 DATASETS = ("procedural_faces", "ferplus", "affectnet", "ckplus", "class_folders", "prepared")
+# Flags -> the pictures that they say something of.
+_OWNERS = {
+    "data_dir": ("class_folders", "ferplus", "affectnet", "ckplus", "prepared"),
+    "max_reject_frac": ("class_folders", "ferplus", "affectnet", "ckplus"),
+    "target": ("ferplus",),
+    "label_table": ("class_folders", "affectnet", "ckplus"),
+    **dict.fromkeys(("faces", "train_per_expression", "validation_per_expression"), ("procedural_faces",)),
+}
 FACE_PRESETS = ("easy", "medium", "hard", "study", "very_hard")
 
 
@@ -212,6 +220,7 @@ def resolve(config: StudyConfig) -> StudyConfig:
         if getattr(config, name) is None and name not in chosen:
             chosen[name] = value.get(config.dataset, value["photographs"]) if isinstance(value, dict) else value
     config = dataclasses.replace(config, **chosen)
+    _refuse_strangers(config)
     if config.dataset != "procedural_faces" and not config.data_dir:
         raise UsageError(
             f"`--data_dir`: --dataset={config.dataset} wants the folder or zip its pictures lie in, got none."
@@ -256,6 +265,16 @@ def resolve(config: StudyConfig) -> StudyConfig:
                 f"`--minutes`: cannot be shared out with --{name}; give --max_images, the same to every run."
             )
     return config
+
+
+def _refuse_strangers(config: StudyConfig) -> None:
+    """Refuse flags that other pictures would take: pictures nobody asked for would be studied in silence."""
+    for flag, owners in _OWNERS.items():
+        if config.dataset not in owners and getattr(config, flag) != getattr(StudyConfig, flag):
+            raise UsageError(
+                f"`--{flag}`: goes with --dataset={' or '.join(owners)}, got --dataset={config.dataset}. Name the set, "
+                "or leave the flag out."
+            )
 
 
 def _checked_crop(config: StudyConfig) -> str | None:

@@ -4,8 +4,10 @@ import sys
 
 import numpy as np
 
+from experiments.stages.photographs import HELD_OUT
 from experiments.stages.study import STUDY_LIST, Study
 from fer_jax import human
+from fer_jax.errors import DataError
 from fer_jax.expressions import NUM_EXPRESSIONS
 
 
@@ -19,7 +21,14 @@ def draw_study(study: Study) -> None:
         return
     pool = study.pictures("validation")
     wanted = study.config.per_ordered_pair
-    each = human.study.largest_balanced(pool.labels, wanted=wanted)
+    try:
+        each = human.study.largest_balanced(pool.labels, wanted=wanted)
+    except DataError as error:
+        told = str(error).removeprefix("`labels`: ").removesuffix("; add images of it.")
+        raise DataError(
+            f"`--data_dir`: too few pictures in validation: {told}. Add some: of a set without a validation folder a "
+            f"{HELD_OUT:.0%} share is drawn for it."
+        ) from None
     table = human.study.make_study(pool.labels, pool.names, seed=study.config.seed, per_ordered_pair=each)
     row_of = {name: row for row, name in enumerate(pool.names)}
     table["row"] = [row_of[name] for name in table["image"]]

@@ -20,6 +20,7 @@ from fer_jax.expressions import NUM_EXPRESSIONS
 
 # Of a set without a validation split so many pictures of each expression are held out, at random (ours).
 HELD_OUT = 0.2
+_FINDS_FACES = "--detector=face_api=FILE.tgz"
 
 Splits = dict[str, dict[str, np.ndarray]]
 
@@ -99,9 +100,8 @@ def prepared(study: Study) -> tuple[Splits, pd.DataFrame]:
         parts = _parted(train.labels, config.seed)
         train_rows, held = parts["train"], parts["validation"]
     train_rows, rejected, copies = _without_copies(train, train_rows, validation, held, dedupe=config.dedupe)
-    listed = validation.feature("row", held)
-    files = validation.feature("file_name", held)
-    names = np.asarray([f"{file}#{row}" for file, row in zip(files, listed, strict=True)])  # a file may have many faces
+    listed = np.asarray(validation.feature("row", held))
+    names = _names(validation, held, listed)
     kept = ("crop", "image_size", "preset", "seed", "render_version", "fingerprint", "counts")
     record = {name: metadata[name] for name in kept if name in metadata}
     own = {
@@ -123,6 +123,8 @@ def prepared(study: Study) -> tuple[Splits, pd.DataFrame]:
     if not metadata.get("synthetic"):
         held_apart = {} if validation is train else {"validation": validation.labels}
         _tell(study, metadata, {"train": train.labels} | held_apart)
+        if metadata.get("crop") in ("none", "square"):
+            _tell_square(config)
         sized = data.PreparedSplit(train.path, "train", size=data_report.TILE)
         _write_labels(study, data_report.tiles_of_split(sized, seed=config.seed))
     rejected = pd.concat([_beside(train, "rejected.csv"), rejected], ignore_index=True)
@@ -170,6 +172,14 @@ def _tell(study: Study, metadata, labels) -> None:
         sys.stderr.write(f"{line}\n")
 
 
+def _names(split: data.PreparedSplit, rows, listed) -> np.ndarray:
+    """Names as pictures read at once have them: their files', with the row where a file has several faces."""
+    files = split.feature("file_name", np.arange(len(split)))
+    times = collections.Counter(files)
+    told = ((files[row], number) for row, number in zip(rows, listed, strict=True))
+    return np.asarray([file if times[file] == 1 else f"{file}#{number}" for file, number in told])
+
+
 def _beside(split: data.PreparedSplit, name: str) -> pd.DataFrame:
     """A table beside a prepared set, empty where there is none."""
     columns = data.REJECTED_COLUMNS if name == "rejected.csv" else data.FLAGGED_COLUMNS
@@ -191,20 +201,27 @@ def _write_labels(study: Study, tiles) -> None:
 def _tell_crops(splits: dict[str, data.FaceSet], config) -> None:
     """Say what was kept of the pictures, and of how many a crop could not be made."""
     if config.crop == "square":
-        sys.stderr.write(
-            f"pictures: each one's central square, scaled to {config.image_size} px. Where faces fill less of it: "
-            "--crop=box --detector=face_api=FILE.tgz (see BUILD.md)\n"
-        )
+        _tell_square(config)
         return
     without = data.Quality.BAD_BOX | data.Quality.UNDETECTED
     for split, part in splits.items():
         lost = np.count_nonzero(part.quality & int(without))
         if lost:
             told = f"no box of a face in {lost} of {len(part)} pictures; their central squares were kept"
+            if config.detector == "given":
+                told += f" ({_FINDS_FACES} finds faces, see BUILD.md)"
             sys.stderr.write(f"{split}: {told}\n")
         unaligned = np.count_nonzero(part.quality & int(data.Quality.NO_LANDMARKS))
         if config.crop == "eyes" and unaligned:
             sys.stderr.write(f"{split}: no landmarks in {unaligned} of {len(part)} pictures; they were not turned\n")
+
+
+def _tell_square(config) -> None:
+    maker = " of prepare_data" if config.dataset == "prepared" else ""
+    sys.stderr.write(
+        f"pictures: each one's central square, scaled to {config.image_size} px. Where faces fill less of it: "
+        f"--crop=box {_FINDS_FACES}{maker} (see BUILD.md)\n"
+    )
 
 
 def _without_shared(found: data.Read) -> data.Read:

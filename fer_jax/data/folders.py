@@ -153,6 +153,11 @@ def _labels(tree, folders, inside, level, label_table) -> dict[str, int]:
     for part in inside:
         if part[level] not in labels:
             labels[part[level]] = _label(part[level], part[level + 1 : -1], label_table)
+        if not level and len(part) > 2 and split_of(part[1]) == "train":
+            raise DataError(
+                f"`path`: {tree.name}: {part[1]!r} lies in {part[0]!r}: wanted split folders around class folders. Put "
+                f"{part[1]}/{part[0]}/ in its place, and the other splits likewise."
+            )
         inner = next((one for one in part[level + 1 : -1] if is_class_folder(one) and not one.isdecimal()), None)
         if inner is not None:
             raise DataError(

@@ -16,7 +16,7 @@ import pandas as pd
 from fer_jax.data.detect import FaceDetector
 from fer_jax.data.encoding import file_facts
 from fer_jax.data.face_set import FLAGGED_COLUMNS, REJECTED_COLUMNS, FaceSet, Read
-from fer_jax.data.file_names import is_picture
+from fer_jax.data.file_names import is_archive, is_picture
 from fer_jax.data.finding import archives
 from fer_jax.data.framing import MAX_SIZE, Framed, Framing, frame, pixels
 from fer_jax.data.rows import Listing, NotThisSet, Quality, Rejection, Row, flag_names
@@ -126,7 +126,7 @@ def listed(tree: Tree, list_rows: Callable[[Tree], Listing]) -> Listing:
 def _found(tree: Tree, list_rows: Callable[[Tree], Listing]) -> Listing | DataError:
     """The listing of a tree or of the one folder in it, or what is wrong."""
     try:
-        return list_rows(tree)
+        return _with_archives(list_rows(tree), tree)
     except DataError as error:
         fault = error
     inner = tree.folders()
@@ -136,7 +136,17 @@ def _found(tree: Tree, list_rows: Callable[[Tree], Listing]) -> Listing | DataEr
     found = _found(further_in, list_rows)
     if isinstance(found, DataError) and len(further_in.folders()) < 2:
         return fault  # what is wrong with the root is what its owner can follow
-    return found
+    return found if isinstance(found, DataError) else _with_archives(found, tree)
+
+
+def _with_archives(listing: Listing, tree: Tree) -> Listing:
+    """The listing with a word on archives that lie beside what was read: they may hold a part of the set."""
+    packed = list(filter(is_archive, tree.listed()))
+    if not packed:
+        return listing
+    others = f" and {len(packed) - 1} more" if len(packed) > 1 else ""
+    told = f"Not read, for still packed: {packed[0]}{others}. Unpack what belongs to the set."
+    return dataclasses.replace(listing, remarks=(*listing.remarks, told))
 
 
 def gather(

@@ -290,6 +290,28 @@ def test_archives_that_nobody_unpacked(name, tmp_path):
             read(tmp_path / "set", size=8)
 
 
+def test_archives_beside_what_was_read_are_told(tmp_path):
+    write(tmp_path / "set", SORTED)
+    (tmp_path / "set" / "contempt.zip").write_bytes(b"PK")
+    (tmp_path / "set.7z").write_bytes(b"7z")
+    (tmp_path / "set.rar").write_bytes(b"Rar")
+    found = data.read_source("class_folders", tmp_path, size=8)
+    assert found.remarks[1:] == (
+        "Not read, for still packed: contempt.zip. Unpack what belongs to the set.",
+        "Not read, for still packed: set.7z and 1 more. Unpack what belongs to the set.",
+    )
+
+
+def test_splits_inside_class_folders_are_refused(tmp_path):
+    """A pool of both would train on what is meant for validation."""
+    write(tmp_path / "splits", [f"{name}/{split}" for name in SORTED[:3] for split in ("Train", "Validation")])
+    told = "'Train' lies in 'Anger': wanted split folders around class folders. Put Train/Anger/ in its place"
+    with pytest.raises(DataError, match=told):
+        data.read_folders(tmp_path / "splits", size=8)
+    write(tmp_path / "people", [f"{name}/{person}" for name in SORTED[:3] for person in ("Val", "Dev")])  # first names
+    assert len(data.read_folders(tmp_path / "people", size=8).splits["train"]) == 12
+
+
 def test_links_that_lead_upwards_are_not_followed(tmp_path):
     write(tmp_path / "set", ["happy", "sad"])
     write(tmp_path / "elsewhere", ["x"])

@@ -294,6 +294,19 @@ def test_too_much_damage_leaves_nothing_but_its_account(tmp_path):
     assert not list((tmp_path / "tfds").rglob("*1.0.0*"))
     table = pd.read_csv(tmp_path / "tfds" / "affectnet-folders-rejected.csv")
     assert (table.path[0], table.reason[0]) == ("train/SURPRISE/3.jpg", "not_image")
+    builder = build("affectnet", root, tmp_path / "tfds", config="folders", max_reject_frac=0.2)
+    assert pd.read_csv(builder.data_path / "rejected.csv").path[0] == "train/SURPRISE/3.jpg"
+    assert not list((tmp_path / "tfds").glob("*rejected.csv"))  # it was the refused build's
+
+
+@pytest.mark.parametrize("kind", ["face_api=", "yunet="])
+def test_sets_are_told_apart_by_the_content_of_their_detectors_file(kind, tmp_path):
+    base, names = BUILDERS["class_folders"].Builder.BUILDER_CONFIGS[0], []
+    for folder, content in (("a", b"1"), ("b", b"1"), ("c", b"2")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "file").write_bytes(content)
+        names.append(base.variant(detector=f"{kind}{tmp_path / folder / 'file'}").name)
+    assert names[0] == names[1] != names[2]
 
 
 def test_a_list_whose_pictures_are_nowhere_ends_early_and_one_that_begins_with_dropped_rows_does_not(tmp_path):

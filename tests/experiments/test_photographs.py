@@ -67,8 +67,7 @@ def test_study_images_that_were_held_out_are_the_studys(folders, tmp_path):
     study, given = open_run(out), pd.read_csv(path / "stimuli.csv")
     assert len(study.study_table) == len(given) == 56
     assert len(study.evaluation_pictures) == 40
-    wanted = {f"{image}#{row}" for image, row in zip(given.image, given.row, strict=True)}
-    assert set(study.study_table.image) == set(study.study_pictures.names) == wanted
+    assert set(study.study_table.image) == set(study.study_pictures.names) == set(given.image)
     truth = [EXPRESSIONS[label] for label in study.study_pictures.labels]
     assert study.study_table.true_label.tolist() == truth
 
@@ -125,6 +124,7 @@ def test_pictures_read_at_once_are_told_as_prepared_ones_are(folders, tmp_path, 
     path, *lines = capsys.readouterr().out.splitlines()
     assert run(tmp_path / "a", "--dataset=prepared", f"--data_dir={path}", stages="data") == 0
     prepared = capsys.readouterr().err
+    assert "each one's central square, scaled to 32 px" in prepared and "FILE.tgz of prepare_data" in prepared
     given = ["--dataset=class_folders", f"--data_dir={root}", "--max_reject_frac=0.02"]
     assert run(tmp_path / "b", *given, stages="data") == 0
     at_once = capsys.readouterr().err
@@ -262,6 +262,7 @@ def test_a_prepared_pool_is_parted_like_the_one_that_is_read_at_once(folders, tm
     assert run(tmp_path / "a", "--dataset=prepared", f"--data_dir={path}", stages="data") == 0
     assert run(tmp_path / "b", "--dataset=class_folders", f"--data_dir={folders / 'train'}", stages="data") == 0
     prepared, at_once = open_run(tmp_path / "a"), open_run(tmp_path / "b")
+    assert prepared.pictures("validation").names.tolist() == at_once.pictures("validation").names.tolist()
     for split in ("train", "validation"):
         rows = np.arange(len(at_once.pictures(split)))
         np.testing.assert_array_equal(prepared.pictures(split).labels, at_once.pictures(split).labels)
@@ -273,6 +274,16 @@ def test_a_study_of_seven_expressions_is_refused_at_once(folders, tmp_path, caps
     shutil.rmtree(tmp_path / "seven" / "train" / "contempt")
     assert run(tmp_path / "run", "--dataset=class_folders", f"--data_dir={tmp_path / 'seven'}", stages="data") == 2
     assert "wanted pictures of all eight expressions in train, got none of contempt" in capsys.readouterr().err
+
+
+def test_too_few_pictures_for_a_study_are_told_with_what_to_add(folders, tmp_path, capsys):
+    given = ("--dataset=class_folders", f"--data_dir={folders / 'train'}")
+    assert run(tmp_path / "run", *given, stages="data,design") == 2
+    assert (
+        "`--data_dir`: too few pictures in validation: a balanced study takes at least 7 images of each expression and "
+        "at most 0.6 of those there are to choose from, which makes 12; got 2 of neutral. Add some: of a set without a "
+        "validation folder a 20% share is drawn for it."
+    ) in capsys.readouterr().err
 
 
 def test_what_the_pictures_are_is_on_record(read_at_once):
@@ -338,6 +349,8 @@ def test_faces_are_cropped_where_asked_and_told_where_not(folders, tmp_path, mon
         record = json.loads((out / "data" / "pictures.json").read_text())
         assert (record["crop"], record["detector"]) == (crop, "face_api=x.tgz")
         assert "Faces were found by the detector face_api." in write._crop(open_run(out))
+    assert run(tmp_path / "given", *given[:2], "--crop=box", stages="data") == 0
+    assert "in 96 of 96 pictures; their central squares were kept (--detector=face_api=" in capsys.readouterr().err
     out = tmp_path / "square"
     assert run(out, f"--data_dir={folders}", "--dataset=class_folders", stages="data") == 0
     assert "each one's central square, scaled to 32 px" in capsys.readouterr().err
@@ -353,8 +366,21 @@ def test_faces_are_cropped_where_asked_and_told_where_not(folders, tmp_path, mon
         ),
         (("--dataset=prepared", "--data_dir=x", "--detector=lbp"), "--dataset=prepared prepare_data cropped them"),
         (("--dataset=class_folders", "--data_dir=x", "--detector=lbp"), "got lbp with --crop=square"),
+        (
+            ("--data_dir=x",),
+            "`--data_dir`: goes with --dataset=class_folders or ferplus or affectnet or ckplus or prep",
+        ),
+        (("--dataset=class_folders", "--data_dir=x", "--target=majority"), "`--target`: goes with --dataset=ferplus"),
+        (
+            ("--dataset=prepared", "--data_dir=x", "--max_reject_frac=0.1"),
+            "`--max_reject_frac`: goes with --dataset=cl",
+        ),
+        (
+            ("--dataset=ferplus", "--data_dir=x", "--faces=hard"),
+            "goes with --dataset=procedural_faces, got --dataset=f",
+        ),
     ],
 )
-def test_crops_and_detectors_that_do_not_fit(flags, told, tmp_path, capsys):
+def test_flags_that_do_not_fit_the_pictures(flags, told, tmp_path, capsys):
     assert run(tmp_path / "run", *flags) == 1
     assert told in capsys.readouterr().err
