@@ -115,8 +115,10 @@ def _about(study, s):
 def _crop(study):
     """What networks and participants see of a photograph."""
     record = study.folder.read_json(PICTURES_RECORD)
+    square = "its central square, whatever that shows"
     kept = {
-        "square": "its central square, whatever that shows",
+        "none": square,  # a prepared set of whole pictures
+        "square": square,
         "box": "the square around the face, or its central square where no face is known",
         "eyes": "a square turned and scaled so that the eyes lie alike, or the square around the face without landmarks",
     }.get(record.get("crop"))

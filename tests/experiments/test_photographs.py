@@ -65,6 +65,7 @@ def test_study_images_that_were_held_out_are_the_studys(folders, tmp_path):
     out = tmp_path / "run"
     assert run(out, "--dataset=prepared", f"--data_dir={path}", stages="data,design") == 0
     study, given = open_run(out), pd.read_csv(path / "stimuli.csv")
+    assert "its central square, whatever that shows" in write._crop(study)
     assert len(study.study_table) == len(given) == 56
     assert len(study.evaluation_pictures) == 40
     assert set(study.study_table.image) == set(study.study_pictures.names) == set(given.image)
@@ -125,6 +126,7 @@ def test_pictures_read_at_once_are_told_as_prepared_ones_are(folders, tmp_path, 
     assert run(tmp_path / "a", "--dataset=prepared", f"--data_dir={path}", stages="data") == 0
     prepared = capsys.readouterr().err
     assert "each one's central square, scaled to 32 px" in prepared and "FILE.tgz of prepare_data" in prepared
+    assert "its central square, whatever that shows" in write._crop(open_run(tmp_path / "a"))
     given = ["--dataset=class_folders", f"--data_dir={root}", "--max_reject_frac=0.02"]
     assert run(tmp_path / "b", *given, stages="data") == 0
     at_once = capsys.readouterr().err

@@ -78,7 +78,7 @@ def test_an_unchanged_run_is_left_alone_and_says_so(again):
         ("--slots=3", ""),
         ("--memory_gb=2.0", ""),
         ("--over_devices=shard_map", ""),
-        ("--data_dir=elsewhere", ""),
+        ("--save_every_s=30.0", ""),
     ],
 )
 def test_a_flag_makes_again_what_reads_it_and_what_follows(again, tmp_path, flag, wanted):
