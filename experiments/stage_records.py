@@ -128,13 +128,17 @@ class StageRecords:
         """Make a stage: go on with it if it was begun with the same flags and inputs, else from its beginning.
 
         Raises:
+          UsageError: that would remove training whose record is lost, or whose pictures are no longer there.
           StorageError: a record cannot be written.
         """
         entry, now = TABLE[name], self._now(name)
         begun = self._begun(name)
+        if entry.kept:
+            self._refuse_to_lose(name, begun, now)
         if begun is None or any(begun.get(part) != now[part] for part in ("reads", "inputs")):
-            if begun is not None and self._has_parts(name):
-                told = self._flags_changed(name, begun) or ["its inputs have changed"]
+            if self._has_parts(name) and not (begun is None and self.finished(name)):
+                told = [f"stages/{name}.begun.json is missing"] if begun is None else self._flags_changed(name, begun)
+                told = told or ["its inputs have changed"]
                 sys.stderr.write(f"{name}: begins anew: {'; '.join(told)}\n")
             (self._folder.path / f"stages/{name}.json").unlink(missing_ok=True)
             self._remove([*entry.leaves, *entry.parts])
@@ -191,6 +195,26 @@ class StageRecords:
             raise UsageError(
                 f"`--out`: {self._folder.path} has lost {missing[0]}, but {networks[0]} is there. Put the file back, "
                 f"or remove {networks[0]} as well to train it again."
+            )
+
+    def _refuse_to_lose(self, name, begun, now):
+        """A lost record, or a damaged input, is no reason to remove what was trained."""
+        path, entry = self._folder.path, TABLE[name]
+        if begun is None:
+            folders = [leaf for leaf in entry.leaves if leaf.endswith("/") and (path / leaf).exists()]
+            record = f"stages/{name}.json" if folders else f"stages/{name}.begun.json"
+            folders += entry.parts if self._has_parts(name) else ()
+            if folders and self._record(name) is None:
+                raise UsageError(
+                    f"`--out`: {path} has lost {record}, but {folders[0]} is there. Put the file back, or remove "
+                    f"{folders[0]} as well to train it again."
+                )
+            return
+        changed = [need for need in entry.needs if begun["inputs"].get(need) != now["inputs"][need]]
+        if changed and self._has_parts(name):
+            raise UsageError(
+                f"`--out`: {path} holds other {changed[0]} than its {name} are being trained on. Put them back, remove "
+                f"{entry.parts[0]} to begin anew, choose another folder, or --overwrite."
             )
 
     def _flags_changed(self, name, record):
@@ -284,4 +308,6 @@ def _read(folder, name):
             return record
     except (ValueError, KeyError, TypeError, OSError):
         pass
-    raise StorageError(f"`{path}`: is damaged, or was written by another version. Remove it to make its stage again.")
+    raise StorageError(
+        f"`{path}`: is damaged, or was written by another version. Put it back, or remove it to make its stage again."
+    )

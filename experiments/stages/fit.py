@@ -205,7 +205,7 @@ def _resume(study, plan, left, metrics):
         rows = facts.get("metrics_rows")
         metrics.keep(metrics.rows_within(facts["metrics_bytes"]) if rows is None else rows)
         return facts["seen"]
-    if there:
+    if there or any((study.folder.path / "training" / plan.name).glob("[0-9]*")):
         sys.stderr.write(f"No checkpoint of {plan.name} is whole: its training starts anew.\n")
     return 0
 

@@ -142,6 +142,16 @@ def test_a_run_moves_between_device_counts(tmp_path, unbroken):
     assert sorted(_rows(out, "ensemble")) == _all_rows()
 
 
+def test_training_that_begins_anew_says_so(tmp_path, unbroken, capsys):
+    """Its checkpoints have lost what names their arrays."""
+    out = tmp_path / "run"
+    assert _train(out, stop_at=9) is None
+    for manifest in (out / "training" / "ensemble").glob("*/manifest.json"):
+        manifest.unlink()
+    assert _train(out) == unbroken
+    assert "No checkpoint of ensemble is whole: its training starts anew." in capsys.readouterr().err
+
+
 def test_another_runs_checkpoint_is_refused(tmp_path, unbroken):
     ours, theirs = tmp_path / "ours", tmp_path / "theirs"
     assert _train(ours, stop_at=5) is None and _train(theirs, stop_at=9) is None

@@ -221,6 +221,55 @@ def test_training_under_way_keeps_its_flags_but_may_change_its_layout(records, c
     assert "members: goes on in another layout (--over_members was None)" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("damaged", "said"),
+    [
+        ("stages/members.begun.json", r"has lost stages/members\.begun\.json, but training/ensemble is there"),
+        (
+            MAIN["data"],
+            r"holds other data than its members are being trained on.*remove training/ensemble to begin anew",
+        ),
+    ],
+)
+def test_checkpoints_outlive_a_lost_record_and_damaged_pictures(records, damaged, said):
+    folder, seen_with = records
+    _stopped(folder, "members", seen_with())
+    path, there = folder.path / damaged, (folder.path / damaged).read_bytes()
+    path.unlink()
+    with pytest.raises(UsageError, match=said):
+        seen_with().make("members", lambda: None)
+    path.write_bytes(there)
+    found = []
+    seen_with().make("members", lambda: found.append((folder.path / "training/ensemble/1/state").exists()))
+    assert found == [True]
+
+
+def test_a_trained_network_outlives_its_record(records):
+    folder, seen_with = records
+
+    def train():
+        folder.write_text("ensemble/manifest.json", "{}")
+
+    seen_with().make("members", train)
+    (folder.path / "stages" / "members.json").unlink()
+    with pytest.raises(UsageError, match=r"has lost stages/members\.json, but ensemble/ is there.*or remove ensemble/"):
+        seen_with().make("members", train)
+    (folder.path / "ensemble" / "manifest.json").unlink()
+    (folder.path / "ensemble").rmdir()
+    seen_with().make("members", train)
+    assert seen_with().finished("members")
+
+
+def test_a_stage_that_loses_its_mark_tells_that_it_begins_anew(records, capsys):
+    folder, seen_with = records
+    for name in ("design", "members"):
+        seen_with().make(name, lambda name=name: folder.write_text(MAIN[name], name))
+    _stopped(folder, "saliency", seen_with())
+    (folder.path / "stages" / "saliency.begun.json").unlink()
+    seen_with().make("saliency", lambda: None)
+    assert "saliency: begins anew: stages/saliency.begun.json is missing" in capsys.readouterr().err
+
+
 def test_a_failure_leaves_no_mark_and_seconds_add_up(records):
     folder, seen_with = records
     with pytest.raises(ZeroDivisionError):
