@@ -103,6 +103,11 @@ def explain(config: ExplainConfig) -> None:
         network = networks.from_run(config.run, config.pair, finetuned=config.finetuned)
     else:
         network = networks.from_weights(config.weights, config.arch, config.class_names, config.image_size)
+    if network.crop in ("box", "eyes") and config.crop != "face":
+        sys.stderr.write(
+            f"The run's networks were trained on faces cut out of their photographs (--crop={network.crop}); these are "
+            f"shown as --crop={config.crop}. If they show more than a face: --crop=face --detector=...\n"
+        )
     target = explanations.PREDICTED
     if config.target:
         target = networks.parse_target(config.target, network.class_names)

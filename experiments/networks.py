@@ -13,7 +13,7 @@ from typing import Any
 
 from experiments.explanations import score_of_config
 from experiments.run_folder import sha256
-from experiments.stages.study import open_run
+from experiments.stages.study import PICTURES_RECORD, open_run
 from fer_jax import checkpoints, images, models
 from fer_jax.errors import DataError, UsageError
 from fer_jax.expressions import EXPRESSIONS, NUM_EXPRESSIONS, PAIRS, index_of, pair_index, pair_name
@@ -33,6 +33,7 @@ class Network:
       image_size: side of its input, pixels.
       identity: JSON-ready; equal for equal networks only.
       defaults: settings of Extremal Perturbation that its run used: areas, iterations, ep_score, ep_reward_scale.
+      crop: what its run kept of each photograph, "" where unknown.
     """
 
     build: Callable[..., Any]
@@ -41,6 +42,7 @@ class Network:
     image_size: int
     identity: dict[str, Any]
     defaults: dict[str, Any]
+    crop: str = ""
 
 
 def from_run(path: str, pair: str, *, finetuned: bool = False) -> Network:
@@ -80,6 +82,7 @@ def from_run(path: str, pair: str, *, finetuned: bool = False) -> Network:
         variables = study.load_member(chosen, name)
         names = tuple(EXPRESSIONS[index] for index in PAIRS[chosen])
         identity["pair"] = pair_name(chosen)
+    pictures = study.folder.read_json(PICTURES_RECORD) if study.folder.has(PICTURES_RECORD) else {}
     return Network(
         build=lambda **options: study.network(len(names), **options),
         variables=variables,
@@ -92,6 +95,7 @@ def from_run(path: str, pair: str, *, finetuned: bool = False) -> Network:
             "ep_score": score_of_config(config.ep_target),
             "ep_reward_scale": config.ep_reward_scale,
         },
+        crop=pictures.get("crop") or "",
     )
 
 

@@ -114,7 +114,9 @@ def _hint(key: str) -> str:
     if key in _MEANT:
         return f" Did you mean `{_MEANT[key]}`?"
     # A slip changes a letter or two; a looser likeness takes one expression for another.
-    near = difflib.get_close_matches(key, (*_INDEX_OF_NAME, *_MEANT), n=1, cutoff=0.8)
+    known = (*_INDEX_OF_NAME, *_MEANT)
+    swapped = [name for name in known if sorted(name) == sorted(key)]
+    near = swapped or difflib.get_close_matches(key, known, n=1, cutoff=0.8)
     if not near:
         return ""
     return f" Did you mean `{_MEANT[near[0]] if near[0] in _MEANT else EXPRESSIONS[_INDEX_OF_NAME[near[0]]]}`?"

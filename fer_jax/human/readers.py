@@ -137,7 +137,7 @@ def _wegrzyn_log(path: pathlib.Path) -> pd.DataFrame:
         "id": log["id"].isin(range(_MOST_TRIALS)) & ~log["id"].duplicated(),
         "button": log["button"].isin(_WEGRZYN_BUTTONS),
         "filename": log["filename"].notna(),
-        "evaluation": log["evaluation"].eq(np.where(named == log["express"], "HIT", "ERR")),
+        "evaluation": log["evaluation"] == (named == log["express"]).map({True: "HIT", False: "ERR"}),
         "stopRT": np.isfinite(log["stopRT"]),
         "choiceRT": np.isfinite(log["choiceRT"]),
         "maskList": shown.eq(True),

@@ -16,7 +16,7 @@ import pandas as pd
 import pytest
 import safetensors.numpy
 
-from experiments import command, explain, explained_folder, explanations, picture_files
+from experiments import command, explain, explained_folder, explanations, networks, picture_files
 from experiments.config import StudyConfig, resolve
 from experiments.run_folder import RunFolder
 from fer_jax import images, models, saliency
@@ -337,6 +337,19 @@ def test_faces_that_were_not_found_are_counted(run, pictures, tmp_path, monkeypa
     assert _explain(f"--run={run[0]}", f"--images={pictures}", f"--out={out}", *flags) == 0
     assert "No face was found in 2 of 3 pictures" in capsys.readouterr().err
     assert list(pd.read_csv(out / "summary.csv")["crop"]) == ["face", "square", "square"]
+
+
+def test_networks_that_saw_faces_cut_out_are_told_of(run, pictures, tmp_path, monkeypatch, capsys):
+    from_run = networks.from_run
+    monkeypatch.setattr(
+        networks, "from_run", lambda *args, **options: dataclasses.replace(from_run(*args, **options), crop="eyes")
+    )
+    flags = (f"--run={run[0]}", f"--images={pictures}", "--pair=happy-sad", *FAST)
+    assert _explain(*flags, f"--out={tmp_path / 'square'}") == 0
+    assert "trained on faces cut out of their photographs (--crop=eyes)" in capsys.readouterr().err
+    monkeypatch.setattr("fer_jax.data.face_detector", lambda name: lambda picture: np.array([[0, 0, 20, 20]]))
+    assert _explain(*flags, f"--out={tmp_path / 'face'}", "--crop=face", "--detector=lbp") == 0
+    assert "cut out of their photographs" not in capsys.readouterr().err
 
 
 def test_a_missing_face_detector_is_named(run, pictures, monkeypatch, tmp_path, capsys):
