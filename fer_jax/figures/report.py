@@ -18,7 +18,7 @@ from fer_jax.figures.style import DPI, SMALLEST_PT
 from fer_jax.figures.stylesheet import STYLESHEET
 from fer_jax.figures.tables import table_html
 
-_WIDE = 1.45  # a picture this much wider than high has a row of its own
+_ROOMY = 1.2  # times the least width: as large as a picture is shown where there is room
 # A picture is not shown so small that its text falls below this; on a narrow screen it scrolls instead.
 _SMALLEST_TEXT_PX = 11
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -125,12 +125,12 @@ def _figure(path, caption):
     if data[:8] != _SIGNATURE or len(data) < 24:
         raise DataError(f"`figures`: {path} is no PNG; save it with `figures.save`.")
     width, height = int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big")
-    wide = ' class="wide"' if width > _WIDE * height else ""
     words = html.escape(caption)
     source = base64.b64encode(data).decode("ascii")
     least = round(width * _SMALLEST_TEXT_PX / (SMALLEST_PT * DPI / 72))
     return (
-        f'<figure{wide}><div class="picture" role="region" tabindex="0" aria-label="{words}">'
-        f'<img src="data:image/png;base64,{source}" width="{width}" height="{height}" style="min-width:{least}px" '
+        f'<figure><div class="picture" role="region" tabindex="0" aria-label="{words}">'
+        f'<img src="data:image/png;base64,{source}" width="{width}" height="{height}" '
+        f'style="min-width:{least}px;max-width:min(100%,{round(_ROOMY * least)}px)" '
         f'alt="{words}"></div><figcaption>{words}</figcaption></figure>\n'
     )

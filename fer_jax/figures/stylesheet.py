@@ -24,12 +24,10 @@ nav { border-block: 1px solid var(--line); padding: .9rem 0; }
 nav h2 { font-size: .95rem; margin: 0 0 .25rem; color: var(--soft); }
 nav ol { margin: 0; padding-left: 1.3rem; columns: 16rem; }
 section { padding-top: 2.5rem; }
-.figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 26rem), 1fr)); gap: 1.5rem;
-  align-items: start; margin: 1.5rem 0; }
+.figures { display: grid; grid-template-columns: minmax(0, 1fr); gap: 2rem; margin: 1.5rem 0; }
 figure { margin: 0; min-width: 0; }
-figure.wide { grid-column: 1 / -1; }
 .picture { overflow-x: auto; }
-img { display: block; max-width: 100%; height: auto; margin: 0 auto; background: #fff; border: 1px solid var(--line);
+img { display: block; height: auto; background: #fff; border: 1px solid var(--line);
   border-radius: .5rem; padding: .4rem; }
 figcaption, caption { font-size: .9rem; line-height: 1.45; color: var(--soft); text-align: left; padding: .5rem 0 0; }
 caption { padding: 0 0 .5rem; color: var(--ink); font-weight: 600; }

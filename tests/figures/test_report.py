@@ -139,6 +139,10 @@ def test_text_in_pictures_stays_readable_on_a_phone(written, root):
     least = int(re.search(r"min-width:(\d+)px", image["style"])[1])
     smallest = style.SMALLEST_PT / 72 * style.DPI * least / int(image["width"])
     assert 10.9 < smallest < 11.1
+    # On a desk it is whole: pictures stand below each other, in a column that is wider than any needs to be.
+    assert "grid-template-columns: minmax(0, 1fr)" in STYLESHEET
+    largest = int(re.search(r"max-width:min\(100%,(\d+)px\)", image["style"])[1])
+    assert least < largest <= 1.25 * least
     assert any(box.get("class") == "picture" for box in page.all("div"))
     assert ".picture { overflow-x: auto; }" in STYLESHEET and "table { width: max-content;" in STYLESHEET
     sizes = [
