@@ -22,8 +22,6 @@ from fer_jax.errors import UsageError
 from fer_jax.expressions import EXPRESSIONS, NUM_PAIRS, PAIRS
 
 SMALL = (
-    "--train_per_expression=16",
-    "--validation_per_expression=20",
     "--per_ordered_pair=1",
     "--max_epochs=1",
     "--batch_size=8",
@@ -31,12 +29,16 @@ SMALL = (
 )
 
 
+DRAWN = ("--train_per_expression=16", "--validation_per_expression=20")
+
+
 def _card(card, usage, config_class, *arguments):
     return command.run(card, config_class, usage=usage, argv=["card", *arguments])
 
 
 def _train(*arguments):
-    return _card(train_ensemble.train_ensemble, "", StudyConfig, *SMALL, *arguments)
+    drawn = () if any(argument.startswith("--dataset=") for argument in arguments) else DRAWN
+    return _card(train_ensemble.train_ensemble, "", StudyConfig, *SMALL, *drawn, *arguments)
 
 
 def _merge(*runs, out):
@@ -219,7 +221,7 @@ def test_wrong_flags_are_named(card, arguments, said, tmp_path, capsys):
 
 def test_the_multiclass_network_trains_by_its_own_card(tmp_path, capsys):
     out = f"--out={tmp_path / 'net'}"
-    assert _card(train_multiclass.train_multiclass, "", StudyConfig, *SMALL, out, "--multiclass_epochs=2") == 0
+    assert _card(train_multiclass.train_multiclass, "", StudyConfig, *SMALL, *DRAWN, out, "--multiclass_epochs=2") == 0
     assert capsys.readouterr().out.strip().endswith("tables/multiclass.csv")
     metrics = pd.read_csv(tmp_path / "net" / "tables" / "metrics_multiclass.csv")
     assert list(metrics["epoch"]) == [1, 2] and (metrics["images"].diff().dropna() > 0).all()
