@@ -1,6 +1,6 @@
 """The files by which a copy of a data set is known, wherever below its root and in whatever case they are."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from fer_jax.data.file_names import is_archive
 from fer_jax.data.tree import Tree
@@ -20,12 +20,8 @@ def find_files(tree: Tree, names: tuple[str, ...], *, depth: int = 2) -> list[st
     Returns:
       Paths, sorted by depth, then by name.
     """
-    found, level = [], [""]
-    for _ in range(depth + 1):
-        for folder in level:
-            found += [path for path in tree.listed(folder) if path.rpartition("/")[2].lower() in names]
-        level = [folder for parent in level for folder in tree.folders(parent) if not _numbered(folder)]
-    return found
+    paths = (path for folder in _folders(tree, depth) for path in tree.listed(folder))
+    return [path for path in paths if _last(path).lower() in names]
 
 
 def find_folders(tree: Tree, name: str, *, depth: int = 2) -> list[str]:
@@ -39,11 +35,7 @@ def find_folders(tree: Tree, name: str, *, depth: int = 2) -> list[str]:
     Returns:
       Paths, sorted by depth, then by name.
     """
-    found, level = [], [""]
-    for _ in range(depth + 1):
-        level = [folder for parent in level for folder in tree.folders(parent) if not _numbered(folder)]
-        found += [folder for folder in level if folder.rpartition("/")[2].lower() == name]
-    return found
+    return [folder for folder in _folders(tree, depth + 1) if folder and _last(folder).lower() == name]
 
 
 def base_of(tree: Tree, bases: Sequence[str], names: Iterable[str]) -> tuple[str | None, int]:
@@ -74,12 +66,17 @@ def base_of(tree: Tree, bases: Sequence[str], names: Iterable[str]) -> tuple[str
 
 def archives(tree: Tree) -> list[str]:
     """Return the archives at the root, in its folders and in theirs: what somebody forgot to unpack."""
-    level, found = [""], []
-    for _ in range(3):
-        found += [path for folder in level for path in tree.listed(folder) if is_archive(path)]
-        level = [folder for parent in level for folder in tree.folders(parent) if not _numbered(folder)]
-    return found
+    return [path for folder in _folders(tree, 2) for path in tree.listed(folder) if is_archive(path)]
 
 
-def _numbered(folder):
-    return folder.rpartition("/")[2].isdecimal()
+def _folders(tree, depth) -> Iterator[str]:
+    """The root, then the folders so many levels down, level by level; numbered ones are left out with all in them."""
+    level = [""]
+    yield from level
+    for _ in range(depth):
+        level = [folder for parent in level for folder in tree.folders(parent) if not _last(folder).isdecimal()]
+        yield from level
+
+
+def _last(path):
+    return path.rpartition("/")[2]
