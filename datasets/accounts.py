@@ -19,7 +19,7 @@ from fer_jax.data.prepared import EXPRESSIONS_FILE
 from fer_jax.data.published import differences
 from fer_jax.data.rows import flag_names
 from fer_jax.data.sanitise import EXPECTED_REASONS
-from fer_jax.errors import DataError
+from fer_jax.errors import DataError, printable
 from fer_jax.expressions import EXPRESSIONS, NUM_EXPRESSIONS
 
 _REJECTED = list(data.REJECTED_COLUMNS)
@@ -174,7 +174,7 @@ class Account:
         return next(((split, found[split]) for split in (*self._others, self.split) if split in found), None)
 
     def _add(self, row, path, label, *, reason="", detail="", flags="", found="", otherwise=False):
-        values = [self.split, row, _text(path), int(label), reason, _text(detail), flags, found, int(otherwise)]
+        values = [self.split, row, printable(path), int(label), reason, printable(detail), flags, found, int(otherwise)]
         self._journal.execute("INSERT INTO rows VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", values)
 
     def _all(self, query) -> Iterator[tuple]:
@@ -182,11 +182,6 @@ class Account:
 
     def _one(self, query) -> int:
         return self._journal.execute(query, [self.split]).fetchone()[0]
-
-
-def _text(text: str) -> str:
-    """A name with bytes that are no UTF-8 as its escapes tell it."""
-    return text.encode(errors="surrogateescape").decode(errors="backslashreplace")
 
 
 def _write(place, *parts) -> None:

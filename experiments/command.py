@@ -19,7 +19,7 @@ from typing import Any, get_args
 
 from absl import flags
 
-from fer_jax.errors import FerError, MemoryExhausted, Preempted, StorageError, UsageError
+from fer_jax.errors import FerError, MemoryExhausted, Preempted, StorageError, UsageError, printable
 
 BUG = 70
 # Flags that take less memory when they are lower, the strongest first.
@@ -80,8 +80,8 @@ def parse(config_class: type, argv: Sequence[str], *, usage: str) -> Any:
     flags.DEFINE_boolean("debug", False, "Show tracebacks of errors.", flag_values=values)
     for argument in argv:
         if not argument.isprintable() and any("\ud800" <= letter <= "\udfff" for letter in argument):
-            told = argument.encode(errors="surrogateescape").decode(errors="backslashreplace")
-            raise UsageError(f"`{told}`: wanted UTF-8, got other bytes; rename the file or folder, or link to it.")
+            told = "wanted UTF-8, got other bytes; rename the file or folder, or link to it."
+            raise UsageError(f"`{printable(argument)}`: {told}")
     try:
         stray = values(list(argv))[1:]
     except flags.Error as error:

@@ -66,6 +66,11 @@ class AreaWarning(UserWarning):
     """A mask of extremal perturbation that opens far more or far less of its image than was asked."""
 
 
+def printable(name: str) -> str:
+    """Return a file's name so that it can be printed and stored: bytes that are no UTF-8 become their escapes."""
+    return name.encode(errors="surrogateescape").decode(errors="backslashreplace")
+
+
 def check_count(name: str, value: Any, low: int, *, what: str = "a whole number") -> int:
     """Return a whole number as an `int`, or refuse it.
 

@@ -5,7 +5,8 @@ Contract: rows never talk, so no split needs a collective. It is always a `shard
 issues 47945 and 48086).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -136,6 +137,11 @@ def host_row(leaf: jax.Array, row: int) -> np.ndarray:
         if first <= row < last:
             return np.array(np.asarray(shard.data)[row - first])
     raise IndexError(f"row {row} of {leaf.shape[0]}")
+
+
+def host_stack(trees: Sequence[Any]) -> Any:
+    """Stack trees along a new first axis, on the host: no program brings together what is dealt out to devices."""
+    return jax.tree.map(lambda *leaves: np.stack(leaves), *trees)
 
 
 def _grid(count, data_devices=1):

@@ -10,13 +10,12 @@ import time
 from collections.abc import Callable
 
 import jax
-import numpy as np
 import pandas as pd
 
 from experiments.metrics_log import LOG, MetricsLog, read_rows
 from experiments.progress import Progress
 from experiments.stages.study import Study
-from fer_jax import checkpoints, ensemble, training
+from fer_jax import checkpoints, ensemble, placement, training
 from fer_jax.errors import Damaged
 
 # Of a table without rows, its log being lost.
@@ -165,9 +164,9 @@ def _snapshots(folder, name):
 def _checkpoint(study, plan, left, seen, metrics_rows):
     states, account = plan.trainer.snapshot()
     members = sorted(left)
-    tree = {"running": _stacked(states)}
+    tree = {"running": placement.host_stack(states)}
     if members:
-        tree["left"] = _stacked([left[member][0] for member in members])
+        tree["left"] = placement.host_stack([left[member][0] for member in members])
     facts = study.facts(f"training {plan.name}") | {
         "account": account,
         "left": [[member, left[member][1]] for member in members],
@@ -208,11 +207,6 @@ def _resume(study, plan, left, metrics):
     if there or any((study.folder.path / "training" / plan.name).glob("[0-9]*")):
         sys.stderr.write(f"No checkpoint of {plan.name} is whole: its training starts anew.\n")
     return 0
-
-
-def _stacked(trees):
-    """On the host: where slots are dealt out to devices, no program may bring them together."""
-    return jax.tree.map(lambda *leaves: np.stack(leaves), *trees)
 
 
 def _stacked_like(like, members):

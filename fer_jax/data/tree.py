@@ -17,7 +17,7 @@ from typing import IO, Protocol
 
 from fer_jax.data.file_names import is_archive, visible
 from fer_jax.data.sanitise import MAX_BYTES, ImageRejected
-from fer_jax.errors import DataError
+from fer_jax.errors import DataError, printable
 
 _MAX_LINE = 1 << 20
 _UTF8 = 0x800  # the flag of a zip's entry whose name is UTF-8
@@ -145,7 +145,7 @@ class _Folder:
 
     def _told(self, path) -> str:
         raw = pathlib.Path(path).relative_to(self._root).as_posix()
-        told = raw.encode(errors="surrogateescape").decode(errors="backslashreplace")
+        told = printable(raw)
         if told != raw:
             self._raw[told] = raw
         return told

@@ -117,7 +117,7 @@ class StackedSlots:
         filler = next(batch for batch in batches if batch is not None)
         spare = self._width - len(batches)
         full = [filler if batch is None else batch for batch in [*batches, *[None] * spare]]
-        stacked = self._with_positions(jax.tree.map(lambda *leaves: np.stack(leaves), *full))
+        stacked = self._with_positions(placement.host_stack(full))
         active = np.asarray([batch is not None for batch in batches] + [False] * spare)
         every = _placed((jnp.stack([*keys, *[keys[0]] * spare]), active), self._rows)
         self._states = self._step(self._states, _placed(stacked, self._batches), *every)
