@@ -5,7 +5,6 @@ old set gives way only when the new one is complete. What a killed build has don
 """
 
 import contextlib
-import fcntl
 import json
 import os
 import pathlib
@@ -13,8 +12,9 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
 
+from experiments.locking import lock
 from fer_jax.data.tree import open_tree
-from fer_jax.errors import DataError, StorageError, UsageError
+from fer_jax.errors import DataError, StorageError, UsageError, printable
 
 
 def build(
@@ -77,11 +77,9 @@ def build(
 
 @contextlib.contextmanager
 def _locked(file: pathlib.Path) -> Iterator[None]:
-    with file.open("a") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UsageError(f"`--data_dir`: another process builds {file.parent}; wait for it to end.") from None
+    with file.open("a") as opened:
+        if not lock(opened, f"`--data_dir`: {file.parent}"):
+            raise UsageError(f"`--data_dir`: another process builds {file.parent}; wait for it to end.")
         yield
 
 
@@ -106,7 +104,7 @@ def _seen(source: str) -> dict:
         with contextlib.suppress(OSError):
             status = os.stat(file)
             count, size, newest = count + 1, size + status.st_size, max(newest, status.st_mtime_ns)
-    told = os.path.realpath(source).encode(errors="surrogateescape").decode(errors="backslashreplace")
+    told = printable(os.path.realpath(source))
     return {f"files of {told}": count, f"bytes of {told}": size, f"newest file of {told}, ns": newest}
 
 

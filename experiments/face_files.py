@@ -7,7 +7,6 @@ outside, else 1 + the index into `fer_jax.faces.REGIONS`.
 
 import csv
 import dataclasses
-import fcntl
 import json
 import pathlib
 import shutil
@@ -16,6 +15,7 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
+from experiments.locking import lock
 from fer_jax import data, faces
 from fer_jax.errors import UsageError
 from fer_jax.expressions import EXPRESSIONS
@@ -97,10 +97,8 @@ def write_folder(
     rows = faces.map_ordered(files.write, range(images), workers=workers)
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / _UNFINISHED).open("a", newline="", encoding="utf-8") as table:
-        try:
-            fcntl.flock(table, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise UsageError(f"`--out`: another process draws into {folder}; wait for it, or name another.") from None
+        if not lock(table, f"`--out`: {folder}"):
+            raise UsageError(f"`--out`: another process draws into {folder}; wait for it, or name another.")
         if (folder / TABLE).exists():  # another process has finished it meanwhile
             raise UsageError(f"`--out`: wanted a new or empty folder, got {folder}, which is finished; name another.")
         table.truncate(0)

@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import fcntl
 import hashlib
 import io
 import json
@@ -20,6 +19,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from experiments.locking import lock
 from experiments.numerics import numerics, tell_changes
 from experiments.stage_records import StageRecords
 from experiments.stage_table import LIMITS
@@ -176,15 +176,9 @@ class RunFolder(FinishedFiles):
             )
 
     def _take_lock(self):
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not lock(self._lock, f"`--out`: {self.path}"):
             self._lock.seek(0)
-            raise UsageError(
-                f"`--out`: {self.path} is in use by {self._lock.read().strip() or 'another run'}."
-            ) from None
-        except OSError as error:
-            raise StorageError(f"`--out`: {self.path} cannot be locked: {error.strerror}. Choose another.") from error
+            raise UsageError(f"`--out`: {self.path} is in use by {self._lock.read().strip() or 'another run'}.")
         self._lock.truncate(0)
         self._lock.write(f"process {os.getpid()} on {platform.node()}\n")
         self._lock.flush()
