@@ -57,7 +57,7 @@ class FaceApi:
         self.score = score
         try:  # files of other networks show in a forward pass, not in the middle of a set
             self.landmarks(np.zeros((16, 16, 3), np.uint8), (0, 0, 16, 16))
-            self(np.zeros((16, 16, 3), np.uint8))
+            self._boxes(np.zeros((16, 16, 3), np.uint8), _BORDERED_PX)
         except (KeyError, ValueError, IndexError):
             raise UsageError(f"`detector`: {path} holds other networks than {_DETECTOR} and {_LANDMARKS}.") from None
 
