@@ -20,7 +20,7 @@ from fer_jax.data.published import differences
 from fer_jax.data.rows import flag_names
 from fer_jax.data.sanitise import EXPECTED_REASONS
 from fer_jax.errors import DataError, printable
-from fer_jax.expressions import EXPRESSIONS, NUM_EXPRESSIONS
+from fer_jax.expressions import EXPRESSIONS
 
 _REJECTED = list(data.REJECTED_COLUMNS)
 _FLAGGED = list(FLAGGED_COLUMNS)
@@ -146,7 +146,7 @@ class Account:
         """
         grouped = "SELECT label, reason, count(*) FROM rows WHERE split = ? GROUP BY label, reason"
         left_out = collections.Counter({(label, reason): count for label, reason, count in self._all(grouped)})
-        counts = np.asarray([left_out.pop((label, ""), 0) for label in range(NUM_EXPRESSIONS)])
+        counts = np.asarray([left_out.pop((label, ""), 0) for label in range(len(EXPRESSIONS))])
         reasons, flags = collections.Counter(), collections.Counter()
         for (_, reason), count in left_out.items():
             reasons[reason] += count

@@ -26,7 +26,7 @@ from study_images import StudyImages, choose, survey
 
 from fer_jax import data
 from fer_jax.errors import DataError, UsageError
-from fer_jax.expressions import EXPRESSIONS, NUM_EXPRESSIONS, index_of
+from fer_jax.expressions import EXPRESSIONS, index_of
 
 EXIF = ("source", "apply", "ignore")
 # What no picture to train on may be in, too.
@@ -103,7 +103,7 @@ class _Part(NamedTuple):
     rows: Callable[[], Iterable[data.Row | data.Rejection]]
     others: dict[str, str]
     keep: Callable[[data.Row | data.Rejection], bool] = lambda row: True
-    beside: np.ndarray = np.zeros(NUM_EXPRESSIONS, np.int64)
+    beside: np.ndarray = np.zeros(len(EXPRESSIONS), np.int64)
 
 
 class PhotographBuilder(ArrayRecordBuilder, skip_registration=True):
@@ -146,7 +146,7 @@ class PhotographBuilder(ArrayRecordBuilder, skip_registration=True):
                     "image": tfds.features.Image(shape=(None, None, 3)),
                     "expression": tfds.features.ClassLabel(names=list(EXPRESSIONS)),
                     "source_label": np.int32,
-                    "soft_label": tfds.features.Tensor(shape=(NUM_EXPRESSIONS,), dtype=np.float32),
+                    "soft_label": tfds.features.Tensor(shape=(len(EXPRESSIONS),), dtype=np.float32),
                     "valence": np.float32,
                     "arousal": np.float32,
                     "bbox": tfds.features.BBoxFeature(),
@@ -268,7 +268,7 @@ def _parts(splits, chosen) -> dict[str, _Part]:
     parts["validation_minus_stimuli"] = whole._replace(
         others={"stimuli": "stimuli"},
         keep=lambda row: row.row not in chosen.rows,
-        beside=np.bincount(labels, minlength=NUM_EXPRESSIONS),
+        beside=np.bincount(labels, minlength=len(EXPRESSIONS)),
     )
     parts["stimuli"] = whole._replace(keep=lambda row: row.row in chosen.rows)
     return parts
@@ -276,7 +276,7 @@ def _parts(splits, chosen) -> dict[str, _Part]:
 
 def _example(row, stored: data.Stored, release, config) -> dict[str, Any]:
     height, width = stored.size
-    soft = np.eye(NUM_EXPRESSIONS, dtype=np.float32)[row.label] if row.soft_label is None else row.soft_label
+    soft = np.eye(len(EXPRESSIONS), dtype=np.float32)[row.label] if row.soft_label is None else row.soft_label
     left, top, across, down = stored.box or (0.0, 0.0, float(width), float(height))
     landmarks = stored.landmarks
     return {

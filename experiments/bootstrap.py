@@ -14,7 +14,7 @@ import pandas as pd
 
 from experiments.evaluation import Decisions
 from fer_jax import metrics
-from fer_jax.expressions import EXPRESSIONS, NUM_EXPRESSIONS
+from fer_jax.expressions import EXPRESSIONS
 
 REFERENCE = "simple_vote"
 COMPARED = ("accuracy", "balanced_accuracy", "macro_f1")  # told also as a difference from the reference's
@@ -69,13 +69,13 @@ def score(
         if made.shares is not None:
             error = metrics.expected_calibration_error(jnp.asarray(made.shares), jnp.asarray(labels))
             values[rule]["ece"] = error.item()
-    sizes = np.bincount(labels, minlength=NUM_EXPRESSIONS)
+    sizes = np.bincount(labels, minlength=len(EXPRESSIONS))
     return pd.DataFrame([row for rule in decisions for row in _rows(rule, values[rule], spreads[rule], sizes)])
 
 
 def _spread(decisions, labels, blocks, tell=lambda done: None):
     """Measures of every rule, each (R,), on blocks (b, N) of picture numbers that make R resamples."""
-    cells = {rule: labels.astype(np.int64) * NUM_EXPRESSIONS + made.predicted for rule, made in decisions.items()}
+    cells = {rule: labels.astype(np.int64) * len(EXPRESSIONS) + made.predicted for rule, made in decisions.items()}
     distances = {
         rule: np.asarray(_distances(made.shares, labels), np.float64)
         for rule, made in decisions.items()
@@ -109,9 +109,11 @@ def _resampled_rows(labels, resamples, seed):
 
 def _counts(cells):
     """Confusion counts (R, 8, 8) of cells (R, N), numbered row by row."""
-    size = NUM_EXPRESSIONS**2
+    size = len(EXPRESSIONS) ** 2
     numbered = cells + size * np.arange(len(cells))[:, None]
-    return np.bincount(numbered.reshape(-1), minlength=size * len(cells)).reshape(-1, NUM_EXPRESSIONS, NUM_EXPRESSIONS)
+    return np.bincount(numbered.reshape(-1), minlength=size * len(cells)).reshape(
+        -1, len(EXPRESSIONS), len(EXPRESSIONS)
+    )
 
 
 def _of_counts(counts):

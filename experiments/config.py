@@ -3,10 +3,10 @@
 import dataclasses
 from typing import Any
 
-from experiments.command import check_bounds, option, parse_names
-from experiments.stage_table import STAGES
+from experiments.harness.command import check_bounds, option, parse_names
+from experiments.study.stage_table import STAGES
 from fer_jax.errors import UsageError
-from fer_jax.expressions import NUM_PAIRS
+from fer_jax.expressions import EXPRESSIONS
 
 DATASETS = ("procedural_faces", "ferplus", "affectnet", "ckplus", "class_folders", "prepared")
 # Flags -> the pictures that they say something of.
@@ -307,14 +307,15 @@ def chosen_members(config: StudyConfig) -> list[int]:
       UsageError: `members` is neither all nor numbers and ranges in 0..27.
     """
     if config.members == "all":
-        return list(range(NUM_PAIRS))
+        return list(range(EXPRESSIONS.num_pairs))
     chosen: set[int] = set()
     for part in config.members.split(","):
         first, _, last = part.strip().partition("-")
         ends = [int(end) if end.isascii() and end.isdecimal() else -1 for end in (first, last or first)]
-        if not 0 <= ends[0] <= ends[1] < NUM_PAIRS:
+        if not 0 <= ends[0] <= ends[1] < EXPRESSIONS.num_pairs:
             raise UsageError(
-                f"`--members`: wanted all, or numbers and ranges in 0..{NUM_PAIRS - 1} such as 0-6,9, got {part!r}."
+                f"`--members`: wanted all, or numbers and ranges in 0..{EXPRESSIONS.num_pairs - 1} such as 0-6,9, "
+                f"got {part!r}."
             )
         chosen.update(range(ends[0], ends[1] + 1))
     return sorted(chosen)

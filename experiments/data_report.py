@@ -10,7 +10,7 @@ from fer_jax.data import PreparedSplit, encode_png, epoch_order
 from fer_jax.data.published import CKPLUS_SEQUENCES, PAPER_COUNTS
 from fer_jax.data.sanitise import resized
 from fer_jax.errors import StorageError
-from fer_jax.expressions import EXPRESSIONS, NUM_EXPRESSIONS
+from fer_jax.expressions import EXPRESSIONS
 
 TILE = 96  # side of a picture on the sheet
 _THUMBNAILS = 8
@@ -44,7 +44,7 @@ def picture_lines(metadata, labels) -> list[str]:
     """
     lines = []
     for split, own in labels.items():
-        counts = np.bincount(own, minlength=NUM_EXPRESSIONS)
+        counts = np.bincount(own, minlength=len(EXPRESSIONS))
         shown = ", ".join(f"{name} {count}" for name, count in zip(EXPRESSIONS, counts, strict=True))
         lines.append(f"{split}: {counts.sum()} pictures: {shown}")
     if metadata.get("rejected"):
@@ -109,14 +109,14 @@ def sheet(tiles) -> np.ndarray:
     Args:
       tiles: for each expression up to eight of uint8 (96, 96, 3).
     """
-    drawn = np.full((NUM_EXPRESSIONS, TILE, _THUMBNAILS + 1, TILE, 3), 255, np.uint8)
+    drawn = np.full((len(EXPRESSIONS), TILE, _THUMBNAILS + 1, TILE, 3), 255, np.uint8)
     for expression, name in enumerate(EXPRESSIONS):
         for place, tile in enumerate(tiles[expression], start=1):
             drawn[expression, :, place] = tile
         label = np.full((TILE, TILE, 3), 255, np.uint8)
         cv2.putText(label, name, (4, TILE // 2), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (0, 0, 0), 1, cv2.LINE_AA)
         drawn[expression, :, 0] = label
-    return drawn.reshape(NUM_EXPRESSIONS * TILE, -1, 3)
+    return drawn.reshape(len(EXPRESSIONS) * TILE, -1, 3)
 
 
 def tiles_of_split(split: PreparedSplit, *, seed: int) -> list[np.ndarray]:
@@ -150,7 +150,7 @@ def drawn(labels, facts, *, seed: int) -> list[np.ndarray]:
       For each expression int (at most 8,).
     """
     chosen = []
-    for expression in range(NUM_EXPRESSIONS):
+    for expression in range(len(EXPRESSIONS)):
         rows = np.flatnonzero(labels == expression)
         if len(rows):
             rows = rows[epoch_order(len(rows), seed=seed, member=expression, epoch=0)[:_LOOKED_AT]]
@@ -176,7 +176,7 @@ def _spread(shown) -> list[int]:
 
 
 def _of_originals(builder, seed):
-    tiles = [[] for _ in range(NUM_EXPRESSIONS)]
+    tiles = [[] for _ in range(len(EXPRESSIONS))]
     for example in builder.as_data_source("originals"):
         tile = cv2.resize(example["image"], (TILE, TILE), interpolation=cv2.INTER_AREA)
         tiles[int(example["true_label"])].append(tile)

@@ -23,9 +23,9 @@ import os
 import pathlib
 import sys
 
-from experiments import command
-from experiments.command import option
-from experiments.progress import Progress
+from experiments.harness import command
+from experiments.harness.command import option
+from experiments.harness.progress import Progress
 from fer_jax.errors import StorageError, UsageError
 
 PRESETS = ("easy", "medium", "hard", "study", "very_hard")

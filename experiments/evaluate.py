@@ -21,12 +21,12 @@ import types
 import numpy as np
 import pandas as pd
 
-from experiments import command
-from experiments.command import option
-from experiments.progress import Progress
-from experiments.run_folder import FinishedFiles, RunFolder, sha256, versions
+from experiments.harness import command
+from experiments.harness.command import option
+from experiments.harness.progress import Progress
+from experiments.study.run_folder import FinishedFiles, RunFolder, sha256, versions
 from fer_jax.errors import StorageError, UsageError
-from fer_jax.expressions import EXPRESSIONS, NUM_EXPRESSIONS, NUM_PAIRS
+from fer_jax.expressions import EXPRESSIONS
 
 SCHEMA = 1
 _RECORD = "settings.json"
@@ -117,9 +117,9 @@ def read_predictions(run: str, name: str) -> dict[str, np.ndarray]:
     saved = folder.read_arrays(name)
     try:
         count = len(saved["labels"])
-        wanted = {"ensemble_logits": (NUM_PAIRS, count, 2), "labels": (count,)}
+        wanted = {"ensemble_logits": (EXPRESSIONS.num_pairs, count, 2), "labels": (count,)}
         if name == "predictions":
-            wanted["multiclass_logits"] = (count, NUM_EXPRESSIONS)
+            wanted["multiclass_logits"] = (count, len(EXPRESSIONS))
         arrays = {each: saved[each] for each in wanted}
     except (KeyError, TypeError) as error:
         raise StorageError(f"`{file}`: cannot be read: {type(error).__name__}: {error}.") from error
@@ -127,8 +127,8 @@ def read_predictions(run: str, name: str) -> dict[str, np.ndarray]:
         if arrays[each].shape != shape or not count:
             raise StorageError(f"`{file}`: wanted {each} {shape}, N > 0 pictures, got {arrays[each].shape}.")
     labels = arrays["labels"]
-    if labels.dtype.kind not in "iu" or labels.min() < 0 or labels.max() >= NUM_EXPRESSIONS:
-        raise StorageError(f"`{file}`: wanted labels in 0..{NUM_EXPRESSIONS - 1}, got {labels.min()}..{labels.max()}.")
+    if labels.dtype.kind not in "iu" or labels.min() < 0 or labels.max() >= len(EXPRESSIONS):
+        raise StorageError(f"`{file}`: wanted labels in 0..{len(EXPRESSIONS) - 1}, got {labels.min()}..{labels.max()}.")
     for each in wanted:
         if not np.isfinite(arrays[each]).all():
             raise StorageError(f"`{file}`: wanted finite {each}, got NaN or infinity: a network failed. Train it anew.")

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from fer_jax import ensemble, metrics
-from fer_jax.expressions import NUM_PAIRS, PAIRS, pair_name
+from fer_jax.expressions import EXPRESSIONS
 
 _STREAM = 0  # of the seed
 
@@ -105,7 +105,7 @@ def member_table(logits: np.ndarray, labels: np.ndarray, half: np.ndarray) -> pd
     right = ((logits.argmax(-1) == sides) & own).sum(1)
     return pd.DataFrame(
         {
-            "pair": [pair_name(pair) for pair in range(NUM_PAIRS)],
+            "pair": [EXPRESSIONS.pair_name(pair) for pair in range(EXPRESSIONS.num_pairs)],
             "n": count,
             "accuracy": np.where(count > 0, right / np.maximum(count, 1), np.nan),
             "ece": _member_ece(logits, sides, own),
@@ -137,5 +137,5 @@ def _temperatures(logits, labels, where):
 
 def _own_pictures(labels):
     """Which pictures are of a member's own expressions, and on which side, 0 or 1, of its pair; (28, N) both."""
-    first, second = (np.asarray(PAIRS)[:, side, None] for side in range(2))
+    first, second = (np.asarray(EXPRESSIONS.pairs)[:, side, None] for side in range(2))
     return (labels == first) | (labels == second), (labels == second).astype(np.int32)

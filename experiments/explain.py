@@ -16,8 +16,8 @@ import importlib.util
 import math
 import sys
 
-from experiments import command
-from experiments.command import option
+from experiments.harness import command
+from experiments.harness.command import option
 from fer_jax.errors import UsageError
 
 _METHODS = "cam,grad_cam,extremal_perturbation"

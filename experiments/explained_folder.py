@@ -16,11 +16,11 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 
-from experiments.command import StopRequest
 from experiments.explanations import OFFERED
+from experiments.harness.command import StopRequest
+from experiments.harness.progress import Progress
 from experiments.picture_files import PictureFile
-from experiments.progress import Progress
-from experiments.run_folder import RunFolder, versions
+from experiments.study.run_folder import RunFolder, versions
 from fer_jax import figures
 from fer_jax.data import ImageRejected
 from fer_jax.errors import DataError, StorageError, UsageError

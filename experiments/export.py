@@ -13,10 +13,10 @@ import dataclasses
 import pathlib
 import sys
 
-from experiments import command
-from experiments.command import option
+from experiments.harness import command
+from experiments.harness.command import option
 from fer_jax.errors import UsageError
-from fer_jax.expressions import NUM_PAIRS, pair_name
+from fer_jax.expressions import EXPRESSIONS
 
 _SUFFIX = ".safetensors"
 
@@ -45,7 +45,7 @@ def export(config: ExportConfig) -> None:
         raise UsageError(f"`--out`: wanted a file that ends in {_SUFFIX}, got {config.out!r}.")
     from experiments import networks
 
-    pairs = [pair_name(index) for index in range(NUM_PAIRS)] if every else [config.pair]
+    pairs = [EXPRESSIONS.pair_name(index) for index in range(EXPRESSIONS.num_pairs)] if every else [config.pair]
     for pair in pairs:
         network = networks.from_run(config.run, pair, finetuned=config.finetuned)
         networks.to_file(network, out / f"{pair}{_SUFFIX}" if every else out)

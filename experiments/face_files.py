@@ -15,8 +15,8 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
-from experiments.locking import lock
-from fer_jax import data, faces
+from experiments.harness.locking import lock
+from fer_jax import data, faces, parallel
 from fer_jax.errors import UsageError
 from fer_jax.expressions import EXPRESSIONS
 
@@ -94,7 +94,7 @@ def write_folder(
         raise UsageError(f"`--out`: wanted a new or empty folder, got {folder}, which holds something; name another.")
     # A wrong flag is told before anything is made.
     files.scene(0)
-    rows = faces.map_ordered(files.write, range(images), workers=workers)
+    rows = parallel.map_ordered(files.write, range(images), workers=workers)
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / _UNFINISHED).open("a", newline="", encoding="utf-8") as table:
         if not lock(table, f"`--out`: {folder}"):

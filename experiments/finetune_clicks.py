@@ -12,8 +12,8 @@ votes fall from 49 to 43 % on AffectNet.
 
 import sys
 
-from experiments import command
 from experiments.config import StudyConfig
+from experiments.harness import command
 from experiments.reproduce import run_part
 
 STAGES = ("data", "design", "members", "people", "finetune")

@@ -20,11 +20,11 @@ from typing import Any
 
 import numpy as np
 
-from experiments import command
-from experiments.command import option
-from experiments.stage_table import FREE, TABLE
+from experiments.harness import command
+from experiments.harness.command import option
+from experiments.study.stage_table import FREE, TABLE
 from fer_jax.errors import DataError, UsageError
-from fer_jax.expressions import NUM_PAIRS, pair_name
+from fer_jax.expressions import EXPRESSIONS
 
 # What the stages data and design leave, and the whole run takes from the first of the others.
 _PICTURES = {
@@ -49,12 +49,12 @@ def merge(config: MergeConfig) -> int:
             raise UsageError(f"`--{name}`: wanted a path, got none.")
     import pandas as pd
 
-    from experiments.metrics_log import LOG, read_rows
+    from experiments.harness.metrics_log import LOG, read_rows
     from experiments.reproduce import tell_failed
-    from experiments.run_folder import RunFolder
-    from experiments.stages import Study, failed_members
-    from experiments.stages.study import open_run
-    from experiments.stages.train import load_part
+    from experiments.study import Study, failed_members
+    from experiments.study.run_folder import RunFolder
+    from experiments.study.study import open_run
+    from experiments.study.train import load_part
 
     runs = [open_run(path.strip()) for path in config.runs.split(",") if path.strip()]
     _check_alike(runs)
@@ -65,11 +65,12 @@ def merge(config: MergeConfig) -> int:
         for number, variables in zip(numbers, members, strict=True):
             if number in trained:
                 raise UsageError(
-                    f"`--runs`: {pair_name(number)} was trained in {trained[number][0]} and in {run.folder.path}; "
+                    f"`--runs`: {EXPRESSIONS.pair_name(number)} was trained in {trained[number][0]} and in "
+                    f"{run.folder.path}; "
                     "leave one of them out."
                 )
-            trained[number] = (str(run.folder.path), variables, table.loc[pair_name(number)])
-    missing = [pair_name(number) for number in range(NUM_PAIRS) if number not in trained]
+            trained[number] = (str(run.folder.path), variables, table.loc[EXPRESSIONS.pair_name(number)])
+    missing = [EXPRESSIONS.pair_name(number) for number in range(EXPRESSIONS.num_pairs) if number not in trained]
     if missing:
         raise UsageError(
             f"`--runs`: {len(missing)} members are in none of these runs ({', '.join(missing[:3])}, ...); train them "
@@ -85,7 +86,7 @@ def merge(config: MergeConfig) -> int:
         folder.write_text(LOG, "".join(f"{line}\n" for line in lines))
         study = Study(whole, folder, command.StopRequest())
         tables = pd.concat([run.folder.read_table("metrics_ensemble") for run in runs], ignore_index=True)
-        work = functools.partial(_write, study, [trained[number] for number in range(NUM_PAIRS)], tables)
+        work = functools.partial(_write, study, [trained[number] for number in range(EXPRESSIONS.num_pairs)], tables)
         folder.stages.make("members", work)
         code = tell_failed(failed_members(folder))
     print(config.out)
@@ -95,9 +96,9 @@ def merge(config: MergeConfig) -> int:
 def _write(study, trained, epochs):
     import pandas as pd
 
-    from experiments.stages.train import save_members
+    from experiments.study.train import save_members
 
-    save_members(study, [variables for _, variables, _ in trained], list(range(NUM_PAIRS)))
+    save_members(study, [variables for _, variables, _ in trained], list(range(EXPRESSIONS.num_pairs)))
     rows = pd.DataFrame([row for _, _, row in trained]).rename_axis("pair").reset_index()
     study.folder.write_table("members", rows)
     study.folder.write_table("metrics_ensemble", epochs)
@@ -105,7 +106,7 @@ def _write(study, trained, epochs):
 
 def _check_alike(runs):
     """The first run's configuration and pictures are everybody's."""
-    from experiments.stages.study import PICTURES_RECORD
+    from experiments.study.study import PICTURES_RECORD
 
     if not runs:
         raise UsageError("`--runs`: wanted run folders, separated by commas, got none.")

@@ -12,11 +12,11 @@ from collections.abc import Callable
 from typing import Any
 
 from experiments.explanations import score_of_config
-from experiments.run_folder import sha256
-from experiments.stages.study import PICTURES_RECORD, open_run
+from experiments.study.run_folder import sha256
+from experiments.study.study import PICTURES_RECORD, open_run
 from fer_jax import checkpoints, images, models
 from fer_jax.errors import DataError, UsageError
-from fer_jax.expressions import EXPRESSIONS, NUM_EXPRESSIONS, PAIRS, index_of, pair_index, pair_name
+from fer_jax.expressions import EXPRESSIONS, index_of
 
 WEIGHTS_PX = 224
 _SAID = "fer_jax"  # entry of a file's metadata: a JSON object
@@ -80,8 +80,8 @@ def from_run(path: str, pair: str, *, finetuned: bool = False) -> Network:
     else:
         _warn_of_member(study.folder, chosen, finetuned)
         variables = study.load_member(chosen, name)
-        names = tuple(EXPRESSIONS[index] for index in PAIRS[chosen])
-        identity["pair"] = pair_name(chosen)
+        names = tuple(EXPRESSIONS[index] for index in EXPRESSIONS.pairs[chosen])
+        identity["pair"] = EXPRESSIONS.pair_name(chosen)
     pictures = study.folder.read_json(PICTURES_RECORD) if study.folder.has(PICTURES_RECORD) else {}
     return Network(
         build=lambda **options: study.network(len(names), **options),
@@ -164,7 +164,7 @@ def parse_pair(text: str) -> int:
     first, second = (_expression("pair", part) for part in parts)
     if first == second:
         raise UsageError(f"`--pair`: wanted two different expressions, got {text!r}.")
-    return pair_index(first, second)
+    return EXPRESSIONS.pair_index(first, second)
 
 
 def parse_target(text: str, class_names: tuple[str, ...]) -> int:
@@ -177,7 +177,7 @@ def parse_target(text: str, class_names: tuple[str, ...]) -> int:
         return class_names.index(text)
     if text.isascii() and text.isdecimal() and int(text) < len(class_names):
         return int(text)
-    shown = ", ".join(class_names[:NUM_EXPRESSIONS]) + (", ..." if len(class_names) > NUM_EXPRESSIONS else "")
+    shown = ", ".join(class_names[: len(EXPRESSIONS)]) + (", ..." if len(class_names) > len(EXPRESSIONS) else "")
     wanted = f"wanted one of {shown} (or a number in 0..{len(class_names) - 1}), got {text!r}"
     try:
         named = EXPRESSIONS[index_of(text)]
@@ -199,9 +199,9 @@ def _expression(flag, name) -> int:
 
 def _warn_of_member(folder, pair, finetuned):
     """Say what makes an explanation of a member worth little."""
-    from experiments.stages.vote import near_chance
+    from experiments.study.vote import near_chance
 
-    name = pair_name(pair)
+    name = EXPRESSIONS.pair_name(pair)
     if folder.has("tables/members.csv"):
         members = folder.read_table("members").set_index("pair")
         if name in members.index and members.loc[name, "stopped_by"] == "failed":

@@ -25,8 +25,8 @@ import io
 import pathlib
 import sys
 
-from experiments import command
-from experiments.command import option
+from experiments.harness import command
+from experiments.harness.command import option
 from fer_jax.errors import Preempted, UsageError
 
 DATASETS = ("affectnet", "ferplus", "ckplus", "rafdb", "class_folders", "procedural_faces", "click_study")
@@ -120,7 +120,7 @@ def prepare(config: PrepareConfig) -> None:
     from experiments import data_report
     from experiments.building import build
     from experiments.data_builders import builder_of
-    from experiments.progress import Progress
+    from experiments.harness.progress import Progress
     from fer_jax import faces
 
     progress = Progress(f"preparing {config.dataset}", None, unit="rows")

@@ -20,9 +20,9 @@ import pathlib
 import sys
 from collections.abc import Sequence
 
-from experiments import command
 from experiments.config import StudyConfig, chosen_stages, resolve
-from experiments.stage_table import STAGES, TABLE
+from experiments.harness import command
+from experiments.study.stage_table import STAGES, TABLE
 from fer_jax.errors import MemberFailed, UsageError
 
 
@@ -70,9 +70,8 @@ def run_stages(config: StudyConfig, names: Sequence[str], *, named: bool = False
       UsageError: flags that the folder's networks were not trained with, or a stage whose forerunners have not run.
     """
     stop = command.StopRequest().install()
-    from experiments import codebook, time_limit
-    from experiments.run_folder import RunFolder
-    from experiments.stages import WORK, Study, failed_members
+    from experiments.study import WORK, Study, codebook, failed_members, time_limit
+    from experiments.study.run_folder import RunFolder
 
     config = time_limit.as_recorded(config)
     with contextlib.closing(RunFolder(config)) as folder:

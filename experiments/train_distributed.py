@@ -20,11 +20,11 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 
-from experiments import command
-from experiments.command import option
 from experiments.config import StudyConfig, resolve
+from experiments.harness import command
+from experiments.harness.command import option
 from fer_jax.errors import UsageError
-from fer_jax.expressions import NUM_PAIRS
+from fer_jax.expressions import EXPRESSIONS
 
 STAGES = ("data", "design", "members")
 # What launchers tell a process: its number, and how many there are (Kubernetes does not say). The innermost is first:
@@ -53,13 +53,13 @@ def train_distributed(config: DistributedConfig) -> int:
     index, count = which_process(config.process_id, config.num_processes, os.environ)
     from experiments.merge_members import MergeConfig, merge
     from experiments.reproduce import run_stages
-    from experiments.run_folder import FinishedFiles
+    from experiments.study.run_folder import FinishedFiles
 
     sys.stderr.write(f"process {index} of {count}\n")
     whole = FinishedFiles(study.out)
     parts = [FinishedFiles(f"{study.out}.parts/{other}-of-{count}") for other in range(count)]
     if not whole.finished("members"):
-        mine = ",".join(map(str, range(index, NUM_PAIRS, count))) if count > 1 else "all"
+        mine = ",".join(map(str, range(index, EXPRESSIONS.num_pairs, count))) if count > 1 else "all"
         run_stages(dataclasses.replace(study, out=str(parts[index].path), members=mine), STAGES)
         _wait_for(parts if index == 0 else [whole])
     code = 0
@@ -86,8 +86,8 @@ def which_process(index: int | None, count: int | None, environment: Mapping[str
             f"`--num_processes`: wanted it and --process_id, or a launcher ({', '.join(LAUNCHERS)}) that says them; "
             f"got {asked} and {given}."
         )
-    if not 1 <= count <= NUM_PAIRS:
-        raise UsageError(f"`--num_processes`: wanted a number in [1, {NUM_PAIRS}], got {count}.")
+    if not 1 <= count <= EXPRESSIONS.num_pairs:
+        raise UsageError(f"`--num_processes`: wanted a number in [1, {EXPRESSIONS.num_pairs}], got {count}.")
     if not 0 <= index < count:
         raise UsageError(f"`--process_id`: wanted a number in [0, {count - 1}], got {index}.")
     return index, count

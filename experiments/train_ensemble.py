@@ -12,8 +12,8 @@ Two CPU cores: two and a half minutes on the drawn faces. The paper's members re
 
 import sys
 
-from experiments import command
 from experiments.config import StudyConfig
+from experiments.harness import command
 from experiments.reproduce import run_part
 
 STAGES = ("data", "design", "members")

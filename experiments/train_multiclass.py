@@ -10,8 +10,8 @@ The paper's network reaches 54 % on AffectNet's validation pictures.
 
 import sys
 
-from experiments import command
 from experiments.config import StudyConfig
+from experiments.harness import command
 from experiments.reproduce import run_part
 
 STAGES = ("data", "design", "multiclass")

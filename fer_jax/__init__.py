@@ -15,8 +15,9 @@ import importlib
 import types
 from typing import TYPE_CHECKING
 
+from fer_jax.categories import Categories
 from fer_jax.errors import MissingPackage, MissingRoom
-from fer_jax.expressions import EXPRESSIONS, PAIRS
+from fer_jax.expressions import EXPRESSIONS
 
 if TYPE_CHECKING:
     from fer_jax import (
@@ -43,7 +44,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "EXPRESSIONS",
-    "PAIRS",
+    "Categories",
     "__version__",
     "augment",
     "checkpoints",

@@ -4,7 +4,9 @@ One line says what came, what was wanted and what to do. Scripts print that line
 anything that is not a `FerError` is a bug of ours (exit code 70).
 """
 
+import difflib
 import numbers
+from collections.abc import Iterable
 from typing import Any
 
 
@@ -69,6 +71,42 @@ class AreaWarning(UserWarning):
 def printable(name: str) -> str:
     """Return a file's name so that it can be printed and stored: bytes that are no UTF-8 become their escapes."""
     return name.encode(errors="surrogateescape").decode(errors="backslashreplace")
+
+
+def check_one_of(name: str, value: Any, known: Iterable[Any]) -> None:
+    """Refuse a value that is none of the known ones; the message lists them, and the near one.
+
+    Args:
+      name: of the argument.
+      value: what came.
+      known: what may come.
+
+    Raises:
+      UsageError: the value is not known.
+    """
+    known = list(known)
+    if value in known:
+        return
+    near = difflib.get_close_matches(str(value), [str(one) for one in known], n=1)
+    hint = f" Did you mean `{near[0]}`?" if near else ""
+    raise UsageError(f"`{name}`: wanted one of {', '.join(map(str, known))}, got {value!r}.{hint}")
+
+
+def check_range(name: str, value: Any, low: float, high: float, *, open_low: bool = False) -> None:
+    """Refuse a number outside [low, high], or outside (low, high].
+
+    Args:
+      name: of the argument.
+      value: what came; a NaN is refused.
+      low: the least that is allowed.
+      high: the most that is allowed.
+      open_low: `low` itself is refused, too.
+
+    Raises:
+      UsageError: the number is out of range.
+    """
+    if not (low < value if open_low else low <= value) or not value <= high:
+        raise UsageError(f"`{name}`: wanted a number in {'(' if open_low else '['}{low:g}, {high:g}], got {value}.")
 
 
 def check_count(name: str, value: Any, low: int, *, what: str = "a whole number") -> int:

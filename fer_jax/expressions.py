@@ -1,30 +1,19 @@
-"""The eight expressions, their pairs, and the label tables of the data sets. The only owner of label order.
+"""The paper's eight expressions, their other names, and the label tables of the data sets.
 
-Contract: an expression is an integer 0..7 (an index into `EXPRESSIONS`), an unordered pair an integer 0..27
-(an index into `PAIRS`), an ordered pair an integer 0..55 (an index into `ORDERED_PAIRS`: true label, then foil).
+Contract: an expression is an integer 0..7, an index into `EXPRESSIONS`. See `categories` for pairs of any K categories.
 """
 
 import difflib
-import itertools
 import unicodedata
 from collections.abc import Iterable
 
 import numpy as np
 
+from fer_jax.categories import DROP, Categories
 from fer_jax.errors import DataError, UsageError
 
 # AffectNet's own order (Mollahosseini et al. 2017), which the paper's eight classes follow (§3).
-EXPRESSIONS = ("neutral", "happy", "sad", "surprise", "fear", "disgust", "anger", "contempt")
-NUM_EXPRESSIONS = len(EXPRESSIONS)
-
-# One binary member for each unordered pair (§5.1); within a pair the smaller index is class 0.
-PAIRS = tuple(itertools.combinations(range(NUM_EXPRESSIONS), 2))
-NUM_PAIRS = len(PAIRS)
-
-# (true, foil): the cells of the human study (§4.2).
-ORDERED_PAIRS = tuple(itertools.permutations(range(NUM_EXPRESSIONS), 2))
-
-DROP = -1  # a label of the source that has no place among the eight: unknown, not a face, ...
+EXPRESSIONS = Categories(("neutral", "happy", "sad", "surprise", "fear", "disgust", "anger", "contempt"))
 
 # Own label of each source, in its own order -> index into EXPRESSIONS.
 LABEL_TABLES = {
@@ -120,33 +109,6 @@ def _hint(key: str) -> str:
     if not near:
         return ""
     return f" Did you mean `{_MEANT[near[0]] if near[0] in _MEANT else EXPRESSIONS[_INDEX_OF_NAME[near[0]]]}`?"
-
-
-def pair_index(first: int, second: int) -> int:
-    """The index into `PAIRS` of two different expressions, in either order.
-
-    Args:
-      first: an index into `EXPRESSIONS`.
-      second: another one.
-
-    Returns:
-      An integer 0..27.
-
-    Raises:
-      UsageError: the two are equal or out of range.
-    """
-    low, high = sorted((int(first), int(second)))
-    if low == high or low < 0 or high >= NUM_EXPRESSIONS:
-        raise UsageError(
-            f"`first`, `second`: wanted two different numbers in 0..{NUM_EXPRESSIONS - 1}, got {first} and {second}."
-        )
-    return PAIRS.index((low, high))
-
-
-def pair_name(pair: int) -> str:
-    """The name of an unordered pair, such as "neutral-happy", from its index 0..27."""
-    first, second = PAIRS[pair]
-    return f"{EXPRESSIONS[first]}-{EXPRESSIONS[second]}"
 
 
 def canonical(table: str, labels) -> np.ndarray:

@@ -2,25 +2,9 @@ import unicodedata
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from fer_jax import expressions
 from fer_jax.errors import DataError, UsageError
-
-
-def test_counts_are_the_papers():
-    assert len(expressions.EXPRESSIONS) == 8
-    assert len(expressions.PAIRS) == 28
-    assert len(expressions.ORDERED_PAIRS) == 56
-
-
-@given(st.permutations(range(8)))
-def test_pair_index_does_not_depend_on_order(order):
-    first, second = order[:2]
-    index = expressions.pair_index(first, second)
-    assert index == expressions.pair_index(second, first)
-    assert expressions.PAIRS[index] == tuple(sorted((first, second)))
 
 
 @pytest.mark.parametrize("table", expressions.LABEL_TABLES)
@@ -105,8 +89,6 @@ def test_no_name_has_two_meanings():
 def test_errors_teach():
     with pytest.raises(DataError, match=r"`expression`: wanted one of neutral.* got 'hapy'. Did you mean `happy`\?"):
         expressions.index_of("hapy")
-    with pytest.raises(UsageError, match=r"wanted two different numbers in 0..7, got 3 and 3"):
-        expressions.pair_index(3, 3)
     with pytest.raises(DataError, match=r"fer2013 numbers its classes 0..6, got 7"):
         expressions.canonical("fer2013", [0, 7])
     with pytest.raises(DataError, match=r"rafdb numbers its classes 1..7, got 0"):

@@ -9,7 +9,8 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "fer_jax"
 
 FLOORS = {
-    "errors": 0, "expressions": 0.5, "arrays": 0.5,
+    "errors": 0, "streams": 0, "provenance": 0.3, "categories": 0.3, "files": 0.3, "parallel": 0.3,
+    "expressions": 0.5, "arrays": 0.5,
     "images": 1, "metrics": 1, "placement": 1, "masks": 1.5, "augment": 1.5,
     "models": 2, "saliency": 2,
     "ensemble": 3,
@@ -20,7 +21,8 @@ FLOORS = {
 }  # fmt: skip
 # Third-party packages by room, beside numpy and the standard library.
 ALLOWED = {
-    "errors": set(), "expressions": set(), "arrays": {"jax"},
+    "errors": set(), "streams": set(), "provenance": set(), "categories": set(), "files": set(), "parallel": {"cv2"},
+    "expressions": set(), "arrays": {"jax"},
     "images": {"jax"}, "masks": {"jax"}, "metrics": {"jax"}, "placement": {"jax"},
     "augment": {"jax"},
     "models": {"jax", "flax"},

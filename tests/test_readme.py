@@ -97,12 +97,12 @@ def test_jobs_of_a_cluster_say_their_pictures_and_their_cores(root):
 def test_flags_the_documents_name_exist(root):
     import dataclasses
 
-    from experiments.benchmark import BenchmarkConfig
-    from experiments.benchmarks.localisation import LocalisationConfig
+    from benchmarks.__main__ import BenchmarkConfig
     from experiments.draw_faces import Config as DrawConfig
     from experiments.evaluate import EvaluateConfig
     from experiments.explain import ExplainConfig
     from experiments.export import ExportConfig
+    from experiments.localise import LocalisationConfig
     from experiments.merge_members import MergeConfig
     from experiments.prepare_data import PrepareConfig
     from experiments.train_distributed import DistributedConfig

@@ -12,9 +12,9 @@ import numpy as np
 import tensorflow_datasets as tfds
 from array_record_builder import ArrayRecordBuilder
 
-from fer_jax import data, faces
+from fer_jax import data, faces, parallel
 from fer_jax.errors import UsageError
-from fer_jax.expressions import EXPRESSIONS, NUM_EXPRESSIONS
+from fer_jax.expressions import EXPRESSIONS
 
 _DESCRIPTION = (
     "Faces of eight expressions drawn from action units, with landmarks and action units known. Synthetic: for "
@@ -47,7 +47,7 @@ class Builder(ArrayRecordBuilder):
     """A config for each preset and size; others, seeds and numbers through a `ProceduralFacesConfig` of one's own.
 
     Args:
-      workers: processes that draw; the shards do not depend on it. See `faces.map_ordered`.
+      workers: processes that draw; the shards do not depend on it. See `parallel.map_ordered`.
     """
 
     VERSION = tfds.core.Version("2.0.0")
@@ -79,7 +79,7 @@ class Builder(ArrayRecordBuilder):
                     ),
                     "expression": tfds.features.ClassLabel(names=list(EXPRESSIONS)),
                     "shown_expression": tfds.features.ClassLabel(names=list(EXPRESSIONS)),
-                    "soft_label": tfds.features.Tensor(shape=(NUM_EXPRESSIONS,), dtype=np.float32),
+                    "soft_label": tfds.features.Tensor(shape=(len(EXPRESSIONS),), dtype=np.float32),
                     "action_units": tfds.features.Tensor(shape=(2, len(faces.ACTION_UNITS)), dtype=np.float32),
                     "landmarks": tfds.features.Tensor(shape=(_LANDMARKS, 2), dtype=np.float32),
                     "landmarks_visible": tfds.features.Tensor(shape=(_LANDMARKS,), dtype=np.bool_),
@@ -122,7 +122,7 @@ class Builder(ArrayRecordBuilder):
     def _generate_examples(self, split: str, number: int, done: int):
         config = self.builder_config
         job = functools.partial(_example, config.seed, split, config.preset, config.image_size)
-        for example in faces.map_ordered(job, range(done, number), workers=self._workers):
+        for example in parallel.map_ordered(job, range(done, number), workers=self._workers):
             self.one_done()
             self.shards.note(split, f"{example['expression']} {example['content_hash']}\n".encode())
             yield example

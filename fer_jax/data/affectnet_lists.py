@@ -21,7 +21,7 @@ from fer_jax.data.sanitise import ImageRejected
 from fer_jax.data.tables import CellError, Cells, shown, table, texts
 from fer_jax.data.tree import Tree, open_tree
 from fer_jax.errors import DataError
-from fer_jax.expressions import DROP, EXPRESSIONS, LABEL_TABLES, NUM_EXPRESSIONS
+from fer_jax.expressions import DROP, EXPRESSIONS, LABEL_TABLES
 
 MANUAL = ("training.csv", "validation.csv")
 AUTOMATIC = "automatically_annotated.csv"
@@ -265,7 +265,7 @@ def _read_votes(file: pathlib.Path) -> Iterator[tuple[int, tuple[str, np.ndarray
             if not given:
                 raise DataError(f"`votes`: {cells.error(index, 'labels in its row')}.")
             own = np.asarray(LABEL_TABLES["affectnet_c25"])[given]
-            shares = (np.bincount(own, minlength=NUM_EXPRESSIONS) / len(own)).astype(np.float32)
+            shares = (np.bincount(own, minlength=len(EXPRESSIONS)) / len(own)).astype(np.float32)
             yield row, (cells.text("filename") if named else "", shares)
         if empty:
             raise DataError(f"`votes`: {shown(file.name)} has no row.")

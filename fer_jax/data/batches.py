@@ -14,7 +14,7 @@ import numpy as np
 from fer_jax.data.draws import Draw
 from fer_jax.data.prepared import PreparedSplit
 from fer_jax.errors import StorageError, UsageError
-from fer_jax.expressions import PAIRS
+from fer_jax.expressions import EXPRESSIONS
 
 
 class Batches:
@@ -74,7 +74,7 @@ class Batches:
         rows = self._draw.rows(step)
         labels = self._source.labels[rows]
         if self._pair is not None:
-            labels = (labels == PAIRS[self._pair][1]).astype(np.int32)
+            labels = (labels == EXPRESSIONS.pairs[self._pair][1]).astype(np.int32)
         return {"image": self._source.images(rows), "label": labels, "row": rows.astype(np.int64)}
 
     def __iter__(self) -> "Batches":

@@ -9,7 +9,7 @@ import numpy as np
 
 from fer_jax.data.order import UNDERSAMPLE, pair_subset, stream_indices
 from fer_jax.errors import UsageError
-from fer_jax.expressions import NUM_PAIRS
+from fer_jax.expressions import EXPRESSIONS
 
 
 class Draw:
@@ -55,7 +55,7 @@ class Draw:
           int32 (B,); within an epoch of the stream each row comes once.
         """
         start, count = step * self._batch_size, self._batch_size
-        member = NUM_PAIRS if self._pair is None else self._pair
+        member = EXPRESSIONS.num_pairs if self._pair is None else self._pair
         at = stream_indices(self.size, seed=self._seed, member=member, start=start, count=count)
         if self._pair is None or self._undersample == "fixed":
             return self.first_epoch[at]

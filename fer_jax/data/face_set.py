@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from fer_jax.errors import DataError
-from fer_jax.expressions import EXPRESSIONS, NUM_EXPRESSIONS
+from fer_jax.expressions import EXPRESSIONS
 
 REJECTED_COLUMNS = ("split", "row", "path", "reason", "detail")
 FLAGGED_COLUMNS = ("split", "row", "path", "flags", "detail")
@@ -54,11 +54,11 @@ class FaceSet:
             raise DataError(f"`images`: wanted uint8 (N, H, W, 3), got {images.dtype} {images.shape}.")
         if labels.dtype != np.int32 or labels.shape != (len(images),):
             raise DataError(f"`labels`: wanted int32 ({len(images)},), got {labels.dtype} {labels.shape}.")
-        if len(labels) and (labels.min() < 0 or labels.max() >= NUM_EXPRESSIONS):
-            raise DataError(f"`labels`: wanted 0..{NUM_EXPRESSIONS - 1}, got {labels.min()}..{labels.max()}.")
+        if len(labels) and (labels.min() < 0 or labels.max() >= len(EXPRESSIONS)):
+            raise DataError(f"`labels`: wanted 0..{len(EXPRESSIONS) - 1}, got {labels.min()}..{labels.max()}.")
         if len(self.names) != len(images) or len(np.unique(self.names)) != len(images):
             raise DataError(f"`names`: wanted {len(images)} different names, got {len(np.unique(self.names))}.")
-        if self.soft_labels is not None and self.soft_labels.shape != (len(images), NUM_EXPRESSIONS):
+        if self.soft_labels is not None and self.soft_labels.shape != (len(images), len(EXPRESSIONS)):
             raise DataError(f"`soft_labels`: wanted ({len(images)}, 8), got {self.soft_labels.shape}.")
         for name in ("rows", "quality"):
             numbers = getattr(self, name)
@@ -155,11 +155,11 @@ def class_weights(labels: np.ndarray) -> np.ndarray:
     Raises:
       DataError: an expression without a picture.
     """
-    counts = np.bincount(labels, minlength=NUM_EXPRESSIONS)
-    if len(counts) > NUM_EXPRESSIONS or not counts.all():
+    counts = np.bincount(labels, minlength=len(EXPRESSIONS))
+    if len(counts) > len(EXPRESSIONS) or not counts.all():
         missing = [name for name, count in zip(EXPRESSIONS, counts, strict=False) if count == 0]
         raise DataError(f"`labels`: wanted pictures of all eight expressions, got none of {', '.join(missing)}.")
-    return (len(labels) / (NUM_EXPRESSIONS * counts)).astype(np.float32)
+    return (len(labels) / (len(EXPRESSIONS) * counts)).astype(np.float32)
 
 
 def fingerprint(faces: FaceSet) -> str:

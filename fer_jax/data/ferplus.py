@@ -25,7 +25,7 @@ from fer_jax.data.rows import Listing, NotThisSet, Rejection, Row, without_repea
 from fer_jax.data.tables import CellError, Cells, records, table, whole
 from fer_jax.data.tree import Tree, lines
 from fer_jax.errors import DataError, UsageError
-from fer_jax.expressions import DROP, LABEL_TABLES, NUM_EXPRESSIONS
+from fer_jax.expressions import DROP, EXPRESSIONS, LABEL_TABLES
 
 TARGETS = ("plurality", "majority", "votes")
 FOLDERS = {"train": "FER2013Train", "validation": "FER2013Valid", "test": "FER2013Test"}
@@ -119,7 +119,7 @@ def soft_labels(votes: np.ndarray) -> np.ndarray:
 
 
 def _canonical_votes(votes):
-    eight = np.zeros((len(votes), NUM_EXPRESSIONS), np.int64)
+    eight = np.zeros((len(votes), len(EXPRESSIONS)), np.int64)
     kept = _TABLE != DROP
     eight[:, _TABLE[kept]] = np.asarray(votes)[:, kept]
     return eight

@@ -9,7 +9,7 @@ import functools
 import numpy as np
 
 from fer_jax.errors import DataError, UsageError
-from fer_jax.expressions import EXPRESSIONS, NUM_PAIRS, PAIRS, pair_name
+from fer_jax.expressions import EXPRESSIONS
 
 # SplitMix64 (Steele, Lea & Flood 2014, 10.1145/2714064.2660195): its increment and the finaliser's constants.
 _INCREMENT = np.uint64(0x9E3779B97F4A7C15)
@@ -94,13 +94,15 @@ def pair_subset(
         raise UsageError(f"`undersample`: wanted one of {', '.join(UNDERSAMPLE)}, got {undersample!r}.")
     if (epoch is None) == (undersample == "per_epoch"):
         raise UsageError(f"`epoch`: wanted with undersample='per_epoch' only, got {epoch} with {undersample!r}.")
-    _check(0, NUM_PAIRS, pair=pair)
+    _check(0, EXPRESSIONS.num_pairs, pair=pair)
     _check(0, 1 << 64, seed=seed, epoch=epoch or 0)
     labels = np.asarray(labels)
-    smaller, larger = sorted((np.flatnonzero(labels == expression) for expression in PAIRS[pair]), key=len)
+    smaller, larger = sorted((np.flatnonzero(labels == expression) for expression in EXPRESSIONS.pairs[pair]), key=len)
     if not len(smaller):
-        missing = " and ".join(EXPRESSIONS[e] for e in PAIRS[pair] if not np.any(labels == e))
-        raise DataError(f"`labels`: the pair {pair_name(pair)} wants pictures of both, got none of {missing}.")
+        missing = " and ".join(EXPRESSIONS[e] for e in EXPRESSIONS.pairs[pair] if not np.any(labels == e))
+        raise DataError(
+            f"`labels`: the pair {EXPRESSIONS.pair_name(pair)} wants pictures of both, got none of {missing}."
+        )
     stream = (_PAIR_SUBSET,) if epoch is None else (_PAIR_SUBSET_OF_EPOCH, epoch)
     chosen = _permutation(len(larger), *stream, seed, pair)[: len(smaller)]
     return np.sort(np.concatenate([smaller, larger[chosen]])).astype(np.int32)

@@ -15,7 +15,7 @@ import numpy as np
 
 from fer_jax.data.sanitise import ImageRejected, decode, square
 from fer_jax.errors import DataError, StorageError, UsageError
-from fer_jax.expressions import EXPRESSIONS, NUM_EXPRESSIONS
+from fer_jax.expressions import EXPRESSIONS
 
 # Labels of a split beside its shards, so that they need not be gathered from every record.
 EXPRESSIONS_FILE = "expressions-{split}.npy"
@@ -195,9 +195,9 @@ def _stored_labels(file, count, wanted) -> np.ndarray | None:
         labels = np.load(file, allow_pickle=False)
     except (OSError, ValueError, EOFError):
         return None
-    if labels.shape != (count,) or labels.dtype != np.uint8 or (count and labels.max() >= NUM_EXPRESSIONS):
+    if labels.shape != (count,) or labels.dtype != np.uint8 or (count and labels.max() >= len(EXPRESSIONS)):
         return None
-    counts = np.bincount(labels, minlength=NUM_EXPRESSIONS).tolist()
+    counts = np.bincount(labels, minlength=len(EXPRESSIONS)).tolist()
     return labels.astype(np.int32) if wanted is None or counts == list(wanted) else None
 
 
@@ -223,6 +223,6 @@ def _example_class():
 
 def _label(record: bytes) -> int:
     label = _feature(record, "expression").int64_list.value[0]
-    if not 0 <= label < NUM_EXPRESSIONS:
-        raise DataError(f"`expression`: wanted 0..{NUM_EXPRESSIONS - 1}, got {label}.")
+    if not 0 <= label < len(EXPRESSIONS):
+        raise DataError(f"`expression`: wanted 0..{len(EXPRESSIONS) - 1}, got {label}.")
     return int(label)

@@ -13,11 +13,11 @@ import jax.numpy as jnp
 from fer_jax.ensemble._placement import OVER_MEMBERS, default_over_members
 from fer_jax.ensemble._placement import over_members as lift
 from fer_jax.errors import UsageError, check_count
-from fer_jax.expressions import NUM_PAIRS
+from fer_jax.expressions import EXPRESSIONS
 from fer_jax.models import default_lowering
 
 
-def init(key: jax.Array, model, *, members: int = NUM_PAIRS, image_size: int = 32) -> Any:
+def init(key: jax.Array, model, *, members: int = EXPRESSIONS.num_pairs, image_size: int = 32) -> Any:
     """Fresh variables for every member.
 
     Member i is initialised from `jax.random.fold_in(key, i)`, so it equals a member initialised alone.

@@ -1,6 +1,6 @@
 """How 28 two-way decisions become one of eight labels (paper §5.2).
 
-Contract: logits are float (28, B, 2) in the order of `expressions.PAIRS`, class 0 the pair's smaller label. An image
+Contract: logits are float (28, B, 2) in the order of `EXPRESSIONS.pairs`, class 0 the pair's smaller label. An image
 outside a member's pair still gets that member's vote, as in the paper. An image for which a logit is not finite has
 no ballots (NaN) and no label (`expressions.DROP`).
 """
@@ -11,7 +11,7 @@ import numpy as np
 
 from fer_jax.arrays import as_float
 from fer_jax.errors import UsageError
-from fer_jax.expressions import DROP, NUM_EXPRESSIONS, NUM_PAIRS, PAIRS
+from fer_jax.expressions import DROP, EXPRESSIONS
 
 WEIGHTS = ("max_logit", "softmax", "margin")
 TIES = ("weighted", "first")
@@ -73,8 +73,10 @@ def probability_ballots(logits: jax.Array, *, temperatures: jax.Array | None = N
     """
     logits = _checked(logits)
     if temperatures is not None:
-        if temperatures.shape != (NUM_PAIRS,):
-            raise UsageError(f"`temperatures`: wanted ({NUM_PAIRS},), one for each member, got {temperatures.shape}.")
+        if temperatures.shape != (EXPRESSIONS.num_pairs,):
+            raise UsageError(
+                f"`temperatures`: wanted ({EXPRESSIONS.num_pairs},), one for each member, got {temperatures.shape}."
+            )
         logits = logits / temperatures[:, None, None]
     shares = jax.nn.softmax(logits)
     first, second = (jnp.broadcast_to(_pairs()[:, side, None], shares.shape[:2]) for side in range(2))
@@ -168,15 +170,17 @@ def _known(votes):
 
 def _by_label(labels, amounts):
     """Sum amounts (28, B) by label (28, B)."""
-    return (jax.nn.one_hot(labels, NUM_EXPRESSIONS) * amounts[..., None]).sum(0)
+    return (jax.nn.one_hot(labels, len(EXPRESSIONS)) * amounts[..., None]).sum(0)
 
 
 def _pairs():
-    return jnp.asarray(np.asarray(PAIRS), jnp.int32)
+    return jnp.asarray(np.asarray(EXPRESSIONS.pairs), jnp.int32)
 
 
 def _checked(logits):
     logits = as_float("logits", logits)
-    if logits.ndim != 3 or logits.shape[0] != NUM_PAIRS or logits.shape[2] != 2:
-        raise UsageError(f"`logits`: wanted ({NUM_PAIRS}, B, 2), one member for each pair, got {logits.shape}.")
+    if logits.ndim != 3 or logits.shape[0] != EXPRESSIONS.num_pairs or logits.shape[2] != 2:
+        raise UsageError(
+            f"`logits`: wanted ({EXPRESSIONS.num_pairs}, B, 2), one member for each pair, got {logits.shape}."
+        )
     return logits

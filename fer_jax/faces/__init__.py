@@ -13,7 +13,6 @@ from fer_jax.faces.regions import REGIONS, encode_mask, region_mask
 from fer_jax.faces.render import RENDER_VERSION, Face, render
 from fer_jax.faces.scene import OCCLUDERS, SPLITS, Light, Parameters, Photometry, draw
 from fer_jax.faces.table import face_row
-from fer_jax.faces.workers import map_ordered
 
 __all__ = [
     "ACTION_UNITS",
@@ -36,7 +35,6 @@ __all__ = [
     "encode_mask",
     "face_row",
     "flip_landmarks",
-    "map_ordered",
     "mean_oracle",
     "one_vs_rest",
     "oracle",

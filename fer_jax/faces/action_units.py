@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fer_jax.errors import UsageError
-from fer_jax.expressions import EXPRESSIONS, NUM_EXPRESSIONS
+from fer_jax.expressions import EXPRESSIONS
 
 ACTION_UNITS = (1, 2, 4, 5, 6, 7, 9, 10, 12, 14, 15, 16, 17, 20, 23, 24, 25, 26, 27, 43, 64)
 NUM_ACTION_UNITS = len(ACTION_UNITS)
@@ -128,8 +128,8 @@ def sample(rng: np.random.Generator, expression: int, *, intensity: float = 1.0)
     Raises:
       UsageError: no such expression, or an intensity out of range.
     """
-    if not 0 <= expression < NUM_EXPRESSIONS:
-        raise UsageError(f"`expression`: wanted an index in 0..{NUM_EXPRESSIONS - 1}, got {expression}.")
+    if not 0 <= expression < len(EXPRESSIONS):
+        raise UsageError(f"`expression`: wanted an index in 0..{len(EXPRESSIONS) - 1}, got {expression}.")
     if not 0 <= intensity <= MAX_INTENSITY:
         raise UsageError(f"`intensity`: wanted a number in 0..{MAX_INTENSITY}, got {intensity}.")
     prototype = PROTOTYPES[EXPRESSIONS[expression]]

@@ -11,7 +11,7 @@ import numpy as np
 from fer_jax.faces.presets import Preset, get
 from fer_jax.faces.render import render
 from fer_jax.faces.scene import draw
-from fer_jax.faces.workers import map_ordered
+from fer_jax.parallel import map_ordered
 
 
 def render_batch(
@@ -31,7 +31,7 @@ def render_batch(
       indices: which pictures, in any order.
       preset: a name in `PRESETS`, or a `Preset`.
       size: side in pixels.
-      workers: processes, see `workers.map_ordered`; None or 1 draws in this one.
+      workers: processes, see `parallel.map_ordered`; None or 1 draws in this one.
 
     Returns:
       uint8 (N, size, size, 3) and int32 (N,).

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 
 from fer_jax.errors import UsageError
-from fer_jax.expressions import EXPRESSIONS, NUM_EXPRESSIONS
+from fer_jax.expressions import EXPRESSIONS
 from fer_jax.faces import action_units
 from fer_jax.faces.camera import Camera, Pose
 from fer_jax.faces.geometry import build
@@ -82,7 +82,7 @@ def twin(parameters: Parameters, foil: int) -> Parameters:
       UsageError: no such foil.
     """
     _check_foil(foil)
-    soft = np.zeros(NUM_EXPRESSIONS, np.float32)
+    soft = np.zeros(len(EXPRESSIONS), np.float32)
     soft[foil] = 1
     units = prototype_units(parameters.seed, parameters.split, parameters.index, foil, intensity=parameters.intensity)
     return parameters.replace(expression=foil, label=foil, soft_label=soft, au=units)
@@ -90,7 +90,7 @@ def twin(parameters: Parameters, foil: int) -> Parameters:
 
 def one_vs_rest(parameters: Parameters, *, size: int | None = None) -> np.ndarray:
     """The largest of D(a, b) over the seven foils b, at each pixel: float32 (size, size)."""
-    foils = [foil for foil in range(NUM_EXPRESSIONS) if foil != parameters.expression]
+    foils = [foil for foil in range(len(EXPRESSIONS)) if foil != parameters.expression]
     return np.max([oracle(parameters, foil, size=size) for foil in foils], axis=0)
 
 
@@ -114,8 +114,8 @@ def mean_oracle(first: int, second: int, *, seed: int = 0, identities: int = 6, 
     """
     if identities < 1:
         raise UsageError(f"`identities`: wanted at least 1, got {identities}.")
-    if not 0 <= second < NUM_EXPRESSIONS:
-        raise UsageError(f"`second`: wanted an index in 0..{NUM_EXPRESSIONS - 1}, got {second}.")
+    if not 0 <= second < len(EXPRESSIONS):
+        raise UsageError(f"`second`: wanted an index in 0..{len(EXPRESSIONS) - 1}, got {second}.")
     total = np.zeros((size, size), np.float32)
     for person in range(identities):
         drawn = draw(seed, "stimuli", person, size=size, expression=first, identity=person, intensity=1.0)
@@ -183,8 +183,8 @@ def difference(
 
 
 def _check_foil(foil: int) -> None:
-    if not 0 <= foil < NUM_EXPRESSIONS:
-        raise UsageError(f"`foil`: wanted an index in 0..{NUM_EXPRESSIONS - 1}, got {foil}.")
+    if not 0 <= foil < len(EXPRESSIONS):
+        raise UsageError(f"`foil`: wanted an index in 0..{len(EXPRESSIONS) - 1}, got {foil}.")
 
 
 def _size(parameters: Parameters, size: int | None) -> int:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from fer_jax.errors import UsageError
-from fer_jax.expressions import EXPRESSIONS, NUM_EXPRESSIONS
+from fer_jax.expressions import EXPRESSIONS
 from fer_jax.faces import action_units
 from fer_jax.faces.camera import Pose
 from fer_jax.faces.identity import CUT, Identity, draw_identity
@@ -189,31 +189,31 @@ def _check(seed, split, index, size, expression, identity) -> None:
         raise UsageError(f"`identity`: wanted a number of at least 0, got {identity}.")
     if size < 32:
         raise UsageError(f"`size`: wanted at least 32 pixels, got {size}.")
-    if expression is not None and not 0 <= expression < NUM_EXPRESSIONS:
-        raise UsageError(f"`expression`: wanted an index in 0..{NUM_EXPRESSIONS - 1}, got {expression}.")
+    if expression is not None and not 0 <= expression < len(EXPRESSIONS):
+        raise UsageError(f"`expression`: wanted an index in 0..{len(EXPRESSIONS) - 1}, got {expression}.")
 
 
 def _expression(place: tuple[int, str, int], preset, expression) -> int:
     if expression is not None:
         return int(expression)
     if preset.prior == "balanced":
-        return place[2] % NUM_EXPRESSIONS
+        return place[2] % len(EXPRESSIONS)
     odds = np.array(AFFECTNET_PRIOR, float)
-    return int(stream(*place, "label").choice(NUM_EXPRESSIONS, p=odds / odds.sum()))
+    return int(stream(*place, "label").choice(len(EXPRESSIONS), p=odds / odds.sum()))
 
 
 def _face(rng, place: tuple[int, str, int], expression, intensity, preset) -> tuple[np.ndarray, np.ndarray]:
     """Action units and soft label."""
     au = prototype_units(*place, expression, intensity=intensity)
     stir = action_units.stir(rng, preset.nuisance)
-    soft = np.zeros(NUM_EXPRESSIONS, np.float32)
+    soft = np.zeros(len(EXPRESSIONS), np.float32)
     soft[expression] = 1
     blended, open_set = rng.random(2)
     if open_set < preset.open_set:
         au = action_units.sample_open_set(rng, intensity=intensity)
-        soft[:] = 1 / NUM_EXPRESSIONS
+        soft[:] = 1 / len(EXPRESSIONS)
     elif blended < preset.blend:
-        other = int((expression + rng.integers(1, NUM_EXPRESSIONS)) % NUM_EXPRESSIONS)
+        other = int((expression + rng.integers(1, len(EXPRESSIONS))) % len(EXPRESSIONS))
         share = np.float32(rng.uniform(0.1, 0.5))
         au = (1 - share) * au + share * prototype_units(*place, other, intensity=intensity)
         soft[expression], soft[other] = 1 - share, share
@@ -230,7 +230,7 @@ def _noisy(place: tuple[int, str, int], expression, preset) -> int:
     if preset.label_noise_kind == "affectnet":
         name = EXPRESSIONS[expression]
         return EXPRESSIONS.index(_CONFUSED.get(name, name))
-    return int((expression + rng.integers(1, NUM_EXPRESSIONS)) % NUM_EXPRESSIONS)
+    return int((expression + rng.integers(1, len(EXPRESSIONS))) % len(EXPRESSIONS))
 
 
 def _cut_normal(rng, count) -> list[float]:

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from fer_jax.errors import UsageError
-from fer_jax.expressions import EXPRESSIONS, NUM_EXPRESSIONS
+from fer_jax.expressions import EXPRESSIONS
 from fer_jax.faces.action_units import ACTION_UNITS
 from fer_jax.faces.oracle import oracle, pair_units, unit_mask
 from fer_jax.faces.presets import Preset
@@ -54,7 +54,7 @@ def cast(
     preset: str | Preset = "easy",
     size: int = 224,
     identities: int = 6,
-    expressions: Sequence[int] = range(NUM_EXPRESSIONS),
+    expressions: Sequence[int] = range(len(EXPRESSIONS)),
     split: str = "stimuli",
 ) -> list[Parameters]:
     """Each of some people showing each of some expressions: people in turn, expressions within.
@@ -81,7 +81,7 @@ def cast(
         draw(
             seed,
             split,
-            person * NUM_EXPRESSIONS + expression,
+            person * len(EXPRESSIONS) + expression,
             preset=preset,
             size=size,
             expression=expression,

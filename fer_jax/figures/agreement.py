@@ -5,7 +5,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from fer_jax.errors import UsageError
-from fer_jax.expressions import EXPRESSIONS, NUM_EXPRESSIONS
+from fer_jax.expressions import EXPRESSIONS
 from fer_jax.figures import style
 
 # A row of two-choice answers offers each foil in one seventh of its trials.
@@ -45,9 +45,9 @@ def draw_confusion_scatter(
     """
     human, model = np.asarray(human, np.float64), np.asarray(model, np.float64)
     for name, matrix in (("human", human), ("model", model)):
-        if matrix.shape != (NUM_EXPRESSIONS, NUM_EXPRESSIONS):
+        if matrix.shape != (len(EXPRESSIONS), len(EXPRESSIONS)):
             raise UsageError(f"`{name}`: wanted shares of shape (8, 8), got {matrix.shape}.")
-    known = ~np.eye(NUM_EXPRESSIONS, dtype=bool) & np.isfinite(human) & np.isfinite(model)
+    known = ~np.eye(len(EXPRESSIONS), dtype=bool) & np.isfinite(human) & np.isfinite(model)
     rows, columns = np.nonzero(known)
     x, y = human[known], model[known]
     ax = style.axes_of(ax, 6.4, 5.4)

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 
 from fer_jax.errors import UsageError
-from fer_jax.expressions import EXPRESSIONS, NUM_EXPRESSIONS, index_of
+from fer_jax.expressions import EXPRESSIONS, index_of
 from fer_jax.figures import style
 
 _COLOURS = "Blues"
@@ -45,7 +45,7 @@ def draw_confusion(
       UsageError: not (8, 8), or not whole numbers from 0.
     """
     counts = np.asarray(counts)
-    if counts.shape != (NUM_EXPRESSIONS, NUM_EXPRESSIONS):
+    if counts.shape != (len(EXPRESSIONS), len(EXPRESSIONS)):
         raise UsageError(f"`counts`: wanted shape (8, 8), got {counts.shape}; count over all eight expressions.")
     if not np.isfinite(counts).all() or (counts < 0).any() or (counts != np.floor(counts)).any():
         raise UsageError("`counts`: wanted whole numbers from 0, got others; pass counts, not shares.")
@@ -98,7 +98,7 @@ def draw_pair_matrix(
       UsageError: a column is missing, or a cell is there twice or on the diagonal.
     """
     style.need_columns("table", table, ("true_label", "false_label", "n", value))
-    cells = np.full((NUM_EXPRESSIONS, NUM_EXPRESSIONS), np.nan)
+    cells = np.full((len(EXPRESSIONS), len(EXPRESSIONS)), np.nan)
     seen = set()
     for true, false, one in zip(table["true_label"], table["false_label"], table[value], strict=True):
         cell = _index(true), _index(false)
@@ -107,7 +107,7 @@ def draw_pair_matrix(
         seen.add(cell)
         cells[cell] = one
     words = [[style.MISSING if np.isnan(cell) else _plain(fmt.format(cell)) for cell in row] for row in cells]
-    for same in range(NUM_EXPRESSIONS):
+    for same in range(len(EXPRESSIONS)):
         words[same][same] = ""
     ax = style.axes_of(ax, *_SIZE)
     known = cells[~np.isnan(cells)]
@@ -141,10 +141,10 @@ def _matrix(ax, values, words, norm):
         empty = words[row][column] in ("0", style.MISSING)
         ink = "white" if dark else style.GREY if empty else style.INK
         ax.text(column, row, words[row][column], ha="center", va="center", fontsize=9, color=ink)
-    ax.set_xticks(range(NUM_EXPRESSIONS), EXPRESSIONS, rotation=40, ha="right", rotation_mode="anchor")
-    ax.set_yticks(range(NUM_EXPRESSIONS), EXPRESSIONS)
-    ax.set_xticks(np.arange(NUM_EXPRESSIONS - 1) + 0.5, minor=True)
-    ax.set_yticks(np.arange(NUM_EXPRESSIONS - 1) + 0.5, minor=True)
+    ax.set_xticks(range(len(EXPRESSIONS)), EXPRESSIONS, rotation=40, ha="right", rotation_mode="anchor")
+    ax.set_yticks(range(len(EXPRESSIONS)), EXPRESSIONS)
+    ax.set_xticks(np.arange(len(EXPRESSIONS) - 1) + 0.5, minor=True)
+    ax.set_yticks(np.arange(len(EXPRESSIONS) - 1) + 0.5, minor=True)
     ax.tick_params(which="both", length=0)
     ax.grid(which="minor", color="white", linewidth=1.5)
     ax.set_ylabel("true label")

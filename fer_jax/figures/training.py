@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from fer_jax.errors import UsageError
-from fer_jax.expressions import EXPRESSIONS, NUM_EXPRESSIONS
+from fer_jax.expressions import EXPRESSIONS
 from fer_jax.figures import style
 
 TARGET = 0.9  # §5.1: training stops at 90 %
@@ -171,7 +171,7 @@ def draw_recall(
     if not scores:
         raise UsageError("`scores`: wanted at least one model with its recalls, got none.")
     ax = style.axes_of(ax, 7.6, 4.6)
-    places = np.arange(NUM_EXPRESSIONS)
+    places = np.arange(len(EXPRESSIONS))
     for place in places[::2]:
         ax.axvspan(place - 0.5, place + 0.5, color="#f6f6f6", zorder=0)
     for model, (name, recalls) in enumerate(scores.items()):
@@ -189,10 +189,10 @@ def draw_recall(
             label=f"{name} (mean {mean})",
             zorder=3,
         )
-    ax.axhline(1 / NUM_EXPRESSIONS, color=style.GREY, linewidth=1, linestyle=":", label="chance 12.5 %")
+    ax.axhline(1 / len(EXPRESSIONS), color=style.GREY, linewidth=1, linestyle=":", label="chance 12.5 %")
     ax.set_xticks(places, EXPRESSIONS)
     ax.tick_params(axis="x", length=0)
-    ax.set_xlim(-0.5, NUM_EXPRESSIONS - 0.5)
+    ax.set_xlim(-0.5, len(EXPRESSIONS) - 0.5)
     ax.set_ylim(-0.02, 1.02)
     _percent(ax.yaxis)
     ax.grid(True, axis="y")

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from fer_jax.errors import UsageError
-from fer_jax.expressions import EXPRESSIONS, NUM_EXPRESSIONS, ORDERED_PAIRS, PAIRS, index_of, pair_name
+from fer_jax.expressions import EXPRESSIONS, index_of
 from fer_jax.human.study import check_images, positions
 from fer_jax.human.trials import TABLE_NAMES, Trials, answers, refuse
 
@@ -96,7 +96,7 @@ def pair_table(trials: Trials, study: pd.DataFrame, *, time: str = "mean", time_
     """
     chosen = of_study(trials, study)
     measured = _measured(chosen, ["true_label", "false_label"], time, time_trials)
-    cells = [(EXPRESSIONS[true], EXPRESSIONS[false]) for true, false in ORDERED_PAIRS]
+    cells = [(EXPRESSIONS[true], EXPRESSIONS[false]) for true, false in EXPRESSIONS.ordered_pairs]
     table = pd.DataFrame(cells, columns=["true_label", "false_label"])
     return _filled(table.merge(measured, on=["true_label", "false_label"], how="left"))
 
@@ -155,7 +155,7 @@ def confusion(trials: Trials) -> tuple[np.ndarray, np.ndarray]:
     answered = trials.trials[known]
     refuse(TABLE_NAMES["trials"], answered, answered["true_label"].isna(), "true_label", "the expression shown")
     true, given = ([index_of(name) for name in answered[column]] for column in ("true_label", "response"))
-    counts = np.zeros((NUM_EXPRESSIONS, NUM_EXPRESSIONS), np.int64)
+    counts = np.zeros((len(EXPRESSIONS), len(EXPRESSIONS)), np.int64)
     np.add.at(counts, (true, given), 1)
     shown = counts.sum(1, keepdims=True).astype(np.float64)
     return counts / np.where(shown > 0, shown, np.nan), counts
@@ -205,14 +205,14 @@ def sensitivity(pairs: pd.DataFrame) -> pd.DataFrame:
     columns = (known[name] for name in ("true_label", "false_label", "accuracy", "n"))
     cells = {(true, false): (share * n, int(n)) for true, false, share, n in zip(*columns, strict=True)}
     rows = []
-    for number, (first, second) in enumerate(PAIRS):
+    for number, (first, second) in enumerate(EXPRESSIONS.pairs):
         names = EXPRESSIONS[first], EXPRESSIONS[second]
         hits, n_first = cells.get(names, (0, 0))
         rejections, n_second = cells.get(names[::-1], (0, 0))
         values = math.nan, math.nan
         if n_first and n_second:
             values = d_prime((hits + 0.5) / (n_first + 1), (n_second - rejections + 0.5) / (n_second + 1))
-        rows.append((pair_name(number), *names, *values, n_first, n_second))
+        rows.append((EXPRESSIONS.pair_name(number), *names, *values, n_first, n_second))
     return pd.DataFrame(rows, columns=["pair", "first", "second", "d_prime", "criterion", "n_first", "n_second"])
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from fer_jax.errors import DataError
-from fer_jax.expressions import EXPRESSIONS, NUM_EXPRESSIONS, index_of
+from fer_jax.expressions import EXPRESSIONS, index_of
 from fer_jax.human.click_set import STORED_TRIALS, ClickSet, assemble, clicks_of
 from fer_jax.human.columns import typed
 from fer_jax.human.stimuli import check_mask, decode, reveal_mask
@@ -182,8 +182,8 @@ class _Reader:
 
     def label(self, name) -> str:
         value = self.whole(name)
-        if not 0 <= value < NUM_EXPRESSIONS:
-            raise DataError(f"{self.where}: {name}: wanted 0..{NUM_EXPRESSIONS - 1}, got {value}.")
+        if not 0 <= value < len(EXPRESSIONS):
+            raise DataError(f"{self.where}: {name}: wanted 0..{len(EXPRESSIONS) - 1}, got {value}.")
         return EXPRESSIONS[value]
 
 

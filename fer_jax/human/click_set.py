@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from fer_jax.errors import DataError
-from fer_jax.expressions import EXPRESSIONS, ORDERED_PAIRS, index_of, pair_index
+from fer_jax.expressions import EXPRESSIONS, index_of
 from fer_jax.human import click_checks
 from fer_jax.human.columns import typed
 from fer_jax.human.stimuli import reveal_mask
@@ -116,7 +116,9 @@ def assemble(
     click_checks.check_hashes(trials, study, accepted, **told)
     labels = [(index_of(a), index_of(b)) for a, b in zip(study["true_label"], study["false_label"], strict=True)]
     study = study.assign(
-        pair=[pair_index(*pair) for pair in labels], fold=folds(study), content_hash=pd.Series(content, dtype="str")
+        pair=[EXPRESSIONS.pair_index(*pair) for pair in labels],
+        fold=folds(study),
+        content_hash=pd.Series(content, dtype="str"),
     )
     return ClickSet(_stored(trials), study, pictures, simulated, synthetic)
 
@@ -131,7 +133,9 @@ def study_of(trials: Trials) -> pd.DataFrame:
       A study table with a fresh index.
     """
     seen = trials.trials.drop_duplicates("image")[list(COLUMNS)]
-    order = {(EXPRESSIONS[true], EXPRESSIONS[false]): row for row, (true, false) in enumerate(ORDERED_PAIRS)}
+    order = {
+        (EXPRESSIONS[true], EXPRESSIONS[false]): row for row, (true, false) in enumerate(EXPRESSIONS.ordered_pairs)
+    }
     cells = [order[cell] for cell in zip(seen["true_label"], seen["false_label"], strict=True)]
     return seen.assign(cell=cells).sort_values(["cell", "image"], ignore_index=True)[list(COLUMNS)]
 

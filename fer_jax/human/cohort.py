@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from fer_jax.errors import DataError
-from fer_jax.expressions import NUM_EXPRESSIONS, index_of
+from fer_jax.expressions import EXPRESSIONS, index_of
 from fer_jax.human.evidence import NUM_REGIONS, photograph_evidence, region_centres
 
 IMAGE_STREAM, PERSON_STREAM, ANSWER_STREAM = 1, 2, 3
@@ -219,7 +219,7 @@ def draw_images(
     if not total.all():
         raise DataError(f"`evidence`: wanted some for every image, got none in row {int((total == 0).argmax())}.")
     generator = generator_of(seed, IMAGE_STREAM)
-    of_pair = generator.standard_normal((2, NUM_EXPRESSIONS, NUM_EXPRESSIONS))
+    of_pair = generator.standard_normal((2, len(EXPRESSIONS), len(EXPRESSIONS)))
     spread, noise, pace = generator.standard_normal((3, count))
     true, false = ([index_of(name) for name in study[column]] for column in ("true_label", "false_label"))
     ease = (total[:, 0] / total.mean()) ** dynamics.strength_power * _confusability()[true, false]
@@ -237,7 +237,7 @@ def draw_images(
 
 
 def _confusability() -> np.ndarray:
-    table = np.ones((NUM_EXPRESSIONS, NUM_EXPRESSIONS))
+    table = np.ones((len(EXPRESSIONS), len(EXPRESSIONS)))
     for (true, false), factor in CONFUSABILITY.items():
         table[index_of(true), index_of(false)] = factor
     return table

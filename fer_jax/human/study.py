@@ -14,11 +14,11 @@ import numpy.typing as npt
 import pandas as pd
 
 from fer_jax.errors import DataError, UsageError
-from fer_jax.expressions import EXPRESSIONS, NUM_EXPRESSIONS, ORDERED_PAIRS
+from fer_jax.expressions import EXPRESSIONS
 
 # §3: 280 images, 35 for each of 8 expressions. With 7 foils that is 5 for each ordered pair (true, foil).
 PER_ORDERED_PAIR = 5
-FOILS = NUM_EXPRESSIONS - 1
+FOILS = len(EXPRESSIONS) - 1
 IMAGES_PER_EXPRESSION = FOILS * PER_ORDERED_PAIR
 
 COLUMNS = ("image", "true_label", "false_label")
@@ -53,7 +53,7 @@ def make_study(
     labels, names = _pool(labels, images)
     if per_ordered_pair < 1:
         raise UsageError(f"`per_ordered_pair`: wanted at least 1, got {per_ordered_pair}.")
-    counts = np.bincount(labels, minlength=NUM_EXPRESSIONS)
+    counts = np.bincount(labels, minlength=len(EXPRESSIONS))
     wanted = FOILS * per_ordered_pair
     if counts.min() < wanted:
         rarest = int(counts.argmin())
@@ -62,11 +62,11 @@ def make_study(
             f"{counts[rarest]} of {EXPRESSIONS[rarest]}; `largest_balanced` says what the pool can give."
         )
     rows = []
-    for expression in range(NUM_EXPRESSIONS):
+    for expression in range(len(EXPRESSIONS)):
         own = np.flatnonzero(labels == expression)
         # Sorted uniform numbers, not `permutation`, whose stream NumPy may change.
         order = np.argsort(_generator(seed, expression).random(len(own)), kind="stable")[:wanted]
-        foils = np.repeat([foil for true, foil in ORDERED_PAIRS if true == expression], per_ordered_pair)
+        foils = np.repeat([foil for true, foil in EXPRESSIONS.ordered_pairs if true == expression], per_ordered_pair)
         rows += [(names[i], EXPRESSIONS[expression], EXPRESSIONS[f]) for i, f in zip(own[order], foils, strict=True)]
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
@@ -90,7 +90,7 @@ def largest_balanced(labels: np.ndarray, *, wanted: int = PER_ORDERED_PAIR, max_
         raise UsageError(f"`wanted`: wanted at least 1, got {wanted}.")
     if not 0 < max_share <= 1:
         raise UsageError(f"`max_share`: wanted a share in (0, 1], got {max_share}.")
-    counts = np.bincount(_canonical(labels), minlength=NUM_EXPRESSIONS)
+    counts = np.bincount(_canonical(labels), minlength=len(EXPRESSIONS))
     rarest = int(counts.argmin())
     possible = int(max_share * counts[rarest] + 1e-9) // FOILS
     if possible < 1:
@@ -167,7 +167,11 @@ def positions(study: pd.DataFrame, images: pd.Series) -> npt.NDArray[np.int64]:
 def _checked_balance(study, per_ordered_pair) -> int:
     used = set(study["true_label"]) | set(study["false_label"])
     counts = study.groupby(["true_label", "false_label"]).size()
-    pairs = [(EXPRESSIONS[a], EXPRESSIONS[b]) for a, b in ORDERED_PAIRS if {EXPRESSIONS[a], EXPRESSIONS[b]} <= used]
+    pairs = [
+        (EXPRESSIONS[a], EXPRESSIONS[b])
+        for a, b in EXPRESSIONS.ordered_pairs
+        if {EXPRESSIONS[a], EXPRESSIONS[b]} <= used
+    ]
     each = int(counts.get(pairs[0], 0)) if per_ordered_pair is None else per_ordered_pair
     for pair in pairs:
         found = int(counts.get(pair, 0))
@@ -192,8 +196,8 @@ def _canonical(labels) -> np.ndarray:
     labels = np.asarray(labels)
     if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
         raise DataError(f"`labels`: wanted integers of shape (N,), got {labels.dtype} {labels.shape}.")
-    if len(labels) and (labels.min() < 0 or labels.max() >= NUM_EXPRESSIONS):
-        raise DataError(f"`labels`: wanted 0..{NUM_EXPRESSIONS - 1}, got {labels.min()}..{labels.max()}.")
+    if len(labels) and (labels.min() < 0 or labels.max() >= len(EXPRESSIONS)):
+        raise DataError(f"`labels`: wanted 0..{len(EXPRESSIONS) - 1}, got {labels.min()}..{labels.max()}.")
     return labels
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from fer_jax import data
 from fer_jax.data import order
 from fer_jax.errors import DataError, UsageError
-from fer_jax.expressions import PAIRS
+from fer_jax.expressions import EXPRESSIONS
 
 MASK = (1 << 64) - 1
 
@@ -99,10 +99,10 @@ def test_orders_cannot_be_spoilt_by_their_user():
 def test_pair_subset_is_balanced(counts, pair, undersample):
     labels = np.random.default_rng(0).permutation(np.repeat(np.arange(8), counts))
     found = data.pair_subset(labels, pair, seed=1, undersample=undersample, epoch=None if undersample == "fixed" else 2)
-    smaller = min(counts[e] for e in PAIRS[pair])
+    smaller = min(counts[e] for e in EXPRESSIONS.pairs[pair])
     assert found.dtype == np.int32
     assert (np.diff(found) > 0).all()
-    assert [(labels[found] == e).sum() for e in PAIRS[pair]] == [smaller, smaller]
+    assert [(labels[found] == e).sum() for e in EXPRESSIONS.pairs[pair]] == [smaller, smaller]
     assert len(found) == 2 * smaller
 
 

@@ -10,7 +10,7 @@ import pytest
 from fer_jax import data
 from fer_jax.data import prepared
 from fer_jax.errors import DataError, StorageError, UsageError
-from fer_jax.expressions import PAIRS, pair_index
+from fer_jax.expressions import EXPRESSIONS
 from tests.data import miniature
 from tests.datasets.sets import build
 from tests.datasets.test_photographs import write_study_set
@@ -67,11 +67,11 @@ def test_batches_show_every_picture_once_an_epoch(split):
 
 @pytest.mark.parametrize("undersample", ["fixed", "per_epoch"])
 def test_a_pairs_batches_are_balanced_and_its_own(split, undersample):
-    pair = pair_index(2, 5)
+    pair = EXPRESSIONS.pair_index(2, 5)
     batches = data.Batches(split, batch_size=24, seed=1, pair=pair, undersample=undersample)
     batch = next(batches)
     assert batch["label"].sum() == 12
-    np.testing.assert_array_equal(split.labels[batch["row"]], np.asarray(PAIRS[pair])[batch["label"]])
+    np.testing.assert_array_equal(split.labels[batch["row"]], np.asarray(EXPRESSIONS.pairs[pair])[batch["label"]])
 
 
 @pytest.mark.parametrize("ahead", [0, 3])

@@ -12,7 +12,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from experiments import command, prepare_data
+from experiments import prepare_data
+from experiments.harness import command
 from fer_jax import human
 from fer_jax.errors import DataError
 from fer_jax.expressions import EXPRESSIONS

@@ -8,7 +8,8 @@ import cv2
 import numpy as np
 import pytest
 
-from experiments import building, command, data_builders, prepare_data
+from experiments import building, data_builders, prepare_data
+from experiments.harness import command
 from fer_jax import data
 from fer_jax.errors import DataError
 from tests.data import miniature

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from fer_jax import ensemble
 from fer_jax.errors import UsageError
-from fer_jax.expressions import PAIRS
+from fer_jax.expressions import EXPRESSIONS
 
 
 def _logits(seed, batch=5):
@@ -16,7 +16,7 @@ def _logits(seed, batch=5):
 def _count(logits, amount):
     """The votes, counted one by one."""
     votes = np.zeros((logits.shape[1], 8))
-    for pair, row in zip(PAIRS, logits, strict=True):
+    for pair, row in zip(EXPRESSIONS.pairs, logits, strict=True):
         for image, values in enumerate(row):
             votes[image, pair[int(values[1] > values[0])]] += amount(values)
     return votes
@@ -42,7 +42,7 @@ def test_every_image_gets_28_votes():
 @pytest.mark.parametrize("label", range(8))
 def test_a_label_that_wins_all_its_pairs_is_voted_for(label):
     logits = _logits(label, batch=3)
-    for pair, row in zip(PAIRS, logits, strict=True):
+    for pair, row in zip(EXPRESSIONS.pairs, logits, strict=True):
         if label in pair:
             row[:, pair.index(label)] = 9.0
             row[:, 1 - pair.index(label)] = -9.0
@@ -53,9 +53,9 @@ def test_a_label_that_wins_all_its_pairs_is_voted_for(label):
 def test_ties_go_to_the_weightier_or_to_the_first():
     # A cycle neutral > happy > sad > neutral, everything else lost by all three to nobody: each wins as often.
     logits = np.zeros((28, 1, 2), np.float32)
-    for row, (first, _) in zip(logits, PAIRS, strict=True):
+    for row, (first, _) in zip(logits, EXPRESSIONS.pairs, strict=True):
         row[0, 0] = 1.0 if first < 3 else 0.5
-    logits[PAIRS.index((0, 2))] = [[0.0, 4.0]]
+    logits[EXPRESSIONS.pairs.index((0, 2))] = [[0.0, 4.0]]
     votes = np.asarray(ensemble.ballots(logits))[0]
     assert votes[0] == votes[1] == votes[2] == votes.max()
     assert ensemble.simple_vote(logits, tie="first")[0] == 0
@@ -65,7 +65,7 @@ def test_ties_go_to_the_weightier_or_to_the_first():
 def _probabilities(logits, temperatures):
     """Both probabilities of every member, counted one by one in float64."""
     votes = np.zeros((logits.shape[1], 8))
-    for pair, row, temperature in zip(PAIRS, logits.astype(float), temperatures, strict=True):
+    for pair, row, temperature in zip(EXPRESSIONS.pairs, logits.astype(float), temperatures, strict=True):
         for image, (first, second) in enumerate(row / temperature):
             votes[image, pair[0]] += 1 / (1 + np.exp(second - first))
             votes[image, pair[1]] += 1 / (1 + np.exp(first - second))

@@ -2,12 +2,12 @@ import jax
 import numpy as np
 import pytest
 
-from experiments import command
 from experiments.config import StudyConfig, resolve
-from experiments.run_folder import RunFolder
-from experiments.stages.study import Study
+from experiments.harness import command
+from experiments.study.run_folder import RunFolder
+from experiments.study.study import Study
 from fer_jax import checkpoints, ensemble
-from fer_jax.expressions import NUM_PAIRS
+from fer_jax.expressions import EXPRESSIONS
 
 from .jobs import RUN_PX, Job
 
@@ -29,7 +29,7 @@ def run(tmp_path_factory):
     study = Study(config, folder, command.StopRequest())
     sample = np.zeros((1, RUN_PX, RUN_PX, 3), np.float32)
     fresh = jax.jit(study.network(2).init)
-    members = [fresh(jax.random.fold_in(study.key("members"), pair), sample) for pair in range(NUM_PAIRS)]
+    members = [fresh(jax.random.fold_in(study.key("members"), pair), sample) for pair in range(EXPRESSIONS.num_pairs)]
     for name, order in (("ensemble", members), ("finetuned", members[::-1])):
         checkpoints.save(out / name, ensemble.stack(order), facts=study.facts(name), stacked=True)
     multiclass = jax.jit(study.network(8).init)(study.key("multiclass"), sample)

@@ -14,9 +14,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from experiments import command
 from experiments.config import StudyConfig, chosen_stages, resolve
-from experiments.run_folder import RunFolder
+from experiments.harness import command
+from experiments.study.run_folder import RunFolder
 from fer_jax.errors import DataError, StorageError, UsageError
 
 
@@ -309,7 +309,7 @@ def test_devices_that_are_not_there_are_one_line(root):
 
 _WANTS_A_DEVICE = """
 import sys
-from experiments import command
+from experiments.harness import command
 from experiments.config import StudyConfig
 
 def card(config):

@@ -9,7 +9,8 @@ import time
 import pandas as pd
 import pytest
 
-from experiments import command, train_distributed
+from experiments import train_distributed
+from experiments.harness import command
 from fer_jax.errors import UsageError
 
 from .jobs import EVERY_STEP, Job, environment

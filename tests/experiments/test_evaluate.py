@@ -6,9 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from experiments import bootstrap, command, evaluate, evaluation
+from experiments import bootstrap, evaluate, evaluation
+from experiments.harness import command
 from fer_jax import ensemble
-from fer_jax.expressions import EXPRESSIONS, PAIRS
+from fer_jax.expressions import EXPRESSIONS
 
 N = 120
 RULES = [
@@ -29,7 +30,9 @@ def predictions(seed=0, count=N, sharpness=4.0):
     labels = np.concatenate([np.arange(8).repeat(4), rng.choice(8, count - 32, p=np.arange(8, 0, -1) / 36)])
     labels = rng.permutation(labels).astype(np.int32)
     evidence = rng.normal(size=(count, 8)) + 1.2 * np.eye(8)[labels]
-    logits = np.stack([evidence[:, pair] for pair in np.asarray(PAIRS)]) + 0.3 * rng.normal(size=(28, count, 2))
+    logits = np.stack([evidence[:, pair] for pair in np.asarray(EXPRESSIONS.pairs)]) + 0.3 * rng.normal(
+        size=(28, count, 2)
+    )
     return {
         "ensemble_logits": (sharpness * logits).astype(np.float32),
         "multiclass_logits": (sharpness * evidence).astype(np.float32),
@@ -138,7 +141,7 @@ def test_temperatures_undo_what_made_the_networks_too_sure(scored):
 def test_members_are_judged_by_pictures_of_their_own_expressions(scored):
     made, _, members, _ = scored
     assert list(members["ensemble"]) == ["trained"] * 28 + ["finetuned"] * 28
-    for index, (first, second) in enumerate(PAIRS):
+    for index, (first, second) in enumerate(EXPRESSIONS.pairs):
         own = np.isin(made["labels"], [first, second])
         right = made["ensemble_logits"][index, own].argmax(-1) == (made["labels"][own] == second)
         row = members.iloc[index]

@@ -16,9 +16,10 @@ import pandas as pd
 import pytest
 import safetensors.numpy
 
-from experiments import command, explain, explained_folder, explanations, networks, picture_files
+from experiments import explain, explained_folder, explanations, networks, picture_files
 from experiments.config import StudyConfig, resolve
-from experiments.run_folder import RunFolder
+from experiments.harness import command
+from experiments.study.run_folder import RunFolder
 from fer_jax import images, models, saliency
 
 from .jobs import RUN_PX as SIZE

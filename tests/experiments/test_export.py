@@ -10,12 +10,13 @@ import pytest
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
-from experiments import command, explain, export
+from experiments import explain, export
 from experiments.config import StudyConfig, resolve
-from experiments.stages.study import Study
-from experiments.stages.train import starting_variables
+from experiments.harness import command
+from experiments.study.study import Study
+from experiments.study.train import starting_variables
 from fer_jax import models
-from fer_jax.expressions import EXPRESSIONS, PAIRS, pair_name
+from fer_jax.expressions import EXPRESSIONS
 
 from .jobs import RUN_PX
 
@@ -56,9 +57,9 @@ def test_every_member_goes_into_a_folder(run, tmp_path):
     path, members, _ = run
     assert _export(f"--run={path}", "--pair=all", f"--out={tmp_path / 'members'}") == 0
     files = {file.stem: file for file in (tmp_path / "members").iterdir()}
-    assert sorted(files) == sorted(pair_name(pair) for pair in range(len(PAIRS)))
+    assert sorted(files) == sorted(EXPRESSIONS.pair_name(pair) for pair in range(len(EXPRESSIONS.pairs)))
     for pair in (0, 27):
-        again = models.from_state_dict(load_file(files[pair_name(pair)]), models.TinyResNet(num_classes=2))
+        again = models.from_state_dict(load_file(files[EXPRESSIONS.pair_name(pair)]), models.TinyResNet(num_classes=2))
         assert _equal(again, members[pair])
 
 

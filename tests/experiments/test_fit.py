@@ -10,11 +10,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from experiments import command, numerics
 from experiments.config import StudyConfig, resolve
-from experiments.run_folder import RunFolder
-from experiments.stages import fit
-from experiments.stages.study import Study
+from experiments.harness import command, numerics
+from experiments.study import fit
+from experiments.study.run_folder import RunFolder
+from experiments.study.study import Study
 from fer_jax import checkpoints, training
 from fer_jax.checkpoints import _manifest
 from fer_jax.errors import Preempted, StorageError

@@ -13,13 +13,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from experiments import benchmark, config, explanations
-from experiments.benchmarks import known_truth, localisation, truth_report, truth_scores
-from experiments.stages.study import open_run
+from experiments import config, explanations, localise
+from experiments.harness import command
+from experiments.localisation import known_truth, truth_report, truth_scores
+from experiments.study.study import open_run
 from fer_jax import metrics
-from fer_jax.expressions import NUM_PAIRS, ORDERED_PAIRS
+from fer_jax.expressions import EXPRESSIONS
 
-COUNT = len(ORDERED_PAIRS)
+COUNT = len(EXPRESSIONS.ordered_pairs)
 SIZE = 32
 SMALL = {
     "image_size": SIZE,
@@ -54,11 +55,13 @@ def made(tmp_path_factory):
         patch.setattr(config, "resolve", lambda chosen: dataclasses.replace(full(chosen), **SMALL))
         patch.setattr(known_truth, "OTHERS_PER_PAIR", 2)
         assert _run("--iterations=8", "--resamples=200", "--out=new/found.json") == 0, err.getvalue()
-    return Made(folder / localisation.MADE_RUN, folder / "new" / "found.json", out.getvalue(), err.getvalue())
+    return Made(folder / localise.MADE_RUN, folder / "new" / "found.json", out.getvalue(), err.getvalue())
 
 
 def _run(*arguments):
-    return benchmark.main(["benchmark", "localisation", f"--images={COUNT}", *arguments])
+    return command.run(
+        localise.localise, localise.LocalisationConfig, usage="", argv=["localise", f"--images={COUNT}", *arguments]
+    )
 
 
 def test_one_command_works_from_nothing_and_keeps_its_run(made, monkeypatch, capsys):
@@ -68,7 +71,7 @@ def test_one_command_works_from_nothing_and_keeps_its_run(made, monkeypatch, cap
     monkeypatch.setattr(config, "resolve", lambda chosen: dataclasses.replace(full(chosen), **SMALL))
     monkeypatch.chdir(made.run.parent.parent)
     before = signal.getsignal(signal.SIGINT)
-    assert localisation._make_run() == 0
+    assert localise._make_run() == 0
     assert signal.getsignal(signal.SIGINT) is before  # one Ctrl-C ends what comes after the training
     assert "training" not in capsys.readouterr().err
 
@@ -80,7 +83,7 @@ def test_everything_is_written(made):
     methods = [*explanations.METHODS, *map(known_truth.untrained, explanations.METHODS)]
     assert list(dict.fromkeys(scores["method"])) == [*methods, *known_truth.REFERENCES, "truth_cells", "truth"]
     assert set(scores["score"]) == set(truth_scores.SCORES)
-    assert (scores["n_pairs"] == NUM_PAIRS).all() and found["facts"]["n_pictures"] == COUNT
+    assert (scores["n_pairs"] == EXPRESSIONS.num_pairs).all() and found["facts"]["n_pictures"] == COUNT
     assert found["facts"]["run"]  # which run was scored, also where none was named
     assert ((scores["ci_low"] <= scores["mean"]) & (scores["mean"] <= scores["ci_high"])).all()
     wide = scores.pivot(index="method", columns="score", values="mean")
@@ -94,7 +97,7 @@ def test_everything_is_written(made):
     )
     for name, rows in (
         ("scores", len(scores)),
-        ("pairs", 13 * NUM_PAIRS),
+        ("pairs", 13 * EXPRESSIONS.num_pairs),
         ("pictures", 13 * COUNT),
         ("contrasts", 108),
     ):
@@ -136,11 +139,13 @@ def test_faces_are_balanced_and_differ_from_their_twins_where_the_truth_lies(kno
 def test_means_of_other_people_are_not_those_of_the_scored_ones(made, known, monkeypatch):
     monkeypatch.setattr(known_truth, "OTHERS_PER_PAIR", 2)
     means = known_truth.pair_means(open_run(str(made.run)))
-    assert means.shape == (NUM_PAIRS, SIZE, SIZE) and (means >= 0).all() and means.max((1, 2)).min() > 0.5
-    own = np.stack([known.truths[known.pairs == pair].mean(0) for pair in range(NUM_PAIRS)])
+    assert means.shape == (EXPRESSIONS.num_pairs, SIZE, SIZE) and (means >= 0).all() and means.max((1, 2)).min() > 0.5
+    own = np.stack([known.truths[known.pairs == pair].mean(0) for pair in range(EXPRESSIONS.num_pairs)])
     assert not np.allclose(own, means)
-    alike = np.corrcoef(own.reshape(NUM_PAIRS, -1), means.reshape(NUM_PAIRS, -1))[:NUM_PAIRS, NUM_PAIRS:]
-    assert (alike.argmax(1) == np.arange(NUM_PAIRS)).mean() > 0.3  # by chance 1 in 28
+    alike = np.corrcoef(own.reshape(EXPRESSIONS.num_pairs, -1), means.reshape(EXPRESSIONS.num_pairs, -1))[
+        : EXPRESSIONS.num_pairs, EXPRESSIONS.num_pairs :
+    ]
+    assert (alike.argmax(1) == np.arange(EXPRESSIONS.num_pairs)).mean() > 0.3  # by chance 1 in 28
 
 
 class _Bright:
@@ -190,7 +195,7 @@ def test_comparisons_are_fixed_beforehand():
     ],
 )
 def test_a_wrong_flag_is_named(arguments, said, capsys):
-    assert benchmark.main(["benchmark", "localisation", *arguments]) == 1
+    assert command.run(localise.localise, localise.LocalisationConfig, usage="", argv=["localise", *arguments]) == 1
     error = capsys.readouterr().err
     assert said in error and len(error.strip().splitlines()) == 1
 

@@ -6,8 +6,8 @@ import struct
 
 import pytest
 
-from experiments import metrics_log
-from experiments.stages.fit import Rates
+from experiments.harness import metrics_log
+from experiments.study.fit import Rates
 
 ROW = {
     "model": "ensemble", "pair": "happy-sad", "train_accuracy": 0.5, "train_loss": 0.7, "images_per_s": 10.0,

@@ -7,14 +7,14 @@ import sys
 import jax
 import pytest
 
-from experiments import numerics
+from experiments.harness import numerics
 
 from .jobs import environment
 
 # The gradient of a dense layer's kernel: a product whose long axis is summed over, which XLA divides among threads.
 PRODUCT = """
 import hashlib, numpy as np, jax
-from experiments.numerics import numerics
+from experiments.harness.numerics import numerics
 rng = np.random.default_rng(0)
 a, b = rng.standard_normal((2048, 64), np.float32), rng.standard_normal((2048, 256), np.float32)
 print(numerics()["threads"], hashlib.sha256(np.asarray(jax.jit(lambda a, b: a.T @ b)(a, b)).tobytes()).hexdigest())

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from experiments import progress
+from experiments.harness import progress
 
 
 class _Terminal(io.StringIO):

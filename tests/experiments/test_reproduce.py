@@ -13,14 +13,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from experiments import codebook, command, reproduce, stages
+from experiments import reproduce, study
 from experiments.config import StudyConfig, resolve
-from experiments.run_folder import FinishedFiles
-from experiments.stage_records import StageRecords
-from experiments.stage_table import FREE, STAGES, TABLE
-from experiments.stages import write
-from experiments.stages.vote import near_chance
-from fer_jax.expressions import EXPRESSIONS, NUM_PAIRS, PAIRS, pair_name
+from experiments.harness import command
+from experiments.study import codebook, write
+from experiments.study.run_folder import FinishedFiles
+from experiments.study.stage_records import StageRecords
+from experiments.study.stage_table import FREE, STAGES, TABLE
+from experiments.study.vote import near_chance
+from fer_jax.expressions import EXPRESSIONS
 
 from .jobs import environment
 from .watched import Watch
@@ -35,9 +36,9 @@ TINY = (
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     out = tmp_path_factory.mktemp("study") / "run"
-    watched = {name: Watch.around(name, work) for name, work in stages.WORK.items()}
+    watched = {name: Watch.around(name, work) for name, work in study.WORK.items()}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(stages, "WORK", watched)
+        patch.setattr(study, "WORK", watched)
         code = command.run(reproduce.reproduce, StudyConfig, usage="", argv=["reproduce", f"--out={out}", *TINY])
     assert code == 0
     return out
@@ -94,7 +95,7 @@ def test_the_codebook_has_a_meaning_for_every_column_of_every_table(finished):
 
 
 def test_pairs_are_named_in_every_table(finished):
-    names = {pair_name(pair) for pair in range(NUM_PAIRS)}
+    names = {EXPRESSIONS.pair_name(pair) for pair in range(EXPRESSIONS.num_pairs)}
     assert set(pd.read_csv(finished / "tables" / "dice.csv")["unit"]) == names
     assert set(pd.read_csv(finished / "tables" / "members_validated.csv")["pair"]) == names
 
@@ -144,7 +145,7 @@ def test_the_summary_keeps_its_contract(finished):
     summary = json.loads((finished / "summary.json").read_text())
     assert summary["simulated_people"] is True
     assert [tuple(member["pair"]) for member in summary["members"]] == [
-        (EXPRESSIONS[a], EXPRESSIONS[b]) for a, b in PAIRS
+        (EXPRESSIONS[a], EXPRESSIONS[b]) for a, b in EXPRESSIONS.pairs
     ]
     for member in summary["members"]:
         assert member["stopped_by"] in ("target", "max_images")
@@ -176,7 +177,7 @@ def test_the_summary_follows_from_the_tables(finished):
     right = predictions["multiclass_logits"].argmax(-1) == labels
     np.testing.assert_allclose(summary["multiclass"]["accuracy"], right.mean(), rtol=1e-5)
     votes = np.zeros((len(labels), 8))
-    for pair, logits in zip(PAIRS, predictions["ensemble_logits"], strict=True):
+    for pair, logits in zip(EXPRESSIONS.pairs, predictions["ensemble_logits"], strict=True):
         votes[np.arange(len(labels)), np.asarray(pair)[logits.argmax(-1)]] += logits.max(-1)
     weighted = (votes.argmax(-1) == labels).mean()
     np.testing.assert_allclose(summary["ensemble"]["weighted_vote"]["accuracy"], weighted, rtol=1e-5)

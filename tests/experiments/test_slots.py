@@ -8,8 +8,8 @@ import optax
 import pytest
 
 from experiments.config import StudyConfig, resolve
-from experiments.stages import slots
-from experiments.stages.study import Study
+from experiments.study import slots
+from experiments.study.study import Study
 from fer_jax import models, training
 from fer_jax.errors import UsageError
 

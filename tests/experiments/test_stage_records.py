@@ -5,11 +5,12 @@ import json
 
 import pytest
 
-from experiments import command, reproduce, stages
+from experiments import reproduce, study
 from experiments.config import StudyConfig, resolve
-from experiments.run_folder import RunFolder
-from experiments.stage_records import StageRecords
-from experiments.stage_table import FREE, STAGES, TABLE
+from experiments.harness import command
+from experiments.study.run_folder import RunFolder
+from experiments.study.stage_records import StageRecords
+from experiments.study.stage_table import FREE, STAGES, TABLE
 from fer_jax.errors import StorageError, UsageError
 
 MAIN = {  # what stands for a stage's result here: its first file, and what it was made from
@@ -32,7 +33,7 @@ def made(monkeypatch):
 
         return work
 
-    monkeypatch.setattr(stages, "WORK", {name: work_of(name) for name in STAGES})
+    monkeypatch.setattr(study, "WORK", {name: work_of(name) for name in STAGES})
     return ran
 
 

@@ -7,10 +7,12 @@ import types
 import numpy as np
 import pytest
 
-from experiments import command, time_limit, train_ensemble
+from experiments import train_ensemble
 from experiments.config import StudyConfig, resolve
-from experiments.run_folder import RunFolder
-from experiments.stage_table import LIMITS
+from experiments.harness import command
+from experiments.study import time_limit
+from experiments.study.run_folder import RunFolder
+from experiments.study.stage_table import LIMITS
 from fer_jax.errors import StorageError, UsageError
 
 SIZES = (40, 60, 100)  # images of the members' epochs

@@ -13,13 +13,14 @@ import pandas as pd
 import pytest
 import safetensors.numpy
 
-from experiments import command, evaluate, finetune_clicks, merge_members, reproduce, train_ensemble, train_multiclass
+from experiments import evaluate, finetune_clicks, merge_members, reproduce, train_ensemble, train_multiclass
 from experiments.config import StudyConfig, chosen_members, resolve
-from experiments.stages.study import open_run
-from experiments.stages.train import pair_draw, starting_variables
+from experiments.harness import command
+from experiments.study.study import open_run
+from experiments.study.train import pair_draw, starting_variables
 from fer_jax import data, models
 from fer_jax.errors import UsageError
-from fer_jax.expressions import EXPRESSIONS, NUM_PAIRS, PAIRS
+from fer_jax.expressions import EXPRESSIONS
 
 SMALL = (
     "--per_ordered_pair=1",
@@ -111,7 +112,7 @@ def test_parts_of_an_ensemble_merge_into_the_whole_bit_for_bit(runs, tmp_path, c
         again, wanted = (run / "tables" / f"{table}.csv" for run in (tmp_path / "all", runs / "whole"))
         assert again.read_bytes() == wanted.read_bytes()
     merged = pd.read_json(tmp_path / "all" / "metrics.jsonl", lines=True)
-    assert sorted(merged["member"]) == list(range(NUM_PAIRS))
+    assert sorted(merged["member"]) == list(range(EXPRESSIONS.num_pairs))
 
 
 @pytest.mark.parametrize(
@@ -172,7 +173,7 @@ class _Study:
 
 @pytest.mark.parametrize("undersample", ["fixed", "per_epoch"])
 def test_every_epoch_shows_the_smaller_class_once_and_as_many_of_the_larger(undersample):
-    labels = np.repeat([PAIRS[3][0], PAIRS[3][1]], [30, 10]).astype(np.int32)
+    labels = np.repeat([EXPRESSIONS.pairs[3][0], EXPRESSIONS.pairs[3][1]], [30, 10]).astype(np.int32)
     config = StudyConfig(batch_size=6, undersample=undersample)
     draw = pair_draw(labels, 3, config)
     assert draw.size == 20

@@ -5,7 +5,7 @@ import pathlib
 import sys
 
 from experiments.config import StudyConfig
-from experiments.stages.study import Study
+from experiments.study.study import Study
 
 _FIELDS = {field.name for field in dataclasses.fields(StudyConfig)}
 

@@ -4,7 +4,7 @@ import scipy.stats
 
 from fer_jax import faces
 from fer_jax.errors import UsageError
-from fer_jax.expressions import EXPRESSIONS, PAIRS
+from fer_jax.expressions import EXPRESSIONS
 from fer_jax.faces import action_units
 from fer_jax.faces.camera import Pose
 from fer_jax.faces.oracle import difference
@@ -13,7 +13,7 @@ SIZE = 64
 # Sums over brows, eyes, mouth and chin of the mean difference, of the feasibility study (design, section 6).
 STUDY = dict(
     zip(
-        PAIRS,
+        EXPRESSIONS.pairs,
         (13, 18, 50, 44, 28, 23, 4, 25, 54, 50, 28, 28, 13, 47, 40, 30, 23, 18, 41, 57, 49, 50, 54, 47, 45, 19, 27, 24),
         strict=True,
     )
@@ -29,7 +29,7 @@ def _scene(expression, person=0, **changes):
 def evidence():
     """Mean and total difference by pair and region over four people: two dicts of float (11,)."""
     means, totals = {}, {}
-    for first, second in PAIRS:
+    for first, second in EXPRESSIONS.pairs:
         mean, total = np.zeros(11), np.zeros(11)
         for person in range(4):
             parameters = _scene(first, person)
@@ -81,10 +81,10 @@ def test_evidence_ranks_the_pairs_as_the_feasibility_study_did(evidence):
     means, _ = evidence
     sums = [
         (_named(means[pair], "brow") + _named(means[pair], "eye")) / 2 + _named(means[pair], "mouth", "chin")
-        for pair in PAIRS
+        for pair in EXPRESSIONS.pairs
     ]
-    assert scipy.stats.spearmanr(sums, [STUDY[pair] for pair in PAIRS]).statistic >= 0.9
-    assert np.argmin(sums) == PAIRS.index((0, 7)), "contempt is nearest to neutral"
+    assert scipy.stats.spearmanr(sums, [STUDY[pair] for pair in EXPRESSIONS.pairs]).statistic >= 0.9
+    assert np.argmin(sums) == EXPRESSIONS.pairs.index((0, 7)), "contempt is nearest to neutral"
 
 
 @pytest.mark.parametrize(

@@ -7,12 +7,12 @@ from matplotlib.figure import Figure
 
 from fer_jax import figures
 from fer_jax.errors import UsageError
-from fer_jax.expressions import EXPRESSIONS, ORDERED_PAIRS, pair_name
+from fer_jax.expressions import EXPRESSIONS
 
 RANDOM = np.random.default_rng(7)
 COUNTS = RANDOM.integers(0, 90, (8, 8))
 CELLS = pd.DataFrame(
-    [(EXPRESSIONS[a], EXPRESSIONS[b], k / 100, 20) for k, (a, b) in enumerate(ORDERED_PAIRS)],
+    [(EXPRESSIONS[a], EXPRESSIONS[b], k / 100, 20) for k, (a, b) in enumerate(EXPRESSIONS.ordered_pairs)],
     columns=["true_label", "false_label", "accuracy", "n"],
 )
 DICE = pd.DataFrame(
@@ -20,11 +20,15 @@ DICE = pd.DataFrame(
     columns=["unit", "method", "dice", "chance"],
 )
 METRICS = pd.DataFrame(
-    [("ensemble", pair_name(p), e, 64 * e, min(0.5 + e * (p + 1) / 100, 0.95)) for p in range(28) for e in range(1, 9)],
+    [
+        ("ensemble", EXPRESSIONS.pair_name(p), e, 64 * e, min(0.5 + e * (p + 1) / 100, 0.95))
+        for p in range(28)
+        for e in range(1, 9)
+    ],
     columns=["model", "pair", "epoch", "images", "train_accuracy"],
 )
 MEMBERS = pd.DataFrame(
-    [(pair_name(p), 1000 + p, 8, 0.91, 0.6 + p / 100, "target" if p else "max_epochs") for p in range(28)],
+    [(EXPRESSIONS.pair_name(p), 1000 + p, 8, 0.91, 0.6 + p / 100, "target" if p else "max_epochs") for p in range(28)],
     columns=["pair", "train_images", "epochs", "train_accuracy", "validation_accuracy", "stopped_by"],
 )
 CORRELATIONS = pd.DataFrame(
@@ -42,7 +46,7 @@ LOCATED = pd.DataFrame(
     columns=["method", "kind", "score", "mean", "ci_low", "ci_high", "chance"],
 )
 BY_PAIR = pd.DataFrame(
-    [(pair_name(p), m, p / 40 + 0.1 * (m == "EP")) for m in ("EP", "CAM") for p in range(28)],
+    [(EXPRESSIONS.pair_name(p), m, p / 40 + 0.1 * (m == "EP")) for m in ("EP", "CAM") for p in range(28)],
     columns=["pair_name", "method", "dice"],
 )
 
@@ -119,7 +123,7 @@ def test_pair_matrix_puts_each_cell_where_it_belongs_in_any_row_order():
     shuffled = CELLS.sample(frac=1, random_state=1).replace({"accuracy": {0.05: np.nan}})
     ax = figures.draw_pair_matrix(shuffled, "accuracy")
     shown = np.reshape(words(ax), (8, 8))
-    for k, (true, foil) in enumerate(ORDERED_PAIRS):
+    for k, (true, foil) in enumerate(EXPRESSIONS.ordered_pairs):
         assert shown[true, foil] == ("–" if k == 5 else f".{k:02d}")
     assert (np.diagonal(shown) == "").all()
     assert "n = 1,120 answers" in ax.get_title()
@@ -170,7 +174,10 @@ def test_members_are_sorted_and_bear_unknown_values():
     members.loc[3, ["train_accuracy", "validation_accuracy"]] = np.nan
     members.loc[3, "stopped_by"] = "failed"
     ax = figures.draw_members(members)
-    assert [label.get_text() for label in ax.get_yticklabels()][:2] == [pair_name(3), pair_name(0)]
+    assert [label.get_text() for label in ax.get_yticklabels()][:2] == [
+        EXPRESSIONS.pair_name(3),
+        EXPRESSIONS.pair_name(0),
+    ]
     assert "n = 28 members" in ax.get_title()
     assert "failed (1)" in ax.get_legend_handles_labels()[1]
 
@@ -241,11 +248,11 @@ def test_scores_of_localisation_stand_beside_chance():
 
 def test_pairs_are_sorted_by_how_well_they_are_found():
     table = BY_PAIR.sample(frac=1, random_state=2).sort_values("method", kind="stable")
-    table.loc[table["pair_name"] == pair_name(3), "dice"] = np.nan
+    table.loc[table["pair_name"] == EXPRESSIONS.pair_name(3), "dice"] = np.nan
     ax = figures.draw_pair_scores(table, "dice")
     pairs = [label.get_text() for label in ax.get_yticklabels()]
     assert [label.get_text() for label in ax.get_xticklabels()] == ["CAM", "EP"]
-    assert pairs == [pair_name(p) for p in (*range(27, 3, -1), 2, 1, 0, 3)]
+    assert pairs == [EXPRESSIONS.pair_name(p) for p in (*range(27, 3, -1), 2, 1, 0, 3)]
     shown = np.reshape(words(ax), (28, 2))
     assert list(shown[0]) == [".68", ".78"] and list(shown[-1]) == ["–", "–"]
     with pytest.raises(UsageError, match="`table`: wanted each pair once a method"):

@@ -6,7 +6,7 @@ import pytest
 
 from fer_jax import human
 from fer_jax.errors import UsageError
-from fer_jax.expressions import EXPRESSIONS, ORDERED_PAIRS
+from fer_jax.expressions import EXPRESSIONS
 from fer_jax.human.columns import typed
 
 
@@ -102,7 +102,7 @@ def test_the_pair_table_is_what_a_loop_gives(study, cohort):
     table = human.behaviour.pair_table(cohort, study)
     assert len(table) == 56
     trials = cohort.trials
-    for (true, false), row in zip(ORDERED_PAIRS, table.itertuples(), strict=True):
+    for (true, false), row in zip(EXPRESSIONS.ordered_pairs, table.itertuples(), strict=True):
         own = trials[(trials["true_label"] == EXPRESSIONS[true]) & (trials["false_label"] == EXPRESSIONS[false])]
         assert (row.true_label, row.false_label, row.n) == (EXPRESSIONS[true], EXPRESSIONS[false], len(own))
         assert row.accuracy == pytest.approx(own["correct"].mean())

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from fer_jax import human
 from fer_jax.errors import DataError, FerError
-from fer_jax.expressions import EXPRESSIONS, PAIRS
+from fer_jax.expressions import EXPRESSIONS
 from fer_jax.human import click_examples, click_set
 from fer_jax.human.columns import FLAG, REAL, TABLES, TEXT, WHOLE, typed
 
@@ -74,7 +74,9 @@ def test_a_cohort_fits_and_keeps_what_analyses_need(clicked, small_cohort, small
     for column in ("participant", "n_trials", "n_blocks", "accuracy", "simulated"):
         assert people[column].tolist() == given_people[column].tolist()
     for row in clicked.study.itertuples():
-        assert {EXPRESSIONS.index(row.true_label), EXPRESSIONS.index(row.false_label)} == set(PAIRS[row.pair])
+        assert {EXPRESSIONS.index(row.true_label), EXPRESSIONS.index(row.false_label)} == set(
+            EXPRESSIONS.pairs[row.pair]
+        )
 
 
 def test_examples_and_back_is_the_identity(clicked):

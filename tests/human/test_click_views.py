@@ -10,7 +10,7 @@ import pytest
 from fer_jax import data, human, images, masks, training
 from fer_jax.augment import Augmentation
 from fer_jax.errors import DataError, UsageError
-from fer_jax.expressions import PAIRS
+from fer_jax.expressions import EXPRESSIONS
 from fer_jax.human import click_views, stimuli
 
 PAIR = 11
@@ -43,7 +43,7 @@ def test_correct_trials_nine_moves_and_whole_pictures(clicked, views):
     assert len(right) < trials["image"].isin(own).sum()  # some were wrong, and are left out
     assert len(views.whole) == 10
     assert set(clicked.study["pair"].iloc[views.rows]) == {PAIR}
-    assert {tuple(sorted(PAIRS[PAIR]))} == {
+    assert {tuple(sorted(EXPRESSIONS.pairs[PAIR]))} == {
         tuple(sorted(human.study.EXPRESSIONS.index(name) for name in cell))
         for cell in clicked.study.iloc[views.whole][["true_label", "false_label"]].itertuples(index=False)
     }

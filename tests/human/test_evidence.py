@@ -3,12 +3,12 @@ import pytest
 
 from fer_jax import human
 from fer_jax.errors import DataError
-from fer_jax.expressions import EXPRESSIONS, ORDERED_PAIRS
+from fer_jax.expressions import EXPRESSIONS
 from fer_jax.human import evidence
 
 
 def test_the_table_is_symmetric_and_complete():
-    names = [(EXPRESSIONS[a], EXPRESSIONS[b]) for a, b in ORDERED_PAIRS]
+    names = [(EXPRESSIONS[a], EXPRESSIONS[b]) for a, b in EXPRESSIONS.ordered_pairs]
     there = evidence.photograph_evidence(*zip(*names, strict=True))
     back = evidence.photograph_evidence(*zip(*[pair[::-1] for pair in names], strict=True))
     np.testing.assert_array_equal(there, back)

@@ -1,0 +1,77 @@
+"""Benchmarks: ours and its peers in turns on the same machine, as ratios.
+
+    python -m benchmarks saliency --out=saliency.json
+    python -m benchmarks training --out=training.json
+
+No figure of the paper. Every number is a median of paired runs (A B A B); what is claimed is their ratio. Suites:
+`saliency` (ResNet-50 at 224 px, about five minutes on two cores, peers in JAX; where torch is installed also torch
+running the same mathematics; with --run also what stopping on convergence saves and costs on a run's study pictures).
+`training` (the stacked ensemble against its members one by one, plain stacking and torch; a whole run of 28 small
+members; useful slot-steps, memory, data path; about five minutes).
+--out writes the rows as JSON: a list of {"name", "ours", "theirs", "unit", "ratio", "goal", "holds"}.
+"""
+
+import dataclasses
+import functools
+import importlib
+import json
+import pathlib
+import sys
+
+from experiments.harness import command
+from experiments.harness.command import option
+from fer_jax.errors import UsageError
+
+SUITES = ("saliency", "training")
+
+
+@dataclasses.dataclass(frozen=True)
+class BenchmarkConfig:
+    """What to measure."""
+
+    out: str = option("", "JSON file for the rows, such as saliency.json; none given: the table alone.")
+    only: str = option("", "Measure the rows whose name holds this text.")
+    model: str = option(
+        "resnet50", "Network; mini is one block a stage, for a quick look.", choices=("resnet50", "mini")
+    )
+    size: int = option(224, "Side of the pictures, pixels.")
+    repeats: int = option(5, "Pairs of runs.")
+    iterations: int = option(8, "Extremal Perturbation: iterations in a timed run.")
+    run: str = option("", "Run folder of experiments.reproduce, for the rows on stopping early.")
+    images: int = option(56, "With --run: pictures, evenly from the run's study pictures.")
+
+
+def benchmark(suite: str | None, config: BenchmarkConfig) -> None:
+    """Measure, print the table as it grows, write the rows."""
+    if suite not in SUITES:
+        raise UsageError(f"`suite`: wanted one of {', '.join(SUITES)} as the first argument, got {suite or 'none'}.")
+    bounds = {"size": (32, 1024), "repeats": (1, 1000), "iterations": (1, 10_000), "images": (1, 100_000)}
+    command.check_bounds(config, bounds)
+    out = pathlib.Path(config.out) if config.out else None
+    if out and (out.suffix != ".json" or out.is_dir()):
+        raise UsageError(f"`--out`: wanted a name that ends in .json, got {out}.")
+    from benchmarks import pairing
+
+    measured = importlib.import_module(f"benchmarks.{suite}")
+
+    rows = []
+    for row in measured.rows(config):
+        rows.append(row)
+        sys.stderr.write(pairing.table([row]).splitlines()[1] + "\n")
+        if out:  # after every row: a long suite that is stopped has said what it measured
+            out.parent.mkdir(parents=True, exist_ok=True)
+            out.write_text(json.dumps([dataclasses.asdict(each) for each in rows], indent=1) + "\n", encoding="utf-8")
+    if not rows:
+        raise UsageError(f"`--only`: wanted part of a row's name, got {config.only!r}, which is in none.")
+    print(pairing.table(rows))
+
+
+def main(argv: list[str]) -> int:
+    """Take the suite's name off the arguments, run, answer errors; returns the exit code."""
+    name, *rest = argv
+    suite = rest.pop(0) if rest and not rest[0].startswith("-") else None
+    return command.run(functools.partial(benchmark, suite), BenchmarkConfig, usage=__doc__, argv=[name, *rest])
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv))

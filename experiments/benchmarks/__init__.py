@@ -1,1 +1,0 @@
-"""The suites of `experiments.benchmark`, what they measure with, and the peers they measure against."""

@@ -1,0 +1,112 @@
+"""What a person watches while networks train: `metrics.jsonl`, and TensorBoard where tensorboardX is installed."""
+
+import datetime
+import json
+import os
+import pathlib
+import shutil
+import sys
+
+from experiments.study.run_folder import plain
+
+LOG = "metrics.jsonl"  # in the run folder
+BOARD = "tensorboard"  # folder beside the log
+_SCALARS = ("train_accuracy", "train_loss", "images_per_s")
+
+
+def read_rows(path: pathlib.Path) -> list[dict]:
+    """The rows of a log; none where it is lost, and without the lines that are damaged."""
+    rows = []
+    for line in path.read_bytes().splitlines() if path.exists() else ():
+        try:
+            row = json.loads(line)
+        except ValueError:  # half a line of a process that was killed, or bytes that changed
+            continue
+        if isinstance(row, dict) and "model" in row:
+            rows.append(row)
+    return rows
+
+
+class MetricsLog:
+    """`metrics.jsonl`: one object a line, of several models; each is cut back to its own saved rows when it resumes.
+
+    The log is for people: what is lost of it is told and costs nothing else. The board is a copy: it is drawn anew from
+    the lines there are when the first one is added.
+
+    Args:
+      path: the file; what is there stays.
+      model: whose rows are written and cut.
+    """
+
+    def __init__(self, path: pathlib.Path, model: str):
+        self._path, self._model, self._board, self._drawn = path, model, None, False
+        self._file = open(path, "a", encoding="utf-8")  # noqa: SIM115  open as long as the stage
+        self.rows = sum(self._is_own(row) for row in read_rows(path))
+
+    def keep(self, rows: int) -> None:
+        """Forget the model's rows after the first so many; other models' stay."""
+        kept, own = [], 0
+        for row in read_rows(self._path):
+            own += self._is_own(row)
+            if not self._is_own(row) or own <= rows:
+                kept.append(json.dumps(row))
+        self.rows = min(own, rows)
+        if self.rows < rows:
+            sys.stderr.write(f"{self._path}: {rows - self.rows} rows of {self._model} are lost; training goes on.\n")
+        unfinished = self._path.with_name(f".{self._path.name}.unfinished")
+        unfinished.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+        self._file.close()
+        os.replace(unfinished, self._path)
+        self._file = open(self._path, "a", encoding="utf-8")  # noqa: SIM115
+        self._drawn = False
+
+    def rows_within(self, size: int) -> int:
+        """How many of the model's rows end within the first so many bytes, by which older checkpoints count."""
+        lines = self._path.read_bytes()[:size].splitlines()
+        return sum(f'"model": "{self._model}"'.encode() in line for line in lines)
+
+    def flush(self) -> None:
+        """Hand what was written to the disk."""
+        self._file.flush()
+
+    def write(self, row: dict) -> None:
+        """Append one object: model, pair, epoch, time_utc, and figures, of which None is left out of the board."""
+        if not self._drawn:
+            self._draw_anew()
+        row = plain(row)
+        self._file.write(json.dumps(row, allow_nan=False) + "\n")
+        self.rows += self._is_own(row)
+        self._draw(row)
+
+    def close(self) -> None:
+        """Flush and close."""
+        self._file.close()
+        if self._board is not None:
+            self._board.close()
+
+    def _is_own(self, row) -> bool:
+        return row["model"] == self._model
+
+    def _draw_anew(self):
+        self._drawn = True
+        self._file.flush()
+        try:
+            import tensorboardX
+        except ImportError:
+            return
+
+        folder = self._path.parent / BOARD
+        if self._board is not None:
+            self._board.close()
+        shutil.rmtree(folder, ignore_errors=True)
+        self._board = tensorboardX.SummaryWriter(str(folder))
+        for row in read_rows(self._path):
+            self._draw(row)
+
+    def _draw(self, row):
+        if self._board is None:
+            return
+        seconds = datetime.datetime.fromisoformat(row["time_utc"]).timestamp()
+        for name in _SCALARS:
+            if row.get(name) is not None:
+                self._board.add_scalar(f"{row['model']}_{name}/{row['pair']}", row[name], row["epoch"], seconds)

@@ -1,0 +1,158 @@
+"""Saliency against a known truth: do CAM, Grad-CAM and Extremal Perturbation find the pixels that matter?
+
+    python -m experiments.localise --out=localisation.json
+    python -m experiments.localise --run=runs/first --out=localisation.json
+
+No figure of the paper: photographs have no truth, drawn faces do. The same person is drawn a second time showing the
+pair's other expression, everything else equal; the oracle is the smoothed Lab difference of the two, and the truth
+region the --area of pixels in which it is largest. Each face is of a person no network has seen, and is explained for
+the expression it shows by its pair's member of a run of drawn faces, by an untrained member (what does training add?),
+and by maps that ask no network: edges, a centre Gaussian, a random field, the mean truth of other people for the pair
+and for all pairs, and the picture's own truth in cells as coarse as the network's features. Without --run, a run of
+the defaults is made in runs/localisation first (about four minutes, kept).
+
+Scores, each the better the higher: pointing game (is the maximum in the region?), energy (share of the positive mass
+in it), AUC and Dice at equal area against it, Spearman's correlation with the oracle itself, and swap: by how much the
+member's probability of the shown expression falls when the pixels that the map puts first, as many as the region has,
+are exchanged for those of the second drawing. Swap asks the network, so it tells a map that errs from a network that
+looks elsewhere. Means over the pictures of a pair, then over 28 pairs; 95 % bootstrap intervals over pairs; Holm's
+correction over all comparisons of a score. The faces are synthetic: this is about methods, not about people.
+
+Prints the tables. --out writes them as JSON, and beside it as CSV (_scores, _contrasts, _pairs, _pictures) and figures
+(_scores, _pairs, _faces; PNG and SVG). Two CPU cores: about four minutes for the networks of the first
+run. docs/localisation.md reads its tables.
+"""
+
+import dataclasses
+import importlib.util
+import pathlib
+import signal
+import sys
+import time
+
+from experiments.harness import command
+from experiments.harness.command import option
+from fer_jax.errors import DataError, UsageError
+from fer_jax.expressions import EXPRESSIONS
+
+MADE_RUN = "runs/localisation"
+NEEDED = ("data", "design", "members")
+_METHODS = "cam,grad_cam,extremal_perturbation"
+
+
+@dataclasses.dataclass(frozen=True)
+class LocalisationConfig:
+    """What to score, and how."""
+
+    run: str = option(
+        "", f"Run folder of experiments.reproduce on drawn faces; none given: {MADE_RUN} is made or used."
+    )
+    out: str = option("", "JSON file for all tables, such as localisation.json; none given: printed alone.")
+    images: int = option(280, "Faces to explain, a multiple of 56: as many of each (true, foil).")
+    area: float = option(0.1, "Share of the pixels that counts as evident.")
+    methods: str = option(_METHODS, "Comma-separated methods.")
+    score: str = option("logit", "Grad-CAM: score to explain.", choices=("logit", "difference", "probability"))
+    iterations: int = option(0, "Extremal Perturbation: steps of the published schedule of 800; 0: the run's.")
+    resamples: int = option(2000, "Bootstrap resamples of the pairs.")
+    seed: int = option(0, "Seed of untrained weights, random fields and resamples; the faces follow the run's seed.")
+
+
+def localise(config: LocalisationConfig) -> int:
+    """Draw, explain, score; print and write the tables; returns an exit code."""
+    methods = _check(config)
+    out = pathlib.Path(config.out) if config.out else None
+    if out:
+        out.parent.mkdir(parents=True, exist_ok=True)
+    if not config.run and (code := _make_run()):
+        return code
+    from experiments import explanations
+    from experiments.localisation import known_truth, truth_report, truth_scores
+
+    study = _open(config.run or MADE_RUN)
+    began = time.monotonic()
+    own = study.config
+    settings = explanations.Settings(
+        methods=methods,
+        score=config.score,
+        areas=(own.area,),
+        iterations=config.iterations or own.ep_iterations,
+        ep_score=explanations.score_of_config(own.ep_target),
+        ep_reward_scale=own.ep_reward_scale,
+    )
+    known = known_truth.draw(study, config.images)
+    maps = known_truth.explained(study, known, settings, seed=config.seed)
+    maps |= known_truth.reference_of(study, known, seed=config.seed)
+    readers = truth_scores.Readers(study, known)
+    table = truth_scores.score(known, maps, readers, area=config.area)
+    findings = truth_report.Findings.of(table, known, readers, config, study, methods)
+    print(findings.page())
+    if out:
+        findings.write(out)
+        if importlib.util.find_spec("matplotlib") is None:
+            sys.stderr.write("no figures: matplotlib is not installed; pip install 'fer-jax[figures]'.\n")
+        else:
+            truth_report.draw(findings, known, maps, out)
+    sys.stderr.write(f"localisation: done in {round(time.monotonic() - began)} s\n")
+    return 0
+
+
+def _check(config) -> tuple[str, ...]:
+    """The methods; raises where a flag is wrong whatever the run."""
+    bounds = {
+        "images": (len(EXPRESSIONS.ordered_pairs), 1_000_000),
+        "area": (0.001, 0.999),
+        "iterations": (0, 100_000),
+        "resamples": (40, 1_000_000),
+        "seed": (0, 2**31 - 1),
+    }
+    command.check_bounds(config, bounds)
+    cells = len(EXPRESSIONS.ordered_pairs)
+    if config.images % cells:
+        raise UsageError(
+            f"`--images`: wanted a multiple of {cells}, as many of each (true, foil), got {config.images}."
+        )
+    out = pathlib.Path(config.out)
+    if config.out and (out.suffix != ".json" or out.is_dir()):
+        raise UsageError(f"`--out`: wanted a name that ends in .json, got {config.out}.")
+    return command.parse_names("methods", config.methods, _METHODS.split(","), wanted="some of")
+
+
+def _make_run() -> int:
+    """Train the members of a run of the defaults, unless that has been done; returns an exit code."""
+    from experiments.config import StudyConfig, resolve
+    from experiments.reproduce import run_stages
+
+    config = resolve(StudyConfig(out=MADE_RUN))
+    if not (pathlib.Path(MADE_RUN) / "stages" / "members.json").exists():
+        sys.stderr.write(f"no --run given: drawing faces and training 28 members in {MADE_RUN}, about four minutes.\n")
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        return run_stages(config, NEEDED)
+    finally:  # training stops politely; what follows keeps nothing, so it may stop at once
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+
+
+def _open(path):
+    """A run of drawn faces whose members are all trained."""
+    from experiments.study import failed_members
+    from experiments.study.study import open_run
+
+    study = open_run(path)
+    if study.config.dataset != "procedural_faces":
+        raise UsageError(
+            f"`--run`: wanted a run of drawn faces, got {path}, which is of {study.config.dataset}: photographs have "
+            "no known truth."
+        )
+    if study.config.members != "all" or not study.folder.finished("members"):
+        raise UsageError(
+            f"`--run`: {path} does not hold all 28 trained members (stage members); finish or merge it first."
+        )
+    failed = failed_members(study.folder)
+    if failed:
+        raise DataError(f"`--run`: {path} has members whose training failed, {', '.join(failed)}; train it anew.")
+    return study
+
+
+if __name__ == "__main__":
+    sys.exit(command.run(localise, LocalisationConfig, usage=__doc__))

@@ -1,0 +1,41 @@
+"""Stage `design`: the study images, drawn from validation and kept out of training and evaluation (paper §3)."""
+
+import sys
+
+import numpy as np
+
+from experiments.study.photographs import HELD_OUT
+from experiments.study.study import STUDY_LIST, Study
+from fer_jax import human
+from fer_jax.errors import DataError
+from fer_jax.expressions import EXPRESSIONS
+
+
+def draw_study(study: Study) -> None:
+    """Draw the balanced study table; fewer images in the same balance where the set cannot give them.
+
+    A prepared set that holds study images out of everything else has chosen them already.
+    """
+    if study.folder.has(f"tables/{STUDY_LIST}.csv"):
+        study.folder.write_table("study_images", study.folder.read_table(STUDY_LIST))
+        return
+    pool = study.pictures("validation")
+    wanted = study.config.per_ordered_pair
+    try:
+        each = human.study.largest_balanced(pool.labels, wanted=wanted)
+    except DataError as error:
+        told = str(error).removeprefix("`labels`: ").removesuffix("; add images of it.")
+        raise DataError(
+            f"`--data_dir`: too few pictures in validation: {told}. Add some: of a set without a validation folder a "
+            f"{HELD_OUT:.0%} share is drawn for it."
+        ) from None
+    table = human.study.make_study(pool.labels, pool.names, seed=study.config.seed, per_ordered_pair=each)
+    row_of = {name: row for row, name in enumerate(pool.names)}
+    table["row"] = [row_of[name] for name in table["image"]]
+    study.folder.write_table("study_images", table)
+    if each < wanted:
+        smallest = np.bincount(pool.labels, minlength=len(EXPRESSIONS)).min()
+        sys.stderr.write(
+            f"study images: {len(table)} instead of {wanted * len(EXPRESSIONS) * (len(EXPRESSIONS) - 1)}, {each} per "
+            f"ordered pair: the rarest expression has {smallest} validation pictures, and evaluation keeps some.\n"
+        )

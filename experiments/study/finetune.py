@@ -1,0 +1,109 @@
+"""Stage `finetune`: members go on learning from pictures as people saw them when they were right (paper §5.1)."""
+
+import numpy as np
+import optax
+import pandas as pd
+
+from experiments.study import time_limit
+from experiments.study.fit import Plan, clear, fit
+from experiments.study.slots import slots_of, training_network
+from experiments.study.study import Study
+from experiments.study.vote import member_accuracy, write_votes
+from fer_jax import checkpoints, data, ensemble, human, masks, training
+from fer_jax.augment import Augmentation
+from fer_jax.expressions import EXPRESSIONS
+
+
+def finetune(study: Study) -> None:
+    """Fine-tune every member on its pair's revealed and unmasked study images; vote again on the evaluation images.
+
+    Columns:
+      revealed_trials: right answers whose uncovered pictures the member may see.
+      masked_views: such pictures, each with its mask moved in eight directions as well.
+      validation_accuracy: on evaluation pictures of its own two expressions, after fine-tuning, 0 to 1.
+    """
+    config, shown = study.config, study.study_pictures
+    attention = study.folder.read_arrays("attention")
+    pools = [_Pool(study, pair, attention) for pair in range(EXPRESSIONS.num_pairs)]
+    optimiser = optax.adam(config.finetune_learning_rate)
+    start_from = ensemble.unstack(study.load_ensemble())
+    size = config.image_size
+    view = training.revealed_view(Augmentation(), radius=masks.reveal_radius(size), blur=masks.blur_size(size))
+    # Whole pictures are augmented, masked ones are not (§5.1).
+    # BatchNorm keeps the running statistics of whole faces: half-blurred batches would move them (ours).
+    step = training.make_step(
+        training_network(study, 2), optimiser, training.cross_entropy(), view, train_statistics=False
+    )
+    like = study.state_like(2, optimiser)
+
+    def batch_of(pair, step):
+        return pools[pair].batch(shown.images, step, config.batch_size)
+
+    def start(pair):
+        return training.init_state(start_from[pair], optimiser)
+
+    config = time_limit.bounded(
+        study,
+        "finetune",
+        step,
+        lambda: start(0),
+        batch_of(0, 0),
+        lambda config: EXPRESSIONS.num_pairs * config.finetune_images,
+    )
+    plan = Plan(
+        name="finetuned",
+        trainer=training.Trainer(
+            step,
+            [training.Job(pair, config.finetune_images) for pair in range(EXPRESSIONS.num_pairs)],
+            start=start,
+            batch_of=batch_of,
+            key=study.key("finetune"),
+            batch_size=min(config.batch_size, config.finetune_images),
+            stop=training.StopRule(None, 1),
+            **slots_of(config, step, like, batch_of(0, 0)),
+        ),
+        like=like,
+        label=EXPRESSIONS.pair_name,
+        most_images=EXPRESSIONS.num_pairs * config.finetune_images,
+    )
+    left = fit(study, plan)
+    variables = ensemble.stack([left[pair][0] for pair in range(EXPRESSIONS.num_pairs)])
+    checkpoints.save(study.folder.path / "finetuned", variables, facts=study.facts("finetuned"), stacked=True)
+    evaluation = study.evaluation_pictures
+    logits = study.ensemble_logits(variables, evaluation.images)
+    write_votes(study, "finetuned", logits, evaluation.labels)
+    rows = [
+        {
+            "pair": EXPRESSIONS.pair_name(pair),
+            "revealed_trials": pool.trials,
+            "masked_views": pool.masked,
+            "validation_accuracy": accuracy,
+            **left[pair][1],
+        }
+        for pair, (pool, accuracy) in enumerate(zip(pools, member_accuracy(logits, evaluation.labels), strict=True))
+    ]
+    study.folder.write_table("members_finetuned", pd.DataFrame(rows))
+    study.folder.write_arrays("predictions_finetuned", ensemble_logits=logits, labels=evaluation.labels)
+    clear(study, "finetuned")
+
+
+class _Pool:
+    """What one member may see: correct trials times nine moves of their masks, and the whole pictures."""
+
+    def __init__(self, study: Study, pair: int, attention: dict[str, np.ndarray]):
+        self._seed, self._pair, self._ratio = study.config.seed, pair, study.config.masked_ratio
+        whole = np.flatnonzero(study.study_pairs == pair)
+        self._labels = (study.study_pictures.labels == EXPRESSIONS.pairs[pair][1]).astype(np.int32)
+        self._views = human.click_views.select(attention["revealed_rows"], attention["revealed_points"], whole)
+        self.trials, self.masked = len(self._views.rows), self._views.masked
+
+    def batch(self, pictures: np.ndarray, step: int, batch_size: int) -> dict:
+        """The batch of one step: the share of masked views that was asked for, the rest unmasked."""
+        batch = self._views.batch(step, batch_size, masked_ratio=self._ratio, draw=self._draw)
+        rows = batch.pop("row")
+        return {"image": pictures[rows], "labels": self._labels[rows], **batch}
+
+    def _draw(self, kind, size, start, count):
+        """A stretch of an endless stream of permutations; each kind of view has a stream of its own."""
+        member = (2 + ("masked", "whole").index(kind)) * EXPRESSIONS.num_pairs + self._pair
+        return data.stream_indices(size, seed=self._seed, member=member, start=start, count=count)

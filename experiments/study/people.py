@@ -1,0 +1,45 @@
+"""Stage `people`: simulated observers uncover the study images click by click (paper §4)."""
+
+import numpy as np
+import pandas as pd
+
+from experiments.study.study import Study
+from fer_jax import faces, human, masks
+from fer_jax.expressions import index_of
+
+
+def simulate(study: Study) -> None:
+    """Simulate, exclude as the paper does, and write trials, behaviour and attention maps."""
+    config, table = study.config, study.study_table
+    size = config.image_size
+    landmarks = _landmarks(study) if config.dataset == "procedural_faces" else None
+    everyone = human.observers.simulate(
+        table, seed=config.seed, image_px=size, participants=config.participants, landmarks=landmarks
+    )
+    kept, exclusions = human.exclusion.exclude(everyone, study=table)
+    marked = human.exclusion.mark_excluded(everyone, exclusions)
+    human.trials.write(study.folder.file("people", "trials.csv").parent, marked)
+    pairs = human.behaviour.pair_table(kept, table)
+    study.folder.write_table("people_exclusions", exclusions)
+    study.folder.write_table("people_pairs", pairs)
+    study.folder.write_table("people_correlations", pd.DataFrame([human.behaviour.correlations(pairs)]))
+    study.folder.write_arrays("people_confusion", counts=human.behaviour.confusion(kept)[1])
+    attention = human.attention.attention_maps(kept, table, image_px=size, radius=masks.reveal_radius(size))
+    rows, points = human.attention.revealed(kept, table)
+    study.folder.write_arrays("attention", maps=attention, revealed_rows=rows, revealed_points=points)
+
+
+def read_people(study: Study):
+    """The trials of the people who are analysed."""
+    everyone = human.trials.read(study.folder.path / "people")
+    return human.exclusion.exclude(everyone, study=study.study_table)[0]
+
+
+def _landmarks(study) -> np.ndarray:
+    """(T, 68, 2) pixels, from the parameters that each rendered study image was drawn with."""
+    config, table = study.config, study.study_table
+    found = []
+    for row, label in zip(table["row"], table["true_label"], strict=True):
+        parameters = faces.draw(config.seed, "validation", int(row), preset=config.faces, expression=index_of(label))
+        found.append(faces.render(parameters, size=config.image_size).landmarks)
+    return np.stack(found)

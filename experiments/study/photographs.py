@@ -1,0 +1,293 @@
+"""Photographs for the stage `data`: read into memory from the user's copy, or by row from a prepared set."""
+
+import collections
+import dataclasses
+import hashlib
+import pathlib
+import sys
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from experiments import data_report
+from experiments.harness.progress import Progress
+from experiments.study.study import COPIES, PICTURES_RECORD, STUDY_LIST, Study
+from fer_jax import data
+from fer_jax.data.published import differences
+from fer_jax.errors import DataError
+from fer_jax.expressions import EXPRESSIONS
+
+# Of a set without a validation split so many pictures of each expression are held out, at random (ours).
+HELD_OUT = 0.2
+_FINDS_FACES = "--detector=face_api=FILE.tgz"
+
+Splits = dict[str, dict[str, np.ndarray]]
+
+
+def read(study: Study) -> tuple[Splits, pd.DataFrame]:
+    """Splits "train" and "validation" (images, labels, names), and what was left out."""
+    config = study.config
+    progress = Progress("reading pictures", None, unit="rows")
+
+    def tell(done, total):
+        progress.update(done, total=total)
+        study.stop.check()
+
+    detector = None if config.detector == "given" else data.face_detector(config.detector)
+    options = {} if config.label_table is None else {"label_table": config.label_table}
+    if config.dataset == "ferplus":
+        options["target"] = config.target
+    try:
+        found = data.read_source(
+            config.dataset,
+            config.data_dir,
+            size=config.image_size,
+            crop=config.crop,
+            detector=detector,
+            max_reject_frac=config.max_reject_frac,
+            progress=tell,
+            **options,
+        )
+    except data.TooManyRejected as error:
+        raise DataError(f"{error} All of them: {_write_rows(study, 'rejected.csv', error.rejected)}.") from None
+    if "train" not in found.splits:
+        raise DataError(f"`--data_dir`: {config.data_dir} has no training pictures, only {', '.join(found.splits)}.")
+    pooled = "validation" not in found.splits
+    if pooled:
+        pool = found.splits["train"]
+        parts = {split: pool.select(rows) for split, rows in _parted(pool.labels, config.seed).items()}
+        found = dataclasses.replace(found, splits=found.splits | parts)
+    copies = 0
+    if config.dedupe:
+        whole, found = found, _without_shared(found)
+        copies = len(whole.splits["train"]) - len(found.splits["train"])
+    splits = {split: found.splits[split] for split in ("train", "validation")}
+    study.folder.write_json(
+        PICTURES_RECORD,
+        {
+            "release": found.release,
+            "crop": config.crop,
+            "detector": config.detector,
+            "synthetic": False,
+            COPIES: copies,
+            "fingerprint": {split: data.fingerprint(part) for split, part in splits.items()},
+        },
+    )
+    progress.finish(", ".join(f"{split} {len(part)}" for split, part in splits.items()))
+    _tell(study, _metadata(found, pooled=pooled), {split: part.labels for split, part in found.splits.items()})
+    _tell_crops(splits, config)
+    _write_rows(study, "flagged.csv", found.flagged)
+    _write_labels(study, data_report.tiles_of(splits["train"], seed=config.seed))
+    arrays = {s: {"images": part.images, "labels": part.labels, "names": part.names} for s, part in splits.items()}
+    return arrays, found.rejected
+
+
+def prepared(study: Study) -> tuple[Splits, pd.DataFrame]:
+    """The same of a prepared set: pictures to train on stay there, to be read by row; only validation is kept."""
+    config = study.config
+    train = data.PreparedSplit(config.data_dir, "train", size=config.image_size)
+    known, metadata = set(train.info.splits), train.info.metadata or {}
+    train_rows = np.arange(len(train))
+    if "validation_minus_stimuli" in known:
+        validation = data.PreparedSplit(config.data_dir, "validation_minus_stimuli+stimuli", size=config.image_size)
+    elif "validation" in known:
+        validation = data.PreparedSplit(config.data_dir, "validation", size=config.image_size)
+    else:
+        validation = train
+    held = np.arange(len(validation))
+    if validation is train:
+        parts = _parted(train.labels, config.seed)
+        train_rows, held = parts["train"], parts["validation"]
+    train_rows, rejected, copies = _without_copies(train, train_rows, validation, held, dedupe=config.dedupe)
+    listed = np.asarray(validation.feature("row", held))
+    names = _names(validation, held, listed)
+    kept = ("crop", "image_size", "preset", "seed", "render_version", "fingerprint", "counts")
+    record = {name: metadata[name] for name in kept if name in metadata}
+    own = {
+        COPIES: copies,
+        "release": metadata.get("release", train.info.name),
+        "path": str(train.path.resolve()),
+        "set": train.info.full_name,
+        "synthetic": bool(metadata.get("synthetic", False)),
+    }
+    study.folder.write_json(PICTURES_RECORD, record | own)
+    if (train.path / "stimuli.csv").is_file():
+        place = {row: at for at, row in enumerate(listed)}
+        table = pd.read_csv(train.path / "stimuli.csv", encoding_errors="surrogateescape")
+        table = table.assign(row=[place[row] for row in table["row"]])
+        table["image"] = names[table["row"]]
+        study.folder.write_table(STUDY_LIST, table[["image", "true_label", "false_label", "row"]])
+    train_names = np.asarray([f"train/{row:06d}" for row in train_rows])
+    sys.stderr.write(f"prepared pictures: train {len(train_rows)}, read by row; validation {len(held)}\n")
+    if not metadata.get("synthetic"):
+        held_apart = {} if validation is train else {"validation": validation.labels}
+        _tell(study, metadata, {"train": train.labels} | held_apart)
+        if metadata.get("crop") in ("none", "square"):
+            _tell_square(config)
+        sized = data.PreparedSplit(train.path, "train", size=data_report.TILE)
+        _write_labels(study, data_report.tiles_of_split(sized, seed=config.seed))
+    rejected = pd.concat([_beside(train, "rejected.csv"), rejected], ignore_index=True)
+    _write_rows(study, "flagged.csv", _beside(train, "flagged.csv"))
+    splits = {
+        "train": {"labels": train.labels[train_rows], "names": train_names, "rows": train_rows},
+        "validation": {"images": validation.images(held), "labels": validation.labels[held], "names": names},
+    }
+    return splits, rejected
+
+
+def _metadata(found: data.Read, *, pooled: bool) -> dict[str, Any]:
+    """What the builders of prepared sets note of the same pictures."""
+    reasons, duplicates, flags, differs = {}, {}, {}, {}
+    otherwise = collections.Counter()
+    for rows in (found.rejected, found.flagged):
+        otherwise.update(rows.loc[rows["detail"].astype(str).str.contains(r"the same picture is in \w+ as "), "split"])
+    for split, rows in found.rejected.groupby("split", sort=False):
+        counts = rows["reason"].value_counts().sort_index()
+        reasons |= {f"{split}/{reason}": int(count) for reason, count in counts.items()}
+    for split, rows in found.flagged.groupby("split", sort=False):
+        counts = collections.Counter(flag for flag in "|".join(rows["flags"]).split("|") if flag)
+        duplicates[split] = {split: count} if (count := counts["duplicate"]) else {}
+        flags[split] = dict(sorted(counts.items()))
+    for split, part in found.splits.items():
+        kept = np.bincount(part.labels, minlength=len(EXPRESSIONS))
+        left_out = found.left_out.get(split, collections.Counter())
+        differs[split] = None if pooled else differences(found.release, split, kept, left_out)
+    counts = {split: np.bincount(part.labels, minlength=len(EXPRESSIONS)) for split, part in found.splits.items()}
+    return {
+        "release": found.release,
+        "counts": counts,
+        "rejected": reasons,
+        "differs_from_published": differs,
+        "duplicates": duplicates,
+        "labelled_otherwise": dict(otherwise),
+        "flags": flags,
+        "remarks": found.remarks,
+    }
+
+
+def _tell(study: Study, metadata, labels) -> None:
+    """Say what `experiments.prepare_data` says of pictures."""
+    for line in data_report.picture_lines(metadata, labels):
+        sys.stderr.write(f"{line}\n")
+
+
+def _names(split: data.PreparedSplit, rows, listed) -> np.ndarray:
+    """Names as pictures read at once have them: their files', with the row where a file has several faces."""
+    files = split.feature("file_name", np.arange(len(split)))
+    times = collections.Counter(files)
+    told = ((files[row], number) for row, number in zip(rows, listed, strict=True))
+    return np.asarray([file if times[file] == 1 else f"{file}#{number}" for file, number in told])
+
+
+def _beside(split: data.PreparedSplit, name: str) -> pd.DataFrame:
+    """A table beside a prepared set, empty where there is none."""
+    columns = data.REJECTED_COLUMNS if name == "rejected.csv" else data.FLAGGED_COLUMNS
+    if not (split.path / name).is_file():
+        return pd.DataFrame(columns=list(columns))
+    return pd.read_csv(split.path / name, keep_default_na=False, encoding_errors="backslashreplace")
+
+
+def _write_rows(study: Study, name: str, table: pd.DataFrame) -> pathlib.Path:
+    return study.folder.write_text(name, table.to_csv(index=False, lineterminator="\n"))
+
+
+def _write_labels(study: Study, tiles) -> None:
+    """The sheet on which wrong labels are seen at a glance."""
+    path = study.folder.write_bytes("labels.png", data.encode_png(data_report.sheet(tiles)))
+    sys.stderr.write(f"{path}: eight pictures of each expression, as labelled; look at it before you train\n")
+
+
+def _tell_crops(splits: dict[str, data.FaceSet], config) -> None:
+    """Say what was kept of the pictures, and of how many a crop could not be made."""
+    if config.crop == "square":
+        _tell_square(config)
+        return
+    without = data.Quality.BAD_BOX | data.Quality.UNDETECTED
+    for split, part in splits.items():
+        lost = np.count_nonzero(part.quality & int(without))
+        if lost:
+            told = f"no box of a face in {lost} of {len(part)} pictures; their central squares were kept"
+            if config.detector == "given":
+                told += f" ({_FINDS_FACES} finds faces, see BUILD.md)"
+            sys.stderr.write(f"{split}: {told}\n")
+        unaligned = np.count_nonzero(part.quality & int(data.Quality.NO_LANDMARKS))
+        if config.crop == "eyes" and unaligned:
+            sys.stderr.write(f"{split}: no landmarks in {unaligned} of {len(part)} pictures; they were not turned\n")
+
+
+def _tell_square(config) -> None:
+    maker = " of prepare_data" if config.dataset == "prepared" else ""
+    sys.stderr.write(
+        f"pictures: each one's central square, scaled to {config.image_size} px. Where faces fill less of it: "
+        f"--crop=box {_FINDS_FACES}{maker} (see BUILD.md)\n"
+    )
+
+
+def _without_shared(found: data.Read) -> data.Read:
+    """Leave out training pictures that are held out, too, and say so."""
+    kept = data.without_shared(found)
+    for split, part in found.splits.items():
+        lost = len(part) - len(kept.splits[split])
+        if lost:
+            told = f"{lost} of {len(part)} pictures are in validation or test, too; they were left out"
+            sys.stderr.write(f"{split}: {told} (--nodedupe keeps them)\n")
+    return kept
+
+
+def _without_copies(train, rows, validation, held, *, dedupe) -> tuple[np.ndarray, pd.DataFrame, int]:
+    """Rows to train on without pictures that are held out, too; those left out now; how many were, then or now."""
+    metadata = train.info.metadata or {}
+    shared = {where: n for where, n in metadata.get("duplicates", {}).get("train", {}).items() if where != "train"}
+    none, earlier = pd.DataFrame(columns=list(data.REJECTED_COLUMNS)), sum(shared.values())
+    if metadata.get("dedupe") and shared:
+        sys.stderr.write(f"train: {earlier} pictures were left out when the set was built: they are held out, too\n")
+    here = validation is train or bool(shared and not metadata.get("dedupe"))
+    if not (here and dedupe):
+        return rows, none, earlier if metadata.get("dedupe") else 0
+    others = {"validation": (validation, held)}
+    if "test" in train.info.splits:
+        test = data.PreparedSplit(train.path, "test", size=train.size)
+        others["test"] = test, np.arange(len(test))
+    found = _copies(train, rows, others)
+    if found:
+        told = f"{len(found)} of {len(rows)} pictures are in validation or test, too; they were left out"
+        sys.stderr.write(f"train: {told} (--nodedupe keeps them)\n")
+    again = np.asarray(list(found), np.int64)
+    listed, files = train.feature("row", again), train.feature("file_name", again)
+    table = [
+        ("train", row, file, "duplicate", f"the same picture is in {where}")
+        for row, file, where in zip(listed, files, found.values(), strict=True)
+    ]
+    return np.setdiff1d(rows, again), pd.DataFrame(table, columns=list(data.REJECTED_COLUMNS)), len(found)
+
+
+def _copies(train, rows, others) -> dict[int, str]:
+    """Rows of pictures whose pixels another split has, too, and which; only what shares its source is looked at."""
+    hashes = np.asarray(train.feature("content_hash", rows))
+    found: dict[int, str] = {}
+    for where, (split, held) in others.items():
+        theirs = np.asarray(split.feature("content_hash", held))
+        faces = {_pixels(split, row) for row in held[np.isin(theirs, hashes)]}
+        again = (row for row in rows[np.isin(hashes, theirs)] if _pixels(train, row) in faces)
+        found = dict.fromkeys(map(int, again), where) | found
+    return dict(sorted(found.items()))
+
+
+def _pixels(split, row) -> bytes:
+    return hashlib.sha256(split[int(row)]["image"].tobytes()).digest()
+
+
+def _parted(labels: np.ndarray, seed: int) -> dict[str, np.ndarray]:
+    """Rows of a pool: a fifth of each expression as validation, drawn by the seed."""
+    chosen = []
+    for label in range(len(EXPRESSIONS)):
+        own = np.flatnonzero(labels == label)
+        order = data.epoch_order(len(own), seed=seed, member=label, epoch=0) if len(own) else own
+        chosen.append(own[order[: round(HELD_OUT * len(own))]])
+    validation = np.sort(np.concatenate(chosen))
+    sys.stderr.write(
+        f"no validation split: {len(validation)} of {len(labels)} pictures were drawn for it. If a person is on "
+        "several pictures, make train/ and validation/ folders by person instead.\n"
+    )
+    return {"train": np.setdiff1d(np.arange(len(labels)), validation), "validation": validation}

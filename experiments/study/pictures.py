@@ -1,0 +1,76 @@
+"""Stage `data`: pictures of eight expressions, rendered or read, on disk as one file; prepared ones stay in place."""
+
+import numpy as np
+import pandas as pd
+
+from experiments.harness.progress import Progress
+from experiments.study import photographs
+from experiments.study.study import PICTURES_RECORD, Study
+from fer_jax import data, faces
+from fer_jax.errors import DataError
+from fer_jax.expressions import EXPRESSIONS
+
+RENDER_CHUNK = 160
+
+
+def prepare(study: Study) -> None:
+    """Render or read both splits; write pictures, class counts and rejects.
+
+    Columns:
+      expression: of the pictures.
+      train, validation: pictures of that split.
+    """
+    read = {"procedural_faces": _rendered, "prepared": photographs.prepared}.get(study.config.dataset, photographs.read)
+    splits, rejected = read(study)
+    arrays, counts = {}, {}
+    for split, parts in splits.items():
+        counts[split] = np.bincount(parts["labels"], minlength=len(EXPRESSIONS))
+        images = parts.get("images")
+        if images is not None and (images == images[..., :1]).all():
+            parts = parts | {"images": images[..., :1]}
+        arrays |= {f"{split}_{name}": np.asarray(values) for name, values in parts.items()}
+    _check_all_there(counts)
+    study.folder.write_arrays("data/pictures", **arrays)
+    study.folder.write_table("class_counts", pd.DataFrame({"expression": EXPRESSIONS, **counts}))
+    study.folder.write_text("rejected.csv", rejected.to_csv(index=False, lineterminator="\n"))
+
+
+def _check_all_there(counts):
+    """A study is of eight expressions; said here, not after an hour of training."""
+    for split, numbers in counts.items():
+        if not numbers.all():
+            missing = [name for name, number in zip(EXPRESSIONS, numbers, strict=True) if not number]
+            raise DataError(
+                f"`--data_dir`: wanted pictures of all eight expressions in {split}, got none of {', '.join(missing)}."
+            )
+
+
+def _rendered(study):
+    config = study.config
+    wanted = {"train": config.train_per_expression, "validation": config.validation_per_expression}
+    total = len(EXPRESSIONS) * sum(wanted.values())
+    progress, done, splits = Progress("drawing faces", total, unit="pictures"), 0, {}
+    for split, each in wanted.items():
+        parts = []
+        for first in range(0, len(EXPRESSIONS) * each, RENDER_CHUNK):
+            indices = range(first, min(first + RENDER_CHUNK, len(EXPRESSIONS) * each))
+            parts.append(
+                faces.render_batch(config.seed, split, indices, preset=config.faces, size=config.image_size, workers=1)
+            )
+            done += len(indices)
+            progress.update(done)
+            study.stop.check()
+        images, labels = (np.concatenate(column) for column in zip(*parts, strict=True))
+        names = [f"{split}/{index:06d}" for index in range(len(labels))]
+        splits[split] = {"images": images, "labels": labels, "names": names}
+    study.folder.write_json(
+        PICTURES_RECORD,
+        {
+            "release": "procedural_faces",
+            "preset": config.faces,
+            "render_version": faces.RENDER_VERSION,
+            "synthetic": True,
+        },
+    )
+    progress.finish(f"{total} pictures")
+    return splits, pd.DataFrame(columns=list(data.REJECTED_COLUMNS))

@@ -1,0 +1,335 @@
+"""The folder of one run: its configuration, its lock, and files written whole or not at all."""
+
+import contextlib
+import dataclasses
+import hashlib
+import io
+import json
+import os
+import pathlib
+import platform
+import secrets
+import shutil
+import zipfile
+import zlib
+from collections.abc import Iterator
+from importlib import metadata
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from experiments.harness.locking import lock
+from experiments.harness.numerics import numerics, tell_changes
+from experiments.study.stage_records import StageRecords
+from experiments.study.stage_table import LIMITS
+from fer_jax.errors import StorageError, UsageError
+
+SCHEMA = 2
+# Where a run lies and what it does next is the next command's to say; everything else is recorded and repeated.
+_NOT_REPEATED = ("out", "stages", "overwrite")
+_RUN = "_run"  # of the arrays of an NPZ, the identity of their run
+
+
+_ANEW = "Restore it from a copy, or make the run anew: --overwrite, or another --out."
+
+
+@contextlib.contextmanager
+def _whole(file: pathlib.Path) -> Iterator[pathlib.Path]:
+    """Read a file of ours: what is wrong with it is one line, and no bug.
+
+    Raises:
+      StorageError: it is missing, damaged or cannot be read.
+    """
+    try:
+        yield file
+    except FileNotFoundError:
+        raise StorageError(f"`{file}`: is missing. {_ANEW}") from None
+    except OSError as error:
+        raise StorageError(f"`{file}`: cannot be read: {error.strerror or error}.") from error
+    except (
+        EOFError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        zipfile.BadZipFile,
+        zlib.error,
+    ) as error:
+        told = str(error).strip().splitlines()
+        raise StorageError(f"`{file}`: is damaged ({told[0] if told else type(error).__name__}). {_ANEW}") from error
+
+
+class FinishedFiles:
+    """What a run has finished, to be read: without its lock, so also while the run goes on.
+
+    Args:
+      path: the run folder.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]):
+        self.path = pathlib.Path(path)
+
+    def read_json(self, name: str) -> Any:
+        """Read what `write_json` wrote."""
+        with _whole(self.path / name) as file:
+            return json.loads(file.read_text(encoding="utf-8"))
+
+    def read_table(self, name: str) -> pd.DataFrame:
+        """Read a table from `tables/`."""
+        with _whole(self.path / "tables" / f"{name}.csv") as file:
+            return pd.read_csv(file, keep_default_na=True)
+
+    def read_arrays(self, name: str) -> dict[str, np.ndarray]:
+        """Read what `write_arrays` wrote."""
+        # Opened here: NumPy leaves a damaged file open.
+        path = self.path / f"{name}.npz"
+        with _whole(path), open(path, "rb") as file, np.load(file, allow_pickle=False) as saved:
+            arrays = dict(saved)
+        self.refuse_another_run(f"{name}.npz", str(arrays.pop(_RUN)) if _RUN in arrays else None)
+        return arrays
+
+    @property
+    def run(self) -> str | None:
+        """The run's identity; None of a run of before there were any, and of other folders."""
+        return self.read_json("run.json").get("run") if self.has("run.json") else None
+
+    def refuse_another_run(self, name: str, run: str | None) -> None:
+        """Refuse a file that was copied here out of another run.
+
+        Args:
+          name: of the file or checkpoint, inside the folder.
+          run: the identity of the run that it says it is from.
+
+        Raises:
+          StorageError: it is not from this one.
+        """
+        if run != self.run:
+            raise StorageError(
+                f"`{self.path / name}`: wanted a file of this run ({self.run}), got one of another ({run}). "
+                "Put the right one back, or remove it to have it made again."
+            )
+
+    def has(self, name: str) -> bool:
+        """Whether a file is there, and so is whole."""
+        return (self.path / name).exists()
+
+    def finished(self, stage: str) -> bool:
+        """Whether a stage has ended."""
+        return self.has(f"stages/{stage}.json")
+
+
+class RunFolder(FinishedFiles):
+    """A locked run folder.
+
+    Args:
+      config: the resolved configuration, a dataclass with `out` and `overwrite`.
+
+    Raises:
+      UsageError: the folder holds another configuration, other files, or is in use.
+      StorageError: it cannot be written.
+    """
+
+    record = "run.json"  # what makes a folder ours
+    holds = "run of ours"
+    without_record = ("LOCK", "flags.txt")  # what a process killed at its very beginning may leave
+
+    def __init__(self, config: Any):
+        super().__init__(config.out)
+        self.config = config
+        self._identity: dict[str, Any] = {"run": None, "numerics": None}
+        self._refuse_strangers()
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            self._lock = open(self.path / "LOCK", "a+", encoding="utf-8")  # noqa: SIM115  held while the process lives
+        except OSError as error:
+            raise StorageError(f"`--out`: {self.path} cannot be written: {error.strerror}. Choose another.") from error
+        try:
+            self._take_lock()
+            if config.overwrite:
+                self._clear()
+            self._check_config()
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def run(self) -> str | None:
+        """The run's identity."""
+        return self._identity["run"]
+
+    def close(self) -> None:
+        """Let go of the lock."""
+        self._lock.close()
+
+    def _refuse_strangers(self):
+        """Before anything is written: the folder may be one of pictures."""
+        if not self.path.is_dir() or (self.path / self.record).exists():
+            return
+        names = sorted(entry.name for entry in self.path.iterdir())
+        strangers = [name for name in names if name not in self.without_record and not name.endswith(".unfinished")]
+        if strangers and self.config.overwrite:
+            raise UsageError(f"`--overwrite`: {self.path} is no run folder of ours; remove it yourself.")
+        if strangers:
+            raise UsageError(
+                f"`--out`: {self.path} is not empty and holds no {self.holds} ({strangers[0]}). Choose another."
+            )
+
+    def _take_lock(self):
+        if not lock(self._lock, f"`--out`: {self.path}"):
+            self._lock.seek(0)
+            raise UsageError(f"`--out`: {self.path} is in use by {self._lock.read().strip() or 'another run'}.")
+        self._lock.truncate(0)
+        self._lock.write(f"process {os.getpid()} on {platform.node()}\n")
+        self._lock.flush()
+
+    def _clear(self):
+        """Delete an existing run: first what says that stages have ended, last what makes the folder ours."""
+        entries = [entry for entry in self.path.iterdir() if entry.name != "LOCK"]
+        try:
+            for entry in sorted(entries, key=lambda entry: (entry.name == self.record, entry.name != "stages")):
+                if entry.is_dir() and not entry.is_symlink():
+                    shutil.rmtree(entry)
+                else:
+                    entry.unlink()
+        except OSError as error:
+            raise StorageError(f"`--overwrite`: {error.filename} cannot be deleted: {error.strerror}.") from error
+
+    def _check_config(self):
+        wanted = {k: v for k, v in dataclasses.asdict(self.config).items() if k not in _NOT_REPEATED}
+        file = self.path / "run.json"
+        self.stages, self._coming = StageRecords(self, self.config), None
+        self._identity = {"run": secrets.token_hex(8), "numerics": numerics()}
+        if file.exists():
+            saved = self.read_json("run.json")
+            if not isinstance(saved, dict) or not isinstance(saved.get("config", {}), dict):
+                raise StorageError(f"`{file}`: is damaged: wanted the record of a run. {_ANEW}")
+            if saved.get("schema") == 1:
+                self._adopt(saved.get("config", {}))
+            elif saved.get("schema") != SCHEMA:
+                raise StorageError(
+                    f"`{file}`: wanted run schema {SCHEMA}, got {saved.get('schema')}: another version made it. Choose "
+                    "another folder, or --overwrite to start anew."
+                )
+            # Once a run, always the same run; one of before runs had identities has none.
+            self._identity = {name: saved.get(name) for name in self._identity}
+            tell_changes(str(self.path), self._identity["numerics"])
+            self.stages.refuse_changes()
+            if saved["config"] == plain(wanted) and saved["schema"] == SCHEMA:
+                return
+        self._coming = wanted
+        begun = file.exists() and any((self.path / "stages").glob("*.json"))
+        if not begun or saved["schema"] != SCHEMA:
+            self.keep_config()
+
+    def keep_config(self) -> None:
+        """Record the configuration; that of a run which has results already waits for this, in case it is refused."""
+        if self._coming is not None:
+            self._write_config(self._coming)
+            self._coming = None
+
+    def _write_config(self, config):
+        repeated = {name: value for name, value in config.items() if value is not None}
+        if set(LIMITS) <= set(self.read_json("limits.json") if self.has("limits.json") else ()):
+            del repeated["minutes"]  # what they came to stands among the flags
+        self.write_text("flags.txt", "".join(f"--{name}={value}\n" for name, value in repeated.items()))
+        self.write_json("run.json", {"schema": SCHEMA, **self._identity, "config": config, "versions": versions()})
+
+    def reconfigure(self, config: Any, stage: str) -> None:
+        """Go on with another configuration, in a stage that is made with it from its beginning."""
+        self.config = config
+        self.stages.reconfigure(config, stage)
+        self._write_config({k: v for k, v in dataclasses.asdict(config).items() if k not in _NOT_REPEATED})
+
+    def _adopt(self, config):
+        """Take over a run of the first schema: what was no flag then had its default."""
+        flags = {field.name: config.get(field.name, field.default) for field in dataclasses.fields(self.config)}
+        StageRecords(self, type(self.config)(**flags)).adopt()
+
+    def file(self, *parts: str) -> pathlib.Path:
+        """A path inside the run folder, its parent folders made."""
+        path = self.path.joinpath(*parts)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def write_bytes(self, name: str, content: bytes) -> pathlib.Path:
+        """Write a file whole or not at all.
+
+        Raises:
+          StorageError: the disk is full or cannot be written; nothing unfinished is left on it.
+        """
+        path = self.path / name
+        unfinished = path.with_name(f".{path.name}.unfinished")
+        try:
+            self.file(name)
+            unfinished.write_bytes(content)
+            os.replace(unfinished, path)
+        except OSError as error:
+            unfinished.unlink(missing_ok=True)
+            raise StorageError(
+                f"`{path}`: cannot be written: {error.strerror}. Nothing finished is lost; free the disk and run again."
+            ) from error
+        return path
+
+    def write_text(self, name: str, text: str) -> pathlib.Path:
+        """Write UTF-8 text."""
+        return self.write_bytes(name, text.encode())
+
+    def write_json(self, name: str, value: Any) -> pathlib.Path:
+        """Write JSON; numbers that are not finite become null."""
+        return self.write_text(name, json.dumps(plain(value), indent=1, allow_nan=False) + "\n")
+
+    def write_table(self, name: str, table: pd.DataFrame) -> pathlib.Path:
+        """Write a table as CSV under `tables/`."""
+        return self.write_text(f"tables/{name}.csv", table.to_csv(index=False, lineterminator="\n"))
+
+    def write_arrays(self, name: str, **arrays: np.ndarray) -> pathlib.Path:
+        """Write arrays as one NPZ, which says whose it is."""
+        buffer = io.BytesIO()
+        np.savez(buffer, **arrays, **({_RUN: np.asarray(self.run)} if self.run else {}))
+        return self.write_bytes(f"{name}.npz", buffer.getvalue())
+
+
+def sha256(file: pathlib.Path) -> str:
+    """Of a file's bytes, 64 hex digits."""
+    with open(file, "rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def versions() -> dict[str, str]:
+    """Versions of everything that can change a number."""
+    names = (
+        "fer-jax",
+        "jax",
+        "jaxlib",
+        "flax",
+        "optax",
+        "safetensors",
+        "numpy",
+        "scipy",
+        "pandas",
+        "opencv-python-headless",
+    )
+    return {"python": platform.python_version(), **{name: _version(name) for name in names}}
+
+
+def _version(name) -> str:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def plain(value):
+    """JSON-ready copy: numpy scalars and arrays become plain, what is not finite becomes None."""
+    if isinstance(value, dict):
+        return {str(key): plain(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(entry) for entry in value]
+    if isinstance(value, np.ndarray):
+        return plain(value.tolist())
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and not np.isfinite(value):
+        return None
+    return value

@@ -1,0 +1,280 @@
+"""What the stages of one run share: configuration, run folder, pictures, and the networks they rebuild from it."""
+
+import dataclasses
+import functools
+import json
+import os
+import pathlib
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pandas as pd
+
+from experiments.config import StudyConfig
+from experiments.harness.command import StopRequest
+from experiments.harness.numerics import numerics, tell_changes
+from experiments.study.run_folder import FinishedFiles, RunFolder
+from fer_jax import checkpoints, data, ensemble, images, models
+from fer_jax.errors import StorageError, UsageError
+from fer_jax.expressions import EXPRESSIONS, index_of
+from fer_jax.training import MemberState, init_state, variables_of
+
+# One stream of random keys for each use, so that no two stages share bits.
+STREAMS = ("members", "member_training", "multiclass", "multiclass_training", "finetune", "saliency")
+
+EVALUATION_BATCH = 128
+
+# Where the data stage notes what the pictures are, and the study images that a prepared set holds out.
+PICTURES_RECORD = "data/pictures.json"
+# In that note: how many training pictures were left out because they are held out, too.
+COPIES = "copies_left_out"
+STUDY_LIST = "study_images_given"
+
+
+@dataclasses.dataclass(frozen=True)
+class Pictures:
+    """Bytes (N, H, W, 3) with canonical labels (N,) and names; `images` may be read when indexed by rows."""
+
+    images: "np.ndarray | StoredPictures"
+    labels: np.ndarray
+    names: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def select(self, rows: np.ndarray) -> "Pictures":
+        """Some rows, in the order given."""
+        return Pictures(self.images[rows], self.labels[rows], self.names[rows])
+
+
+class StoredPictures:
+    """Pictures of a prepared split that are read from its shards when they are asked for.
+
+    Args:
+      split: where they are.
+      rows: int (N,), which of its rows are meant.
+    """
+
+    def __init__(self, split: data.PreparedSplit, rows: np.ndarray):
+        self._split, self._rows = split, rows
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, rows: np.ndarray) -> np.ndarray:
+        return self._split.images(self._rows[rows])
+
+
+class Study:
+    """One run, as its stages see it.
+
+    Args:
+      config: resolved configuration.
+      folder: the run folder.
+      stop: asked between pieces of work.
+    """
+
+    def __init__(self, config: StudyConfig, folder: RunFolder, stop: StopRequest):
+        self.config, self.folder, self.stop = config, folder, stop
+
+    def key(self, stream: str) -> jax.Array:
+        """The typed random key of one stream."""
+        return jax.random.fold_in(jax.random.key(self.config.seed, impl="threefry2x32"), STREAMS.index(stream))
+
+    @property
+    def synthetic(self) -> bool:
+        """Whether the pictures were rendered."""
+        if self.config.dataset == "prepared":
+            return bool(self.folder.read_json(PICTURES_RECORD)["synthetic"])
+        return self.config.dataset == "procedural_faces"
+
+    # Pictures
+
+    def pictures(self, split: str) -> Pictures:
+        """A split as the data stage left it: "train" or "validation"."""
+        return self._pictures[split]
+
+    @functools.cached_property
+    def _pictures(self) -> dict[str, Pictures]:
+        arrays = self.folder.read_arrays("data/pictures")
+        splits = {}
+        for split in ("train", "validation"):
+            pixels = arrays.get(f"{split}_images")
+            if pixels is None:
+                pixels = self._stored(split, arrays[f"{split}_rows"])
+            elif pixels.shape[-1] == 1:
+                pixels = np.repeat(pixels, 3, -1)
+            splits[split] = Pictures(pixels, arrays[f"{split}_labels"], arrays[f"{split}_names"])
+        return splits
+
+    def _stored(self, split, rows) -> StoredPictures:
+        """Pictures left in a prepared set, if it is still the one that the run began with."""
+        record = self.folder.read_json(PICTURES_RECORD)
+        moved = self.config.data_dir and not pathlib.Path(record["path"]).exists()
+        path = self.config.data_dir if moved else record["path"]
+        found = data.PreparedSplit(path, split, size=self.config.image_size, workers=os.cpu_count() or 1)
+        same = (found.info.metadata or {}).get("fingerprint") == record.get("fingerprint")
+        if not same or rows.max(initial=-1) >= len(found):
+            raise StorageError(f"`{path}`: is not the set any more that this run began with; prepare it anew.")
+        return StoredPictures(found, rows)
+
+    @functools.cached_property
+    def study_table(self) -> pd.DataFrame:
+        """The study images: image, true_label, false_label, and `row` in the validation split."""
+        return self.folder.read_table("study_images")
+
+    @functools.cached_property
+    def study_pictures(self) -> Pictures:
+        """The study images' pixels, in the table's order."""
+        return self.pictures("validation").select(self.study_table["row"].to_numpy())
+
+    @functools.cached_property
+    def evaluation_pictures(self) -> Pictures:
+        """Validation without the study images (paper §3), and without pictures equal to one of them."""
+        validation = self.pictures("validation")
+        shown = {picture.tobytes() for picture in self.study_pictures.images}
+        others = np.setdiff1d(np.arange(len(validation)), self.study_table["row"])
+        return validation.select([row for row in others if validation.images[row].tobytes() not in shown])
+
+    @functools.cached_property
+    def study_pairs(self) -> np.ndarray:
+        """(T,) the unordered pair of each study image."""
+        table = self.study_table
+        return np.asarray(
+            [
+                EXPRESSIONS.pair_index(index_of(a), index_of(b))
+                for a, b in zip(table["true_label"], table["false_label"], strict=True)
+            ]
+        )
+
+    # Networks
+
+    def network(self, num_classes: int, *, lowering: str | None = None):
+        """A module of the configured architecture."""
+        extra = {} if lowering is None else {"lowering": lowering}
+        dtype = jnp.dtype(self.config.compute_dtype)
+        return models.MODELS[self.config.model](num_classes=num_classes, dtype=dtype, **extra)
+
+    def state_like(self, num_classes: int, optimiser) -> MemberState:
+        """Shapes of one member's training state, without computing anything."""
+        size = self.config.image_size
+        sample = jax.ShapeDtypeStruct((1, size, size, 3), jnp.float32)
+
+        def build(sample):
+            return init_state(self.network(num_classes).init(jax.random.key(0), sample), optimiser)
+
+        return jax.eval_shape(build, sample)
+
+    def variables_like(self, num_classes: int, members: int | None = None) -> dict:
+        """Shapes of a network's variables, or of a stack of them."""
+        like = variables_of(self.state_like(num_classes, optax.identity()))
+        if members is None:
+            return like
+        return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((members, *leaf.shape), leaf.dtype), like)
+
+    def facts(self, kind: str) -> dict:
+        """What a checkpoint of this run says about itself."""
+        return self._wanted(kind) | {"run": self.folder.run, "numerics": numerics()}
+
+    def load(self, name: str, like, kind: str, *, member: int | None = None):
+        """Read a checkpoint of this run, or one member of it; what has changed since in how JAX computes is told.
+
+        Args:
+          name: where it lies in the run folder.
+          like: what it holds, or what one member does.
+          kind: see `facts`.
+          member: which.
+
+        Raises:
+          StorageError: none, a damaged one, one made otherwise or by another run.
+        """
+        path = self.folder.path / name
+        facts = checkpoints.facts(path)
+        self.folder.refuse_another_run(name, facts.get("run"))
+        tell_changes(str(path), facts.get("numerics"))
+        if member is None:
+            return checkpoints.load(path, like, facts=self._wanted(kind))
+        return checkpoints.load_member(path, like, member, facts=self._wanted(kind))
+
+    def _wanted(self, kind):
+        return {
+            "kind": kind,
+            "expressions": list(EXPRESSIONS),
+            "pairs": [list(pair) for pair in EXPRESSIONS.pairs],
+            "model": self.config.model,
+            "image_size": self.config.image_size,
+            "normalise": [list(images.IMAGENET_MEAN), list(images.IMAGENET_STD)],
+        }
+
+    def load_ensemble(self, name: str = "ensemble"):
+        """The stacked variables of the 28 members ("ensemble" or "finetuned")."""
+        like = self.variables_like(2, EXPRESSIONS.num_pairs)
+        return jax.device_put(self.load(name, like, name))
+
+    def load_member(self, pair: int, name: str = "ensemble"):
+        """One member's variables, of "ensemble" or "finetuned"; the others' are not read."""
+        return jax.device_put(self.load(name, self.variables_like(2), name, member=pair))
+
+    def load_multiclass(self):
+        """The multiclass model's variables."""
+        like = self.variables_like(len(EXPRESSIONS))
+        return jax.device_put(self.load("multiclass", like, "multiclass"))
+
+    def ensemble_logits(self, variables, pictures: np.ndarray) -> np.ndarray:
+        """Every member's logits (28, N, 2) for byte images (N, H, W, 3)."""
+        predict = self._predict(2)
+        members = ensemble.unstack(variables)
+        return np.stack([_in_batches(predict, member, pictures) for member in members])
+
+    def multiclass_logits(self, variables, pictures: np.ndarray) -> np.ndarray:
+        """Logits (N, 8) for byte images (N, H, W, 3)."""
+        return _in_batches(self._predict(len(EXPRESSIONS)), variables, pictures)
+
+    def _predict(self, num_classes):
+        model = self.network(num_classes)
+        return jax.jit(lambda variables, x: model.apply(variables, images.normalise(images.to_float(x))).logits)
+
+
+def open_run(path: str, *, flag: str = "run") -> Study:
+    """A run's configuration, pictures and networks, to read only.
+
+    Args:
+      path: the run folder.
+      flag: where it was named, for messages.
+
+    Raises:
+      UsageError: no run folder.
+      StorageError: a record that is damaged or was made by another version.
+    """
+    return Study(_config(path, flag), FinishedFiles(path), None)
+
+
+def _config(path, flag) -> StudyConfig:
+    file = pathlib.Path(path) / "run.json"
+    try:
+        saved = json.loads(file.read_text(encoding="utf-8"))["config"]
+        known = {field.name for field in dataclasses.fields(StudyConfig)}
+        config = StudyConfig(**{name: value for name, value in saved.items() if name in known})
+    except (FileNotFoundError, NotADirectoryError):
+        raise UsageError(
+            f"`--{flag}`: wanted a run folder of experiments.reproduce, got {path}, which has no run.json."
+        ) from None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise StorageError(f"`{file}`: cannot be read: {type(error).__name__}: {error}.") from error
+    for name in ("model", "image_size", "ep_iterations", "ep_target", "ep_reward_scale"):
+        if getattr(config, name) is None:
+            raise StorageError(f"`{file}`: lacks {name}: the run was made by another version. Run it anew.")
+    return config
+
+
+def _in_batches(predict, variables, pictures) -> np.ndarray:
+    """Fixed batches, the last one padded and cut, so that one program serves any number of pictures."""
+    parts = []
+    for first in range(0, len(pictures), EVALUATION_BATCH):
+        part = pictures[first : first + EVALUATION_BATCH]
+        spare = EVALUATION_BATCH - len(part)
+        full = np.concatenate([part, np.zeros((spare, *part.shape[1:]), part.dtype)]) if spare else part
+        parts.append(np.asarray(predict(variables, full))[: len(part)])
+    return np.concatenate(parts)

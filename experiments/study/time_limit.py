@@ -1,0 +1,157 @@
+"""Training that fits into `--minutes`: how far each stage is shortened, and the record that repeats a run (ours).
+
+When training begins, a few steps are timed, and what is left of the minutes is shared out: explanations and predictions
+take what they take, and training of the members, of the multiclass network and fine-tuning are shortened by one factor.
+Time that members leave by stopping early goes to the stages after them. The limits given stand in `limits.json` and as
+ordinary flags in `flags.txt`, so a run repeats without looking at a clock.
+"""
+
+import dataclasses
+import functools
+import json
+import pathlib
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import jax
+
+from experiments.study.stage_table import LIMITS
+from fer_jax import placement
+from fer_jax.errors import StorageError
+from fer_jax.expressions import EXPRESSIONS
+
+RECORD = "limits.json"
+# A prediction costs about a third of a training image, a step of an explanation half as much again as one; tables,
+# figures and the report take about so many seconds.
+_PREDICTION, _EXPLAINING, _REST_S = 1 / 3, 1.5, 30.0
+_TIMED_STEPS = 3
+
+
+def as_recorded(config: Any) -> Any:
+    """The configuration with the limits that an earlier start of the same run was given.
+
+    Args:
+      config: resolved, with `minutes`.
+
+    Raises:
+      StorageError: a damaged record.
+    """
+    if not config.minutes:
+        return config
+    given = {
+        limit["flag"]: limit["given"]
+        for limit in limits_of(pathlib.Path(config.out)).values()
+        if getattr(config, limit["flag"]) == limit["asked"]
+    }
+    return dataclasses.replace(config, **given)
+
+
+def limits_of(path: pathlib.Path) -> dict[str, dict]:
+    """Stage -> flag, asked, given, and the seconds it was given for; of a run folder.
+
+    Raises:
+      StorageError: a damaged record.
+    """
+    file = path / RECORD
+    if not file.exists():
+        return {}
+    try:
+        limits = json.loads(file.read_text(encoding="utf-8"))
+        if all({"flag", "asked", "given", "seconds"} <= set(limit) for limit in limits.values()):
+            return limits
+    except (ValueError, AttributeError, TypeError, OSError):
+        pass
+    raise StorageError(f"`{file}`: is damaged. Put it back, or remove it to have training shortened anew.")
+
+
+def bounded(
+    study: Any, name: str, step: Callable, start: Callable[[], Any], batch: dict, images_with: Callable[[Any], float]
+) -> Any:
+    """The configuration a stage trains with, its limit lowered where the minutes ask for it and then recorded.
+
+    Args:
+      study: the run; its configuration is changed as well.
+      name: "members", "multiclass" or "finetune".
+      step: one member's step.
+      start: makes a member's state, to time the step with.
+      batch: one batch.
+      images_with: a configuration -> images that all members of the stage see at most.
+
+    Returns:
+      `study.config`.
+
+    Raises:
+      StorageError: a record that is damaged, or cannot be written.
+    """
+    config, limits = study.config, limits_of(study.folder.path)
+    if not config.minutes or name in limits:
+        return config
+    flag, stages = LIMITS[name], study.folder.stages
+    seconds, own = _seconds_an_image(config, step, start(), batch), images_with(config)
+    left = 60 * config.minutes - stages.spent() - _fixed_seconds(study, seconds)
+    if left <= 0:
+        sys.stderr.write(
+            f"{name}: what cannot be shortened takes the {config.minutes:g} minutes; training is the least\n"
+        )
+    share = max(0.0, left / (seconds * (own + _later_images(study, name))))
+    asked = getattr(config, flag)
+    given = asked
+    if share < 1:
+        least = min(config.batch_size, asked) if name == "finetune" else 1
+        changed = functools.partial(dataclasses.replace, config)
+        given = _fitting(lambda value: images_with(changed(**{flag: value})) <= share * own, least, asked or int(own))
+        sys.stderr.write(f"{name}: --{flag}={given}, not {asked}, to end within --minutes={config.minutes:g}\n")
+        needed = seconds * images_with(changed(**{flag: given}))
+        if needed > 60 + 1.5 * share * own * seconds:
+            sys.stderr.write(f"{name}: even that takes about {needed / 60:.0f} minutes; the run will be late\n")
+    limit = {"flag": flag, "asked": asked, "given": given, "seconds": round(min(share, 1.0) * own * seconds, 1)}
+    study.folder.write_json(RECORD, limits | {name: limit | {"minutes": config.minutes}})
+    study.config = dataclasses.replace(config, **{flag: given})
+    study.folder.reconfigure(study.config, name)
+    return study.config
+
+
+def _seconds_an_image(config, step, state, batch) -> float:
+    """Of training; devices that have members of their own count together."""
+    run, key = jax.jit(step), jax.random.key(0, impl="threefry2x32")
+    state = jax.block_until_ready(run(state, batch, key, True))  # compiles
+    start = time.monotonic()
+    for _ in range(_TIMED_STEPS):
+        state = run(state, batch, key, True)
+    jax.block_until_ready(state)
+    devices = placement.num_devices(config.over_devices, config.devices or None)
+    return (time.monotonic() - start) / _TIMED_STEPS / len(batch["labels"]) / devices
+
+
+def _fixed_seconds(study, seconds) -> float:
+    """What the stages that are not shortened will take."""
+    config, ended = study.config, study.folder.stages.seconds()
+    predicted = (EXPRESSIONS.num_pairs + 1) * len(study.pictures("validation")) * _PREDICTION
+    work = {
+        "vote": predicted,
+        "saliency": _EXPLAINING * len(EXPRESSIONS.ordered_pairs) * config.per_ordered_pair * config.ep_iterations,
+        "finetune": predicted,
+    }
+    return _REST_S + seconds * sum(images for name, images in work.items() if name not in ended)
+
+
+def _later_images(study, name) -> int:
+    """Training images of the stages after this one that have not ended."""
+    config, ended = study.config, study.folder.stages.seconds()
+    work = {
+        "members": 0,
+        "multiclass": config.multiclass_epochs * len(study.pictures("train")),
+        "finetune": EXPRESSIONS.num_pairs * config.finetune_images,
+    }
+    later = list(work)[list(work).index(name) + 1 :]
+    return sum(work[stage] for stage in later if stage not in ended)
+
+
+def _fitting(fits: Callable[[int], bool], low: int, high: int) -> int:
+    """The largest of the whole numbers low..high that fits, where smaller ones fit as well; low if none does."""
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if fits(middle) else (low, middle - 1)
+    return low

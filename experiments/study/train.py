@@ -1,0 +1,248 @@
+"""Stages `members` and `multiclass`: the 28 binary networks as one queue through the slots, and the eight-way one."""
+
+import dataclasses
+import math
+from collections.abc import Callable
+
+import jax
+import numpy as np
+import optax
+import pandas as pd
+
+from experiments.config import StudyConfig, chosen_members
+from experiments.study import time_limit
+from experiments.study.fit import Plan, clear, fit
+from experiments.study.slots import slots_of, training_network
+from experiments.study.study import Study, open_run
+from fer_jax import checkpoints, data, ensemble, models, training
+from fer_jax.augment import Augmentation
+from fer_jax.errors import UsageError
+from fer_jax.expressions import EXPRESSIONS
+
+# For the statistics of a finished member: enough for means and variances, little beside training.
+STATISTICS_BATCH = 64
+STATISTICS_IMAGES = 1024
+
+# Where a run of some members keeps them, until `experiments.merge_members` makes an ensemble of such runs.
+PART = "part"
+
+
+def train_members(study: Study) -> None:
+    """Train one member a pair on balanced images until its target accuracy or its last epoch (paper §5.1).
+
+    Columns:
+      pair: the member's two expressions.
+      first, second: the expression of logit 0, of logit 1.
+      train_images: pictures of an epoch.
+      epochs, steps: that the network was trained for.
+      train_accuracy: over the augmented pictures of its last epoch, 0 to 1.
+      stopped_by: what ended its training: its target, a limit of epochs or images, or "failed" (loss not finite).
+    """
+    config, train = study.config, study.pictures("train")
+    chosen = chosen_members(config)
+    draws = {pair: pair_draw(train.labels, pair, config) for pair in chosen}
+    optimiser = optax.adam(config.learning_rate)
+    model = study.network(2)
+    starting = starting_variables(study, model, "ensemble")
+
+    def batch_of(member, step):
+        rows = draws[member].rows(step)
+        labels = (train.labels[rows] == EXPRESSIONS.pairs[member][1]).astype(np.int32)
+        return {"image": train.images[rows], "labels": labels}
+
+    step = training.make_step(
+        training_network(study, 2), optimiser, training.cross_entropy(), training.augmented_view(Augmentation())
+    )
+    like = study.state_like(2, optimiser)
+
+    def rule(config):
+        return training.StopRule(config.stop_accuracy or None, config.max_epochs or None, config.max_images or None)
+
+    def images_with(config):
+        return sum(draw.size * rule(config).epochs_for(draw.size) for draw in draws.values())
+
+    def start(member):
+        return training.init_state(starting(member), optimiser)
+
+    first = chosen[0]
+    config = time_limit.bounded(study, "members", step, lambda: start(first), batch_of(first, 0), images_with)
+    plan = Plan(
+        name="ensemble",
+        trainer=training.Trainer(
+            step,
+            [training.Job(pair, draws[pair].size) for pair in chosen],
+            start=start,
+            batch_of=batch_of,
+            key=study.key("member_training"),
+            batch_size=config.batch_size,
+            stop=rule(config),
+            **slots_of(config, step, like, batch_of(chosen[0], 0)),
+        ),
+        like=like,
+        label=EXPRESSIONS.pair_name,
+        most_images=images_with(config),
+    )
+    left = fit(study, plan)
+    members = [left[pair][0] for pair in chosen]
+    if config.batch_statistics == "population":
+        members = [
+            _at_rest(study, model, variables, pair, train.images[draws[pair].first_epoch])
+            for pair, variables in zip(chosen, members, strict=True)
+        ]
+    save_members(study, members, chosen)
+    table = pd.DataFrame(
+        {
+            "pair": EXPRESSIONS.pair_name(pair),
+            "first": EXPRESSIONS[EXPRESSIONS.pairs[pair][0]],
+            "second": EXPRESSIONS[EXPRESSIONS.pairs[pair][1]],
+            "train_images": draws[pair].size,
+            **left[pair][1],
+        }
+        for pair in chosen
+    )
+    study.folder.write_table("members", table)
+    clear(study, "ensemble")
+
+
+def pair_draw(labels: np.ndarray, pair: int, config: StudyConfig) -> data.Draw:
+    """Which training pictures one member sees."""
+    return data.Draw(labels, pair=pair, seed=config.seed, batch_size=config.batch_size, undersample=config.undersample)
+
+
+def starting_variables(study: Study, model, name: str) -> Callable[[int], dict]:
+    """Member -> its variables before training: fresh ones, or those of `--init_from`.
+
+    Args:
+      study: the run.
+      model: the network to fill.
+      name: "ensemble" or "multiclass", which is also where a run that is started from keeps it.
+    """
+    source = study.config.init_from
+    key = study.key("members" if name == "ensemble" else "multiclass")
+
+    def key_of(member):
+        return jax.random.fold_in(key, member) if name == "ensemble" else key
+
+    if source is None:
+        fresh = jax.jit(model.init)
+        sample = np.zeros((1, study.config.image_size, study.config.image_size, 3), np.float32)
+        return lambda member: fresh(key_of(member), sample)
+    if source.endswith(".safetensors"):
+        arrays = checkpoints.read_safetensors(source)
+        return lambda member: models.from_state_dict(arrays, model, head="new", key=key_of(member))
+    other = open_run(source, flag="init_from")
+    if other.config.model != study.config.model:
+        raise UsageError(
+            f"`--init_from`: {source} holds networks of --model={other.config.model}, wanted {study.config.model}."
+        )
+    if name == "multiclass":
+        variables = other.load_multiclass()
+        return lambda member: variables
+    members = other.load_ensemble()
+    return lambda member: ensemble.member(members, member)
+
+
+def save_members(study: Study, members: list[dict], numbers: list[int]) -> None:
+    """Keep trained members: all of them as the ensemble, some as a part of one, to be merged."""
+    name = "ensemble" if len(numbers) == EXPRESSIONS.num_pairs else PART
+    facts = study.facts(name) | ({} if name == "ensemble" else {"members": numbers})
+    checkpoints.save(study.folder.path / name, ensemble.stack(members), facts=facts, stacked=True)
+
+
+def load_part(study: Study) -> tuple[list[int], list[dict]]:
+    """The members that a run of some, or of all, has trained: their numbers and variables.
+
+    Raises:
+      UsageError: the run has not ended its training yet.
+      StorageError: a checkpoint that is damaged or was made otherwise.
+    """
+    path = study.folder.path
+    if checkpoints.exists(path / "ensemble"):
+        return list(range(EXPRESSIONS.num_pairs)), ensemble.unstack(study.load_ensemble())
+    if not checkpoints.exists(path / PART):
+        raise UsageError(f"`{path}`: wanted trained members, there are none yet; finish that run first.")
+    numbers = checkpoints.facts(path / PART)["members"]
+    like = study.variables_like(2, len(numbers))
+    return numbers, ensemble.unstack(study.load(PART, like, PART))
+
+
+def train_multiclass(study: Study) -> None:
+    """Train the eight-way network with weighted cross-entropy (paper §5.2).
+
+    Columns:
+      train_images: pictures of an epoch, all that there are to train on.
+    """
+    config, train = study.config, study.pictures("train")
+    weights = data.class_weights(train.labels)
+    if config.class_weights == "sqrt":
+        weights = np.sqrt(weights)
+    model = study.network(len(EXPRESSIONS))
+    starting = starting_variables(study, model, "multiclass")
+    draw = data.Draw(train.labels, pair=None, seed=config.seed, batch_size=config.batch_size)
+
+    def batch_of(member, step):
+        del member
+        chosen = draw.rows(step)
+        return {"image": train.images[chosen], "labels": train.labels[chosen].astype(np.int32)}
+
+    network = training_network(study, len(EXPRESSIONS))
+    objective = training.cross_entropy(class_weights=weights, axis_name=network.axis_name)
+    view = training.augmented_view(Augmentation())
+    timed = optax.adam(config.learning_rate)
+    config = time_limit.bounded(
+        study,
+        "multiclass",
+        training.make_step(network, timed, objective, view),
+        lambda: training.init_state(starting(0), timed),
+        batch_of(0, 0),
+        lambda config: config.multiclass_epochs * len(train),
+    )
+    rate = config.learning_rate
+    if config.multiclass_schedule == "cosine":
+        rate = optax.cosine_decay_schedule(rate, math.ceil(config.multiclass_epochs * len(train) / config.batch_size))
+    optimiser = optax.adam(rate)
+    step = training.make_step(network, optimiser, objective, view)
+    like = study.state_like(len(EXPRESSIONS), optimiser)
+    plan = Plan(
+        name="multiclass",
+        trainer=training.Trainer(
+            step,
+            [training.Job(0, len(train))],
+            start=lambda member: training.init_state(starting(member), optimiser),
+            batch_of=batch_of,
+            key=study.key("multiclass_training"),
+            batch_size=config.batch_size,
+            stop=training.StopRule(None, config.multiclass_epochs),
+            **slots_of(dataclasses.replace(config, slots=1), step, like, batch_of(0, 0)),
+        ),
+        like=like,
+        label=lambda member: "multiclass",
+        most_images=len(train) * config.multiclass_epochs,
+    )
+    variables, row = fit(study, plan)[0]
+    checkpoints.save(study.folder.path / "multiclass", variables, facts=study.facts("multiclass"))
+    study.folder.write_table("multiclass", pd.DataFrame([{"train_images": len(train), **row}]))
+    clear(study, "multiclass")
+
+
+def _at_rest(study, model, variables, member, pictures):
+    """A member with the statistics of its own training pictures at its final weights."""
+    size = min(STATISTICS_BATCH, len(pictures))
+    count = max(1, min(STATISTICS_IMAGES, len(pictures)) // size)
+    batches = (pictures[stream(study, len(pictures), member, step, size)] for step in range(count))
+    return training.population_statistics(
+        model, variables, (training.plain_view(None, {"image": batch}) for batch in batches)
+    )
+
+
+def stream(study: Study, size: int, member: int, step: int, batch_size: int) -> np.ndarray:
+    """The rows of one batch: a place in the member's endless stream of epoch permutations."""
+    return data.stream_indices(size, seed=study.config.seed, member=member, start=step * batch_size, count=batch_size)
+
+
+def failed_members(folder) -> list[str]:
+    """Names of members whose loss or updates were not finite."""
+    if not folder.has("tables/members.csv"):
+        return []
+    table = folder.read_table("members")
+    return list(table.loc[table["stopped_by"] == "failed", "pair"])

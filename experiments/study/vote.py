@@ -1,0 +1,107 @@
+"""Stage `vote`: what every network says of every picture, and what the votes make of it (paper §5.2)."""
+
+import jax.numpy as jnp
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from experiments.study.study import Study
+from fer_jax import ensemble, metrics
+from fer_jax.expressions import EXPRESSIONS
+
+VOTES = {"simple_vote": ensemble.simple_vote, "weighted_vote": ensemble.weighted_vote}
+
+
+def vote(study: Study) -> None:
+    """Predict evaluation and study images; write logits, votes and the members' validation accuracy.
+
+    Columns:
+      validation_accuracy: on evaluation pictures of the member's own two expressions, 0 to 1.
+      validation_images: how many those are.
+    """
+    evaluation, shown = study.evaluation_pictures, study.study_pictures
+    members, multiclass = study.load_ensemble(), study.load_multiclass()
+    logits = study.ensemble_logits(members, evaluation.images)
+    eight = study.multiclass_logits(multiclass, evaluation.images)
+    study.folder.write_arrays(
+        "predictions",
+        ensemble_logits=logits,
+        multiclass_logits=eight,
+        labels=evaluation.labels,
+        names=evaluation.names,
+        study_ensemble_logits=study.ensemble_logits(members, shown.images),
+        study_multiclass_logits=study.multiclass_logits(multiclass, shown.images),
+        study_labels=shown.labels,
+    )
+    write_votes(study, "ensemble", logits, evaluation.labels)
+    write_confusion(study, "multiclass", eight.argmax(-1), evaluation.labels)
+    table = study.folder.read_table("members")
+    table["validation_accuracy"] = member_accuracy(logits, evaluation.labels)
+    table["validation_images"] = [int(np.isin(evaluation.labels, pair).sum()) for pair in EXPRESSIONS.pairs]
+    study.folder.write_table("members_validated", table)
+
+
+def write_votes(study: Study, name: str, logits: np.ndarray, labels: np.ndarray) -> None:
+    """Both votes' confusion counts and recalls, as tables named after the ensemble."""
+    for rule, decide in VOTES.items():
+        write_confusion(study, f"{name}_{rule}", np.asarray(decide(logits)), labels)
+
+
+def member_accuracy(logits: np.ndarray, labels: np.ndarray) -> list[float]:
+    """Each member's accuracy on the pictures of its own two expressions.
+
+    Args:
+      logits: (28, N, 2).
+      labels: (N,).
+
+    Returns:
+      28 shares; NaN where neither expression is there.
+    """
+    shares = []
+    for pair, (first, second) in enumerate(EXPRESSIONS.pairs):
+        own = (labels == first) | (labels == second)
+        right = logits[pair, own].argmax(-1) == (labels[own] == second)
+        shares.append(float(right.mean()) if own.any() else float("nan"))
+    return shares
+
+
+def write_confusion(study: Study, name: str, predicted: np.ndarray, labels: np.ndarray) -> None:
+    """Write the confusion counts of a model on the evaluation pictures.
+
+    Columns:
+      true: the expression of the pictures in this row.
+      EXPRESSION: pictures that the model called so.
+    """
+    counts = np.asarray(metrics.confusion(labels, predicted, classes=len(EXPRESSIONS)))
+    frame = pd.DataFrame(counts, columns=list(EXPRESSIONS))
+    frame.insert(0, "true", EXPRESSIONS)
+    study.folder.write_table(f"confusion_{name}", frame)
+
+
+def confusion_counts(study: Study, name: str) -> np.ndarray:
+    """(8, 8) counts, rows true, of "ensemble_simple_vote", "multiclass", "finetuned_weighted_vote", ..."""
+    return study.folder.read_table(f"confusion_{name}")[list(EXPRESSIONS)].to_numpy()
+
+
+def accuracy_interval(counts: np.ndarray) -> tuple[float, float]:
+    """Wilson's 95 % interval of the accuracy in confusion counts (8, 8), pictures taken as independent."""
+    interval = stats.binomtest(int(np.trace(counts)), int(counts.sum())).proportion_ci(method="wilson")
+    return interval.low, interval.high
+
+
+def near_chance(accuracy: float, images: int) -> bool:
+    """Whether a member is not shown to be better than guessing: 50 % lies within Wilson's 95 % interval, or above."""
+    if not images or np.isnan(accuracy):
+        return True
+    interval = stats.binomtest(round(accuracy * images), images).proportion_ci(method="wilson")
+    return bool(interval.low <= 0.5)
+
+
+def scores(counts: np.ndarray) -> dict:
+    """Accuracy, balanced accuracy and recall by expression, from confusion counts (8, 8)."""
+    counts = jnp.asarray(counts)
+    return {
+        "accuracy": metrics.confusion_accuracy(counts).item(),
+        "balanced_accuracy": metrics.balanced_accuracy(counts).item(),
+        "recall": dict(zip(EXPRESSIONS, metrics.recall(counts).tolist(), strict=True)),
+    }

@@ -1,0 +1,421 @@
+"""Stage `report`: one page a person reads."""
+
+import pandas as pd
+
+from experiments.config import StudyConfig
+from experiments.explanations import METHOD_NAMES
+from experiments.study.compare import MODELS, write_summary
+from experiments.study.draw import MODEL_NAMES, first_of_each
+from experiments.study.explain import METHODS
+from experiments.study.study import COPIES, PICTURES_RECORD, Study
+from experiments.study.time_limit import limits_of
+from experiments.study.vote import accuracy_interval, confusion_counts, near_chance
+from fer_jax import figures, saliency
+from fer_jax.expressions import EXPRESSIONS
+from fer_jax.figures import Headline, Section
+
+# What the paper reports on AffectNet, to read beside ours (§4.3, §5.2, §5.3).
+PAPER = {
+    "people": 0.839,
+    "ensemble_simple_vote": 0.49,
+    "ensemble_weighted_vote": 0.50,
+    "multiclass": 0.54,
+    "finetuned_simple_vote": 0.43,
+    "finetuned_weighted_vote": 0.44,
+}
+OURS = (
+    "The paper does not say how large the pictures are, from which weights training starts, by which formula classes are "
+    "weighted, nor how long and at what rate members are fine-tuned: these choices are ours (flags.txt)."
+)
+DATASET_NAMES = {
+    "procedural_faces": "procedural (synthetic) faces",
+    "ferplus": "FER+ photographs",
+    "affectnet": "AffectNet photographs",
+    "ckplus": "CK+ photographs",
+    "class_folders": "photographs in class folders",
+}
+
+
+def write_report(study: Study) -> None:
+    """Write `report.html`, and `summary.json` once more with the seconds of all stages before."""
+    write_summary(study)
+    summary = study.folder.read_json("summary.json")
+    page = figures.write_report
+    title = f"People and networks see expressions: {_dataset_name(study)}"
+    sections = [part(study, summary) for part in (_about, _people, _networks, _saliency, _comparison, _honesty)]
+    page(study.folder.file("report.html"), title, _headline(study, summary), sections)
+
+
+def _dataset_name(study):
+    if study.config.dataset == "prepared":
+        return f"prepared pictures ({study.folder.read_json(PICTURES_RECORD)['release']})"
+    return DATASET_NAMES[study.config.dataset]
+
+
+def _headline(study, s):
+    dice = {method: s["dice"][method]["mean"] for method in METHODS}
+    best = max(dice, key=lambda method: dice[method] or 0)
+    baselines = study.folder.read_table("dice_baselines").dropna(subset="dice").sort_values("dice")
+    beside = "no baseline"
+    if len(baselines):
+        strongest = baselines.iloc[-1]
+        how = "above" if (dice[best] or 0) > strongest["dice"] else "not above"
+        beside = f"{how} the best baseline, {strongest['baseline']}: {strongest['dice']:.2f}"
+    return Headline(
+        [
+            (
+                _share(s["ensemble"]["simple_vote"]["accuracy"]),
+                "ensemble, simple vote",
+                "28 members, eight expressions; chance 12.5 %",
+            ),
+            (
+                _share(s["multiclass"]["accuracy"]),
+                "multiclass model",
+                f"balanced {_share(s['multiclass']['balanced_accuracy'])}",
+            ),
+            training_card(study.config, s["members"]),
+            (
+                _share(s["people"]["accuracy"]),
+                "simulated people",
+                f"{s['people']['participants']} simulated, {s['people']['trials']} trials",
+            ),
+            (
+                _number(dice[best]),
+                f"Dice, {METHOD_NAMES[best]}",
+                f"highest of three methods, mean over pairs; {beside}",
+            ),
+        ]
+    )
+
+
+def _about(study, s):
+    config, table = study.config, study.study_table
+    pictures = {split: len(study.pictures(split)) for split in ("train", "validation")}
+    text = (
+        f"This run repeats the study of Park and Wallraven (2021, arXiv 2110.04481) on {_dataset_name(study)} of "
+        f"{s['image_size']} pixels, with the {config.preset} preset ({s['model']} network, seed {s['seed']}).\n\n"
+        f"{pictures['train']} pictures train the networks. {len(table)} study images were drawn from the "
+        f"{pictures['validation']} of validation, equally many for each true and false label, and kept out of training and "
+        f"evaluation; {len(study.evaluation_pictures)} remain to evaluate on.{_copies(study)}{_crop(study)}\n\n"
+        "All people in this report are simulated observers. They test the method and say nothing about real people."
+    )
+    if study.synthetic:
+        text += " The faces are drawn by a program; numbers on them say nothing about photographs."
+    counts = study.folder.read_table("class_counts")
+    shown = [
+        _figure(
+            study,
+            "fig01_stimuli",
+            "What a participant sees: the picture, its blurred start, and what one simulated person had uncovered when deciding (paper Fig. 1).",
+        )
+    ]
+    return Section("The study", text, shown, [(counts, "Pictures by expression.")])
+
+
+def _crop(study):
+    """What networks and participants see of a photograph."""
+    record = study.folder.read_json(PICTURES_RECORD)
+    square = "its central square, whatever that shows"
+    kept = {
+        "none": square,  # a prepared set of whole pictures
+        "square": square,
+        "box": "the square around the face, or its central square where no face is known",
+        "eyes": "a square turned and scaled so that the eyes lie alike, or the square around the face without landmarks",
+    }.get(record.get("crop"))
+    if study.synthetic or kept is None:
+        return ""
+    detector = record.get("detector", "given")
+    found = "" if detector == "given" else f" Faces were found by the detector {detector.partition('=')[0]}."
+    return f" Of each photograph they show {kept}.{found}"
+
+
+def _copies(study) -> str:
+    """A sentence about training pictures that are held out, too."""
+    left_out = study.folder.read_json(PICTURES_RECORD).get(COPIES)
+    if left_out is None:
+        return ""
+    what = "pictures that are in validation or test, too,"
+    if left_out:
+        return f" {left_out} training {what} were left out."
+    return "" if study.config.dedupe else f" Training {what} were not looked for (--nodedupe)."
+
+
+def _people(study, s):
+    p = s["people"]
+    text = (
+        f"{p['participants']} simulated observers are analysed after the paper's exclusions; they were right in "
+        f"{_share(p['accuracy'])} of {p['trials']} trials (the paper's people: {_share(PAPER['people'])}, chance 50 %). Over the 56 "
+        f"cells of true and false label, clicks and time correlate {_r(p['r_clicks_time'])} (paper .93), clicks and accuracy "
+        f"{_r(p['r_clicks_accuracy'])} (−.56), time and accuracy {_r(p['r_time_accuracy'])} (−.65)."
+    )
+    if p["reason"]:
+        text += f" Not every correlation is defined: {p['reason']}."
+    if not study.synthetic:
+        text += " These pictures come without landmarks, so the simulated clicks aim where eyes and mouth usually are."
+    shown = [
+        _figure(
+            study,
+            "fig02_people_confusion",
+            "Answers of the simulated people (Fig. 2). A row offers each foil in one seventh of its trials, so an error cell cannot exceed .14.",
+        ),
+        _figure(study, "fig03a_people_accuracy", "Accuracy by true and false label (Fig. 3a)."),
+        _figure(study, "fig03b_people_clicks", "Clicks before the decision (Fig. 3b)."),
+        _figure(study, "fig03c_people_time_s", "Time from first click to decision (Fig. 3c)."),
+    ]
+    sequences = "Order of the clicks of those who were right, on the easiest and on the hardest image that somebody was right about (Fig. 4)."
+    if study.folder.has("figures/fig04_click_sequences.png"):
+        shown.append(_figure(study, "fig04_click_sequences", sequences))
+    else:
+        text += " Nobody was right about any image, so there are no click sequences of correct answers (Fig. 4)."
+    return Section(
+        "People (simulated)",
+        text,
+        shown,
+        [(study.folder.read_table("people_exclusions"), "Exclusions, each with its reason.")],
+    )
+
+
+def _networks(study, s):
+    text = (
+        f"One binary network for each of the 28 pairs, trained on as many pictures of either label, "
+        f"{training_ends(study.config, s['members'])} Each member votes for one label; the weighted vote counts its larger logit.\n\n"
+        "The multiclass model decides among all eight at once. Accuracy counts every picture alike, balanced accuracy every "
+        "expression alike: with as unequal classes as in photographs, only the second tells how rare expressions fare.\n\n"
+        + OURS
+    )
+    rows = []
+    for model in MODELS:
+        score = _score(s, model)
+        low, high = accuracy_interval(confusion_counts(study, model))
+        rows.append(
+            {
+                "model": MODEL_NAMES[model],
+                "accuracy": score["accuracy"],
+                "95 % interval": f"{low:.3f} to {high:.3f}",
+                "balanced accuracy": score["balanced_accuracy"],
+                "paper, on AffectNet": PAPER[model],
+                **score["recall"],
+            }
+        )
+    members = study.folder.read_table("members_validated")
+    tables = [
+        (
+            pd.DataFrame(rows),
+            f"Accuracy (Wilson's interval over pictures) and recall on {len(study.evaluation_pictures)} evaluation pictures.",
+        ),
+        (members.drop(columns=["first", "second"]), "The 28 members."),
+        (
+            study.folder.read_table("members_finetuned"),
+            "The 28 members after fine-tuning on what the simulated people uncovered.",
+        ),
+    ]
+    shown = [
+        _figure(study, "training", "Training accuracy of the 28 members; a line ends where its member stops."),
+        _figure(study, "members", "Every member: training and validation accuracy."),
+        _figure(study, "fig05a_ensemble_simple_vote", "Ensemble, simple vote (Fig. 5a)."),
+        _figure(study, "fig05b_ensemble_weighted_vote", "Ensemble, weighted vote (Fig. 5b)."),
+        _figure(study, "fig07_multiclass", "Multiclass model (Fig. 7)."),
+        _figure(study, "fig08a_finetuned_simple_vote", "Fine-tuned ensemble, simple vote (Fig. 8a)."),
+        _figure(study, "fig08b_finetuned_weighted_vote", "Fine-tuned ensemble, weighted vote (Fig. 8b)."),
+        _figure(study, "recall", "Recall by expression."),
+    ]
+    return Section("Networks", text, shown, tables)
+
+
+def _weak_members(study):
+    """Pairs whose member is not shown to be better than guessing, with what it reaches."""
+    members = study.folder.read_table("members_validated")
+    if "validation_images" not in members:  # of a run from before they were counted
+        return {}
+    return {
+        row[
+            "pair"
+        ]: f"{row['pair']} ({_share(row['validation_accuracy']) if row['validation_images'] else 'none'} of {row['validation_images']})"
+        for row in members.to_dict("records")
+        if near_chance(row["validation_accuracy"], row["validation_images"])
+    }
+
+
+def _saliency(study, s):
+    weak = _weak_members(study)
+    pairs = [EXPRESSIONS.pair_name(pair) for pair in study.study_pairs]
+    shown_first = first_of_each(study)
+    text = (
+        "Each study image is explained through its own pair's member, for its true label. CAM and Grad-CAM of its logit come "
+        "from the last feature map; for this architecture Grad-CAM is the positive part of CAM by construction, so they can "
+        f"differ only where CAM is negative. Extremal Perturbation looks for the {study.config.area:.0%} of the image that "
+        f"keep {_ep_score(study.config)} highest, in {_ep_schedule(study.config)}; its masks cover "
+        f"{study.folder.read_arrays('maps')['final_area'].mean():.0%} on average."
+    )
+    if weak:
+        text += (
+            f"\n\n{len(weak)} of 28 members are not shown to be better than guessing on their validation pictures (the "
+            f"95 % interval of their accuracy does not lie above 50 %): {', '.join(weak.values())}. Maps through them explain a guess; "
+            f"{sum(pair in weak for pair in pairs)} of the {len(pairs)} study images are theirs."
+        )
+    guessing = [weak[pairs[row]] for row in shown_first if pairs[row] in weak]
+    through = f" Explained through members near chance: {', '.join(dict.fromkeys(guessing))}." if guessing else ""
+    first = f" Its member, {weak[pairs[shown_first[1]]]}, is near chance." if pairs[shown_first[1]] in weak else ""
+    shown = [
+        _figure(
+            study,
+            "fig09_saliency",
+            f"One image through three methods, and what simulated people uncovered (Fig. 9).{first}",
+        ),
+        _figure(study, "saliency_by_expression", f"One study image of each expression.{through}"),
+    ]
+    return Section("Explanations", text, shown, [])
+
+
+def _comparison(study, s):
+    dice = study.folder.read_table("dice")
+    means = (
+        dice.groupby("method")[["dice", "chance", "corrected", "area_human", "area_model"]].mean().loc[list(METHODS)]
+    )
+    means.insert(0, "n pairs", dice.groupby("method")["dice"].count())
+    means.index = [METHOD_NAMES[method] for method in means.index]
+    grid = study.folder.read_table("dice_options").groupby("method")["dice"].agg(["min", "max"]).loc[list(METHODS)]
+    anova, df = s["anova"], s["anova"]["df"]
+    degrees = ", ".join("–" if each is None else str(each) for each in df)
+    f, p = _number(anova["F"]), _p(anova["p"])
+    text = (
+        "Mean maps of a pair are scaled to 0–255, cut above 50 and compared by Dice. Two maps that know nothing of each other "
+        "overlap as well, the more the larger they are: chance is that overlap, 2ab/(a + b) for areas a and b, and the corrected "
+        "Dice is what remains above it.\n\n"
+        f"One-way analysis of variance over methods, as in the paper: F({degrees}) = {f}, {p} (paper: 85.45). "
+        "The baselines below go through the same protocol; a method that does not beat them has not been shown to look where "
+        "people look.\n\n"
+        "Depending on what the paper leaves open (scaling, rounding, the value 50 itself), mean Dice lies between "
+        + "; ".join(f"{row['min']:.2f} and {row['max']:.2f} ({METHOD_NAMES[m]})" for m, row in grid.iterrows())
+        + "."
+    )
+    tukey = study.folder.read_table("tukey")
+    for column in ("a", "b"):
+        tukey[column] = tukey[column].map(METHOD_NAMES)
+    correlations = study.folder.read_table("confusion_correlation")
+    correlations["model"] = correlations["model"].map(MODEL_NAMES)
+    tables = [
+        (means.reset_index(names="method"), "Dice by method, means over pairs."),
+        (study.folder.read_table("dice_baselines"), "Baselines: maps that know nothing of the network."),
+        (_said(tukey), "Tukey's comparison of the methods."),
+        (
+            _said(study.folder.read_table("anova")),
+            "Analysis of variance: between, as in the paper, and repeated over the same pairs.",
+        ),
+        (
+            _said(correlations),
+            "Confusions of people and networks. The correlation over all cells is high for any two decent matrices; off the diagonal it compares the errors, with an exact permutation test.",
+        ),
+    ]
+    shown = [
+        _figure(study, "fig10_dice", "Dice of people's and networks' maps (Fig. 10); each point is a pair."),
+        _figure(study, "confusion_correlation", "Correlation of confusion matrices with and without the diagonal."),
+        _figure(study, "confusion_scatter", "Error cells of simulated people and of the ensemble's simple vote."),
+    ]
+    return Section("People and networks compared", text, shown, tables)
+
+
+def _said(table):
+    """A table without its column of reasons where none had to be given."""
+    return table.drop(columns=["reason"]) if "reason" in table and table["reason"].isna().all() else table
+
+
+def _honesty(study, s):
+    seconds = pd.DataFrame({"stage": list(s["seconds"]), "seconds": list(s["seconds"].values())})
+    text = (
+        "People are simulated, so nothing here compares networks with people. One seed, one run: intervals are over pictures or pairs, not "
+        "over seeds. The training accuracy that stops a member is the running one, over the augmented pictures of an epoch. Fine-tuning "
+        "uses the study images themselves, as the paper does. Extremal Perturbation's area is a share of the image. Every number "
+        "stands in tables/ as CSV and in summary.json; flags.txt repeats the run."
+    ) + _time_limit(study)
+    return Section("What to keep in mind", text, [], [(seconds, "Seconds by stage.")])
+
+
+def _time_limit(study):
+    """What `--minutes` has cost; the limits are in flags.txt, so that the run repeats without a clock."""
+    limits = limits_of(study.folder.path).values()
+    told = [
+        f"{one['flag']} was {one['given']} instead of {one['asked']}" for one in limits if one["given"] != one["asked"]
+    ]
+    minutes = max((one["minutes"] for one in limits), default=0)
+    return f"\n\nTraining was shortened to end within {minutes:g} minutes: {'; '.join(told)}." if told else ""
+
+
+_LIMITS = {"max_epochs": "the limit of {} epochs", "max_images": "the limit of {} images"}
+
+
+def training_card(config: StudyConfig, members: list[dict]) -> tuple[str, str, str]:
+    """Tell how training ended: figure, what it counts, and a note.
+
+    Args:
+      config: the run's.
+      members: rows with `stopped_by` and `epochs`.
+    """
+    if config.stop_accuracy:
+        reached = sum(member["stopped_by"] == "target" for member in members)
+        note = f"training accuracy of {config.stop_accuracy:.0%}, at which a member stops"
+        return f"{reached} of {len(members)}", "members reached the target", note
+    epochs = sorted({member["epochs"] for member in members})
+    told = str(epochs[0]) if len(epochs) == 1 else f"{epochs[0]} to {epochs[-1]}"
+    return told, "epochs a member", "trained to its limit, whatever its training accuracy"
+
+
+def training_ends(config: StudyConfig, members: list[dict]) -> str:
+    """Tell until when members trained, and which limit ended how many; arguments as of `training_card`."""
+    stops = [member["stopped_by"] for member in members]
+    ends = [
+        f"{stops.count(name)} ended at {words.format(f'{getattr(config, name):,}')}"
+        for name, words in _LIMITS.items()
+        if name in stops
+    ]
+    if "failed" in stops:
+        ends.append(f"{stops.count('failed')} failed")
+    if not config.stop_accuracy:
+        return f"whatever its training accuracy: {', '.join(ends)}."
+    ends.insert(0, f"{stops.count('target')} of {len(stops)} reached that")
+    return f"until it was right on {config.stop_accuracy:.0%} of an epoch's augmented training pictures: {', '.join(ends)}."
+
+
+def _ep_schedule(config):
+    steps = f"{config.ep_iterations} iterations"
+    return (
+        steps
+        if config.ep_iterations == saliency.PUBLISHED_ITERATIONS
+        else f"{steps} that take the published schedule of {saliency.PUBLISHED_ITERATIONS}"
+    )
+
+
+def _ep_score(config):
+    what = "the logit of the true label" if config.ep_target == "true" else "the true label's lead over the foil"
+    return (
+        what
+        if config.ep_reward_scale == 1
+        else f"{what} (times {config.ep_reward_scale:g}, against the weight of the area)"
+    )
+
+
+def _figure(study, name, caption):
+    return study.folder.path / "figures" / f"{name}.png", caption
+
+
+def _score(s, model):
+    kind, _, rule = model.partition("_")
+    return s[kind][rule] if rule else s[kind]
+
+
+def _share(value):
+    return "–" if value is None else f"{100 * value:.1f} %"
+
+
+def _r(value):
+    return "–" if value is None else f"{value:.2f}".replace("-", "−").replace("0.", ".", 1)
+
+
+def _number(value):
+    return "–" if value is None else f"{value:.2f}"
+
+
+def _p(value):
+    if value is None:
+        return "p not defined"
+    return "p < .001" if value < 0.001 else f"p = {value:.3f}"

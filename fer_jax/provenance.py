@@ -1,0 +1,44 @@
+"""What pictures and people are: said once, by whoever reads or makes them, and printed wherever numbers on them are."""
+
+import dataclasses
+
+from fer_jax.errors import check_one_of
+
+PICTURES = ("photographs", "drawn")
+PEOPLE = ("real", "simulated", "none")
+
+
+@dataclasses.dataclass(frozen=True)
+class Provenance:
+    """Where the pictures and the people of a result come from.
+
+    Attributes:
+      pictures: "photographs", or "drawn" by a program, which says nothing about photographs.
+      people: "real", "simulated", which says nothing about real people, or "none".
+      source: what the pictures are called in a sentence, such as "FER+ photographs"; "" where nobody said.
+      num_pictures: how many pictures the result is about; None where nobody counted.
+      num_people: how many people; None where nobody counted.
+
+    Raises:
+      UsageError: a word that is none of these.
+    """
+
+    pictures: str = "photographs"
+    people: str = "none"
+    source: str = ""
+    num_pictures: int | None = None
+    num_people: int | None = None
+
+    def __post_init__(self):
+        check_one_of("pictures", self.pictures, PICTURES)
+        check_one_of("people", self.people, PEOPLE)
+
+    @property
+    def drawn(self) -> bool:
+        """The pictures are drawn by a program."""
+        return self.pictures == "drawn"
+
+    @property
+    def simulated(self) -> bool:
+        """The people are simulated."""
+        return self.people == "simulated"
