@@ -135,8 +135,8 @@ def _make_run() -> int:
 
 def _open(path):
     """A run of drawn faces whose members are all trained."""
-    from experiments.study import failed_members
     from experiments.study.study import open_run
+    from experiments.study.train import failed_members
 
     study = open_run(path)
     if study.config.dataset != "procedural_faces":

@@ -51,10 +51,9 @@ def merge(config: MergeConfig) -> int:
 
     from experiments.harness.metrics_log import LOG, read_rows
     from experiments.reproduce import tell_failed
-    from experiments.study import Study, failed_members
     from experiments.study.run_folder import RunFolder
-    from experiments.study.study import open_run
-    from experiments.study.train import load_part
+    from experiments.study.study import Study, open_run
+    from experiments.study.train import failed_members, load_part
 
     runs = [open_run(path.strip()) for path in config.runs.split(",") if path.strip()]
     _check_alike(runs)

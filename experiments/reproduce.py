@@ -70,8 +70,11 @@ def run_stages(config: StudyConfig, names: Sequence[str], *, named: bool = False
       UsageError: flags that the folder's networks were not trained with, or a stage whose forerunners have not run.
     """
     stop = command.StopRequest().install()
-    from experiments.study import WORK, Study, codebook, failed_members, time_limit
+    from experiments.study import codebook, time_limit
     from experiments.study.run_folder import RunFolder
+    from experiments.study.stages import WORK
+    from experiments.study.study import Study
+    from experiments.study.train import failed_members
 
     config = time_limit.as_recorded(config)
     with contextlib.closing(RunFolder(config)) as folder:

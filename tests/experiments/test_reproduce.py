@@ -13,10 +13,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from experiments import reproduce, study
+from experiments import reproduce
 from experiments.config import StudyConfig, resolve
 from experiments.harness import command
-from experiments.study import codebook, write
+from experiments.study import codebook, stages, write
 from experiments.study.run_folder import FinishedFiles
 from experiments.study.stage_records import StageRecords
 from experiments.study.stage_table import FREE, STAGES, TABLE
@@ -36,9 +36,9 @@ TINY = (
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     out = tmp_path_factory.mktemp("study") / "run"
-    watched = {name: Watch.around(name, work) for name, work in study.WORK.items()}
+    watched = {name: Watch.around(name, work) for name, work in stages.WORK.items()}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(study, "WORK", watched)
+        patch.setattr(stages, "WORK", watched)
         code = command.run(reproduce.reproduce, StudyConfig, usage="", argv=["reproduce", f"--out={out}", *TINY])
     assert code == 0
     return out
