@@ -1,8 +1,9 @@
-"""How 28 two-way decisions become one of eight labels (paper §5.2).
+"""How the two-way decisions of all pairs become one of K labels (paper §5.2).
 
-Contract: logits are float (28, B, 2) in the order of `EXPRESSIONS.pairs`, class 0 the pair's smaller label. An image
-outside a member's pair still gets that member's vote, as in the paper. An image for which a logit is not finite has
-no ballots (NaN) and no label (`expressions.DROP`).
+Contract: logits are float (M, B, 2), one member for each pair of K labels in the order of `Categories.pairs`, so
+M = K(K-1)/2. The paper has K = 8 and M = 28. Class 0 is the pair's smaller label. An image outside a member's pair
+still gets that member's vote, as in the paper. An image for which a logit is not finite has no ballots (NaN) and no
+label (`categories.DROP`).
 """
 
 import jax
@@ -10,21 +11,21 @@ import jax.numpy as jnp
 import numpy as np
 
 from fer_jax.arrays import as_float
-from fer_jax.errors import UsageError
-from fer_jax.expressions import DROP, EXPRESSIONS
+from fer_jax.categories import DROP, num_categories, pairs_of
+from fer_jax.errors import UsageError, check_one_of
 
 WEIGHTS = ("max_logit", "softmax", "margin")
 TIES = ("weighted", "first")
 
 
 def ballots(logits: jax.Array) -> jax.Array:
-    """The votes each label gets: one from each of the 28 members, for its larger logit.
+    """The votes each label gets: one from each of the M members, for its larger logit.
 
     Args:
-      logits: float (28, B, 2).
+      logits: float (M, B, 2).
 
     Returns:
-      float32 (B, 8) of whole numbers, each row summing to 28.
+      float32 (B, K) of whole numbers, each row summing to M.
     """
     logits = _checked(logits)
     return _tally(logits, jnp.ones(logits.shape[:2], jnp.float32))
@@ -34,19 +35,18 @@ def weighted_ballots(logits: jax.Array, *, weight: str = "max_logit") -> jax.Arr
     """The votes each label gets, each counting as much as its member is sure.
 
     Args:
-      logits: float (28, B, 2).
+      logits: float (M, B, 2).
       weight: "max_logit" (the paper's: the larger logit itself, which is uncalibrated and may be negative),
         "softmax" (the larger probability) or "margin" (the difference of the two logits); the last two are ours.
 
     Returns:
-      float32 (B, 8).
+      float32 (B, K).
 
     Raises:
       UsageError: an unknown weight or logits of another shape.
     """
     logits = _checked(logits)
-    if weight not in WEIGHTS:
-        raise UsageError(f"`weight`: wanted one of {', '.join(WEIGHTS)}, got {weight!r}.")
+    check_one_of("weight", weight, WEIGHTS)
     amounts = {
         "max_logit": lambda: logits.max(-1),
         "softmax": lambda: jax.nn.softmax(logits).max(-1),
@@ -58,42 +58,41 @@ def weighted_ballots(logits: jax.Array, *, weight: str = "max_logit") -> jax.Arr
 def probability_ballots(logits: jax.Array, *, temperatures: jax.Array | None = None) -> jax.Array:
     """The votes each label gets when no member decides: its probabilities go to both of its labels (ours).
 
-    Divided by 28 this is the voting estimate of Hastie and Tibshirani (1998, Classification by pairwise coupling).
+    Divided by M this is the voting estimate of Hastie and Tibshirani (1998, Classification by pairwise coupling).
 
     Args:
-      logits: float (28, B, 2).
-      temperatures: float (28,), what each member's logits are divided by before the softmax, such as those of
+      logits: float (M, B, 2).
+      temperatures: float (M,), what each member's logits are divided by before the softmax, such as those of
         `metrics.fit_temperature`; None: 1.
 
     Returns:
-      float32 (B, 8) in [0, 7], each row summing to 28.
+      float32 (B, K) in [0, K - 1], each row summing to M.
 
     Raises:
       UsageError: logits or temperatures of another shape.
     """
     logits = _checked(logits)
     if temperatures is not None:
-        if temperatures.shape != (EXPRESSIONS.num_pairs,):
-            raise UsageError(
-                f"`temperatures`: wanted ({EXPRESSIONS.num_pairs},), one for each member, got {temperatures.shape}."
-            )
+        if temperatures.shape != logits.shape[:1]:
+            raise UsageError(f"`temperatures`: wanted ({len(logits)},), one for each member, got {temperatures.shape}.")
         logits = logits / temperatures[:, None, None]
     shares = jax.nn.softmax(logits)
-    first, second = (jnp.broadcast_to(_pairs()[:, side, None], shares.shape[:2]) for side in range(2))
+    first, second = (jnp.broadcast_to(_pairs(logits)[:, side, None], shares.shape[:2]) for side in range(2))
     return _defined(logits, _by_label(first, shares[..., 0]) + _by_label(second, shares[..., 1]))
 
 
 def ballot_shares(votes: jax.Array) -> jax.Array:
     """Ballots as probabilities: each label's part of all votes for an image.
 
-    A label stands in 7 of the 28 pairs, so its part of simple, softmax or probability ballots stays near or below
-    1/4 however sure the members are: read as probabilities such shares are underconfident by construction.
+    A label stands in K - 1 of the K(K-1)/2 pairs, so its part of simple, softmax or probability ballots stays near or
+    below 2/K (1/4 for eight) however sure the members are. Read as probabilities such shares are underconfident by
+    construction.
 
     Args:
-      votes: float (B, 8), from any of the ballots.
+      votes: float (B, K), from any of the ballots.
 
     Returns:
-      float (B, 8), rows summing to 1; NaN in a row with a negative vote (`max_logit` can give one), a NaN or none.
+      float (B, K), rows summing to 1; NaN in a row with a negative vote (`max_logit` can give one), a NaN or none.
     """
     total = votes.sum(-1, keepdims=True)
     sound = (votes >= 0).all(-1, keepdims=True) & (total > 0)
@@ -104,18 +103,17 @@ def simple_vote(logits: jax.Array, *, tie: str = "weighted") -> jax.Array:
     """The label most members voted for.
 
     Args:
-      logits: float (28, B, 2).
+      logits: float (M, B, 2).
       tie: what decides between labels with equally many votes (the paper is silent): "weighted", the weighted
         ballots among them (ours), or "first", the smallest label.
 
     Returns:
-      int32 (B,), indices into `expressions.EXPRESSIONS`; `DROP` where a logit is not finite.
+      int32 (B,), labels 0..K-1, or `DROP` where a logit is not finite.
 
     Raises:
       UsageError: an unknown rule or logits of another shape.
     """
-    if tie not in TIES:
-        raise UsageError(f"`tie`: wanted one of {', '.join(TIES)}, got {tie!r}.")
+    check_one_of("tie", tie, TIES)
     votes = ballots(logits)
     if tie == "first":
         return _winner(votes)
@@ -127,11 +125,11 @@ def weighted_vote(logits: jax.Array, *, weight: str = "max_logit") -> jax.Array:
     """The label with the largest sum of weighted votes.
 
     Args:
-      logits: float (28, B, 2).
+      logits: float (M, B, 2).
       weight: see `weighted_ballots`.
 
     Returns:
-      int32 (B,), indices into `expressions.EXPRESSIONS`; `DROP` where a logit is not finite.
+      int32 (B,), labels 0..K-1, or `DROP` where a logit is not finite.
     """
     return _winner(weighted_ballots(logits, weight=weight))
 
@@ -140,23 +138,23 @@ def probability_vote(logits: jax.Array, *, temperatures: jax.Array | None = None
     """The label with the largest sum of the members' probabilities (ours).
 
     Args:
-      logits: float (28, B, 2).
+      logits: float (M, B, 2).
       temperatures: see `probability_ballots`.
 
     Returns:
-      int32 (B,), indices into `expressions.EXPRESSIONS`; `DROP` where a logit is not finite.
+      int32 (B,), labels 0..K-1, or `DROP` where a logit is not finite.
     """
     return _winner(probability_ballots(logits, temperatures=temperatures))
 
 
 def _tally(logits, amounts):
-    """Sum amounts (28, B) by the label each member chose."""
-    chosen = jnp.take_along_axis(_pairs()[:, None, :], logits.argmax(-1)[..., None], 2)[..., 0]
+    """Sum amounts (M, B) by the label each member chose."""
+    chosen = jnp.take_along_axis(_pairs(logits)[:, None, :], logits.argmax(-1)[..., None], 2)[..., 0]
     return _defined(logits, _by_label(chosen, amounts))
 
 
 def _defined(logits, votes):
-    """Votes (B, 8), NaN for an image with a logit that is not finite: nobody knows what that member would say."""
+    """Votes (B, K), NaN for an image with a logit that is not finite: nobody knows what that member would say."""
     return jnp.where(jnp.isfinite(logits).all((0, 2))[:, None], votes, jnp.nan)
 
 
@@ -169,18 +167,17 @@ def _known(votes):
 
 
 def _by_label(labels, amounts):
-    """Sum amounts (28, B) by label (28, B)."""
-    return (jax.nn.one_hot(labels, len(EXPRESSIONS)) * amounts[..., None]).sum(0)
+    """Sum amounts (M, B) by label (M, B)."""
+    return (jax.nn.one_hot(labels, num_categories(len(labels))) * amounts[..., None]).sum(0)
 
 
-def _pairs():
-    return jnp.asarray(np.asarray(EXPRESSIONS.pairs), jnp.int32)
+def _pairs(logits):
+    return jnp.asarray(np.asarray(pairs_of(len(logits))), jnp.int32)
 
 
 def _checked(logits):
     logits = as_float("logits", logits)
-    if logits.ndim != 3 or logits.shape[0] != EXPRESSIONS.num_pairs or logits.shape[2] != 2:
-        raise UsageError(
-            f"`logits`: wanted ({EXPRESSIONS.num_pairs}, B, 2), one member for each pair, got {logits.shape}."
-        )
+    if logits.ndim != 3 or logits.shape[2] != 2:
+        raise UsageError(f"`logits`: wanted (M, B, 2), one member for each pair of labels, got {logits.shape}.")
+    num_categories(len(logits))
     return logits

@@ -1,3 +1,5 @@
+import itertools
+
 import jax
 import numpy as np
 import pytest
@@ -33,6 +35,20 @@ def test_votes_equal_counting_by_hand(seed):
     sure = ensemble.weighted_ballots(logits, weight="softmax")
     expected = _count(logits, lambda v: 1 / (1 + np.exp(-abs(v[0] - v[1]))))
     np.testing.assert_allclose(sure, expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize("count", [2, 3, 4, 7, 8])
+def test_any_number_of_labels_is_counted_by_hand(count):
+    pairs = list(itertools.combinations(range(count), 2))
+    logits = np.random.default_rng(count).normal(size=(len(pairs), 6, 2)).astype(np.float32)
+    votes, weights = np.zeros((2, 6, count))
+    for pair, row in zip(pairs, logits, strict=True):
+        for image, values in enumerate(row):
+            votes[image, pair[values.argmax()]] += 1
+            weights[image, pair[values.argmax()]] += values.max()
+    np.testing.assert_array_equal(ensemble.ballots(logits), votes)
+    np.testing.assert_array_equal(ensemble.weighted_vote(logits), weights.argmax(-1))
+    np.testing.assert_allclose(ensemble.probability_ballots(logits).sum(-1), len(pairs), rtol=1e-5)
 
 
 def test_every_image_gets_28_votes():
@@ -117,7 +133,7 @@ def test_votes_compile():
 
 
 def test_errors_teach():
-    with pytest.raises(UsageError, match=r"`logits`: wanted \(28, B, 2\), one member for each pair, got \(27, 5, 2\)"):
+    with pytest.raises(UsageError, match=r"`members`: wanted one for each pair of K categories.*got 27\."):
         ensemble.simple_vote(_logits(0)[:27])
     with pytest.raises(UsageError, match=r"`weight`: wanted one of max_logit, softmax, margin, got 'votes'"):
         ensemble.weighted_vote(_logits(0), weight="votes")
@@ -125,5 +141,5 @@ def test_errors_teach():
         ensemble.simple_vote(_logits(0), tie="coin")
     with pytest.raises(UsageError, match=r"`temperatures`: wanted \(28,\), one for each member, got \(28, 1\)"):
         ensemble.probability_vote(_logits(0), temperatures=np.ones((28, 1), np.float32))
-    with pytest.raises(UsageError, match=r"`logits`: wanted \(28, B, 2\), .* got \(28, 5, 8\)"):
+    with pytest.raises(UsageError, match=r"`logits`: wanted \(M, B, 2\), .* got \(28, 5, 8\)"):
         ensemble.probability_ballots(np.zeros((28, 5, 8), np.float32))
