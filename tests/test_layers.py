@@ -1,7 +1,10 @@
 """The floors of the house: a file imports only from floors below its own (a half is the upper end of a floor)."""
 
 import ast
+import functools
+import graphlib
 import pathlib
+import re
 
 import pytest
 
@@ -10,36 +13,37 @@ PACKAGE = ROOT / "fer_jax"
 
 FLOORS = {
     "errors": 0, "streams": 0, "provenance": 0.3, "categories": 0.3, "files": 0.3, "parallel": 0.3,
-    "expressions": 0.5, "arrays": 0.5,
+    "expressions": 0.5, "arrays": 0.5, "frame": 0.5,
     "images": 1, "metrics": 1, "placement": 1, "masks": 1.5, "augment": 1.5,
     "models": 2, "saliency": 2,
-    "ensemble": 3,
+    "ensemble": 3, "explanation": 3.5,
     "training": 4,
     "faces": 5, "data": 5, "human": 5, "checkpoints": 5,
-    "compare": 6,
+    "compare": 6, "study": 6,
     "figures": 7,
 }  # fmt: skip
 # Third-party packages by room, beside numpy and the standard library.
 ALLOWED = {
     "errors": set(), "streams": set(), "provenance": set(), "categories": set(), "files": set(), "parallel": {"cv2"},
-    "expressions": set(), "arrays": {"jax"},
+    "expressions": set(), "arrays": {"jax"}, "frame": set(),
     "images": {"jax"}, "masks": {"jax"}, "metrics": {"jax"}, "placement": {"jax"},
     "augment": {"jax"},
     "models": {"jax", "flax"},
     "saliency": {"jax"},
-    "ensemble": {"jax"},
+    "ensemble": {"jax"}, "explanation": {"jax"},
     "training": {"jax", "flax", "optax"},
     "faces": {"cv2"},
     "data": {"cv2", "pandas", "tensorflow_datasets"},
     "human": {"cv2", "pandas", "scipy", "jax"},
     "checkpoints": {"jax", "flax", "safetensors", "tensorstore"},
     "compare": {"pandas", "scipy"},
+    "study": {"starlette", "uvicorn"},
     "figures": {"pandas", "matplotlib"},
 }  # fmt: skip
 # Rooms of the same host floor do not know each other; people and models meet in `compare`.
 MAY_USE = {
     "faces": {0, 1}, "data": {0, 1}, "human": {0, 1}, "checkpoints": {0, 1},
-    "compare": {0, 1, "human"},
+    "compare": {0, 1, "human"}, "study": {0, 1, "human"},
     "figures": {0},
 }  # fmt: skip
 THIRD_PARTY = {
@@ -56,25 +60,68 @@ THIRD_PARTY = {
     "tensorflow_datasets",
     "absl",
     "torch",
+    "starlette",
+    "uvicorn",
 }
 FILES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
+OUTSIDE = sorted(path for top in ("experiments", "benchmarks", "datasets") for path in (ROOT / top).rglob("*.py"))
+# People on one side, networks on the other: they meet in `compare`, through tables and arrays.
+PEOPLE = {"human", "study"}
+NETWORKS = {"models", "saliency", "ensemble", "explanation", "training"}
+# A module above `LONG` lines is where to look for a second theme. One that has none stands here with its reason.
+LONG = 450
+ONE_THEME: dict[str, str] = {}
+EMPTY_NAMES = {"utils", "helpers", "misc", "common"}
+# What still breaks a rule; each is taken out with its fault.
+PENDING_RUN_FILES = {"fer_jax/human/click_files.py"}
+PENDING_HARNESS = {"experiments/harness/metrics_log.py"}
+PENDING_BENCHMARKS = {"experiments/localisation/truth_report.py"}
+PENDING_NAMES = {"gather", "evidence", "cohort", "building", "rows"}
 
 
 def _room(path):
     return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
 
+@functools.cache
+def _tree(path):
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def _names(node):
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    if isinstance(node, ast.ImportFrom):
+        assert node.level == 0, "relative import"
+        return [f"{node.module}.{alias.name}" for alias in node.names]
+    return []
+
+
 def _imports(path):
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path}: relative import"
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+    """All that a file imports, inside functions, too."""
+    return [name for node in ast.walk(_tree(path)) for name in _names(node)]
+
+
+def _imports_on_loading(nodes):
+    for node in nodes:
+        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            yield from _names(node)
+            yield from _imports_on_loading(ast.iter_child_nodes(node))
+
+
+def _module(path):
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+def _lie_above(module):
+    """A module and the packages around it."""
+    parts = module.split(".")
+    return {".".join(parts[:count]) for count in range(1, len(parts) + 1)}
 
 
 def test_every_room_has_a_floor():
-    assert {_room(path) for path in FILES} == set(FLOORS)
+    # A room that is planned may have its floor before it is there.
+    assert {_room(path) for path in FILES} <= set(FLOORS) == set(ALLOWED)
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
@@ -121,7 +168,79 @@ def test_datasets_is_not_a_package():
     assert not (ROOT / "datasets" / "__init__.py").exists()
 
 
-@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_no_room_grows_too_large(path):
-    assert len(path.read_text(encoding="utf-8").splitlines()) <= 330, "part it: one thought a module"
-    assert path.stem not in ("utils", "helpers", "misc", "common")
+@pytest.mark.parametrize("top", ["fer_jax", "experiments", "benchmarks"])
+def test_no_circle_of_imports(top):
+    files = {_module(path): path for path in sorted((ROOT / top).rglob("*.py"))}
+    graph = {}
+    for module, path in files.items():
+        # To import a module is to import the packages around it, but for those that the importer stands in.
+        reached = set().union(*(_lie_above(name) for name in _imports_on_loading(_tree(path).body)))
+        named = {next((n for n in (name, name.rpartition(".")[0]) if n in files), None) for name in reached}
+        around = _lie_above(module)
+        direct = {name for name in _imports_on_loading(_tree(path).body) if name in files}
+        graph[module] = ((reached & set(files)) - around) | (named & direct) - {module}
+    tuple(graphlib.TopologicalSorter(graph).static_order())
+
+
+def test_people_and_networks_do_not_import_each_other():
+    for path in FILES:
+        rooms = {name.split(".")[1] for name in _imports(path) if name.startswith("fer_jax.")}
+        for one, other in ((PEOPLE, NETWORKS), (NETWORKS, PEOPLE)):
+            assert _room(path) not in one or not rooms & other, f"{path}: people and networks meet in `compare`"
+
+
+def _run_files():
+    """Patterns of the file names in a run folder; of a folder whose files have any name, none."""
+    from experiments.study.stage_table import TABLE
+
+    patterns = {name.rpartition("/")[2] for entry in TABLE.values() for name in (*entry.leaves, *entry.parts)}
+    return {pattern for pattern in patterns if "." in pattern}
+
+
+def _strings(tree):
+    """String literals but for docstrings."""
+    written = {
+        node.body[0].value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+        and ast.get_docstring(node)
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and node not in written:
+            yield node.value
+
+
+def test_the_library_knows_no_run_folder():
+    names = _run_files()
+    assert {"maps.npz", "dice*.csv", "summary.json"} <= names
+    pattern = re.compile(r"(.*/)?(" + "|".join(re.escape(name).replace(r"\*", ".*") for name in names) + ")")
+    for path in FILES:
+        if str(path.relative_to(ROOT)) in PENDING_RUN_FILES:
+            continue
+        known = [text for text in _strings(_tree(path)) if pattern.fullmatch(text)]
+        assert not known, f"{path}: {known} are files of a run folder: take a path or a table"
+
+
+def test_a_harness_knows_no_study_and_a_study_no_card():
+    cards = {_module(path) for path in OUTSIDE if "__main__" in set(_strings(_tree(path)))}
+    assert "experiments.reproduce" in cards
+    for path in OUTSIDE:
+        names = set().union(*map(_lie_above, _imports(path)))
+        room = _module(path)
+        if room.startswith("experiments.harness") and str(path.relative_to(ROOT)) not in PENDING_HARNESS:
+            assert not [n for n in names if re.match(r"experiments\.(?!harness)", n)], (
+                f"{path}: a harness fits any card"
+            )
+        if room.startswith("experiments.study"):
+            assert not names & cards, f"{path}: imports a card"
+        if str(path.relative_to(ROOT)) not in PENDING_BENCHMARKS:
+            assert "benchmarks" not in names or room.startswith("benchmarks"), f"{path}: imports a benchmark"
+
+
+@pytest.mark.parametrize("path", [PACKAGE / "__init__.py", *FILES, *OUTSIDE], ids=lambda p: str(p.relative_to(ROOT)))
+def test_a_module_has_one_theme_and_a_name(path):
+    lines = len(path.read_text(encoding="utf-8").splitlines())
+    known = str(path.relative_to(ROOT)) in ONE_THEME
+    assert lines <= LONG or known, f"{lines} lines: a second theme? If not, say why in ONE_THEME"
+    assert lines > LONG or not known, "short by now: take out of ONE_THEME"
+    assert path.stem not in EMPTY_NAMES, "a name that says what is in the file"
