@@ -1,43 +1,58 @@
-"""What training minimises.
+"""Objectives: the scalars that training minimises.
 
-Contract: logits (B, classes) float32 before any softmax, labels (B,) int32 indices into those classes.
+Contract: an objective takes an `ForwardPass` and the batch, a dict of arrays with a leading B, and returns a scalar.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 from jax import lax
 
-from fer_jax.errors import UsageError
+from fer_jax.errors import check_one_of
 
 REDUCTIONS = ("weighted_mean", "mean")
 
 
+class ForwardPass(NamedTuple):
+    """The arrays of one forward pass that an objective can use.
+
+    Attributes:
+      logits: float32 (B, classes), before any softmax.
+      features: float (B, h, w, C), the last feature map, or None where the model returns none.
+      images: float32 (B, H, W, 3), the normalised images that the model saw.
+    """
+
+    logits: jax.Array
+    features: jax.Array | None
+    images: jax.Array
+
+
 def cross_entropy(
     *, class_weights=None, reduction: str = "weighted_mean", axis_name: str | None = None
-) -> Callable[[jax.Array, jax.Array], jax.Array]:
-    """Softmax cross-entropy, each class counting as much as its weight (paper §5.2 for the multiclass model).
+) -> Callable[[ForwardPass, Mapping], jax.Array]:
+    """Return softmax cross-entropy as an objective, with class weights for the multiclass model (paper §5.2).
 
     Args:
       class_weights: (classes,) or None for equal weights, such as `fer_jax.data.class_weights` (ours: the paper weighs
         and gives no formula).
       reduction: "weighted_mean" divides by the weights in the batch (ours: the paper does not say), "mean" by B.
-      axis_name: mapped axis over which the batch is split; the mean over it of what is returned is the loss of the
-        whole batch.
+      axis_name: mapped axis over which the batch is split. The mean of the returned values over this axis is the loss
+        of the whole batch.
 
     Returns:
-      A function (logits, labels) -> scalar loss.
+      A function (output, batch) -> scalar loss. The batch holds `labels`, int32 (B,) indices into the classes.
 
     Raises:
       UsageError: an unknown reduction.
     """
-    if reduction not in REDUCTIONS:
-        raise UsageError(f"`reduction`: wanted one of {', '.join(REDUCTIONS)}, got {reduction!r}.")
+    check_one_of("reduction", reduction, REDUCTIONS)
 
-    def objective(logits, labels):
-        losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
+    def objective(output, batch):
+        labels = batch["labels"]
+        losses = optax.softmax_cross_entropy_with_integer_labels(output.logits, labels)
         if class_weights is None:
             return losses.mean()
         weights = jnp.asarray(class_weights, jnp.float32)[labels]

@@ -16,6 +16,7 @@ import optax
 from jax import lax
 
 from fer_jax.errors import UsageError
+from fer_jax.training._objectives import ForwardPass
 
 
 @flax.struct.dataclass
@@ -77,9 +78,9 @@ def make_step(
     gradients, batch statistics and counters are those of the whole batch.
 
     Args:
-      model: a Linen module with `apply(variables, images, train=...)` returning logits first.
+      model: a Linen module with `apply(variables, images, train=...)` returning `logits` and perhaps `features`.
       optimiser: an optax transformation.
-      objective: (logits, labels) -> scalar.
+      objective: (`ForwardPass`, batch) -> scalar, such as `cross_entropy()`.
       view: (key, batch) -> normalised float images.
       train_statistics: normalise by the batch and update running statistics; False freezes BatchNorm (fine-tuning
         on few images, ours).
@@ -108,7 +109,8 @@ def make_step(
             else:
                 output, statistics = model.apply(variables, images), state.batch_stats
             # Averaged before it is differentiated: see `placement.over_grid`.
-            loss = over_batch(lax.pmean, objective(output.logits, batch["labels"]))
+            seen = ForwardPass(output.logits, getattr(output, "features", None), images)
+            loss = over_batch(lax.pmean, objective(seen, batch))
             return loss, (output.logits, statistics)
 
         (loss, (logits, statistics)), gradients = jax.value_and_grad(loss_of, has_aux=True)(state.params)

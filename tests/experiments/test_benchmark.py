@@ -194,7 +194,7 @@ def test_torch_takes_the_same_step():
 
         def loss(params, images=images, variables=variables, index=index):
             output, _ = model.apply(variables | {"params": params}, images, train=True, mutable=["batch_stats"])
-            return training.cross_entropy()(output.logits, batches["labels"][index])
+            return training.cross_entropy()(output, {"labels": batches["labels"][index]})
 
         value, gradient = jax.jit(jax.value_and_grad(loss))(variables["params"])
         step = plain_torch.adam_step(plain_torch.tensors(arrays[index], trainable=True), pictures[index], labels[index])

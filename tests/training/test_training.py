@@ -52,6 +52,10 @@ def _trainer(members=(0, 1, 2), *, stop=None, batch_of=_batch_of, step=STEP, **o
     )
 
 
+def _seen(logits):
+    return training.ForwardPass(logits, None, None)
+
+
 def _left(events):
     return {event.member: event for event in events if isinstance(event, training.MemberLeft)}
 
@@ -127,9 +131,11 @@ def test_weighted_losses_of_shares_average_to_that_of_the_batch(reduction):
     logits = jax.random.normal(jax.random.key(0), (8, 3))
     labels = jnp.asarray([0, 0, 0, 1, 2, 2, 1, 2])
     options = {"class_weights": [0.2, 1.0, 5.0], "reduction": reduction}
-    whole = training.cross_entropy(**options)(logits, labels)
+    whole = training.cross_entropy(**options)(_seen(logits), {"labels": labels})
     share = training.cross_entropy(**options, axis_name="data")
-    shares = jax.vmap(share, axis_name="data")(logits.reshape(2, 4, 3), labels.reshape(2, 4))
+    shares = jax.vmap(lambda logits, labels: share(_seen(logits), {"labels": labels}), axis_name="data")(
+        logits.reshape(2, 4, 3), labels.reshape(2, 4)
+    )
     np.testing.assert_allclose(shares.mean(), whole, rtol=1e-6)
 
 
@@ -467,10 +473,29 @@ def test_weighted_cross_entropy_is_its_formula():
     weights = np.linspace(0.5, 3, 8).astype(np.float32)
     losses = np.log(np.exp(logits).sum(-1)) - logits[np.arange(6), labels]
     w = weights[labels]
-    got = training.cross_entropy(class_weights=weights)(logits, labels)
+    got = training.cross_entropy(class_weights=weights)(_seen(logits), {"labels": labels})
     np.testing.assert_allclose(got, (w * losses).sum() / w.sum(), rtol=1e-5)
-    mean = training.cross_entropy(class_weights=weights, reduction="mean")(logits, labels)
+    mean = training.cross_entropy(class_weights=weights, reduction="mean")(_seen(logits), {"labels": labels})
     np.testing.assert_allclose(mean, (w * losses).mean(), rtol=1e-5)
+
+
+def test_an_objective_sees_logits_features_images_and_the_batch():
+    shapes = {}
+
+    def objective(output, batch):
+        shapes.update({name: array.shape for name, array in output._asdict().items()})
+        attention = jnp.abs(output.images).mean() * jnp.square(output.features).mean()
+        return training.cross_entropy()(output, batch) + batch["pull"].mean() * attention
+
+    step = training.make_step(MODEL, OPTIMISER, objective, training.plain_view)
+    batch = _batch_of(0, 0)
+    still, pulled = (
+        jax.jit(step)(_start(0), batch | {"pull": np.full(BATCH, pull, np.float32)}, jax.random.key(0), True)
+        for pull in (0.0, 1.0)
+    )
+    assert shapes["logits"] == (BATCH, 2) and shapes["images"] == (BATCH, SIZE, SIZE, 3)
+    assert len(shapes["features"]) == 4 and shapes["features"][0] == BATCH
+    assert not bool(pulled.bad) and pulled.loss > still.loss and not _same(pulled.params, still.params)
 
 
 def test_a_revealed_view_shows_what_was_open_and_blurs_the_rest():
@@ -596,7 +621,7 @@ def test_a_variance_or_a_moment_that_overflows_is_a_failure_though_loss_and_upda
     step = training.make_step(
         _Linear(),
         OPTIMISER,
-        lambda logits, labels: steepness * training.cross_entropy()(logits, labels),
+        lambda output, batch: steepness * training.cross_entropy()(output, batch),
         lambda key, batch: brightness * training.plain_view(key, batch),
     )
     after = jax.jit(step)(before, _batch_of(0, 0), jax.random.key(0), True)
