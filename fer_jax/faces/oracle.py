@@ -6,13 +6,13 @@ Contract: difference maps are float32 (H, W), Euclidean Lab distance, 0 where tw
 import cv2
 import numpy as np
 
+from fer_jax import action_units
 from fer_jax.errors import UsageError
 from fer_jax.expressions import EXPRESSIONS
-from fer_jax.faces import action_units
-from fer_jax.faces.camera import Camera, Pose
-from fer_jax.faces.geometry import build
+from fer_jax.faces.geometry.camera import Camera, Light, Pose
+from fer_jax.faces.geometry.head import build
 from fer_jax.faces.render import MIN_SIZE, paint
-from fer_jax.faces.scene import Light, Parameters, draw, prototype_units
+from fer_jax.faces.scene import Parameters, draw, prototype_units
 
 # §6 of the design: Gaussian of 5 px at 224 px (ours).
 SMOOTHING_AT_224 = 5.0

@@ -9,12 +9,12 @@ import cv2
 import numpy as np
 
 from fer_jax.errors import UsageError
-from fer_jax.faces import features, occluders, skin, surroundings
-from fer_jax.faces.camera import Camera, Pose
-from fer_jax.faces.geometry import Geometry, build
-from fer_jax.faces.paint import blend, polygon
-from fer_jax.faces.photometry import develop
-from fer_jax.faces.scene import OCCLUDERS, Light, Parameters
+from fer_jax.faces.geometry.camera import Camera, Light, Pose
+from fer_jax.faces.geometry.head import Geometry, build
+from fer_jax.faces.painting import features, occluders, skin, surroundings
+from fer_jax.faces.painting.paint import blend, polygon
+from fer_jax.faces.painting.photometry import develop
+from fer_jax.faces.scene import OCCLUDERS, Parameters
 
 # Rises with any visible change. 2: eye whites, teeth and highlights no longer glow in dark faces.
 RENDER_VERSION = 2

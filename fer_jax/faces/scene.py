@@ -8,11 +8,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from fer_jax import action_units, streams
 from fer_jax.errors import UsageError
 from fer_jax.expressions import EXPRESSIONS
-from fer_jax.faces import action_units
-from fer_jax.faces.camera import Pose
-from fer_jax.faces.identity import CUT, Identity, draw_identity
+from fer_jax.faces.geometry.camera import Light, Pose
+from fer_jax.faces.painting.photometry import Photometry
+from fer_jax.faces.person.identity import CUT, Identity, draw_identity
 from fer_jax.faces.presets import AFFECTNET_PRIOR, Preset, get
 
 SPLITS = ("train", "validation", "stimuli")
@@ -20,38 +21,6 @@ OCCLUDERS = ("none", "glasses", "mask", "hand", "patch")
 _STREAMS = ("identity", "expression", "label", "nuisance", "photometry", "units")
 # AffectNet's own confusions (ours, after the confusion matrices of its papers).
 _CONFUSED = {"contempt": "neutral", "fear": "surprise", "anger": "disgust", "disgust": "contempt"}
-
-
-@dataclass(frozen=True)
-class Light:
-    """One key light over a hemisphere: direction to the light (x right, y down, z to the viewer), unit length."""
-
-    direction: tuple[float, float, float] = (-0.27, -0.42, 0.866)
-    ambient: float = 0.46
-    key: float = 0.6
-
-
-@dataclass(frozen=True)
-class Photometry:
-    """The last stage: a table per channel, blur, noise and JPEG.
-
-    Attributes:
-      temperature: -1..1, cold to warm.
-      gamma: exponent.
-      brightness: factor.
-      blur: standard deviation in pixels at 224.
-      noise: standard deviation in grey levels.
-      jpeg: quality, 1..100.
-      noise_offset: where in the noise table this picture's noise starts.
-    """
-
-    temperature: float = 0.0
-    gamma: float = 1.0
-    brightness: float = 1.0
-    blur: float = 0.0
-    noise: float = 0.0
-    jpeg: int = 95
-    noise_offset: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,8 +74,7 @@ class Parameters:
 
 def stream(seed: int, split: str, index: int, name: str, *more: int) -> np.random.Generator:
     """The random stream of one thing that varies, of one picture."""
-    sequence = np.random.SeedSequence([seed, SPLITS.index(split), index, _STREAMS.index(name), *more])
-    return np.random.Generator(np.random.PCG64(sequence))
+    return streams.stream(seed, SPLITS.index(split), index, _STREAMS.index(name), *more)
 
 
 def prototype_units(seed: int, split: str, index: int, expression: int, *, intensity: float) -> np.ndarray:

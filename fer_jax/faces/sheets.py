@@ -9,14 +9,15 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from fer_jax.action_units import ACTION_UNITS
 from fer_jax.errors import UsageError
 from fer_jax.expressions import EXPRESSIONS
-from fer_jax.faces.action_units import ACTION_UNITS
 from fer_jax.faces.oracle import oracle, pair_units, unit_mask
+from fer_jax.faces.person.regions import region_mask
 from fer_jax.faces.presets import Preset
-from fer_jax.faces.regions import region_mask
 from fer_jax.faces.render import Face, render
 from fer_jax.faces.scene import Parameters, draw
+from fer_jax.streams import stream
 
 BAND = 28  # px above the tiles and below the last row
 _STRIP = 18  # px above a tile that has a caption of its own
@@ -119,7 +120,7 @@ def naming_sheet(scenes: Sequence[Parameters], *, seed: int = 0, foot: str = "")
     Returns:
       The sheet, eight tiles to a row, and its key: what tile 1, 2, ... shows.
     """
-    rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, _SHUFFLE])))
+    rng = stream(seed, _SHUFFLE)
     order = [scenes[place] for place in rng.permutation(len(scenes)).tolist()]
     tiles = [_captioned(render(each).image, str(number)) for number, each in enumerate(order, 1)]
     key = [Shown(each.expression, each.identity_seed) for each in order]

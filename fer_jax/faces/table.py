@@ -23,9 +23,9 @@ Contract: a row holds str, int and float; lengths of the picture are pixels, lef
 | `x0`, `y0`, `visible0` ... `x67`, `y67`, `visible67` | landmarks in iBUG's order; 0 where hidden or outside |
 """
 
+from fer_jax.action_units import ACTION_UNITS
 from fer_jax.expressions import EXPRESSIONS
-from fer_jax.faces.action_units import ACTION_UNITS
-from fer_jax.faces.identity import BEARDS, HAIR_STYLES, Identity
+from fer_jax.faces.person.identity import BEARDS, HAIR_STYLES, Identity
 from fer_jax.faces.render import Face
 from fer_jax.faces.scene import OCCLUDERS, Parameters
 

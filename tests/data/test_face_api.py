@@ -14,7 +14,7 @@ from fer_jax import data, faces
 from fer_jax.data.detect import overlap
 from fer_jax.data.rows import Quality, Row
 from fer_jax.errors import UsageError
-from fer_jax.faces import surroundings
+from fer_jax.faces.painting import surroundings
 
 CACHE = pathlib.Path(__file__).resolve().parents[2] / ".cache"
 

@@ -6,7 +6,7 @@ import pytest
 
 from fer_jax import faces
 from fer_jax.expressions import EXPRESSIONS
-from fer_jax.faces import surroundings
+from fer_jax.faces.painting import surroundings
 
 BORDER, SMALLEST = 40, 90
 

@@ -69,6 +69,6 @@ def test_nothing_is_called_that_differs_between_versions_or_runs():
     forbidden = re.compile(
         r"warpAffine|warpPerspective|cv2\.remap|cv2\.rand|setRNGSeed|np\.random\.(?!Gen|PCG|Seed)\w+"
     )
-    for path in pathlib.Path(faces.__file__).parent.glob("*.py"):
+    for path in pathlib.Path(faces.__file__).parent.rglob("*.py"):
         found = forbidden.findall(path.read_text())
         assert not found, (path.name, found)

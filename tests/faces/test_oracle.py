@@ -2,11 +2,10 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from fer_jax import faces
+from fer_jax import action_units, faces
 from fer_jax.errors import UsageError
 from fer_jax.expressions import EXPRESSIONS
-from fer_jax.faces import action_units
-from fer_jax.faces.camera import Pose
+from fer_jax.faces.geometry.camera import Pose
 from fer_jax.faces.oracle import difference
 
 SIZE = 64

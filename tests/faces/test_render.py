@@ -2,11 +2,11 @@ import cv2
 import numpy as np
 import pytest
 
-from fer_jax import faces
+from fer_jax import action_units, faces
 from fer_jax.errors import UsageError
-from fer_jax.faces import action_units, surroundings
-from fer_jax.faces.camera import Camera, Pose
-from fer_jax.faces.geometry import build
+from fer_jax.faces.geometry.camera import Camera, Pose
+from fer_jax.faces.geometry.head import build
+from fer_jax.faces.painting import surroundings
 from fer_jax.faces.presets import Preset
 
 
@@ -144,7 +144,7 @@ def test_dark_skin_keeps_the_contrast_of_lids_and_lips():
         parameters = faces.draw(0, "train", 8, preset="easy", size=128).replace(occluder=0)
         person = faces.average()
         fields = {name: getattr(person, name) for name in person.__dataclass_fields__}
-        from fer_jax.faces.identity import SKIN
+        from fer_jax.faces.person.identity import SKIN
 
         dark = faces.Identity(**{**fields, "skin": SKIN[anchor], "skin_anchor": float(anchor)})
         face = faces.render(parameters.replace(identity=dark), photometry=False)

@@ -5,7 +5,9 @@ import pytest
 import scipy.stats
 
 from fer_jax.errors import UsageError
-from fer_jax.faces import identity, scene, surroundings
+from fer_jax.faces import scene
+from fer_jax.faces.painting import surroundings
+from fer_jax.faces.person import identity
 from fer_jax.faces.presets import PRESETS, Preset
 
 

@@ -10,11 +10,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fer_jax.faces.action_units import COLUMN
-from fer_jax.faces.curves import basis
-from fer_jax.faces.frontal import SIDE
-from fer_jax.faces.geometry import Geometry
-from fer_jax.faces.identity import Identity
+from fer_jax.action_units import COLUMN
+from fer_jax.faces.geometry.curves import basis
+from fer_jax.faces.geometry.frontal import SIDE
+from fer_jax.faces.geometry.head import Geometry
+from fer_jax.faces.person.identity import Identity
+from fer_jax.streams import stream
 
 X_RANGE, Y_RANGE = (-1.32, 1.32), (-1.5, 2.5)
 _GROOVE_BEADS = 13
@@ -87,7 +88,7 @@ def _pieces(count: int, pieces: int) -> list[tuple[int, int]]:
 def _freckles(identity: Identity) -> np.ndarray:
     if identity.freckles <= 0:
         return np.zeros((0, 7))
-    rng = np.random.Generator(np.random.PCG64(identity.texture_seed))
+    rng = stream(identity.texture_seed)
     x = rng.normal(0, 0.42, 70)
     y = 0.36 + rng.normal(0, 0.13, 70) + 0.1 * np.abs(x)
     size = rng.uniform(0.012, 0.02, 70)

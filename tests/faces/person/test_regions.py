@@ -4,7 +4,7 @@ import pytest
 
 from fer_jax import faces
 from fer_jax.errors import DataError
-from fer_jax.faces.camera import Pose
+from fer_jax.faces.geometry.camera import Pose
 
 
 def _face(size=160, **changes):

@@ -30,6 +30,15 @@ class Pose:
     centre: tuple[float, float] = (0.5, 0.37)
 
 
+@dataclass(frozen=True)
+class Light:
+    """One key light over a hemisphere: direction to the light (x right, y down, z to the viewer), unit length."""
+
+    direction: tuple[float, float, float] = (-0.27, -0.42, 0.866)
+    ambient: float = 0.46
+    key: float = 0.6
+
+
 def rotation(pose: Pose) -> np.ndarray:
     """The 3 x 3 matrix of a pose, float32."""
     cy, sy = np.cos(pose.yaw), np.sin(pose.yaw)

@@ -6,11 +6,12 @@ Contract: `canvas` is float32 (3, H, W) in 0..255 and changed in place; `at` map
 
 import numpy as np
 
-from fer_jax.faces.action_units import COLUMN
-from fer_jax.faces.frontal import IRIS_RADIUS
-from fer_jax.faces.geometry import Geometry
-from fer_jax.faces.identity import Identity, darkness
-from fer_jax.faces.paint import blend, darken, lines, polygon
+from fer_jax.action_units import COLUMN
+from fer_jax.faces.geometry.frontal import IRIS_RADIUS
+from fer_jax.faces.geometry.head import Geometry
+from fer_jax.faces.painting.paint import blend, darken, lines, polygon
+from fer_jax.faces.person.identity import Identity, darkness
+from fer_jax.streams import stream
 
 Curves = dict[str, np.ndarray]
 
@@ -99,7 +100,7 @@ def _paint_lashes(canvas, upper, lower, identity, unit) -> None:
 
 def paint_brows(canvas: np.ndarray, at: Curves, identity: Identity, unit: float) -> None:
     """A soft shape with strokes that lean outward."""
-    rng = np.random.Generator(np.random.PCG64(identity.texture_seed))
+    rng = stream(identity.texture_seed)
     place, lean = rng.uniform(0.02, 0.95, 26), rng.uniform(0.6, 1.2, 26)
     colour = np.minimum(identity.hair * 0.62, identity.skin * 0.48)
     for side in (0, 1):

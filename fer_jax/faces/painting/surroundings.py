@@ -6,10 +6,11 @@ Contract: as in `features`: canvases float32 (3, H, W) in 0..255 changed in plac
 import cv2
 import numpy as np
 
-from fer_jax.faces.curves import catmull_rom
-from fer_jax.faces.geometry import Geometry
-from fer_jax.faces.identity import HAIR_STYLES, Identity
-from fer_jax.faces.paint import blend, darken, lines, noise, polygon
+from fer_jax.faces.geometry.curves import catmull_rom
+from fer_jax.faces.geometry.head import Geometry
+from fer_jax.faces.painting.paint import blend, darken, lines, noise, polygon
+from fer_jax.faces.person.identity import HAIR_STYLES, Identity
+from fer_jax.streams import stream
 
 _MIRROR = np.array([-1, 1, 1], np.float32)
 _HAIRLINE_POINTS = 21  # of a half of the hair outline
@@ -129,7 +130,7 @@ def _behind(volume: float, length: float, width: float, curly: bool) -> dict[str
 
 def paint_backdrop(size: int, seed: int) -> np.ndarray:
     """A gradient with soft discs and boxes: a new canvas float32 (3, size, size)."""
-    rng = np.random.Generator(np.random.PCG64(seed))
+    rng = stream(seed)
     side = max(size // 4, 16)
     corners = rng.uniform(30, 215, (2, 3)).astype(np.float32)
     corners += np.float32(0.55) * (corners.mean(1, keepdims=True) - corners)
@@ -210,7 +211,7 @@ def _frizzed(ring, identity: Identity, unit: float) -> np.ndarray:
 
 def _paint_strands(canvas, ring, identity: Identity, unit: float) -> None:
     """Short hairs that cross the hairline, so that its rim is not cut with scissors."""
-    rng = np.random.Generator(np.random.PCG64(identity.texture_seed + 1))
+    rng = stream(identity.texture_seed + 1)
     inner = np.concatenate([ring[-_HAIRLINE_POINTS:], ring[:_HAIRLINE_POINTS]])
     pick = rng.integers(0, len(inner) - 1, 44)
     root = inner[pick] + (inner[pick + 1] - inner[pick]) * rng.random((44, 1))

@@ -5,12 +5,11 @@ Contract: the texture is float32 (3, rows, columns), RGB in 0..255, over x in [-
 
 import numpy as np
 
-from fer_jax.faces.camera import Camera
-from fer_jax.faces.geometry import Geometry
-from fer_jax.faces.identity import Identity, darkness
-from fer_jax.faces.paint import noise
-from fer_jax.faces.relief import X_RANGE, Y_RANGE, grid, maps
-from fer_jax.faces.scene import Light
+from fer_jax.faces.geometry.camera import Camera, Light
+from fer_jax.faces.geometry.head import Geometry
+from fer_jax.faces.geometry.relief import X_RANGE, Y_RANGE, grid, maps
+from fer_jax.faces.painting.paint import noise
+from fer_jax.faces.person.identity import Identity, darkness
 
 
 def texture(identity: Identity, geometry: Geometry, camera: Camera, light: Light) -> np.ndarray:

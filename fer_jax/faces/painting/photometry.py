@@ -4,20 +4,44 @@ Contract: uint8 (H, W, 3) RGB in and out.
 """
 
 import functools
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
-from fer_jax.faces.scene import Photometry
+from fer_jax.streams import stream
 
 _REFERENCE_PX = 224
 _NOISE = 1 << 20
 
 
+@dataclass(frozen=True)
+class Photometry:
+    """The last stage: a table per channel, blur, noise and JPEG.
+
+    Attributes:
+      temperature: -1..1, cold to warm.
+      gamma: exponent.
+      brightness: factor.
+      blur: standard deviation in pixels at 224.
+      noise: standard deviation in grey levels.
+      jpeg: quality, 1..100.
+      noise_offset: where in the noise table this picture's noise starts.
+    """
+
+    temperature: float = 0.0
+    gamma: float = 1.0
+    brightness: float = 1.0
+    blur: float = 0.0
+    noise: float = 0.0
+    jpeg: int = 95
+    noise_offset: int = 0
+
+
 @functools.cache
 def _noise_table() -> np.ndarray:
     """Fixed standard normal noise, read from an own place by each picture and wrapped at the end."""
-    rng = np.random.Generator(np.random.PCG64(20211011))
+    rng = stream(20211011)
     table = rng.standard_normal(_NOISE, np.float32)
     table.flags.writeable = False
     return table

@@ -1,10 +1,12 @@
 import numpy as np
 import pytest
 
-from fer_jax.faces import action_units, geometry, identity
-from fer_jax.faces.camera import Camera, Pose
-from fer_jax.faces.landmarks import FLIP
-from fer_jax.faces.surface import Surface
+from fer_jax import action_units
+from fer_jax.faces.geometry import head as geometry
+from fer_jax.faces.geometry.camera import Camera, Pose
+from fer_jax.faces.geometry.head import Surface
+from fer_jax.faces.geometry.landmarks import FLIP
+from fer_jax.faces.person import identity
 
 BROWS, NOSE, EYES, MOUTH, JAW = range(17, 27), range(27, 36), range(36, 48), range(48, 68), range(17)
 OUTER_LIPS = range(48, 60)

@@ -5,9 +5,9 @@ Contract: as in `features`: canvases float32 (3, H, W) in 0..255 changed in plac
 
 import numpy as np
 
-from fer_jax.faces.camera import Camera
-from fer_jax.faces.identity import Identity
-from fer_jax.faces.paint import blend, darken, lines, polygon
+from fer_jax.faces.geometry.camera import Camera
+from fer_jax.faces.painting.paint import blend, darken, lines, polygon
+from fer_jax.faces.person.identity import Identity
 
 _MIRROR = np.array([-1, 1, 1], np.float32)
 

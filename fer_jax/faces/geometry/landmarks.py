@@ -6,7 +6,7 @@ is image-left.
 
 import numpy as np
 
-from fer_jax.faces.curves import equal_arcs
+from fer_jax.faces.geometry.curves import equal_arcs
 
 # Where landmark i of a picture goes when the picture is mirrored: mirrored[i] = original[FLIP[i]] with x flipped.
 FLIP = np.array(

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from fer_jax import faces
-from fer_jax.faces.photometry import develop
+from fer_jax.faces.painting.photometry import develop
 
 GREY = np.full((128, 128, 3), 128, np.uint8)
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from fer_jax.faces import curves
+from fer_jax.faces.geometry import curves
 
 
 @pytest.mark.parametrize("closed", [False, True])

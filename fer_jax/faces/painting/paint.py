@@ -10,6 +10,8 @@ import functools
 import cv2
 import numpy as np
 
+from fer_jax.streams import stream
+
 _SHIFT = 4
 _ONE = 1 << _SHIFT
 Patch = tuple[tuple[slice, slice], np.ndarray]
@@ -89,7 +91,7 @@ def darken(canvas: np.ndarray, patch: Patch | None, amount: float) -> None:
 @functools.cache
 def noise(size: int, across: float, down: float) -> np.ndarray:
     """A fixed read-only noise field float32 (size, size), smooth over the given pixels, mean 0, deviation 1."""
-    rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence([size, 7])))
+    rng = stream(size, 7)
     field = rng.normal(size=(size, size)).astype(np.float32)
     field = cv2.GaussianBlur(field, (0, 0), sigmaX=max(across, 0.3), sigmaY=max(down, 0.3))
     field = ((field - field.mean()) / field.std()).astype(np.float32)

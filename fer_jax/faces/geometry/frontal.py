@@ -6,9 +6,9 @@ image-left. Half-face formulas have x outward and are mirrored. Magnitudes are o
 
 import numpy as np
 
-from fer_jax.faces.action_units import ACTION_UNITS, COLUMN, NUM_ACTION_UNITS
-from fer_jax.faces.curves import catmull_rom
-from fer_jax.faces.identity import Identity
+from fer_jax.action_units import ACTION_UNITS, COLUMN, NUM_ACTION_UNITS
+from fer_jax.faces.geometry.curves import catmull_rom
+from fer_jax.faces.person.identity import Identity
 
 SIDE = np.array([-1.0, 1.0], np.float32)
 

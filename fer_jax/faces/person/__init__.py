@@ -1,0 +1,1 @@
+"""Who is drawn: a person's numbers and colours, and the regions of a face."""
