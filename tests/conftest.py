@@ -3,6 +3,7 @@
 Examples that hypothesis draws are the same in every session, unless HYPOTHESIS_PROFILE=random (`make torture`).
 """
 
+import functools
 import os
 import pathlib
 
@@ -11,6 +12,7 @@ os.environ.setdefault("MPLBACKEND", "agg")
 
 import hypothesis
 import jax
+import numpy as np
 import pytest
 
 hypothesis.settings.register_profile("steady", derandomize=True, database=None)
@@ -34,12 +36,34 @@ def root() -> pathlib.Path:
     return ROOT
 
 
+class References(dict):
+    """Arrays of one file of reference numbers; a test that reads one which is not here is skipped."""
+
+    def __missing__(self, name):
+        pytest.skip(f"the reference numbers {name!r} are in ../shared/goldens only, which is absent")
+
+
 @pytest.fixture(scope="session")
-def goldens() -> pathlib.Path:
-    """The folder of reference numbers; a test that needs it is skipped where it is absent."""
+def goldens():
+    """Reference numbers by the name of their file: of the large set beside the checkout, else of tests/golden."""
+
+    @functools.cache
+    def read(name):
+        places = [folder / f"{name}.npz" for folder in (SHARED / "goldens", ROOT / "tests" / "golden")]
+        path = next((path for path in places if path.exists()), None)
+        if path is None:
+            pytest.skip(f"no reference numbers: ../shared/goldens/{name}.npz is absent")
+        return References(np.load(path))
+
+    return read
+
+
+@pytest.fixture(scope="session")
+def large_goldens() -> pathlib.Path:
+    """The folder of the large set; a test that needs it is skipped where it is absent."""
     folder = SHARED / "goldens"
     if not folder.is_dir():
-        pytest.skip("no reference numbers: ../shared/goldens is absent")
+        pytest.skip("no large set of reference numbers: ../shared/goldens is absent")
     return folder
 
 

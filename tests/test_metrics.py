@@ -30,7 +30,7 @@ compiled = types.SimpleNamespace(
 
 @pytest.fixture(scope="module")
 def arrays(goldens):
-    return dict(np.load(goldens / "metrics.npz"))
+    return goldens("metrics")
 
 
 @pytest.fixture

@@ -27,7 +27,7 @@ def test_dice_laws(seed, share):
 
 
 def test_goldens(goldens):
-    golden = np.load(goldens / "metrics.npz")
+    golden = goldens("metrics")
     maps, human = golden["maps_f64"], golden["human_f64"]
     on, usable = attention.binary_maps(maps, integer="round")
     np.testing.assert_array_equal(on, golden["bin_maps"])

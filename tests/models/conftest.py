@@ -24,15 +24,17 @@ class Reference:
 
 @pytest.fixture(scope="session")
 def mini(goldens):
-    arrays = dict(np.load(goldens / "miniresnet.npz"))
-    weights = {name[2:]: array for name, array in arrays.items() if name.startswith("w/")}
-    return Reference(arrays, weights, models.ResNet(num_classes=2, stage_sizes=(1, 2, 1, 1), width=8))
+    arrays = goldens("miniresnet")
+    weights = weights_by_recipe(torchvision_shapes((1, 2, 1, 1), width=8), seed=1001)
+    images = images_by_recipe((2, 3, 96, 96), seed=1002)
+    model = models.ResNet(num_classes=2, stage_sizes=(1, 2, 1, 1), width=8)
+    return Reference(type(arrays)(arrays, x=images), weights, model)
 
 
 @pytest.fixture(scope="session")
 def large(goldens):
     weights = weights_by_recipe(torchvision_shapes((3, 4, 6, 3)), seed=5001)
-    return Reference(dict(np.load(goldens / "resnet50.npz")), weights, models.ResNet50(num_classes=2))
+    return Reference(goldens("resnet50"), weights, models.ResNet50(num_classes=2))
 
 
 @pytest.fixture(scope="session")
@@ -121,3 +123,12 @@ def weights_by_recipe(shapes, seed):
             value = (0.1 if name == "fc.bias" else 0.2) * (2 * u - 1)
         weights[name] = value.astype(np.float32).reshape(shape)
     return weights
+
+
+def images_by_recipe(shape, seed):
+    """The reference file's input recipe: noise, and a bright spot above and to the right of the middle."""
+    height, width = shape[2:]
+    u = (np.random.PCG64(seed).random_raw(int(np.prod(shape))) >> 11) * 2.0**-53
+    row, column = np.ogrid[:height, :width]
+    spot = np.exp(-(((row - 0.4 * height) / (0.15 * height)) ** 2 + ((column - 0.6 * width) / (0.2 * width)) ** 2))
+    return (0.8 * (2 * u - 1).reshape(shape) + 1.5 * spot).astype(np.float32)

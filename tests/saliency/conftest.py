@@ -10,8 +10,7 @@ from jax import lax
 class TinyCNN:
     """conv-bn-relu three times, global average pooling, one linear layer; images (H, W, 3), logits (2,)."""
 
-    def __init__(self, folder, dtype=np.float32):
-        arrays = np.load(folder / "tinycnn_weights.npz")
+    def __init__(self, arrays, dtype=np.float32):
         self.layers = []
         for index in "123":
             scale = arrays[f"bn{index}.weight"] / np.sqrt(arrays[f"bn{index}.running_var"] + 1e-5)
@@ -39,13 +38,13 @@ class TinyCNN:
 
 @pytest.fixture(scope="session")
 def tiny_cnn(goldens):
-    return TinyCNN(goldens)
+    return TinyCNN(goldens("tinycnn_weights"))
 
 
 @pytest.fixture(scope="session")
 def tiny_images(goldens):
     """(4, 64, 64, 3) and their classes (4,)."""
-    arrays = np.load(goldens / "tinycnn_cam.npz")
+    arrays = goldens("tinycnn_cam")
     return jnp.asarray(arrays["x"].transpose(0, 2, 3, 1)), arrays["y"]
 
 

@@ -18,7 +18,7 @@ def sorted_term(mask, area):
 @pytest.mark.parametrize("ties", ["", "tied_"])
 @pytest.mark.parametrize("index", [0, 1])
 def test_value_and_gradient_equal_the_reference(goldens, ties, index):
-    arrays = np.load(goldens / "area_reward.npz")
+    arrays = goldens("area_reward")
     area = float(arrays["areas_f64"][index])
     value, gradient = jax.value_and_grad(lambda m: -300 * saliency.area_term(m, area=area))(
         jnp.asarray(arrays[f"{ties}full"][index, 0])

@@ -11,7 +11,7 @@ from fer_jax.errors import UsageError
 
 @pytest.fixture(scope="module")
 def arrays(goldens):
-    return dict(np.load(goldens / "tinycnn_cam.npz"))
+    return goldens("tinycnn_cam")
 
 
 @pytest.fixture(scope="module")
@@ -130,7 +130,7 @@ def test_targets_may_be_traced_and_maps_batched(tiny_cnn, features):
 
 
 def test_spatial_outputs_and_rewards_equal_the_reference(goldens):
-    arrays = np.load(goldens / "area_reward.npz")
+    arrays = goldens("area_reward")
     logits = jnp.asarray(arrays["logits"])
     for score, name in (("logit", "simple"), ("difference", "contrastive")):
         scores = jax.vmap(lambda y, score=score: saliency.class_score(y, 1, score=score))(logits)

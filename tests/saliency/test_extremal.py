@@ -28,7 +28,7 @@ SMALL = {"step": 4, "sigma": 4.0, "max_blur": 5.0, "levels": 4}
 
 @pytest.fixture(scope="module")
 def arrays(goldens):
-    return dict(np.load(goldens / "ep_tinycnn.npz"))
+    return goldens("ep_tinycnn")
 
 
 def problem_of(tiny_cnn, tiny_images, case):
@@ -122,7 +122,7 @@ def test_post_processing_equals_the_reference(tiny_cnn, tiny_images, arrays, nam
 
 def test_descent_weights_and_clipping_equal_the_reference(goldens):
     """The reference's trajectory with the identity in place of the mask generator: the optimiser alone."""
-    arrays = np.load(goldens / "area_reward.npz")
+    arrays = goldens("area_reward")
     wanted = arrays["traj_pmask"][:, :, 0]
     parameters, options = jnp.asarray(wanted[0]), saliency.ExtremalOptions()
     velocity = jnp.zeros_like(parameters)
@@ -144,7 +144,7 @@ def test_descent_weights_and_clipping_equal_the_reference(goldens):
 def test_the_planted_patch_is_found(goldens, tiny_cnn, tiny_images):
     """The class was decided by a patch that covers 12 % of the image; most of a small mask must fall inside it."""
     images, classes = (each[:2] for each in tiny_images)
-    boxes = np.load(goldens / "tinycnn_cam.npz")["boxes"][:2]
+    boxes = goldens("tinycnn_cam")["boxes"][:2]
 
     def explain(image, target):
         def score_fn(x):

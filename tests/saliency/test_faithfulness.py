@@ -16,7 +16,7 @@ STATED = [faithfulness.deletion, faithfulness.insertion]
 
 @pytest.fixture(scope="module")
 def arrays(goldens):
-    return dict(np.load(goldens / "metrics.npz"))
+    return goldens("metrics")
 
 
 def noise(seed, shape=SHAPE):

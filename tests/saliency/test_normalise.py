@@ -18,7 +18,7 @@ from fer_jax.errors import UsageError
     ],
 )
 def test_resizing_equals_the_reference(goldens, name, how, size):
-    arrays = np.load(goldens / "resize.npz")
+    arrays = goldens("resize")
     key = f"{name}_{size[0]}x{size[1]}"
     if key not in arrays:
         assert how == "bicubic"  # not given for downscaling

@@ -15,7 +15,7 @@ PYRAMIDS = {
 
 @pytest.fixture(scope="module")
 def arrays(goldens):
-    return dict(np.load(goldens / "pyramid.npz"))
+    return goldens("pyramid")
 
 
 def nhwc(array):

@@ -31,7 +31,7 @@ def direct_mask(parameters, size, *, step, sigma, first=0, pixels=None):
 
 @pytest.fixture(scope="module")
 def arrays(goldens):
-    return dict(np.load(goldens / "smoothmask.npz"))
+    return goldens("smoothmask")
 
 
 @pytest.mark.parametrize("case", "abcd")
