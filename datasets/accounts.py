@@ -14,11 +14,11 @@ from study_images import StudyImages, face_key
 
 from fer_jax import data
 from fer_jax.data.face_set import FLAGGED_COLUMNS
-from fer_jax.data.gather import check_share
+from fer_jax.data.listing import flag_names
+from fer_jax.data.pictures.decode import EXPECTED_REASONS
 from fer_jax.data.prepared import EXPRESSIONS_FILE
 from fer_jax.data.published import differences
-from fer_jax.data.rows import flag_names
-from fer_jax.data.sanitise import EXPECTED_REASONS
+from fer_jax.data.read import check_share
 from fer_jax.errors import DataError, printable
 from fer_jax.expressions import EXPRESSIONS
 

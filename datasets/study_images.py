@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 
 from fer_jax import data, human
+from fer_jax.data.file_tree import open_tree
 from fer_jax.data.tables import CellError, Cells, table
-from fer_jax.data.tree import open_tree
 from fer_jax.errors import DataError, UsageError
 from fer_jax.expressions import EXPRESSIONS, index_of
 

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 
 from experiments.harness.locking import lock
-from fer_jax.data.tree import open_tree
+from fer_jax.data.file_tree import open_tree
 from fer_jax.errors import DataError, StorageError, UsageError, printable
 
 

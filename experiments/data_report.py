@@ -7,8 +7,8 @@ import cv2
 import numpy as np
 
 from fer_jax.data import PreparedSplit, encode_png, epoch_order
+from fer_jax.data.pictures.decode import resized
 from fer_jax.data.published import CKPLUS_SEQUENCES, PAPER_COUNTS
-from fer_jax.data.sanitise import resized
 from fer_jax.errors import StorageError
 from fer_jax.expressions import EXPRESSIONS
 

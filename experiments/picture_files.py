@@ -15,10 +15,10 @@ from typing import NamedTuple
 import numpy as np
 
 from fer_jax.data import crop_box, decode, square
-from fer_jax.data.detect import FaceDetector, largest
-from fer_jax.data.framing import BOX_MARGIN
-from fer_jax.data.sanitise import resized
-from fer_jax.data.tree import open_tree
+from fer_jax.data.file_tree import open_tree
+from fer_jax.data.pictures.decode import resized
+from fer_jax.data.pictures.detect import FaceDetector, largest
+from fer_jax.data.pictures.framing import BOX_MARGIN
 from fer_jax.errors import DataError
 
 CROPS = ("none", "square", "face")

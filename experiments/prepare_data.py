@@ -30,7 +30,7 @@ from experiments.harness.command import option
 from fer_jax.errors import Preempted, UsageError
 
 DATASETS = ("affectnet", "ferplus", "ckplus", "rafdb", "class_folders", "procedural_faces", "click_study")
-RELEASES = ("original", "original_with_auto", "set8", "folders", "named", "relabelled", "plus_experimental")
+RELEASES = ("original", "original_with_auto", "set8", "folders", "named", "relabelled")
 PRESETS = ("easy", "medium", "hard", "study", "very_hard")
 # Which data sets are read from a copy of the user's.
 READ = tuple(name for name in DATASETS if name != "procedural_faces")

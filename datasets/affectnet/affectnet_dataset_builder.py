@@ -37,11 +37,6 @@ class Builder(PhotographBuilder):
         PhotographConfig(
             name="relabelled", description="Class folders with a model's labels.", options={"release": "relabelled"}
         ),
-        PhotographConfig(
-            name="plus_experimental",
-            description="AffectNet+: what lies there is told; nothing is read yet.",
-            options={"release": "plus_experimental"},
-        ),
     ]
     MANUAL_DOWNLOAD_INSTRUCTIONS = """Ask its authors for a copy (mohammadmahoor.com). Give one of
       original: Manually_Annotated_Images/<n>/<hash>.jpg with training.csv and validation.csv beside or in

@@ -39,7 +39,7 @@ def read(study: Study) -> tuple[Splits, pd.DataFrame]:
     if config.dataset == "ferplus":
         options["target"] = config.target
     try:
-        found = data.read_source(
+        found = data.read(
             config.dataset,
             config.data_dir,
             size=config.image_size,

@@ -1,13 +1,6 @@
-"""Pictures of faces from the user's own copies: read, checked, labelled, cropped, balanced and put in order."""
+"""Pictures of faces from the user's copies: read, checked, labelled, cropped, balanced and put in order."""
 
-from fer_jax.data.affectnet import read_affectnet
 from fer_jax.data.batches import Batches, evaluation_batches, grain_source
-from fer_jax.data.ckplus import read_ckplus
-from fer_jax.data.crops import Crop, crop_box, crop_eyes
-from fer_jax.data.detect import face_detector
-from fer_jax.data.draws import Draw
-from fer_jax.data.encoding import Stored, store
-from fer_jax.data.expw import read_expw
 from fer_jax.data.face_set import (
     FLAGGED_COLUMNS,
     REJECTED_COLUMNS,
@@ -17,18 +10,18 @@ from fer_jax.data.face_set import (
     fingerprint,
     without_shared,
 )
-from fer_jax.data.fer2013 import read_fer2013
-from fer_jax.data.ferplus import ferplus_labels, read_ferplus
-from fer_jax.data.folders import read_folders
-from fer_jax.data.framing import CROPS, Framing
-from fer_jax.data.gather import TooManyRejected
-from fer_jax.data.image_header import image_header
-from fer_jax.data.order import epoch_order, pair_subset, stream_indices
+from fer_jax.data.listing import Listing, Quality, Rejection, Row
+from fer_jax.data.pictures.crop import Crop, crop_box, crop_eyes
+from fer_jax.data.pictures.decode import REASONS, ImageRejected, decode, encode_png, square
+from fer_jax.data.pictures.detect import face_detector
+from fer_jax.data.pictures.encode import Stored, store
+from fer_jax.data.pictures.framing import CROPS, Framing
+from fer_jax.data.pictures.image_header import image_header
 from fer_jax.data.prepared import PreparedSplit, open_prepared
-from fer_jax.data.rafdb import read_rafdb
-from fer_jax.data.rows import Listing, Quality, Rejection, Row
-from fer_jax.data.sanitise import REASONS, ImageRejected, decode, encode_png, square
-from fer_jax.data.sources import SOURCES, open_source, read_source
+from fer_jax.data.read import TooManyRejected, open_source, read
+from fer_jax.data.sampling import Draw, epoch_order, pair_subset, stream_indices
+from fer_jax.data.sources import SOURCES
+from fer_jax.data.sources.ferplus import ferplus_labels
 
 __all__ = [
     "CROPS",
@@ -65,14 +58,7 @@ __all__ = [
     "open_prepared",
     "open_source",
     "pair_subset",
-    "read_affectnet",
-    "read_ckplus",
-    "read_expw",
-    "read_fer2013",
-    "read_ferplus",
-    "read_folders",
-    "read_rafdb",
-    "read_source",
+    "read",
     "square",
     "store",
     "stream_indices",

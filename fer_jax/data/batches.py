@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from fer_jax.data.draws import Draw
 from fer_jax.data.prepared import PreparedSplit
+from fer_jax.data.sampling import Draw
 from fer_jax.errors import StorageError, UsageError
 from fer_jax.expressions import EXPRESSIONS
 

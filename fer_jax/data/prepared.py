@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from fer_jax.data.sanitise import ImageRejected, decode, square
+from fer_jax.data.pictures.decode import ImageRejected, decode, square
 from fer_jax.errors import DataError, StorageError, UsageError
 from fer_jax.expressions import EXPRESSIONS
 

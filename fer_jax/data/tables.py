@@ -8,7 +8,7 @@ import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from fer_jax.data.tree import Tree, lines
+from fer_jax.data.file_tree import Tree, lines
 from fer_jax.errors import DataError
 
 _SHOWN = 40

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import PIL.Image
 
-from fer_jax.data.rows import Quality
+from fer_jax.data.listing import Quality
 
 
 class Fault(NamedTuple):

@@ -40,7 +40,7 @@ def build(builder):
 def built(request, source, tmp_path_factory):
     place = tmp_path_factory.mktemp("tfds")
     builder = ferplus.Builder(config=request.param, source=source, data_dir=place, max_reject_frac=0.2)
-    return build(builder), data.read_ferplus(source, target=request.param, max_reject_frac=0.2)
+    return build(builder), data.read("ferplus", source, target=request.param, max_reject_frac=0.2)
 
 
 def test_ferplus_round_trip(built):

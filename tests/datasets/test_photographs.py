@@ -12,13 +12,13 @@ import pandas as pd
 import pytest
 
 from fer_jax import data
-from fer_jax.data import crops
-from fer_jax.data.rows import Quality
+from fer_jax.data.listing import Quality
+from fer_jax.data.pictures import crop as crops
 from fer_jax.errors import DataError, UsageError
 from fer_jax.expressions import EXPRESSIONS
 from tests.data import affectnet_copies as copies
 from tests.data import faults, miniature
-from tests.data.test_other_sets import write_ckplus, write_rafdb
+from tests.data.sources.test_other_sets import write_ckplus, write_rafdb
 from tests.datasets.sets import BUILDERS, PREPARE_WITHOUT_TENSORFLOW, build, digests, tfds
 
 LAYOUTS = {
@@ -50,7 +50,7 @@ def test_every_layout_is_built_and_read_back_without_our_code(layout, tmp_path):
     dataset, config, write, wanted, rejected = LAYOUTS[layout]
     root = write(tmp_path / "copy") or tmp_path / "copy"
     builder = build(dataset, root, tmp_path / "tfds", config=config)
-    read = data.read_source(builder.name, root, size=copies.SIDE)
+    read = data.read(builder.name, root, size=copies.SIDE, crop="square")
     assert {split: info.num_examples for split, info in builder.info.splits.items()} == wanted
     for split, faces in read.splits.items():
         for index, example in enumerate(builder.as_data_source(split)):

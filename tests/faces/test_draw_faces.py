@@ -82,7 +82,7 @@ def test_files_hold_the_pictures_and_all_that_is_known_of_them(tmp_path, capsys)
     preset = faces.Preset(nuisance=1.0, intensity=(0.5, 1.0), label_noise=0.5, occluders=0.4)
     rows = table(folder / "faces.csv")
     assert len(rows) == 20 and len(list(folder.rglob("*.png"))) == 40
-    read = data.read_folders(folder / "images", size=40).splits["train"]
+    read = data.read("class_folders", folder / "images", size=40).splits["train"]
     assert sorted(f"images/{name}" for name in read.names) == sorted(row["file"] for row in rows)
     for index, row in enumerate(rows):
         face = faces.render(faces.draw(4, "train", index, preset=preset, size=40))

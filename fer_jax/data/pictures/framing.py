@@ -1,0 +1,166 @@
+"""How a listed picture becomes the one that is kept: turned upright, cropped, scaled, with its box and landmarks.
+
+Contract: what goes in is a `Row` and its pixels uint8 (H, W, 3); what comes out never needs a look at the source again.
+"""
+
+import dataclasses
+
+import numpy as np
+
+from fer_jax.data.listing import Box, Quality, Row
+from fer_jax.data.pictures import crop as crops
+from fer_jax.data.pictures.decode import ORIENTATIONS, decode, resized, square
+from fer_jax.data.pictures.detect import FaceDetector, matching
+from fer_jax.errors import UsageError
+
+CROPS = ("none", "square", "box", "eyes")
+# Rather what AffectNet's users do than the bare box (ours).
+BOX_MARGIN = 1.25
+MAX_SIZE = 4096
+# More than this share of a crop outside the picture is flagged (ours).
+_PADDED = 0.1
+# Grey levels that a picture of one colour spans at most in a channel (ours): a JPEG's rounding.
+_ONE_COLOUR = 2
+
+
+@dataclasses.dataclass(frozen=True)
+class Framing:
+    """Which part of a picture is kept, and how large.
+
+    Attributes:
+      crop: "none", the whole picture, shrunk to `size` on its longer side if it is larger; "square", its central
+        square; "box", the square around the face's box, `box_margin` times as wide; "eyes", turned and scaled so that
+        the eyes lie where those of the drawn faces do. "box" without a box falls back to "square", "eyes" without
+        landmarks to "box"; both are flagged.
+      size: side, pixels; None only for "none": as it is.
+      box_margin: for "box".
+      exif: see `decode`.
+      detector: finds faces, and where it can the landmarks of pictures that have none; None: what is given.
+
+    Raises:
+      UsageError: an option out of range.
+    """
+
+    crop: str = "square"
+    size: int | None = None
+    box_margin: float = BOX_MARGIN
+    exif: str = "apply"
+    detector: FaceDetector | None = None
+
+    def __post_init__(self):
+        if self.crop not in CROPS:
+            raise UsageError(f"`crop`: wanted one of {', '.join(CROPS)}, got {self.crop!r}.")
+        if self.size is None and self.crop != "none":
+            raise UsageError(f"`size`: wanted a side in pixels for the crop {self.crop!r}, got none.")
+        if self.size is not None and (not isinstance(self.size, int | np.integer) or not 1 <= self.size <= MAX_SIZE):
+            raise UsageError(f"`size`: wanted a side of 1..{MAX_SIZE} px, got {self.size!r}.")
+        if self.exif not in ORIENTATIONS:
+            raise UsageError(f"`exif`: wanted one of {', '.join(ORIENTATIONS)}, got {self.exif!r}.")
+        if self.detector is not None and not callable(self.detector):
+            raise UsageError(f"`detector`: wanted what `face_detector` returns, got {self.detector!r}.")
+        if not isinstance(self.box_margin, int | float) or not 1 <= self.box_margin <= 4:
+            raise UsageError(f"`box_margin`: wanted 1..4 times the box, got {self.box_margin!r}.")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Framed:
+    """A picture as it is kept.
+
+    Attributes:
+      image: uint8 (H, W, 3).
+      box: the face in pixels of `image`, cut to it; None where unknown.
+      landmarks: float32 (68, 2) in pixels of `image`, or None.
+      quality: what was met on the way.
+    """
+
+    image: np.ndarray
+    box: Box | None
+    landmarks: np.ndarray | None
+    quality: Quality
+
+
+def pixels(loaded: bytes | np.ndarray, exif: str) -> np.ndarray:
+    """What `Row.load` returned, decoded: uint8 (H, W, 3)."""
+    return loaded if isinstance(loaded, np.ndarray) else decode(loaded, exif=exif)
+
+
+def frame(image: np.ndarray, row: Row, framing: Framing) -> Framed:
+    """Crop and scale a picture.
+
+    Args:
+      image: uint8 (H, W, 3), as decoded.
+      row: its row, for box and landmarks.
+      framing: what to keep.
+
+    Returns:
+      The picture kept.
+    """
+    quality = row.quality
+    margin = framing.box_margin if framing.crop in ("box", "eyes") else 1.0
+    box = row.box if crops.usable(row.box, image.shape, margin=margin) else None
+    if row.box is not None and box is None:
+        quality |= Quality.BAD_BOX
+    if framing.detector is not None:
+        box, found = matching(framing.detector(image), box)
+        quality |= found
+        if box is not None and not crops.usable(box, image.shape, margin=margin):
+            box, quality = None, quality | Quality.BAD_BOX
+    landmarks = row.landmarks
+    finds_landmarks = getattr(framing.detector, "landmarks", None)
+    if landmarks is None and box is not None and finds_landmarks is not None:
+        landmarks = finds_landmarks(image, box)
+    if landmarks is not None and not crops.alignable(landmarks):
+        landmarks, quality = None, quality | Quality.NO_LANDMARKS
+    done, matrix, more = _cropped(image, box, landmarks, framing)
+    if _one_colour(done):
+        more |= Quality.ONE_COLOUR
+    return Framed(
+        done,
+        None if box is None else _cut(crops.transform_box(box, matrix), done.shape),
+        None if landmarks is None else crops.transform(landmarks, matrix).astype(np.float32),
+        quality | more,
+    )
+
+
+def _cropped(image, box, landmarks, framing):
+    """Picture, matrix and flags of the crop that can be made."""
+    crop, size, quality = framing.crop, framing.size, Quality(0)
+    rows, columns = image.shape[:2]
+    if crop == "none":
+        longest = max(rows, columns)
+        if size is None or longest <= size:
+            return image, np.eye(2, 3), quality
+        wanted = max(1, round(columns * size / longest)), max(1, round(rows * size / longest))
+        scale = np.array([wanted[0] / columns, wanted[1] / rows])
+        matrix = np.column_stack([np.diag(scale), 0.5 * scale - 0.5])
+        return resized(image, wanted), matrix, Quality.SHRUNK
+    if crop == "eyes":
+        if landmarks is not None:
+            done = crops.crop_eyes(image, landmarks, size=size)
+            return done.image, done.matrix, _padding(done)
+        crop, quality = "box", Quality.NO_LANDMARKS
+    if crop == "box":
+        if box is not None:
+            done = crops.crop_box(image, box, size=size, margin=framing.box_margin)
+            return done.image, done.matrix, quality | _padding(done)
+        quality |= Quality.BAD_BOX
+    side = min(rows, columns)
+    left, top = (columns - side) // 2, (rows - side) // 2
+    return square(image, size), crops.square_matrix(left, top, scale=size / side), quality
+
+
+def _one_colour(image) -> bool:
+    """Whether nothing is to be seen; of most pictures the first row tells."""
+    first = np.ptp(image[0], axis=0).max() <= _ONE_COLOUR
+    return bool(first and np.ptp(image.reshape(-1, image.shape[-1]), axis=0).max() <= _ONE_COLOUR)
+
+
+def _padding(done: crops.Crop) -> Quality:
+    return Quality.PADDED if done.padded > _PADDED else Quality(0)
+
+
+def _cut(box: Box, shape) -> Box | None:
+    """A box cut to the picture; None if nothing of it is left."""
+    left, top = max(box[0], 0.0), max(box[1], 0.0)
+    right, bottom = min(box[0] + box[2], float(shape[1])), min(box[1] + box[3], float(shape[0]))
+    return (left, top, right - left, bottom - top) if right > left and bottom > top else None

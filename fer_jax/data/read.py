@@ -1,0 +1,327 @@
+"""Sets of photographs: one opened as a listing, or read into memory, each split a `FaceSet` of pictures of one size.
+
+Contract: rows in = pictures kept + rows rejected; nothing is skipped without a row in `rejected`.
+"""
+
+import collections
+import contextlib
+import dataclasses
+import hashlib
+import itertools
+import os
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+import pandas as pd
+
+from fer_jax.data.face_set import FLAGGED_COLUMNS, REJECTED_COLUMNS, FaceSet, Read
+from fer_jax.data.file_names import is_archive, is_picture
+from fer_jax.data.file_tree import Below, Tree, open_tree
+from fer_jax.data.listing import Listing, NotThisSet, Quality, Rejection, Row, flag_names
+from fer_jax.data.pictures.decode import EXPECTED_REASONS, ImageRejected
+from fer_jax.data.pictures.detect import FaceDetector
+from fer_jax.data.pictures.encode import file_facts
+from fer_jax.data.pictures.framing import MAX_SIZE, Framed, Framing, frame, pixels
+from fer_jax.data.sources import BOXED, SIDES, SOURCES, options_of
+from fer_jax.data.sources.search import archives
+from fer_jax.errors import DataError, UsageError
+from fer_jax.expressions import EXPRESSIONS
+
+_SHOWN = 3
+_MEMORY_SHARE = 0.7
+
+
+@contextlib.contextmanager
+def open_source(name: str, root: str | os.PathLike, **options) -> Iterator[Listing]:
+    """Open a set and yield its listing, for a `with` statement; its rows can be loaded inside.
+
+    Args:
+      name: a key of `SOURCES`.
+      root: the set's folder or zip.
+      **options: of that source, such as `target` for FER+.
+
+    Raises:
+      UsageError: an unknown set, or an option that it does not have.
+      DataError: nothing there, or something else.
+    """
+    list_rows = _source(name, options)
+    with open_tree(root) as tree:
+        yield _listed(tree, list_rows)
+
+
+def read(
+    name: str,
+    root: str | os.PathLike,
+    *,
+    size: int | None = None,
+    crop: str | None = None,
+    exif: str | None = None,
+    detector: FaceDetector | None = None,
+    max_reject_frac: float = 0.01,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+    **options,
+) -> Read:
+    """Read a set into memory.
+
+    Args:
+      name: a key of `SOURCES`.
+      root: the set's folder or zip.
+      size: side of the pictures, pixels; None: of the published ones, where a set has one side.
+      crop: see `Framing`; None: "box" for sets of whole photographs with boxes, else "square".
+      exif: see `decode`; None: as the listing says.
+      detector: see `Framing`.
+      max_reject_frac: largest share of rows of a split that may be rejected for an unexpected reason.
+      progress: called after each row with the number of rows done and of all; may raise to end the reading.
+      **options: of that source, see the functions of `SOURCES`.
+
+    Returns:
+      Its splits, and what was left out.
+
+    Raises:
+      UsageError: an argument out of range.
+      DataError: nothing there, or something else; `TooManyRejected`, too much of it damaged.
+    """
+    list_rows = _source(name, options)
+    size = SIDES.get(name) if size is None else size
+    check_options(size=size, max_reject_frac=max_reject_frac)
+    splits, rejected, flagged = {}, {}, []
+    with open_tree(root) as tree:
+        listing = _listed(tree, list_rows)
+        crop = crop or ("box" if name in BOXED else "square")
+        framing = Framing(crop=crop, size=int(size), exif=exif or listing.exif, detector=detector)
+        rows = {split: [] for split in listing.splits}
+        in_all = 0
+        for split, listed_rows in listing.splits.items():
+            for row in listed_rows():
+                rows[split].append(row)
+                in_all += 1
+                progress(0, in_all)
+        done = itertools.count(1)
+        for split in listing.splits:
+            total = len(rows[split])
+            splits[split], rejected[split], odd = _decoded(
+                split, rows.pop(split), framing, one_done=lambda: progress(next(done), in_all)
+            )
+            flagged += odd
+            try:
+                check_share(split, total, rejected[split], max_reject_frac)
+                if not len(splits[split]):
+                    told = _account(rejected[split])
+                    raise DataError(f"`path`: {split} has no usable picture in {total} rows: {told}.")
+            except DataError as error:
+                raise TooManyRejected(str(error), rejected_table(rejected)) from None
+    return Read(
+        splits,
+        rejected_table(rejected),
+        listing.release,
+        pd.DataFrame(flagged, columns=list(FLAGGED_COLUMNS)),
+        {split: collections.Counter((one.label, one.reason) for one in rows) for split, rows in rejected.items()},
+        listing.remarks,
+    )
+
+
+class TooManyRejected(DataError):
+    """A set of which too much cannot be used.
+
+    Args:
+      message: saying how much, and what is wrong with the first.
+      rejected: what was left out so far, with the columns `REJECTED_COLUMNS`.
+    """
+
+    def __init__(self, message: str, rejected: pd.DataFrame):
+        super().__init__(message)
+        self.rejected = rejected
+
+
+def _listed(tree: Tree, list_rows: Callable[[Tree], Listing]) -> Listing:
+    """A source's listing, also where it lies in the one folder that a zip or download has put around it.
+
+    Raises:
+      DataError: what the source's reader says of the root, or that it lies there as an archive.
+    """
+    found = _found(tree, list_rows)
+    if isinstance(found, NotThisSet) and (packed := archives(tree)):
+        others = f" and {len(packed) - 1} more" if len(packed) > 1 else ""
+        found = NotThisSet(f"{found} It holds {packed[0]}{others}, still packed: unpack, and give the folder.")
+    if isinstance(found, DataError):
+        raise found
+    return found
+
+
+def _found(tree: Tree, list_rows: Callable[[Tree], Listing]) -> Listing | DataError:
+    """The listing of a tree or of the one folder in it, or what is wrong."""
+    try:
+        return _with_archives(list_rows(tree), tree)
+    except DataError as error:
+        fault = error
+    inner = tree.folders()
+    if len(inner) != 1 or any(map(is_picture, tree.listed())):  # a picture beside the folder would be lost
+        return fault
+    further_in = Below(tree, inner[0])
+    found = _found(further_in, list_rows)
+    if isinstance(found, DataError) and len(further_in.folders()) < 2:
+        return fault  # what is wrong with the root is what its owner can follow
+    return found if isinstance(found, DataError) else _with_archives(found, tree)
+
+
+def _with_archives(listing: Listing, tree: Tree) -> Listing:
+    """The listing with a word on archives that lie beside what was read: they may hold a part of the set."""
+    packed = list(filter(is_archive, tree.listed()))
+    if not packed:
+        return listing
+    others = f" and {len(packed) - 1} more" if len(packed) > 1 else ""
+    told = f"Not read, for still packed: {packed[0]}{others}. Unpack what belongs to the set."
+    return dataclasses.replace(listing, remarks=(*listing.remarks, told))
+
+
+def _decoded(
+    split: str, rows: Sequence[Row | Rejection], framing: Framing, *, one_done: Callable[[], None] = lambda: None
+) -> tuple[FaceSet, list[Rejection], list[tuple]]:
+    """Decode the pictures of a split.
+
+    Args:
+      split: its name.
+      rows: in the order of the source.
+      framing: how pictures become squares of one size.
+      one_done: called after each row.
+
+    Returns:
+      The pictures, perhaps none; what was left out; and what is odd about the others, with the columns
+      `FLAGGED_COLUMNS`. Names are the rows' paths; where one path has several faces, the row's number is added.
+    """
+    rejected = [row for row in rows if isinstance(row, Rejection)]
+    side = framing.size or 1
+    _check_memory(split, len(rows) - len(rejected), side)
+    images = np.empty((len(rows) - len(rejected), side, side, 3), np.uint8)
+    kept: list[Row] = []
+    quality: list[int] = []
+    flagged: list[tuple] = []
+    seen: dict[bytes, int] = {}
+    for row in rows:
+        if isinstance(row, Row):
+            try:
+                framed = _framed(row, framing)
+            except ImageRejected as error:
+                rejected.append(Rejection(row.row, row.path, error.reason, error.detail, row.label))
+            else:
+                images[len(kept)] = framed.image
+                kept.append(row)
+                flags, notes = framed.quality, list(row.notes)
+                face = hashlib.blake2b(framed.image.tobytes() + repr(row.box).encode(), digest_size=16).digest()
+                if face in seen:
+                    flags |= Quality.DUPLICATE
+                    if seen[face] != row.label:
+                        notes.append(f"the same picture is in {split} as {EXPRESSIONS[seen[face]]}")
+                seen.setdefault(face, row.label)
+                quality.append(int(flags))
+                if flag_names(flags) or notes:
+                    flagged.append((split, row.row, row.path, "|".join(flag_names(flags)), "; ".join(notes)))
+        one_done()
+    rejected.sort(key=lambda rejection: rejection.row)
+    times = collections.Counter(row.path for row in kept)
+    soft = [row.soft_label for row in kept]
+    faces = FaceSet(
+        images[: len(kept)],
+        np.asarray([row.label for row in kept], np.int32),
+        np.asarray([row.path if times[row.path] == 1 else f"{row.path}#{row.row}" for row in kept]),
+        split,
+        None if not soft or any(one is None for one in soft) else np.asarray(soft, np.float32),
+        np.asarray([row.row for row in kept], np.int32),
+        np.asarray(quality, np.int32),
+    )
+    return faces, rejected, flagged
+
+
+def _framed(row: Row, framing: Framing) -> Framed:
+    """A row's picture as it is kept, with what its file was."""
+    loaded = row.load()
+    framed = frame(pixels(loaded, framing.exif), row, framing)
+    facts = file_facts(loaded)[0] if isinstance(loaded, bytes) else Quality(0)
+    return dataclasses.replace(framed, quality=framed.quality | facts)
+
+
+def rejected_table(rejected: dict[str, list[Rejection]]) -> pd.DataFrame:
+    """The rejected rows of all splits, with the columns `REJECTED_COLUMNS`."""
+    table = [(split, *dataclasses.astuple(rejection)[:4]) for split, rows in rejected.items() for rejection in rows]
+    return pd.DataFrame(table, columns=list(REJECTED_COLUMNS))
+
+
+def check_options(*, size: int, max_reject_frac: float) -> None:
+    """Refuse a size or share out of range.
+
+    Raises:
+      UsageError: naming the argument.
+    """
+    if not isinstance(size, int | np.integer) or not 1 <= size <= MAX_SIZE:
+        raise UsageError(f"`size`: wanted a side of 1..{MAX_SIZE} px, got {size!r}.")
+    if not 0 <= max_reject_frac <= 1:
+        raise UsageError(f"`max_reject_frac`: wanted a share in 0..1, got {max_reject_frac}.")
+
+
+def check_share(split: str, total: int, rejected: list[Rejection], allowed: float) -> None:
+    """Refuse a split of which too much cannot be used.
+
+    Args:
+      split: its name.
+      total: rows listed.
+      rejected: those left out.
+      allowed: largest share of them that may be rejected for an unexpected reason.
+
+    Raises:
+      DataError: counting what is wrong and showing the first.
+    """
+    unexpected = [rejection for rejection in rejected if rejection.reason not in EXPECTED_REASONS]
+    total -= sum(rejection.reason == "document" for rejection in rejected)
+    if len(unexpected) > allowed * total:
+        first = "; ".join(f"{one.path or 'a row'}: {one.detail or one.reason}" for one in unexpected[:_SHOWN])
+        first = " ".join(first.split())  # a name may hold a line break
+        raise DataError(
+            f"`path`: {len(unexpected)} of {total} rows of {split} cannot be used ({_account(unexpected)}), more than "
+            f"`max_reject_frac`={allowed:g} allows. First: {first}. Repair them, or allow more."
+        )
+
+
+def _check_memory(split, count, side) -> None:
+    """Refuse what would fill the machine, before an hour of decoding ends in a kill."""
+    wanted, there = count * side * side * 3, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    if wanted > _MEMORY_SHARE * there:
+        raise UsageError(
+            f"`size`: {count} pictures of {side} px in {split} take {wanted / 2**30:.1f} GiB of memory, this machine "
+            f"has {there / 2**30:.1f}. Take a smaller size, or build the set with experiments.prepare_data and read it "
+            "by row."
+        )
+
+
+def _account(rejected) -> str:
+    counts = collections.Counter(rejection.reason for rejection in rejected)
+    return ", ".join(f"{count} {reason}" for reason, count in counts.most_common()) or "none listed"
+
+
+def _source(name, options) -> Callable[[Tree], Listing]:
+    strange = sorted(set(options) - set(options_of(name)))
+    if strange:
+        known = ", ".join(options_of(name)) or "none"
+        raise UsageError(f"`{strange[0]}`: {name} has no such option; it has {known}.")
+
+    def list_rows(tree: Tree) -> Listing:
+        try:
+            return SOURCES[name](tree, **options)
+        except NotThisSet as error:
+            other = _looks_like(tree, name)
+            if other is None:
+                raise
+            raise NotThisSet(f"{error} It looks like `dataset`={other}.") from None
+
+    return list_rows
+
+
+def _looks_like(tree: Tree, name: str) -> str | None:
+    """Return the set that a tree can be read as; class folders first, for some sets are read from these, too."""
+    for other in ("class_folders", *SOURCES):
+        if other != name:
+            try:
+                _listed(tree, SOURCES[other])
+            except DataError:
+                continue
+            return other
+    return None

@@ -1,0 +1,1 @@
+"""AffectNet in the several forms that it lies on disks in."""
