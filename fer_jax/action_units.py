@@ -1,8 +1,8 @@
-"""Facial action units: their order, the expression prototypes, and how intensities are drawn.
+"""Facial action units: their order, which of them an expression has, and where each shows in a face.
 
-Contract: an AU vector is float32 (2, 21), side 0 is image-left, columns follow `ACTION_UNITS`, 0 is absent, 1 the full
-action, and nothing exceeds `MAX_INTENSITY`. FACS (Ekman, Friesen & Hager 2002) says what a unit does; Du, Tao &
-Martinez (2014, 10.1073/pnas.1322355111) which units an expression shares; the magnitudes are ours.
+Contract: an AU vector is float32 (2, 21). Side 0 is image-left, columns follow `ACTION_UNITS`, 0 is absent, 1 the full
+action, and nothing exceeds `MAX_INTENSITY`. FACS (Ekman, Friesen & Hager 2002) defines the units. Du, Tao & Martinez
+(2014, 10.1073/pnas.1322355111) list the units an expression shares. The magnitudes are ours.
 """
 
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fer_jax.errors import UsageError
+from fer_jax.errors import check_index, check_one_of, check_range
 from fer_jax.expressions import EXPRESSIONS
 
 ACTION_UNITS = (1, 2, 4, 5, 6, 7, 9, 10, 12, 14, 15, 16, 17, 20, 23, 24, 25, 26, 27, 43, 64)
@@ -26,7 +26,7 @@ Ranges = dict[int, tuple[float, float]]
 
 
 class Branch(NamedTuple):
-    """One way on from a prototype: with `probability` the first table is added, else the second."""
+    """Units added to a prototype: with `probability` the first table, else the second."""
 
     probability: float
     chosen: Ranges
@@ -41,7 +41,7 @@ class Prototype(NamedTuple):
     branches: tuple[Branch, ...] = ()
 
 
-# The one table of what an expression is.
+# The units of an expression in drawn faces.
 PROTOTYPES = {
     "neutral": Prototype({}),
     "happy": Prototype(
@@ -83,13 +83,47 @@ PROTOTYPES = {
 }
 
 
+# Mean intensity of the consistent units of each expression, 0..1, for faces whose units are not known (set by eye).
+# Those of contempt act on one side, hence halved.
+TYPICAL_UNITS = {
+    "neutral": {},
+    "happy": {6: 0.9, 12: 0.9, 25: 0.5},
+    "sad": {1: 0.9, 4: 0.7, 15: 0.9, 17: 0.4},
+    "surprise": {1: 0.9, 2: 0.9, 5: 0.8, 25: 1.0, 26: 0.9},
+    "fear": {1: 0.85, 2: 0.5, 4: 0.65, 5: 0.95, 20: 0.9, 25: 0.85, 26: 0.3},
+    "disgust": {4: 0.4, 6: 0.3, 7: 0.6, 9: 0.9, 10: 0.7, 15: 0.3, 17: 0.4},
+    "anger": {4: 1.0, 5: 0.4, 7: 0.7, 10: 0.15, 17: 0.3, 24: 0.8},
+    "contempt": {12: 0.45, 14: 0.45},
+}
+
+# How strongly a unit shows in (set by eye): one eye with its brow, mouth, nose, glabella, chin, one cheek.
+UNIT_SHOWS = {
+    1: (0.8, 0.0, 0.0, 0.5, 0.0, 0.0),
+    2: (0.8, 0.0, 0.0, 0.0, 0.0, 0.0),
+    4: (0.6, 0.0, 0.0, 1.0, 0.0, 0.0),
+    5: (0.6, 0.0, 0.0, 0.0, 0.0, 0.0),
+    6: (0.3, 0.0, 0.0, 0.0, 0.0, 0.5),
+    7: (0.3, 0.0, 0.0, 0.0, 0.0, 0.0),
+    9: (0.0, 0.3, 1.0, 0.6, 0.0, 0.0),
+    10: (0.0, 0.7, 0.4, 0.0, 0.0, 0.0),
+    12: (0.0, 1.0, 0.0, 0.0, 0.0, 0.4),
+    14: (0.0, 0.6, 0.0, 0.0, 0.0, 0.2),
+    15: (0.0, 0.7, 0.0, 0.0, 0.1, 0.0),
+    17: (0.0, 0.3, 0.0, 0.0, 0.7, 0.0),
+    20: (0.0, 0.9, 0.0, 0.0, 0.0, 0.0),
+    24: (0.0, 0.7, 0.0, 0.0, 0.0, 0.0),
+    25: (0.0, 0.8, 0.0, 0.0, 0.0, 0.0),
+    26: (0.0, 0.6, 0.0, 0.0, 0.9, 0.0),
+}
+
+
 def zeros() -> np.ndarray:
-    """A face at rest: float32 (2, 21) of zeros."""
+    """Return the AU vector of a face at rest."""
     return np.zeros((2, NUM_ACTION_UNITS), np.float32)
 
 
 def vector(units: dict[int, float], *, side: int | None = None) -> np.ndarray:
-    """An AU vector from numbers by unit.
+    """Return an AU vector from numbers by unit.
 
     Args:
       units: intensity of each unit that acts, 0..1.2.
@@ -103,10 +137,8 @@ def vector(units: dict[int, float], *, side: int | None = None) -> np.ndarray:
     """
     au = zeros()
     for unit, intensity in units.items():
-        if unit not in COLUMN:
-            raise UsageError(f"`units`: wanted units among {', '.join(map(str, ACTION_UNITS))}, got {unit}.")
-        if not 0 <= intensity <= MAX_INTENSITY:
-            raise UsageError(f"`units`: wanted intensities in 0..{MAX_INTENSITY}, got {intensity} for AU {unit}.")
+        check_one_of("units", unit, ACTION_UNITS)
+        check_range(f"units[{unit}]", intensity, 0, MAX_INTENSITY)
         au[slice(None) if side is None else side, COLUMN[unit]] = intensity
     return au
 
@@ -114,11 +146,8 @@ def vector(units: dict[int, float], *, side: int | None = None) -> np.ndarray:
 def sample(rng: np.random.Generator, expression: int, *, intensity: float = 1.0) -> np.ndarray:
     """Draw the units of one expression from its prototype.
 
-    Every number a prototype may need is drawn whatever the branch, so that two calls with equal generators spend
-    equal amounts of randomness on equal expressions.
-
     Args:
-      rng: its own stream.
+      rng: a stream for these numbers alone.
       expression: an index into `EXPRESSIONS`.
       intensity: scales all units, 0..1.2.
 
@@ -128,10 +157,8 @@ def sample(rng: np.random.Generator, expression: int, *, intensity: float = 1.0)
     Raises:
       UsageError: no such expression, or an intensity out of range.
     """
-    if not 0 <= expression < len(EXPRESSIONS):
-        raise UsageError(f"`expression`: wanted an index in 0..{len(EXPRESSIONS) - 1}, got {expression}.")
-    if not 0 <= intensity <= MAX_INTENSITY:
-        raise UsageError(f"`intensity`: wanted a number in 0..{MAX_INTENSITY}, got {intensity}.")
+    check_index("expression", expression, len(EXPRESSIONS))
+    check_range("intensity", intensity, 0, MAX_INTENSITY)
     prototype = PROTOTYPES[EXPRESSIONS[expression]]
     au = zeros()
     side = int(rng.integers(2))
@@ -151,21 +178,24 @@ def _draw_ranges(rng: np.random.Generator, au: np.ndarray, ranges: Ranges, sides
 
 
 def stir(rng: np.random.Generator, nuisance: float) -> np.ndarray:
-    """The small movements of a living face that belong to no expression: float32 (2, 21), alike on both sides.
+    """Draw the small movements of a living face that belong to no expression, alike on both sides.
 
     Args:
-      rng: its own stream.
-      nuisance: 0..1.5; the standard deviation is .05 times this, cut at .15.
+      rng: a stream for these numbers alone.
+      nuisance: 0..1.5. The standard deviation is .05 times this, cut at .15.
+
+    Returns:
+      float32 (2, 21).
     """
     amount = np.minimum(np.abs(rng.normal(0.0, 1.0, len(_RESTLESS))) * 0.05 * nuisance, _MAX_STIR)
     return vector(dict(zip(_RESTLESS, amount.tolist(), strict=True)))
 
 
 def sample_open_set(rng: np.random.Generator, *, intensity: float = 1.0, count: int = 4) -> np.ndarray:
-    """Draw units that form none of the eight expressions: a few random ones, each side on its own.
+    """Draw a few random units, of random strength on each side, that form none of the eight expressions.
 
     Args:
-      rng: its own stream.
+      rng: a stream for these numbers alone.
       intensity: scales all units, 0..1.2.
       count: how many units act.
 

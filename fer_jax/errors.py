@@ -127,3 +127,18 @@ def check_count(name: str, value: Any, low: int, *, what: str = "a whole number"
     if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < low:
         raise UsageError(f"`{name}`: wanted {what} from {low}, got {value!r}.")
     return int(value)
+
+
+def check_index(name: str, value: int, count: int) -> None:
+    """Refuse a number that is no index into `count` things.
+
+    Args:
+      name: of the argument.
+      value: the number given.
+      count: how many things there are.
+
+    Raises:
+      UsageError: the number is below 0, or `count` or more.
+    """
+    if not 0 <= value < count:
+        raise UsageError(f"`{name}`: wanted an index in 0..{count - 1}, got {value}.")

@@ -88,12 +88,19 @@ def test_open_set_faces_use_the_count_asked():
 
 
 def test_vector_names_what_is_wrong():
-    with pytest.raises(UsageError, match=r"`units`: wanted units among .* got 3\."):
+    with pytest.raises(UsageError, match=r"`units`: wanted one of 1, 2, 4, .* got 3\."):
         action_units.vector({3: 1.0})
-    with pytest.raises(UsageError, match=r"`units`: wanted intensities in 0\.\.1\.2, got 2 for AU 12\."):
+    with pytest.raises(UsageError, match=r"`units\[12\]`: wanted a number in \[0, 1\.2\], got 2\."):
         action_units.vector({12: 2})
     with pytest.raises(UsageError, match="`expression`"):
         action_units.sample(_rng(), 8)
     with pytest.raises(UsageError, match="`intensity`"):
         action_units.sample(_rng(), 1, intensity=2.0)
     assert action_units.vector({12: 1.0}, side=1)[:, action_units.COLUMN[12]].tolist() == [0.0, 1.0]
+
+
+def test_every_typical_unit_shows_somewhere():
+    assert {unit for units in action_units.TYPICAL_UNITS.values() for unit in units} == set(action_units.UNIT_SHOWS)
+    assert tuple(action_units.TYPICAL_UNITS) == EXPRESSIONS.names
+    assert all(max(shown) > 0 for shown in action_units.UNIT_SHOWS.values())
+    assert set(action_units.UNIT_SHOWS) <= set(action_units.ACTION_UNITS)

@@ -1,13 +1,13 @@
 """What tells two expressions apart, region by region: the material that simulated observers see.
 
 Contract: regions are those of `REGIONS`; left is image-left, and an eye includes its brow. Evidence is float64 (T, R),
-0 or more, one row an image; only ratios within one study count. The table for photographs is ours: which action units
-an expression has follows the consistent ones of Du, Tao & Martinez 2014 (10.1073/pnas.1322355111), where a unit shows
-follows FACS (Ekman, Friesen & Hager 2002); the magnitudes are set by eye.
+0 or more, one row an image; only ratios within one study count. Evidence of photographs comes from the tables of
+`fer_jax.action_units`.
 """
 
 import numpy as np
 
+from fer_jax.action_units import TYPICAL_UNITS, UNIT_SHOWS
 from fer_jax.errors import DataError
 from fer_jax.expressions import EXPRESSIONS, index_of
 
@@ -24,38 +24,8 @@ FRAME_CENTRES = np.array(
     [(-0.50, -0.10), (0.50, -0.10), (0.0, 1.13), (0.0, 0.55), (0.0, -0.30), (0.0, 1.62), (-0.64, 0.60), (0.64, 0.60)]
 )
 
-# Mean intensity of the action units of each expression, 0..1; contempt's are one-sided, hence halved.
-EXPRESSION_UNITS = {
-    "neutral": {},
-    "happy": {6: 0.9, 12: 0.9, 25: 0.5},
-    "sad": {1: 0.9, 4: 0.7, 15: 0.9, 17: 0.4},
-    "surprise": {1: 0.9, 2: 0.9, 5: 0.8, 25: 1.0, 26: 0.9},
-    "fear": {1: 0.85, 2: 0.5, 4: 0.65, 5: 0.95, 20: 0.9, 25: 0.85, 26: 0.3},
-    "disgust": {4: 0.4, 6: 0.3, 7: 0.6, 9: 0.9, 10: 0.7, 15: 0.3, 17: 0.4},
-    "anger": {4: 1.0, 5: 0.4, 7: 0.7, 10: 0.15, 17: 0.3, 24: 0.8},
-    "contempt": {12: 0.45, 14: 0.45},
-}
-
-# How strongly a unit shows in: one eye with its brow, mouth, nose, glabella, chin, one cheek.
-UNIT_SHOWS = {
-    1: (0.8, 0.0, 0.0, 0.5, 0.0, 0.0),
-    2: (0.8, 0.0, 0.0, 0.0, 0.0, 0.0),
-    4: (0.6, 0.0, 0.0, 1.0, 0.0, 0.0),
-    5: (0.6, 0.0, 0.0, 0.0, 0.0, 0.0),
-    6: (0.3, 0.0, 0.0, 0.0, 0.0, 0.5),
-    7: (0.3, 0.0, 0.0, 0.0, 0.0, 0.0),
-    9: (0.0, 0.3, 1.0, 0.6, 0.0, 0.0),
-    10: (0.0, 0.7, 0.4, 0.0, 0.0, 0.0),
-    12: (0.0, 1.0, 0.0, 0.0, 0.0, 0.4),
-    14: (0.0, 0.6, 0.0, 0.0, 0.0, 0.2),
-    15: (0.0, 0.7, 0.0, 0.0, 0.1, 0.0),
-    17: (0.0, 0.3, 0.0, 0.0, 0.7, 0.0),
-    20: (0.0, 0.9, 0.0, 0.0, 0.0, 0.0),
-    24: (0.0, 0.7, 0.0, 0.0, 0.0, 0.0),
-    25: (0.0, 0.8, 0.0, 0.0, 0.0, 0.0),
-    26: (0.0, 0.6, 0.0, 0.0, 0.9, 0.0),
-}
-_SHOWN_COLUMN = (0, 0, 1, 2, 3, 4, 5, 5)  # of each region
+# Columns of `UNIT_SHOWS` by region.
+_SHOWN_COLUMN = (0, 0, 1, 2, 3, 4, 5, 5)
 
 # Chins look alike (§13 of the design, ours).
 _REGION_WEIGHT = np.where(np.arange(NUM_REGIONS) == CHIN, 0.5, 1.0)
@@ -75,7 +45,7 @@ def photograph_evidence(true_labels, false_labels) -> np.ndarray:
       DataError: an unknown name.
     """
     units = list(UNIT_SHOWS)
-    intensity = np.array([[EXPRESSION_UNITS[name].get(unit, 0.0) for unit in units] for name in EXPRESSIONS])
+    intensity = np.array([[TYPICAL_UNITS[name].get(unit, 0.0) for unit in units] for name in EXPRESSIONS])
     shows = np.array([[UNIT_SHOWS[unit][column] for column in _SHOWN_COLUMN] for unit in units])
     true, false = ([index_of(name) for name in names] for names in (true_labels, false_labels))
     return np.abs(intensity[true] - intensity[false]) @ shows * _REGION_WEIGHT

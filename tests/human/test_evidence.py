@@ -29,12 +29,6 @@ def test_it_says_what_is_known_of_faces():
     assert np.argsort(total)[-2:].tolist() == [3, 2] or np.argsort(total)[-2:].tolist() == [2, 3]  # surprise, fear
 
 
-def test_every_unit_named_is_shown_somewhere():
-    assert {unit for units in evidence.EXPRESSION_UNITS.values() for unit in units} == set(evidence.UNIT_SHOWS)
-    assert tuple(evidence.EXPRESSION_UNITS) == EXPRESSIONS
-    assert all(max(shown) > 0 for shown in evidence.UNIT_SHOWS.values())
-
-
 def test_difference_maps_are_read_where_the_regions_lie():
     centres, _ = evidence.region_centres(2, image_px=100)
     maps = np.zeros((2, 100, 100), np.float32)
