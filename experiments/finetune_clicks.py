@@ -2,7 +2,7 @@
 
     python -m experiments.finetune_clicks --out=runs/net
 
-Stages data, design, members, people (simulated here) and finetune of the study; what has run already in the folder is
+Stages data, design, members, people (simulated here) and finetune of the study. What has run already in the folder is
 not run again, and experiments.reproduce goes on in it. Each member sees click-revealed pictures, their masks moved by
 a pixel in eight directions, and whole ones, which alone are augmented (§5.1). Ours: how many of each
 (--masked_ratio), how many pictures and at what rate (--finetune_images, --finetune_learning_rate), and that BatchNorm
@@ -20,7 +20,7 @@ STAGES = ("data", "design", "members", "people", "finetune")
 
 
 def finetune_clicks(config: StudyConfig) -> int:
-    """Fine-tune the members; print their table's path."""
+    """Fine-tune the members, then print their table's path."""
     return run_part(config, STAGES, "members_finetuned")
 
 

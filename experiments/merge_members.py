@@ -1,11 +1,11 @@
-"""Join runs that trained some of the members each into one run with all 28 (no table of the paper).
+"""Join runs that trained some of the members each into one run with all of them (no table of the paper).
 
     python -m experiments.train_ensemble --out=runs/a --members=0-13 ...
     python -m experiments.train_ensemble --out=runs/b --members=14-27 ...
     python -m experiments.merge_members --runs=runs/a,runs/b --out=runs/all
     python -m experiments.reproduce --flagfile=runs/all/flags.txt --out=runs/all
 
-The runs never talk and may run anywhere; they must have been made with the same flags and the same pictures. The result
+The runs never talk and may run anywhere. They must have been made with the same flags and the same pictures. The result
 is bit for bit what one run of all members leaves on the same kind of machine, on a CPU in as many threads (BUILD.md).
 Missing and doubled members are refused.
 """
@@ -39,11 +39,11 @@ class MergeConfig:
     """What to join."""
 
     runs: str = option("", "Comma-separated run folders of experiments.train_ensemble.")
-    out: str = option("", "Run folder for all 28 members, such as runs/all.")
+    out: str = option("", "Run folder for all members, such as runs/all.")
 
 
 def merge(config: MergeConfig) -> int:
-    """Check that the runs fit, write the merged run, print its folder; returns an exit code."""
+    """Check that the runs fit, write the merged run, print its folder, and return an exit code."""
     for name in ("runs", "out"):
         if not getattr(config, name):
             raise UsageError(f"`--{name}`: wanted a path, got none.")
@@ -57,6 +57,7 @@ def merge(config: MergeConfig) -> int:
 
     runs = [open_run(path.strip()) for path in config.runs.split(",") if path.strip()]
     _check_alike(runs)
+    categories = getattr(runs[0], "categories", EXPRESSIONS)
     trained: dict[int, tuple[str, Any, Any]] = {}
     for run in runs:
         numbers, members = load_part(run)
@@ -64,12 +65,11 @@ def merge(config: MergeConfig) -> int:
         for number, variables in zip(numbers, members, strict=True):
             if number in trained:
                 raise UsageError(
-                    f"`--runs`: {EXPRESSIONS.pair_name(number)} was trained in {trained[number][0]} and in "
-                    f"{run.folder.path}; "
-                    "leave one of them out."
+                    f"`--runs`: {categories.pair_name(number)} was trained in {trained[number][0]} and in "
+                    f"{run.folder.path}; leave one of them out."
                 )
-            trained[number] = (str(run.folder.path), variables, table.loc[EXPRESSIONS.pair_name(number)])
-    missing = [EXPRESSIONS.pair_name(number) for number in range(EXPRESSIONS.num_pairs) if number not in trained]
+            trained[number] = (str(run.folder.path), variables, table.loc[categories.pair_name(number)])
+    missing = [categories.pair_name(number) for number in range(categories.num_pairs) if number not in trained]
     if missing:
         raise UsageError(
             f"`--runs`: {len(missing)} members are in none of these runs ({', '.join(missing[:3])}, ...); train them "
@@ -85,7 +85,7 @@ def merge(config: MergeConfig) -> int:
         folder.write_text(LOG, "".join(f"{line}\n" for line in lines))
         study = Study(whole, folder, command.StopRequest())
         tables = pd.concat([run.folder.read_table("metrics_ensemble") for run in runs], ignore_index=True)
-        work = functools.partial(_write, study, [trained[number] for number in range(EXPRESSIONS.num_pairs)], tables)
+        work = functools.partial(_write, study, [trained[number] for number in range(categories.num_pairs)], tables)
         folder.stages.make("members", work)
         code = tell_failed(failed_members(folder))
     print(config.out)
@@ -97,14 +97,14 @@ def _write(study, trained, epochs):
 
     from experiments.study.train import save_members
 
-    save_members(study, [variables for _, variables, _ in trained], list(range(EXPRESSIONS.num_pairs)))
+    save_members(study, [variables for _, variables, _ in trained], list(range(len(trained))))
     rows = pd.DataFrame([row for _, _, row in trained]).rename_axis("pair").reset_index()
     study.folder.write_table("members", rows)
     study.folder.write_table("metrics_ensemble", epochs)
 
 
 def _check_alike(runs):
-    """The first run's configuration and pictures are everybody's."""
+    """Return the first run's configuration after a check that all runs share it, and the pictures."""
     from experiments.study.study import PICTURES_RECORD
 
     if not runs:
@@ -128,7 +128,7 @@ def _check_alike(runs):
 
 
 def _take_over(source, target, names):
-    """Files of another run, arrays as the run's own."""
+    """Copy files of another run, its arrays among them."""
     for name in names:
         path = source.path / name
         if path.is_dir():

@@ -5,7 +5,7 @@
     python -m experiments.train_distributed --num_processes=4 --out=runs/net ...                # Kubernetes indexed job
     python -m experiments.train_distributed --num_processes=2 --process_id=0 --out=runs/net ... # by hand, each one
 
-Process i of n takes members i, i + n, ... and trains them on its own devices into OUT.parts/; the first one joins the
+Process i of n takes members i, i + n, ... and trains them on its own devices into OUT.parts/. The first one joins the
 parts into OUT, bit for bit what experiments.train_ensemble leaves on the same kind of machine, on a CPU in as many
 threads (BUILD.md). They share one file system and nothing else: members do not talk, so a process that is lost costs
 the others nothing. Start the lost one again (or all of them, with as many processes as before): each goes on from its
@@ -48,7 +48,7 @@ class DistributedConfig(StudyConfig):
 
 
 def train_distributed(config: DistributedConfig) -> int:
-    """Train this process's members; the first process joins all parts. Print the run folder; returns an exit code."""
+    """Train this process's members. The first process joins all parts. Print the run folder and return an exit code."""
     study = _study(config)
     index, count = which_process(config.process_id, config.num_processes, os.environ)
     from experiments.merge_members import MergeConfig, merge
@@ -94,7 +94,7 @@ def which_process(index: int | None, count: int | None, environment: Mapping[str
 
 
 def _number(environment, name) -> int | None:
-    """A variable of a launcher, if it is set."""
+    """Read a variable of a launcher, if it is set."""
     if name is None or name not in environment:
         return None
     try:
@@ -107,7 +107,7 @@ def _number(environment, name) -> int | None:
 
 
 def _study(config) -> StudyConfig:
-    """The configuration of the run itself, which is that of a run by one process."""
+    """Return the configuration of the run itself, which is that of a run by one process."""
     names = [field.name for field in dataclasses.fields(StudyConfig)]
     study = resolve(StudyConfig(**{name: getattr(config, name) for name in names}))
     for name, wanted in (("members", "all"), ("stages", "all"), ("overwrite", False), ("minutes", 0.0)):
@@ -117,7 +117,7 @@ def _study(config) -> StudyConfig:
 
 
 def _wait_for(runs: Sequence) -> None:
-    """Until other processes have trained their members, saying now and then which are awaited."""
+    """Wait until other processes have trained their members, and name those that are awaited now and then."""
     stop: Callable[[], None] = command.StopRequest().install().check
     told = time.monotonic()
     while awaited := [run.path.name for run in runs if not run.finished("members")]:

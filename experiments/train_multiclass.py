@@ -2,7 +2,7 @@
 
     python -m experiments.train_multiclass --out=runs/net --dataset=ferplus --data_dir=PATH
 
-Stages data, design (the study pictures are held out) and multiclass of the study; experiments.reproduce and
+Stages data, design (the study pictures are held out) and multiclass of the study. Then experiments.reproduce and
 experiments.train_ensemble go on in the same folder. Leaves tables/multiclass.csv, metrics.jsonl and
 tables/metrics_multiclass.csv, and the network in multiclass/. Two CPU cores: under a minute on the drawn faces.
 The paper's network reaches 54 % on AffectNet's validation pictures.
@@ -18,7 +18,7 @@ STAGES = ("data", "design", "multiclass")
 
 
 def train_multiclass(config: StudyConfig) -> int:
-    """Train the network; print its table's path."""
+    """Train the network, then print its table's path."""
     return run_part(config, STAGES, "multiclass")
 
 

@@ -14,7 +14,7 @@ from fer_jax.errors import UsageError
 
 
 def as_array(name: str, values) -> jax.Array:
-    """Return what NumPy can make an array of as one; raise a UsageError for anything else."""
+    """Return what NumPy can make an array of as one. Raise a UsageError for anything else."""
     try:
         return jnp.asarray(values)
     except (TypeError, ValueError):
@@ -22,7 +22,7 @@ def as_array(name: str, values) -> jax.Array:
 
 
 def as_floating(name: str, values) -> jax.Array:
-    """Return real numbers as they are if floating point, otherwise as float32; raise a UsageError for what is none."""
+    """Return real numbers as they are if floating point, otherwise as float32. Raise a UsageError for what is none."""
     values = as_array(name, values)
     if jnp.issubdtype(values.dtype, jnp.floating):
         return values
@@ -32,13 +32,13 @@ def as_floating(name: str, values) -> jax.Array:
 
 
 def as_float(name: str, values) -> jax.Array:
-    """Return real numbers of any dtype as float32, or float64 where that came; raise a UsageError for what is none."""
+    """Return real numbers of any dtype as float32, or float64 where that came. Raise a UsageError for what is none."""
     values = as_floating(name, values)
     return values.astype(jnp.promote_types(values.dtype, jnp.float32))
 
 
 def as_map(name: str, heat) -> jax.Array:
-    """Return one map as float (H, W), at least float32; raise a UsageError for what is none."""
+    """Return one map as float (H, W), at least float32. Raise a UsageError for what is none."""
     heat = as_float(name, heat)
     if heat.ndim != 2:
         raise UsageError(f"`{name}`: wanted one map (H, W), got shape {heat.shape}; use jax.vmap over several.")
@@ -46,7 +46,7 @@ def as_map(name: str, heat) -> jax.Array:
 
 
 def as_map_pair(**maps) -> list[jax.Array]:
-    """Return two named maps as `as_map` does; raise a UsageError where their shapes differ."""
+    """Return two named maps as `as_map` does. Raise a UsageError where their shapes differ."""
     (first, _), (second, _) = maps.items()
     one, other = (as_map(name, heat) for name, heat in maps.items())
     if one.shape != other.shape:
@@ -55,7 +55,7 @@ def as_map_pair(**maps) -> list[jax.Array]:
 
 
 def as_region(name: str, region, shape: tuple[int, ...]) -> jax.Array:
-    """Return a region as bool (H, W); raise a UsageError for another dtype or shape."""
+    """Return a region as bool (H, W). Raise a UsageError for another dtype or shape."""
     region = as_array(name, region)
     if region.dtype != jnp.bool_ or region.shape != shape:
         raise UsageError(f"`{name}`: wanted a boolean map {shape}, got {region.dtype} {region.shape}.")
@@ -63,7 +63,7 @@ def as_region(name: str, region, shape: tuple[int, ...]) -> jax.Array:
 
 
 def as_whole(name: str, values) -> jax.Array:
-    """Return whole numbers as int32 (int64 where that came); raise a UsageError for any other dtype."""
+    """Return whole numbers as int32 (int64 where that came). Raise a UsageError for any other dtype."""
     values = as_array(name, values)
     if not jnp.issubdtype(values.dtype, jnp.integer) and values.dtype != jnp.bool_:
         raise UsageError(f"`{name}`: wanted whole numbers, got {values.dtype}.")
@@ -71,7 +71,7 @@ def as_whole(name: str, values) -> jax.Array:
 
 
 def as_float_image(name: str, image) -> jax.Array:
-    """Return an image (..., H, W, C) that is floating point; raise a UsageError for bytes, whose scale is open."""
+    """Return an image (..., H, W, C) that is floating point. Raise a UsageError for bytes, whose scale is open."""
     image = as_array(name, image)
     if not jnp.issubdtype(image.dtype, jnp.floating):
         raise UsageError(f"`{name}`: wanted floating point, got {image.dtype}; see fer_jax.images.to_float.")
@@ -79,7 +79,7 @@ def as_float_image(name: str, image) -> jax.Array:
 
 
 def as_byte_image(name: str, image) -> jax.Array:
-    """Return an image (..., H, W, C) of bytes; raise a UsageError for any other dtype."""
+    """Return an image (..., H, W, C) of bytes. Raise a UsageError for any other dtype."""
     image = as_array(name, image)
     if image.dtype != jnp.uint8:
         raise UsageError(f"`{name}`: wanted bytes (uint8, 0..255), got {image.dtype}.")
@@ -116,7 +116,7 @@ def unit_scale(*arrays: jax.Array) -> list[jax.Array]:
 
 
 def varying_axes(tree) -> frozenset:
-    """Return the axes of a caller's `jax.shard_map` over which any leaf differs; empty elsewhere."""
+    """Return the axes of a caller's `jax.shard_map` over which any leaf differs. Empty elsewhere."""
     axes = [getattr(jax.typeof(leaf), "manual_axis_type", None) for leaf in jax.tree.leaves(tree)]
     return frozenset().union(*(each.varying for each in axes if each is not None))
 

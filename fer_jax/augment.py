@@ -1,7 +1,7 @@
-"""Random augmentation of one picture, on the device; the caller vmaps over keys and images.
+"""Random augmentation of one picture, on the device. The caller vmaps over keys and images.
 
 Contract: float32 (H, W, C) in [0, 1] in and out. The paper names the kinds (§5.1: flip, shift, scale, rotation,
-brightness, contrast) and no ranges; every default range is ours.
+brightness, contrast) and no ranges. Every default range is ours.
 """
 
 import dataclasses
@@ -16,7 +16,7 @@ from fer_jax.errors import UsageError
 
 @dataclasses.dataclass(frozen=True)
 class Augmentation:
-    """Ranges of the random changes; zeros everywhere change nothing.
+    """Ranges of the random changes. Zeros everywhere change nothing.
 
     Attributes:
       flip: probability of a left-right mirror.
@@ -43,10 +43,10 @@ class Augmentation:
 
 
 def augment(key: jax.Array, image: jax.Array, ranges: Augmentation) -> jax.Array:
-    """One random view of one picture.
+    """Return one random view of one picture.
 
     Args:
-      key: typed random key; the same key gives the same view.
+      key: typed random key. The same key gives the same view.
       image: float (H, W, C) in [0, 1].
       ranges: how far each change may go.
 

@@ -1,6 +1,6 @@
 """Pure pixel arithmetic on arrays.
 
-Contract: images are (..., H, W, C). Float images are float32 in [0, 1], byte images uint8 in 0..255; each function
+Contract: images are (..., H, W, C). Float images are float32 in [0, 1], byte images uint8 in 0..255. Each function
 says which it takes and refuses the other, as their scales differ. Nothing here touches a file.
 """
 
@@ -19,7 +19,7 @@ _LUMA_15_BIT = (9798, 19235, 3735)
 
 
 def to_float(image: jax.Array) -> jax.Array:
-    """Byte image (..., H, W, C) to float32 in [0, 1]."""
+    """Convert a byte image (..., H, W, C) to float32 in [0, 1]."""
     image = as_byte_image("image", image)
     return image.astype(jnp.float32) / jnp.float32(255)
 
@@ -44,7 +44,7 @@ def normalise(image: jax.Array, *, mean=IMAGENET_MEAN, std=IMAGENET_STD) -> jax.
 
 
 def _of_channels(name, values, image):
-    """Numbers that broadcast over the channels of an image."""
+    """Return numbers that broadcast over the channels of an image."""
     values = jnp.asarray(values, image.dtype).reshape(-1)
     if len(values) not in (1, image.shape[-1]):
         raise UsageError(f"`{name}`: wanted one number, or {image.shape[-1]} for {image.shape}, got {len(values)}.")
@@ -52,7 +52,7 @@ def _of_channels(name, values, image):
 
 
 def resize(image: jax.Array, size: tuple[int, int]) -> jax.Array:
-    """Bilinear resize with half-pixel centres and no antialiasing, as `cv2.resize` and torch's bilinear do.
+    """Resize bilinearly with half-pixel centres and no antialiasing, as `cv2.resize` and torch's bilinear do.
 
     Args:
       image: float (..., H, W, C).
@@ -70,7 +70,7 @@ def resize(image: jax.Array, size: tuple[int, int]) -> jax.Array:
 
 
 def grayscale(image: jax.Array) -> jax.Array:
-    """Luma of an RGB byte image, equal to `cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)`.
+    """Return the luma of an RGB byte image, equal to `cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)`.
 
     Args:
       image: uint8 (..., H, W, 3).
@@ -90,10 +90,10 @@ def grayscale(image: jax.Array) -> jax.Array:
 
 
 def box_blur(image: jax.Array, size: int) -> jax.Array:
-    """Mean over a `size` x `size` window, equal to `cv2.blur(image, (size, size))` on bytes (paper §4.2).
+    """Average over a `size` x `size` window, equal to `cv2.blur(image, (size, size))` on bytes (paper §4.2).
 
-    The window of an even size reaches one pixel further up and left than down and right (OpenCV's default anchor);
-    borders are mirrored without repeating the edge. Rounding follows OpenCV's two ways of dividing, see `_divided`.
+    The window of an even size reaches one pixel further up and left than down and right (OpenCV's default anchor).
+    Borders are mirrored without repeating the edge. Rounding follows OpenCV's two ways of dividing, see `_divided`.
 
     Args:
       image: uint8 (..., H, W, C).
@@ -118,7 +118,7 @@ def box_blur(image: jax.Array, size: int) -> jax.Array:
 
 
 def _divided(window: jax.Array, area: int) -> jax.Array:
-    """Window sums over their area, rounded as OpenCV rounds: its ways show in ties and are part of equality."""
+    """Divide window sums by their area, rounded as OpenCV rounds: equality includes its ties."""
     if area > 256:
         return jnp.rint(window.astype(jnp.float32) * jnp.float32(1 / area))
     # Small windows: 23-bit fixed point with a correction that turns a scale without remainder into round-half-up.
@@ -132,7 +132,7 @@ def _divided(window: jax.Array, area: int) -> jax.Array:
 
 
 def _mirrored_indices(length: int, before: int, after: int) -> jax.Array:
-    """Source index of each padded position under reflection that does not repeat the edge."""
+    """Return the source index of each padded position under reflection that does not repeat the edge."""
     if length == 1:
         return jnp.zeros(before + 1 + after, jnp.int32)
     period = 2 * (length - 1)
@@ -141,7 +141,7 @@ def _mirrored_indices(length: int, before: int, after: int) -> jax.Array:
 
 
 def _running_sum(values: jax.Array, size: int, axis: int) -> jax.Array:
-    """Sums of `size` neighbours along `axis`; the axis shrinks by size - 1."""
+    """Sum `size` neighbours along `axis`. The axis shrinks by size - 1."""
     total = jnp.cumsum(values, axis)
     length = values.shape[axis]
     upper = jax.lax.slice_in_dim(total, size - 1, length, axis=axis)

@@ -1,6 +1,6 @@
 """Reveal masks of the click study: discs, their unions, the eight one-pixel shifts, compositing, threshold.
 
-Contract: a mask is (H, W); boolean where it says what is open. Points are (x, y) in image pixels, origin at the top
+Contract: a mask is (H, W), boolean where it says what is open. Points are (x, y) in image pixels, origin at the top
 left corner, so the pixel clicked is (floor x, floor y).
 """
 
@@ -11,7 +11,7 @@ from fer_jax import images
 from fer_jax.arrays import as_float
 from fer_jax.errors import UsageError, check_count
 
-# §4.2 blurs with k = 70; on the 224 px stimuli that we use (the paper gives no size) this is .3125 of the side.
+# §4.2 blurs with k = 70. On the 224 px stimuli that we use (the paper gives no size) this is .3125 of the side.
 PAPER_BLUR = 70
 PAPER_IMAGE_PX = 224
 # The paper gives no radius: about one eye of a tight crop (ours).
@@ -22,17 +22,17 @@ SHIFTS = ((-1, -1), (-1, 0), (-1, 1), (0, -1), (0, 1), (1, -1), (1, 0), (1, 1))
 
 
 def blur_size(image_px: int) -> int:
-    """The blur window for a stimulus of `image_px` pixels: 70 at 224, in proportion elsewhere."""
+    """Return the blur window for a stimulus of `image_px` pixels: 70 at 224, in proportion elsewhere."""
     return max(1, round(PAPER_BLUR * check_count("image_px", image_px, 1) / PAPER_IMAGE_PX))
 
 
 def reveal_radius(image_px: int) -> int:
-    """The disc radius for a stimulus of `image_px` pixels: 20 at 224, in proportion elsewhere."""
+    """Return the disc radius for a stimulus of `image_px` pixels: 20 at 224, in proportion elsewhere."""
     return max(1, round(REVEAL_RADIUS_AT_224 * check_count("image_px", image_px, 1) / PAPER_IMAGE_PX))
 
 
 def reveal(points: jax.Array, size: tuple[int, int], *, radius: int) -> jax.Array:
-    """Union of the discs that clicks open: every pixel with dx² + dy² <= radius² of a clicked pixel.
+    """Return the union of the discs that clicks open: pixels with dx² + dy² <= radius² of a clicked pixel.
 
     Equal to filled `cv2.circle`s. A point with a NaN coordinate opens nothing, so click lists of unequal length can
     be padded with NaN and batched.
@@ -40,7 +40,7 @@ def reveal(points: jax.Array, size: tuple[int, int], *, radius: int) -> jax.Arra
     Args:
       points: float (N, 2), x then y, in image pixels.
       size: (height, width).
-      radius: whole pixels; 0 opens the clicked pixel alone.
+      radius: whole pixels. 0 opens the clicked pixel alone.
 
     Returns:
       bool (height, width), True where open.
@@ -60,7 +60,7 @@ def reveal(points: jax.Array, size: tuple[int, int], *, radius: int) -> jax.Arra
 
 
 def shift(mask: jax.Array, rows: int | jax.Array, columns: int | jax.Array) -> jax.Array:
-    """A mask moved by whole pixels, which may be traced; the vacated edge is closed (ours: §5.1 does not say)."""
+    """Move a mask by whole pixels, which may be traced. The vacated edge is closed (ours: §5.1 does not say)."""
     height, width = mask.shape
     from_row, from_column = jnp.arange(height) - rows, jnp.arange(width) - columns
     inside = ((from_row >= 0) & (from_row < height))[:, None] & ((from_column >= 0) & (from_column < width))[None, :]
@@ -69,7 +69,7 @@ def shift(mask: jax.Array, rows: int | jax.Array, columns: int | jax.Array) -> j
 
 
 def blurred(sharp: jax.Array, *, size: int) -> jax.Array:
-    """What a participant sees before the first click: blurred first, grey second (§4.2).
+    """Return an image as a participant sees it before the first click: blurred, then grey (§4.2).
 
     Args:
       sharp: uint8 (..., H, W, 3).
@@ -82,7 +82,7 @@ def blurred(sharp: jax.Array, *, size: int) -> jax.Array:
 
 
 def composite(sharp: jax.Array, veiled: jax.Array, mask: jax.Array) -> jax.Array:
-    """The sharp picture where the mask is open, the veiled one elsewhere.
+    """Show the sharp picture where the mask is open, the veiled one elsewhere.
 
     Args:
       sharp: (H, W, C).

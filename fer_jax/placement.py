@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
-from fer_jax.errors import UsageError
+from fer_jax.errors import UsageError, check_one_of
 
 OVER_DEVICES = ("none", "shard_map", "pmap")
 ROW, DATA = "row", "data"  # axes of every mesh: members or images, and a member's batch
@@ -26,7 +26,7 @@ def over_devices(function: Callable, *, how: str, devices: int | None = None) ->
       function: (*trees) -> tree of arrays, every leaf with leading axis N, for any N: row i of the result depends on
         row i of the arguments only. What it closes over goes to every device.
       how: "none", "shard_map" or "pmap".
-      devices: how many of the local devices to use; all of them by default.
+      devices: how many of the local devices to use. All of them by default.
 
     Returns:
       The same function. N is padded to a multiple of the devices by repeating the first row, and cut again. With
@@ -34,11 +34,10 @@ def over_devices(function: Callable, *, how: str, devices: int | None = None) ->
       `jax.make_mesh`) included.
 
     Raises:
-      UsageError: an unknown split, or more devices than there are; and, when called, a split of arrays that lie on a
+      UsageError: an unknown split, or more devices than there are. Also, when called, a split of arrays that lie on a
         caller's mesh with Explicit axes.
     """
-    if how not in OVER_DEVICES:
-        raise UsageError(f"`over_devices`: wanted one of {', '.join(OVER_DEVICES)}, got {how!r}.")
+    check_one_of("over_devices", how, OVER_DEVICES)
     if how == "none":
         return _off_explicit_axes(function)
     count = num_devices(how, devices)
@@ -49,12 +48,12 @@ def over_grid(function: Callable, *, data_argument: int, data_devices: int, devi
     """Split rows, and the pictures of each row's batch, over a grid of devices by `shard_map`.
 
     Args:
-      function: (*trees) -> tree; every leaf has leading axis N, a multiple of the grid's rows. Inside, axis `DATA` is
+      function: (*trees) -> tree. Every leaf has leading axis N, a multiple of the grid's rows. Inside, axis `DATA` is
         bound: results must be equal along it, by a `lax.pmean` of the loss *before* it is differentiated (afterwards
         the gradient would come out too large by the number of devices).
       data_argument: the argument whose leaves are (N, B, ...) and are split along B too.
-      data_devices: devices that share a row's batch; B and the devices are multiples of it.
-      devices: how many of the local devices to use; all of them by default.
+      data_devices: devices that share a row's batch. B and the devices are multiples of it.
+      devices: how many of the local devices to use. All of them by default.
 
     Returns:
       The function, split.
@@ -72,7 +71,7 @@ def over_grid(function: Callable, *, data_argument: int, data_devices: int, devi
 
 
 def num_devices(how: str, devices: int | None = None) -> int:
-    """How many devices a split uses: 1 for "none".
+    """Count the devices that a split uses: 1 for "none".
 
     Raises:
       UsageError: more devices than there are.
@@ -88,7 +87,7 @@ def num_devices(how: str, devices: int | None = None) -> int:
 def row_sharding(
     how: str, devices: int | None = None, *, data_devices: int = 1, batch: bool = False
 ) -> NamedSharding | None:
-    """Where a split keeps its rows, to place arguments and results there beforehand; None where nothing is split.
+    """Return the sharding of a split's rows, to place arrays beforehand. None where nothing is split.
 
     It only places: what splits the computation is `over_devices` or `over_grid`.
 
@@ -105,7 +104,7 @@ def row_sharding(
 
 
 def set_row(how: str, devices: int | None = None, *, data_devices: int = 1) -> Callable:
-    """A function (stack, row, new) -> stack that replaces one row of every leaf, each device by itself.
+    """Return a function (stack, row, new) -> stack that replaces one row of every leaf, each device by itself.
 
     Left to `jit`, an index that is known only at run time makes devices exchange their rows.
 
@@ -131,7 +130,7 @@ def set_row(how: str, devices: int | None = None, *, data_devices: int = 1) -> C
 
 
 def host_row(leaf: jax.Array, row: int) -> np.ndarray:
-    """One row of an array whose rows are dealt out, copied from the device that holds it; no program runs."""
+    """Copy one row of an array whose rows are dealt out, from the device that holds it. No program runs."""
     for shard in leaf.addressable_shards:
         first, last, _ = shard.index[0].indices(leaf.shape[0])
         if first <= row < last:
@@ -172,7 +171,7 @@ def _pmapped(function, count):
 
 
 def _off_explicit_axes(function):
-    """The function with a caller's Explicit axes left to the compiler: loops and gathers cannot run along them."""
+    """Leave a caller's Explicit axes to the compiler: loops and gathers cannot run along them."""
 
     def call(*trees):
         shardings = [jax.typeof(leaf).sharding for leaf in jax.tree.leaves(trees)]

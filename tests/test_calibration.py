@@ -151,7 +151,7 @@ def test_f1_by_hand_and_as_the_harmonic_mean():
         (lambda z, y: metrics.fit_temperature(z[0], y), r"`logits`: wanted \(N, K\), a row for each picture, got \(4,"),
         (lambda z, y: metrics.negative_log_likelihood(z, y[:3]), r"`labels`: wanted \(400,\), one for each row of"),
         (lambda z, y: metrics.brier_score(z, y, where=y[:3] > 0), r"`where`: wanted \(400,\), one .*, got \(3,\)"),
-        (lambda z, y: metrics.expected_calibration_error(z, y, bins=0), "`bins`: wanted at least 1, got 0"),
+        (lambda z, y: metrics.expected_calibration_error(z, y, bins=0), "`bins`: wanted a whole number from 1, got 0"),
     ],
 )
 def test_bad_calls_name_the_argument(call, message):

@@ -60,7 +60,7 @@ def finetune(study: Study) -> None:
             key=study.key("finetune"),
             batch_size=min(config.batch_size, config.finetune_images),
             stop=training.StopRule(None, 1),
-            **slots_of(config, step, like, batch_of(0, 0)),
+            **slots_of(config, step, like, batch_of(0, 0), members=len(pools)),
         ),
         like=like,
         label=EXPRESSIONS.pair_name,

@@ -105,11 +105,11 @@ class Rates:
         self._seen: dict[int, tuple[int, float]] = {}
 
     def start(self, member: int, images: int) -> None:
-        """A member begins here, or goes on after so many images."""
+        """Begin a member's clock here, or go on with it after so many images."""
         self._seen[member] = images, self._clock()
 
     def end_epoch(self, member: int, images: int) -> tuple[float, float]:
-        """Images a second and seconds since the member began or ended its last epoch here."""
+        """Return images a second and seconds since the member began or ended its last epoch here."""
         before, then = self._seen[member]
         self._seen[member] = images, self._clock()
         seconds = max(self._seen[member][1] - then, 1e-9)
@@ -117,7 +117,7 @@ class Rates:
 
 
 def write_metrics_table(folder, name):
-    """Write the epochs of one plan's members as a table; they stand in `metrics.jsonl`, too.
+    """Write the epochs of one plan's members as a table. They stand in `metrics.jsonl`, too.
 
     Columns:
       run: name of the run folder.
@@ -181,7 +181,7 @@ def _checkpoint(study, plan, left, seen, metrics_rows):
 
 
 def _resume(study, plan, left, metrics):
-    """Load the newest whole checkpoint into the trainer; a damaged one is named and the one before it used.
+    """Load the newest whole checkpoint into the trainer. A damaged one is named and the one before it used.
 
     Raises:
       StorageError: one that cannot be read for another reason: to go back, or to start anew, would lose what it holds.

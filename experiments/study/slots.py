@@ -10,7 +10,6 @@ from experiments.config import StudyConfig
 from experiments.study.study import Study
 from fer_jax import ensemble, models, placement, training
 from fer_jax.errors import UsageError
-from fer_jax.expressions import EXPRESSIONS
 
 GIB = 2**30
 # Nothing is compiled for where a rough guess takes less than this share of memory: states, and as activations so many
@@ -19,29 +18,30 @@ _SMALL, _ACTIVATIONS = 0.1, 600
 
 
 def training_network(study: Study, num_classes: int):
-    """The network as it trains: lowered for its layout, with batch statistics over the devices that share a batch."""
+    """Return the network lowered for its layout, with batch statistics over the devices that share a batch."""
     axis = placement.DATA if study.config.data_devices > 1 else None
     return study.network(num_classes, lowering=models.default_lowering(layout(study.config))).clone(axis_name=axis)
 
 
 def layout(config: StudyConfig) -> str:
-    """How slots run on a device: "loop", "map" or "vmap"."""
+    """Return the layout of slots on a device: "loop", "map" or "vmap"."""
     return config.over_members or ensemble.default_over_members(over_devices=config.over_devices)
 
 
-def slots_of(config: StudyConfig, step: Callable, like: training.MemberState, batch: Mapping) -> dict:
-    """Arguments of `training.Trainer` that say where members run.
+def slots_of(config: StudyConfig, step: Callable, like: training.MemberState, batch: Mapping, *, members: int) -> dict:
+    """Return the arguments of `training.Trainer` that say where members run.
 
     Args:
       config: its slots, over_members, over_devices, devices, data_devices and memory_gb.
       step: one member's step.
       like: a member's state, or its shapes.
       batch: one batch.
+      members: how many are to be trained.
 
     Raises:
       UsageError: more slots were asked for than memory holds, or it does not hold one.
     """
-    everything = EXPRESSIONS.num_pairs if jax.default_backend() == "cpu" else 1
+    everything = members if jax.default_backend() == "cpu" else 1
     where = {
         "over_members": layout(config),
         "over_devices": config.over_devices,
@@ -54,7 +54,7 @@ def slots_of(config: StudyConfig, step: Callable, like: training.MemberState, ba
 
 
 def _affordable(config, width, rows, step, like, batch, where) -> int:
-    """As many slots as wanted, or fewer where nobody asked for a number."""
+    """Return as many slots as wanted, or fewer where nobody asked for a number."""
     budget = int(config.memory_gb * GIB) or free_memory()
     state, fed = (sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree)) for tree in (like, batch))
     at_once = width if where["over_members"] == "vmap" else rows
@@ -73,7 +73,7 @@ def _affordable(config, width, rows, step, like, batch, where) -> int:
 
 
 def free_memory() -> int:
-    """Bytes that this device, or the machine of a CPU, can still give."""
+    """Return the bytes that this device, or the machine of a CPU, can still give."""
     said = jax.local_devices()[0].memory_stats()
     if said and "bytes_limit" in said:
         return said["bytes_limit"] - said.get("bytes_in_use", 0)
@@ -81,7 +81,7 @@ def free_memory() -> int:
 
 
 def machine_memory(root: str | os.PathLike[str] = "/") -> int:
-    """Bytes that this process can still take: what Linux has available, or less where a control group ends before that.
+    """Return the bytes that this process can still take: those Linux has available, or fewer in a control group.
 
     Args:
       root: where `proc` and the control groups' file systems lie.
@@ -103,7 +103,7 @@ _GROUP_FILES = {
 
 
 def _left_in_groups(root, process):
-    """What every control group around a process has left; a limit binds everything below it."""
+    """Yield the bytes that each control group around a process has left. A limit binds all groups below."""
     try:
         mounts = (process / "mountinfo").read_text().splitlines()
         lines = [line.split(":", 2) for line in (process / "cgroup").read_text().splitlines()]

@@ -76,7 +76,7 @@ def train_members(study: Study) -> None:
             key=study.key("member_training"),
             batch_size=config.batch_size,
             stop=rule(config),
-            **slots_of(config, step, like, batch_of(chosen[0], 0)),
+            **slots_of(config, step, like, batch_of(chosen[0], 0), members=len(chosen)),
         ),
         like=like,
         label=EXPRESSIONS.pair_name,
@@ -105,12 +105,12 @@ def train_members(study: Study) -> None:
 
 
 def pair_draw(labels: np.ndarray, pair: int, config: StudyConfig) -> data.Draw:
-    """Which training pictures one member sees."""
+    """Return the draw of training pictures that one member sees."""
     return data.Draw(labels, pair=pair, seed=config.seed, batch_size=config.batch_size, undersample=config.undersample)
 
 
 def starting_variables(study: Study, model, name: str) -> Callable[[int], dict]:
-    """Member -> its variables before training: fresh ones, or those of `--init_from`.
+    """Return a function member -> its variables before training: fresh ones, or those of `--init_from`.
 
     Args:
       study: the run.
@@ -150,7 +150,7 @@ def save_members(study: Study, members: list[dict], numbers: list[int]) -> None:
 
 
 def load_part(study: Study) -> tuple[list[int], list[dict]]:
-    """The members that a run of some, or of all, has trained: their numbers and variables.
+    """Load the members that a run of some, or of all, has trained: their numbers and variables.
 
     Raises:
       UsageError: the run has not ended its training yet.
@@ -213,7 +213,7 @@ def train_multiclass(study: Study) -> None:
             key=study.key("multiclass_training"),
             batch_size=config.batch_size,
             stop=training.StopRule(None, config.multiclass_epochs),
-            **slots_of(dataclasses.replace(config, slots=1), step, like, batch_of(0, 0)),
+            **slots_of(dataclasses.replace(config, slots=1), step, like, batch_of(0, 0), members=1),
         ),
         like=like,
         label=lambda member: "multiclass",
@@ -226,7 +226,7 @@ def train_multiclass(study: Study) -> None:
 
 
 def _at_rest(study, model, variables, member, pictures):
-    """A member with the statistics of its own training pictures at its final weights."""
+    """Return a member with the statistics of its training pictures at its final weights."""
     size = min(STATISTICS_BATCH, len(pictures))
     count = max(1, min(STATISTICS_IMAGES, len(pictures)) // size)
     batches = (pictures[stream(study, len(pictures), member, step, size)] for step in range(count))
@@ -236,12 +236,12 @@ def _at_rest(study, model, variables, member, pictures):
 
 
 def stream(study: Study, size: int, member: int, step: int, batch_size: int) -> np.ndarray:
-    """The rows of one batch: a place in the member's endless stream of epoch permutations."""
+    """Return the rows of one batch: a place in the member's endless stream of epoch permutations."""
     return data.stream_indices(size, seed=study.config.seed, member=member, start=step * batch_size, count=batch_size)
 
 
 def failed_members(folder) -> list[str]:
-    """Names of members whose loss or updates were not finite."""
+    """Return names of members whose loss or updates were not finite."""
     if not folder.has("tables/members.csv"):
         return []
     table = folder.read_table("members")

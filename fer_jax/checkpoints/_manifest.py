@@ -21,13 +21,13 @@ NAME = "manifest.json"
 
 
 def fingerprint(array: np.ndarray) -> str:
-    """SHA-256 of an array's dtype, shape and bytes."""
+    """Return the SHA-256 of an array's dtype, shape and bytes."""
     header = f"{array.dtype.str}{array.shape}".encode()
     return hashlib.sha256(header + array.tobytes()).hexdigest()
 
 
 def described(array: np.ndarray, *, stacked: bool) -> dict:
-    """An array's entry; with `stacked` also the SHA-256 of each row of its first axis."""
+    """Describe an array, with `stacked` also by the SHA-256 of each row of its first axis."""
     entry = {"shape": list(array.shape), "dtype": array.dtype.name, "sha256": fingerprint(array)}
     return entry | ({"members": [fingerprint(row) for row in array]} if stacked else {})
 
@@ -42,10 +42,10 @@ def write(folder: pathlib.Path, facts: dict, arrays: dict[str, dict]) -> None:
 
 
 def read(folder: pathlib.Path) -> dict:
-    """A manifest: schema, facts, arrays.
+    """Read a manifest: schema, facts, arrays.
 
     Raises:
-      StorageError: none, or one of a schema that this version does not read; `Damaged` where its bytes changed.
+      StorageError: none, or one of a schema that this version does not read. `Damaged` where its bytes changed.
     """
     try:
         with open(folder / NAME, encoding="utf-8") as file:
@@ -95,7 +95,7 @@ def compare_arrays(folder: pathlib.Path, saved: dict[str, dict], target: dict[st
 
 
 def first_line(error: BaseException) -> str:
-    """What an error of a library says, short."""
+    """Return the first line of a library's error, shortened."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
 
 

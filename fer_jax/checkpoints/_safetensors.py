@@ -1,8 +1,7 @@
-"""Weights as other libraries read and write them: safetensors files; nothing is ever unpickled."""
+"""Weights as other libraries read and write them: safetensors files. Nothing is ever unpickled."""
 
 import json
 import os
-import pathlib
 from collections.abc import Mapping
 
 import numpy as np
@@ -10,14 +9,15 @@ import safetensors.numpy
 from safetensors import SafetensorError
 
 from fer_jax.checkpoints._manifest import first_line
-from fer_jax.errors import DataError, StorageError, UsageError
+from fer_jax.errors import DataError, UsageError
+from fer_jax.files import write_whole
 
 # How a file of torch.save begins: a zip archive, or a bare pickle.
 _PICKLES = (b"PK\x03\x04", b"\x80")
 
 
 def read_safetensors(path: str | os.PathLike) -> dict[str, np.ndarray]:
-    """The tensors of a safetensors file, such as the weights of a network trained with another library.
+    """Read the tensors of a safetensors file, such as the weights of a network trained with another library.
 
     Args:
       path: the file.
@@ -33,13 +33,13 @@ def read_safetensors(path: str | os.PathLike) -> dict[str, np.ndarray]:
 
 
 def read_safetensors_metadata(path: str | os.PathLike) -> dict[str, str]:
-    """What a safetensors file says of itself, beside its tensors.
+    """Read the metadata of a safetensors file, the texts beside its tensors.
 
     Args:
       path: the file.
 
     Returns:
-      Texts by name; none for a file without.
+      Texts by name. None for a file without.
 
     Raises:
       UsageError, DataError: see `read_safetensors`.
@@ -70,34 +70,24 @@ def _opened(path, read):
 def write_safetensors(
     path: str | os.PathLike, arrays: Mapping[str, np.ndarray], *, metadata: Mapping[str, str] | None = None
 ) -> None:
-    """Write tensors for other libraries, whole or not at all; the same tensors give the same bytes.
+    """Write tensors for other libraries, whole or not at all. The same tensors give the same bytes.
 
     Args:
-      path: the file; an existing one is replaced.
+      path: the file. An existing one is replaced.
       arrays: by name, such as `models.to_state_dict` gives them.
       metadata: what the file says of itself.
 
     Raises:
-      StorageError: the disk is full or the file cannot be written; nothing unfinished stays.
+      StorageError: the disk is full or the file cannot be written. Nothing unfinished stays.
     """
-    path = pathlib.Path(path)
-    unfinished = path.with_name(f".{path.name}.unfinished")
     content = safetensors.numpy.save(
         {name: np.ascontiguousarray(array) for name, array in arrays.items()}, dict(metadata or {})
     )
-    content = _with_metadata_in_order(content)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished.write_bytes(content)
-        os.replace(unfinished, path)
-    except OSError as error:
-        if unfinished.parent.is_dir():
-            unfinished.unlink(missing_ok=True)
-        raise StorageError(f"`{path}`: cannot be written: {error.strerror}. Free or choose another disk.") from error
+    write_whole(path, _with_metadata_in_order(content))
 
 
 def _with_metadata_in_order(content):
-    """The file's bytes with its metadata sorted: the library writes them in an order that changes with the process."""
+    """Return the bytes with sorted metadata: the library writes it in an order that changes with the process."""
     length = int.from_bytes(content[:8], "little")
     header = json.loads(content[8 : 8 + length])
     if "__metadata__" in header:

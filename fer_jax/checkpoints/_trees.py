@@ -31,7 +31,7 @@ def save(folder: str | os.PathLike, tree: Any, *, facts: dict | None = None, sta
     """Write a tree, whole or not at all.
 
     Args:
-      folder: where; an existing checkpoint there is replaced.
+      folder: where. An existing checkpoint there is replaced.
       tree: arrays in dicts, dataclasses or tuples, on the host or on any devices of this process.
       facts: JSON-ready description the reader will want to compare (class order, preprocessing, ...).
       stacked: every leaf is (M, ...), one row a member, and members may be read one by one with `load_member`.
@@ -69,12 +69,12 @@ def save(folder: str | os.PathLike, tree: Any, *, facts: dict | None = None, sta
 
 
 def exists(folder: str | os.PathLike) -> bool:
-    """Whether a whole checkpoint lies there."""
+    """Tell if a whole checkpoint lies in a folder."""
     return (pathlib.Path(folder) / _manifest.NAME).is_file()
 
 
 def facts(folder: str | os.PathLike) -> dict:
-    """What its writer said about a checkpoint.
+    """Read the facts that the writer of a checkpoint stored with it.
 
     Args:
       folder: a checkpoint.
@@ -100,7 +100,7 @@ def load(folder: str | os.PathLike, like: Any, *, facts: dict | None = None) -> 
       A tree like `like`, of NumPy arrays.
 
     Raises:
-      StorageError: no checkpoint, another schema, facts or arrays that differ, or a disk that does not give it; its
+      StorageError: no checkpoint, another schema, facts or arrays that differ, or a disk that does not give it. Its
         subclass `Damaged` where the bytes of the checkpoint changed or are missing.
     """
     folder = pathlib.Path(folder).absolute()
@@ -116,7 +116,7 @@ def load(folder: str | os.PathLike, like: Any, *, facts: dict | None = None) -> 
 
 
 def load_member(folder: str | os.PathLike, like: Any, index: int, *, facts: dict | None = None) -> Any:
-    """Read one member of a stack and check its arrays; the other members' bytes are not touched.
+    """Read one member of a stack and check its arrays. The other members' bytes are not touched.
 
     Args:
       folder: a checkpoint saved with `stacked`. (Of an older one, without sums for each member, everything is read.)
@@ -129,7 +129,7 @@ def load_member(folder: str | os.PathLike, like: Any, index: int, *, facts: dict
 
     Raises:
       UsageError: no such member.
-      StorageError: see `load`; damage in another member goes unnoticed.
+      StorageError: see `load`. Damage in another member goes unnoticed.
     """
     folder = pathlib.Path(folder).absolute()
     manifest = _manifest.read(folder)
@@ -166,7 +166,7 @@ def _write_arrays(file, arrays):
 
 @contextlib.contextmanager
 def _reader(folder) -> Iterator[Callable]:
-    """A function (path, row=None) -> array, or one row of it, as a checkpoint's arrays are stored."""
+    """Return a function (path, row=None) -> array, or one row of it, as a checkpoint's arrays are stored."""
     try:
         if not (folder / _ARRAYS).exists() and (folder / _ORBAX).is_dir():
             yield _orbax_reader(folder / _ORBAX)

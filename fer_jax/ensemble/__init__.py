@@ -1,6 +1,6 @@
 """The stacked ensemble: many members as one model, on one device or many, and their votes."""
 
-from fer_jax.ensemble._placement import OVER_MEMBERS, default_over_members, over_members
+from fer_jax.ensemble._layout import OVER_MEMBERS, default_over_members, over_members
 from fer_jax.ensemble._stack import apply, init, member, num_members, stack, unstack
 from fer_jax.ensemble._vote import (
     TIES,

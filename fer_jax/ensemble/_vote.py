@@ -19,31 +19,41 @@ TIES = ("weighted", "first")
 
 
 def ballots(logits: jax.Array) -> jax.Array:
-    """The votes each label gets: one from each of the M members, for its larger logit.
+    """Count the votes for each label: one from each of the M members, for its larger logit.
 
     Args:
       logits: float (M, B, 2).
 
     Returns:
       float32 (B, K) of whole numbers, each row summing to M.
+
+    Example:
+      >>> logits = jnp.asarray([[[2.0, 1.0]], [[3.0, 0.0]], [[0.0, 1.0]]])  # pairs 0-1, 0-2 and 1-2 of three labels
+      >>> ballots(logits).tolist()
+      [[2.0, 0.0, 1.0]]
     """
     logits = _checked(logits)
     return _tally(logits, jnp.ones(logits.shape[:2], jnp.float32))
 
 
 def weighted_ballots(logits: jax.Array, *, weight: str = "max_logit") -> jax.Array:
-    """The votes each label gets, each counting as much as its member is sure.
+    """Sum the votes for each label, each weighted by the member's certainty.
 
     Args:
       logits: float (M, B, 2).
       weight: "max_logit" (the paper's: the larger logit itself, which is uncalibrated and may be negative),
-        "softmax" (the larger probability) or "margin" (the difference of the two logits); the last two are ours.
+        "softmax" (the larger probability) or "margin" (the difference of the two logits). The last two are ours.
 
     Returns:
       float32 (B, K).
 
     Raises:
       UsageError: an unknown weight or logits of another shape.
+
+    Example:
+      >>> logits = jnp.asarray([[[2.0, 1.0]], [[3.0, 0.0]], [[0.0, 1.0]]])  # pairs 0-1, 0-2 and 1-2 of three labels
+      >>> weighted_ballots(logits).tolist()
+      [[5.0, 0.0, 1.0]]
     """
     logits = _checked(logits)
     check_one_of("weight", weight, WEIGHTS)
@@ -56,20 +66,25 @@ def weighted_ballots(logits: jax.Array, *, weight: str = "max_logit") -> jax.Arr
 
 
 def probability_ballots(logits: jax.Array, *, temperatures: jax.Array | None = None) -> jax.Array:
-    """The votes each label gets when no member decides: its probabilities go to both of its labels (ours).
+    """Sum the members' probabilities for each label: no member decides, both its labels get a share (ours).
 
     Divided by M this is the voting estimate of Hastie and Tibshirani (1998, Classification by pairwise coupling).
 
     Args:
       logits: float (M, B, 2).
       temperatures: float (M,), what each member's logits are divided by before the softmax, such as those of
-        `metrics.fit_temperature`; None: 1.
+        `metrics.fit_temperature`. None: 1.
 
     Returns:
       float32 (B, K) in [0, K - 1], each row summing to M.
 
     Raises:
       UsageError: logits or temperatures of another shape.
+
+    Example:
+      >>> logits = jnp.asarray([[[2.0, 1.0]], [[3.0, 0.0]], [[0.0, 1.0]]])  # pairs 0-1, 0-2 and 1-2 of three labels
+      >>> [round(votes, 2) for votes in probability_ballots(logits)[0].tolist()]
+      [1.68, 0.54, 0.78]
     """
     logits = _checked(logits)
     if temperatures is not None:
@@ -82,7 +97,7 @@ def probability_ballots(logits: jax.Array, *, temperatures: jax.Array | None = N
 
 
 def ballot_shares(votes: jax.Array) -> jax.Array:
-    """Ballots as probabilities: each label's part of all votes for an image.
+    """Return ballots as probabilities: each label's part of all votes for an image.
 
     A label stands in K - 1 of the K(K-1)/2 pairs, so its part of simple, softmax or probability ballots stays near or
     below 2/K (1/4 for eight) however sure the members are. Read as probabilities such shares are underconfident by
@@ -92,7 +107,11 @@ def ballot_shares(votes: jax.Array) -> jax.Array:
       votes: float (B, K), from any of the ballots.
 
     Returns:
-      float (B, K), rows summing to 1; NaN in a row with a negative vote (`max_logit` can give one), a NaN or none.
+      float (B, K), rows summing to 1. NaN in a row with a negative vote (`max_logit` can give one), a NaN or none.
+
+    Example:
+      >>> ballot_shares(jnp.asarray([[2.0, 1.0, 1.0]])).tolist()
+      [[0.5, 0.25, 0.25]]
     """
     total = votes.sum(-1, keepdims=True)
     sound = (votes >= 0).all(-1, keepdims=True) & (total > 0)
@@ -100,7 +119,7 @@ def ballot_shares(votes: jax.Array) -> jax.Array:
 
 
 def simple_vote(logits: jax.Array, *, tie: str = "weighted") -> jax.Array:
-    """The label most members voted for.
+    """Return the label that most members voted for.
 
     Args:
       logits: float (M, B, 2).
@@ -112,6 +131,11 @@ def simple_vote(logits: jax.Array, *, tie: str = "weighted") -> jax.Array:
 
     Raises:
       UsageError: an unknown rule or logits of another shape.
+
+    Example:
+      >>> logits = jnp.asarray([[[2.0, 1.0]], [[3.0, 0.0]], [[0.0, 1.0]]])  # pairs 0-1, 0-2 and 1-2 of three labels
+      >>> simple_vote(logits).tolist()
+      [0]
     """
     check_one_of("tie", tie, TIES)
     votes = ballots(logits)
@@ -122,7 +146,7 @@ def simple_vote(logits: jax.Array, *, tie: str = "weighted") -> jax.Array:
 
 
 def weighted_vote(logits: jax.Array, *, weight: str = "max_logit") -> jax.Array:
-    """The label with the largest sum of weighted votes.
+    """Return the label with the largest sum of weighted votes.
 
     Args:
       logits: float (M, B, 2).
@@ -130,12 +154,17 @@ def weighted_vote(logits: jax.Array, *, weight: str = "max_logit") -> jax.Array:
 
     Returns:
       int32 (B,), labels 0..K-1, or `DROP` where a logit is not finite.
+
+    Example:
+      >>> logits = jnp.asarray([[[2.0, 1.0]], [[3.0, 0.0]], [[0.0, 1.0]]])  # pairs 0-1, 0-2 and 1-2 of three labels
+      >>> weighted_vote(logits).tolist()
+      [0]
     """
     return _winner(weighted_ballots(logits, weight=weight))
 
 
 def probability_vote(logits: jax.Array, *, temperatures: jax.Array | None = None) -> jax.Array:
-    """The label with the largest sum of the members' probabilities (ours).
+    """Return the label with the largest sum of the members' probabilities (ours).
 
     Args:
       logits: float (M, B, 2).
@@ -143,6 +172,11 @@ def probability_vote(logits: jax.Array, *, temperatures: jax.Array | None = None
 
     Returns:
       int32 (B,), labels 0..K-1, or `DROP` where a logit is not finite.
+
+    Example:
+      >>> logits = jnp.asarray([[[2.0, 1.0]], [[3.0, 0.0]], [[0.0, 1.0]]])  # pairs 0-1, 0-2 and 1-2 of three labels
+      >>> probability_vote(logits).tolist()
+      [0]
     """
     return _winner(probability_ballots(logits, temperatures=temperatures))
 
@@ -154,7 +188,7 @@ def _tally(logits, amounts):
 
 
 def _defined(logits, votes):
-    """Votes (B, K), NaN for an image with a logit that is not finite: nobody knows what that member would say."""
+    """Return votes (B, K), NaN for an image with a logit that is not finite, as that member's vote is unknown."""
     return jnp.where(jnp.isfinite(logits).all((0, 2))[:, None], votes, jnp.nan)
 
 

@@ -1,9 +1,9 @@
 """How well maps agree with maps and with clicks, and labels with labels and probabilities.
 
-Contract: a map is float (H, W) of any scale; a region or binary map is bool (H, W). Where two maps play different
+Contract: a map is float (H, W) of any scale. A region or binary map is bool (H, W). Where two maps play different
 parts the model's comes first and the people's second. Clicks are float (N, 2), x then y in image pixels, as in
-`fer_jax.masks`; a click with a NaN coordinate or outside the image is left out, so lists can be padded. What is
-undefined is NaN, never a silent zero; the few zeros by convention are named. Formulas and constants are those of the
+`fer_jax.masks`. A click with a NaN coordinate or outside the image is left out, so lists can be padded. What is
+undefined is NaN, never a silent zero. The few zeros by convention are named. Formulas and constants are those of the
 MIT saliency benchmark (Bylinskii et al., arXiv 1604.03605). One pair of maps is the unit: batch with `jax.vmap`.
 """
 

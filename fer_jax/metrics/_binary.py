@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from fer_jax.arrays import as_float, as_map, as_map_pair, is_finite, unit_scale
-from fer_jax.errors import UsageError
+from fer_jax.errors import UsageError, check_one_of
 
 NORMALISATIONS = ("minmax", "max")
 ROUNDINGS = ("floor", "round")
@@ -29,6 +29,10 @@ def to_bytes(heat: jax.Array, *, normalise: str = "minmax", integer: str = "floo
 
     Raises:
       UsageError: an unknown option.
+
+    Example:
+      >>> to_bytes(jnp.asarray([[0.0, 0.5, 1.0]])).tolist()
+      [[0.0, 127.0, 255.0]]
     """
     _check(normalise=(normalise, NORMALISATIONS), integer=(integer, ROUNDINGS))
     heat = as_map("heat", heat)
@@ -41,14 +45,19 @@ def to_bytes(heat: jax.Array, *, normalise: str = "minmax", integer: str = "floo
 
 
 def threshold(values: jax.Array, level: float = PAPER_THRESHOLD, *, compare: str = "gt") -> jax.Array:
-    """Which pixels are on: above the level ("gt", "over 50" in the paper) or at least at it ("ge"); never where NaN."""
+    """Mark pixels above the level ("gt", "over 50" in the paper) or at least at it ("ge"), never a NaN.
+
+    Example:
+      >>> threshold(jnp.asarray([50.0, 51.0])).tolist()
+      [False, True]
+    """
     _check(compare=(compare, COMPARISONS))
     values = as_float("values", values)
     return values > level if compare == "gt" else values >= level
 
 
 def dice(first: jax.Array, second: jax.Array, *, empty: str = "nan") -> jax.Array:
-    """Dice coefficient 2|A ∩ B| / (|A| + |B|) of two binary maps.
+    """Return the Dice coefficient 2|A ∩ B| / (|A| + |B|) of two binary maps.
 
     Args:
       first: bool (H, W).
@@ -60,13 +69,24 @@ def dice(first: jax.Array, second: jax.Array, *, empty: str = "nan") -> jax.Arra
 
     Raises:
       UsageError: maps that are not boolean or of unlike shape, or an unknown option.
+
+    Example:
+      >>> first, second = jnp.asarray([[True, True, False]]), jnp.asarray([[True, False, False]])
+      >>> round(float(dice(first, second)), 3)
+      0.667
     """
     _check_binary(first, second, empty)
     return _share(2 * jnp.sum(first & second), jnp.sum(first) + jnp.sum(second), empty)
 
 
 def iou(first: jax.Array, second: jax.Array, *, empty: str = "nan") -> jax.Array:
-    """Intersection over union (Jaccard index) of two binary maps; arguments as in `dice`."""
+    """Return the intersection over union (Jaccard index) of two binary maps. Arguments are as in `dice`.
+
+    Example:
+      >>> first, second = jnp.asarray([[True, True, False]]), jnp.asarray([[True, False, False]])
+      >>> float(iou(first, second))
+      0.5
+    """
     _check_binary(first, second, empty)
     return _share(jnp.sum(first & second), jnp.sum(first | second), empty)
 
@@ -81,7 +101,7 @@ def dice_at_threshold(
     integer: str = "floor",
     empty: str = "nan",
 ) -> jax.Array:
-    """The paper's Dice (§5.3): both maps to whole numbers 0..255, binary at a level, compared.
+    """Return the paper's Dice (§5.3): both maps as whole numbers 0..255, made binary at a level, compared.
 
     Args:
       first: float (H, W).
@@ -93,7 +113,12 @@ def dice_at_threshold(
       empty: see `dice`.
 
     Returns:
-      A scalar in [0, 1]; NaN where `to_bytes` has no answer for one of the maps.
+      A scalar in [0, 1]. NaN where `to_bytes` has no answer for one of the maps.
+
+    Example:
+      >>> heat = jnp.asarray([[0.0, 1.0, 2.0]])
+      >>> float(dice_at_threshold(heat, 10 * heat))
+      1.0
     """
     maps = [to_bytes(heat, normalise=normalise, integer=integer) for heat in as_map_pair(first=first, second=second)]
     agreement = dice(*(threshold(heat, level, compare=compare) for heat in maps), empty=empty)
@@ -101,16 +126,20 @@ def dice_at_threshold(
 
 
 def dice_at_area(first: jax.Array, second: jax.Array, count, *, empty: str = "nan") -> jax.Array:
-    """Dice of the `count` most salient pixels of each map: free of the advantage of diffuse maps.
+    """Return the Dice of the `count` most salient pixels of each map, free of the advantage of diffuse maps.
 
     Args:
       first: float (H, W).
       second: float (H, W).
-      count: pixels on in both; may be traced, such as the size of a binary human map.
+      count: pixels on in both. May be traced, such as the size of a binary human map.
       empty: see `dice`.
 
     Returns:
-      A scalar in [0, 1]; NaN if a map is not finite or is constant, as its pixels have no order.
+      A scalar in [0, 1]. NaN if a map is not finite or is constant, as its pixels have no order.
+
+    Example:
+      >>> float(dice_at_area(jnp.asarray([[3.0, 2.0, 1.0]]), jnp.asarray([[9.0, 0.0, 8.0]]), 2))
+      0.5
     """
     first, second = as_map_pair(first=first, second=second)
     agreement = dice(most_salient(first, count), most_salient(second, count), empty=empty)
@@ -119,26 +148,34 @@ def dice_at_area(first: jax.Array, second: jax.Array, count, *, empty: str = "na
 
 
 def most_salient(heat: jax.Array, count) -> jax.Array:
-    """The `count` largest pixels of a map; among equals the earlier in row-major order.
+    """Mark the `count` largest pixels of a map. Among equals the earlier in row-major order.
 
     Args:
       heat: float (H, W).
-      count: how many; may be traced.
+      count: how many. May be traced.
 
     Returns:
-      bool (H, W); none are on where the map is not finite.
+      bool (H, W). None are on where the map is not finite.
+
+    Example:
+      >>> most_salient(jnp.asarray([[3.0, 1.0, 2.0]]), 2).tolist()
+      [[True, False, True]]
     """
     return salience_rank(heat) < count
 
 
 def salience_rank(heat: jax.Array) -> jax.Array:
-    """Place of each pixel when a map is sorted: 0 the largest; equals in row-major order.
+    """Place of each pixel when a map is sorted: 0 the largest. Equals in row-major order.
 
     Args:
       heat: float (H, W).
 
     Returns:
-      int32 (H, W); the number of pixels everywhere in a map that is not finite: none is among the most salient.
+      int32 (H, W). The number of pixels everywhere in a map that is not finite: none is among the most salient.
+
+    Example:
+      >>> salience_rank(jnp.asarray([[3.0, 1.0, 2.0]])).tolist()
+      [[0, 2, 1]]
     """
     heat = as_map("heat", heat)
     order = jnp.argsort(heat.reshape(-1), descending=True, stable=True)
@@ -153,8 +190,7 @@ def _share(part, whole, empty):
 
 def _check(**options):
     for name, (value, known) in options.items():
-        if value not in known:
-            raise UsageError(f"`{name}`: wanted one of {', '.join(known)}, got {value!r}.")
+        check_one_of(name, value, known)
 
 
 def _check_binary(first, second, empty):

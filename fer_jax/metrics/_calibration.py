@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from fer_jax.arrays import as_float, as_whole, vary_over, varying_axes
-from fer_jax.errors import UsageError
+from fer_jax.errors import UsageError, check_count
 from fer_jax.metrics._labels import mean_where
 
 TEMPERATURE_BOUNDS = (0.05, 20.0)
@@ -19,24 +19,28 @@ _HALVINGS = 36  # of the bounds' distance in log T: below what float32 can tell 
 def expected_calibration_error(
     probabilities: jax.Array, labels: jax.Array, *, bins: int = 15, where: jax.Array | None = None
 ) -> jax.Array:
-    """How far confidence is from accuracy, averaged over bins of confidence (Guo et al. 2017, eq. 3).
+    """Return the distance of confidence from accuracy, averaged over bins (Guo et al. 2017, eq. 3).
 
     Args:
-      probabilities: float (N, K); a row's confidence is its maximum, of whatever else it sums to.
+      probabilities: float (N, K). A row's confidence is its maximum, of whatever else it sums to.
       labels: int (N,).
-      bins: of equal width over [0, 1], each closed above; 15 in the source. It decides what is measured: few bins
+      bins: of equal width over [0, 1], each closed above. 15 in the source. It decides what is measured: few bins
         hide errors of both signs, many hold chance ones.
-      where: bool (N,), the rows that count; None: all.
+      where: bool (N,), the rows that count. None: all.
 
     Returns:
-      A scalar in [0, 1]; NaN without rows, or if one that counts is not finite.
+      A scalar in [0, 1]. NaN without rows, or if one that counts is not finite.
 
     Raises:
       UsageError: arrays of unlike length, or no bins.
+
+    Example:
+      >>> shares = jnp.asarray([[0.75, 0.25], [0.75, 0.25]])
+      >>> float(expected_calibration_error(shares, jnp.asarray([0, 1])))
+      0.25
     """
     probabilities, labels, counted = _counted(probabilities, labels, where, "probabilities")
-    if bins < 1:
-        raise UsageError(f"`bins`: wanted at least 1, got {bins}.")
+    bins = check_count("bins", bins, 1)
     confidence = probabilities.max(-1)
     excess = jnp.where(counted, confidence - (probabilities.argmax(-1) == labels), 0)
     known = jnp.where(counted, jnp.isfinite(probabilities).all(-1), True).all()
@@ -47,18 +51,22 @@ def expected_calibration_error(
 
 
 def negative_log_likelihood(logits: jax.Array, labels: jax.Array, *, where: jax.Array | None = None) -> jax.Array:
-    """Mean of -log p(label) in nats, p the softmax of the logits.
+    """Return the mean of -log p(label) in nats, p the softmax of the logits.
 
     Args:
       logits: float (N, K).
       labels: int (N,).
-      where: bool (N,), the rows that count; None: all.
+      where: bool (N,), the rows that count. None: all.
 
     Returns:
-      A scalar, at least 0; NaN without rows.
+      A scalar, at least 0. NaN without rows.
 
     Raises:
       UsageError: arrays of unlike length.
+
+    Example:
+      >>> round(float(negative_log_likelihood(jnp.zeros((1, 2)), jnp.asarray([0]))), 3)
+      0.693
     """
     logits, label, counted = _counted(logits, labels, where, "logits")
     losses = -jnp.take_along_axis(jax.nn.log_softmax(logits), label[:, None], 1)[:, 0]
@@ -66,18 +74,22 @@ def negative_log_likelihood(logits: jax.Array, labels: jax.Array, *, where: jax.
 
 
 def brier_score(probabilities: jax.Array, labels: jax.Array, *, where: jax.Array | None = None) -> jax.Array:
-    """Mean squared distance of the probabilities from the truth, over all K classes (Brier 1950).
+    """Return the mean squared distance of the probabilities from the truth over all K classes (Brier 1950).
 
     Args:
       probabilities: float (N, K).
       labels: int (N,).
-      where: bool (N,), the rows that count; None: all.
+      where: bool (N,), the rows that count. None: all.
 
     Returns:
-      A scalar in [0, 2]; NaN without rows.
+      A scalar in [0, 2]. NaN without rows.
 
     Raises:
       UsageError: arrays of unlike length.
+
+    Example:
+      >>> float(brier_score(jnp.asarray([[0.5, 0.5]]), jnp.asarray([0])))
+      0.5
     """
     probabilities, label, counted = _counted(probabilities, labels, where, "probabilities")
     truth = jax.nn.one_hot(label, probabilities.shape[1], dtype=probabilities.dtype)
@@ -85,7 +97,7 @@ def brier_score(probabilities: jax.Array, labels: jax.Array, *, where: jax.Array
 
 
 def fit_temperature(logits: jax.Array, labels: jax.Array, *, where: jax.Array | None = None) -> jax.Array:
-    """The temperature T at which softmax(logits / T) is likeliest (Guo et al. 2017, §4.2).
+    """Fit the temperature T at which softmax(logits / T) is likeliest (Guo et al. 2017, §4.2).
 
     The mean negative log-likelihood is convex in 1 / T, so the sign of its slope tells on which side of T the minimum
     lies: the interval of log T is halved a fixed number of times, which suits `jit` and `vmap`.
@@ -93,15 +105,20 @@ def fit_temperature(logits: jax.Array, labels: jax.Array, *, where: jax.Array | 
     Args:
       logits: float (N, K).
       labels: int (N,).
-      where: bool (N,), the rows that count; None: all.
+      where: bool (N,), the rows that count. None: all.
 
     Returns:
-      A scalar in `TEMPERATURE_BOUNDS`, constant to differentiation. At the lower bound where every row is right and
-      so no T is sharp enough, or where the logits say nothing; at the upper where they mislead. NaN without rows, or
-      if one that counts is not finite.
+      A scalar in `TEMPERATURE_BOUNDS`, constant to differentiation. It is the lower bound where every row is right, so
+      that no T is sharp enough, or where the logits say nothing, and the upper one where they mislead. NaN without
+      rows, or if one that counts is not finite.
 
     Raises:
       UsageError: arrays of unlike length.
+
+    Example:
+      >>> logits, labels = jnp.asarray([[2.0, 0.0]] * 4), jnp.asarray([0, 0, 0, 1])
+      >>> round(float(fit_temperature(logits, labels)), 2)
+      1.82
     """
     logits, label, counted = _counted(logits, labels, where, "logits")
     return _likeliest_temperature(lax.stop_gradient(logits), label, counted)
@@ -112,7 +129,7 @@ def _likeliest_temperature(logits, label, counted):
     lead = logits - jnp.take_along_axis(logits, label[:, None], 1)  # over the label's own logit
 
     def slope(log_temperature):
-        """Of the loss, in 1 / T."""
+        """Return the slope of the loss in 1 / T."""
         shares = jax.nn.softmax(lead * jnp.exp(-log_temperature))
         return mean_where((shares * lead).sum(-1), counted)
 
@@ -130,7 +147,7 @@ def _likeliest_temperature(logits, label, counted):
 
 
 def _counted(values, labels, where, name):
-    """The values as floats, labels that can be looked up (0 for rows that do not count), and which rows count."""
+    """Return float values, labels (0 in rows that do not count), and a mask of the rows that count."""
     values, labels = as_float(name, values), as_whole("labels", labels)
     if values.ndim != 2:
         raise UsageError(f"`{name}`: wanted (N, K), a row for each picture, got {values.shape}.")

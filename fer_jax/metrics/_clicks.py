@@ -10,14 +10,21 @@ from fer_jax.metrics._maps import density, standardised
 
 
 def nss(heat: jax.Array, clicks: jax.Array) -> jax.Array:
-    """Normalised scanpath saliency: mean standardised value at the clicks; 0 if the map is constant (benchmark)."""
+    """Return normalised scanpath saliency, the mean standardised value at the clicks.
+
+    0 if the map is constant (benchmark).
+
+    Example:
+      >>> float(nss(jnp.asarray([[0.0, 1.0]]), jnp.asarray([[1.0, 0.0]])))
+      1.0
+    """
     heat = as_map("heat", heat)
     values, valid = at_clicks(standardised(heat), clicks)
     return jnp.where(jnp.isfinite(heat).all(), mean_where(values, valid), jnp.nan)
 
 
 def auc_judd(heat: jax.Array, clicks: jax.Array, *, jitter: float = 0.0, key: jax.Array | None = None) -> jax.Array:
-    """Area under the ROC curve, un-clicked pixels as negatives, thresholds at the clicked values only.
+    """Return the area under the ROC curve, un-clicked pixels as negatives, thresholds at the clicked values only.
 
     Args:
       heat: float (H, W).
@@ -26,10 +33,14 @@ def auc_judd(heat: jax.Array, clicks: jax.Array, *, jitter: float = 0.0, key: ja
       key: typed key of that noise.
 
     Returns:
-      A scalar in [0, 1]; NaN without clicks, where every pixel is clicked, or if the map is not finite.
+      A scalar in [0, 1]. NaN without clicks, where every pixel is clicked, or if the map is not finite.
 
     Raises:
       UsageError: jitter without a key.
+
+    Example:
+      >>> float(auc_judd(jnp.asarray([[0.0, 1.0], [0.2, 0.1]]), jnp.asarray([[1.0, 0.0]])))
+      1.0
     """
     heat = as_map("heat", heat)
     if jitter:
@@ -54,13 +65,20 @@ def auc_judd(heat: jax.Array, clicks: jax.Array, *, jitter: float = 0.0, key: ja
 
 
 def auc_uniform(heat: jax.Array, clicks: jax.Array) -> jax.Array:
-    """Area under the ROC curve with every pixel as a negative: P(clicked > any) + P(equal) / 2; NaN without clicks."""
+    """Return the area under the ROC curve with all pixels as negatives: P(clicked > any) + P(equal) / 2.
+
+    NaN without clicks.
+
+    Example:
+      >>> float(auc_uniform(jnp.asarray([[0.0, 1.0]]), jnp.asarray([[1.0, 0.0]])))
+      0.75
+    """
     heat = as_map("heat", heat)
     return _rank_auc(heat, *at_clicks(heat, clicks), heat.reshape(-1), jnp.ones(heat.size, bool))
 
 
 def auc_shuffled(heat: jax.Array, clicks: jax.Array, other_clicks: jax.Array) -> jax.Array:
-    """Area under the ROC curve with clicks on other images as negatives, which takes the centre bias out.
+    """Return the area under the ROC curve, clicks on other images as negatives, which takes the centre bias out.
 
     Args:
       heat: float (H, W).
@@ -68,24 +86,33 @@ def auc_shuffled(heat: jax.Array, clicks: jax.Array, other_clicks: jax.Array) ->
       other_clicks: float (M, 2), on others, in this image's pixels.
 
     Returns:
-      A scalar in [0, 1]; NaN without clicks of either kind, or if the map is not finite.
+      A scalar in [0, 1]. NaN without clicks of either kind, or if the map is not finite.
+
+    Example:
+      >>> heat = jnp.asarray([[0.0, 1.0]])
+      >>> float(auc_shuffled(heat, jnp.asarray([[1.0, 0.0]]), jnp.asarray([[0.0, 0.0]])))
+      1.0
     """
     heat = as_map("heat", heat)
     return _rank_auc(heat, *at_clicks(heat, clicks), *at_clicks(heat, other_clicks))
 
 
 def auc_region(heat: jax.Array, region: jax.Array) -> jax.Array:
-    """Area under the ROC curve of a map against a region, its pixels positives and all others negatives.
+    """Return the area under the ROC curve of a map against a region, all other pixels negatives.
 
     Args:
       heat: float (H, W).
       region: bool (H, W).
 
     Returns:
-      A scalar in [0, 1]; NaN if the region is empty or the whole image, or if the map is not finite.
+      A scalar in [0, 1]. NaN if the region is empty or the whole image, or if the map is not finite.
 
     Raises:
       UsageError: a region that is not boolean or of another shape than the map.
+
+    Example:
+      >>> float(auc_region(jnp.asarray([[0.0, 1.0]]), jnp.asarray([[False, True]])))
+      1.0
     """
     heat = as_map("heat", heat)
     values, inside = heat.reshape(-1), as_region("region", region, heat.shape).reshape(-1)
@@ -93,7 +120,7 @@ def auc_region(heat: jax.Array, region: jax.Array) -> jax.Array:
 
 
 def information_gain(heat: jax.Array, baseline: jax.Array, clicks: jax.Array) -> jax.Array:
-    """Bits a click by which a density predicts better than a baseline: mean log2 P'(x) - log2 B'(x).
+    """Return the bits a click by which a density beats a baseline: mean log2 P'(x) - log2 B'(x).
 
     Args:
       heat: float (H, W), made a density.
@@ -101,7 +128,12 @@ def information_gain(heat: jax.Array, baseline: jax.Array, clicks: jax.Array) ->
       clicks: float (N, 2).
 
     Returns:
-      A scalar, -inf where the model gave a clicked pixel no mass; NaN without clicks.
+      A scalar, -inf where the model gave a clicked pixel no mass. NaN without clicks.
+
+    Example:
+      >>> heat, even = jnp.asarray([[0.0, 1.0]]), jnp.ones((1, 2))
+      >>> float(information_gain(heat, even, jnp.asarray([[1.0, 0.0]])))
+      1.0
     """
     heat, baseline = as_map_pair(heat=heat, baseline=baseline)
     model, valid = at_clicks(density(heat), clicks)
@@ -110,7 +142,13 @@ def information_gain(heat: jax.Array, baseline: jax.Array, clicks: jax.Array) ->
 
 
 def at_clicks(heat: jax.Array, clicks: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """A map's values at clicks (N,), and which clicks count (N,): those inside the image."""
+    """Return a map's values at clicks (N,), and a mask (N,) of the clicks inside the image.
+
+    Example:
+      >>> values, valid = at_clicks(jnp.asarray([[0.0, 1.0]]), jnp.asarray([[1.0, 0.0], [9.0, 0.0]]))
+      >>> values.tolist(), valid.tolist()
+      ([1.0, 0.0], [True, False])
+    """
     heat, clicks = as_map("heat", heat), as_float("clicks", clicks)
     if clicks.ndim != 2 or clicks.shape[1] != 2:
         raise UsageError(f"`clicks`: wanted (N, 2), x then y, got {clicks.shape}.")
@@ -119,7 +157,7 @@ def at_clicks(heat: jax.Array, clicks: jax.Array) -> tuple[jax.Array, jax.Array]
 
 
 def _pixels(shape, clicks):
-    """(row, column, valid) of each click; invalid ones point at pixel (0, 0)."""
+    """Return (row, column, valid) of each click. Invalid ones point at pixel (0, 0)."""
     corner = jnp.floor(clicks)
     column, row = corner[:, 0], corner[:, 1]
     valid = (row >= 0) & (row < shape[0]) & (column >= 0) & (column < shape[1])
@@ -127,7 +165,7 @@ def _pixels(shape, clicks):
 
 
 def _rank_auc(heat, positives, live, negatives, against):
-    """P(positive > negative) + P(equal) / 2 over the valid values of a map."""
+    """Return P(positive > negative) + P(equal) / 2 over the valid values of a map."""
     ordered = jnp.sort(jnp.where(against, negatives, jnp.inf))
     below = jnp.searchsorted(ordered, positives, side="left")
     upto = jnp.minimum(jnp.searchsorted(ordered, positives, side="right"), against.sum())

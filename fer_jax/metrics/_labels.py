@@ -8,13 +8,18 @@ from fer_jax.errors import UsageError
 
 
 def accuracy(labels: jax.Array, predictions: jax.Array) -> jax.Array:
-    """Share of predictions (N,) equal to their labels (N,); NaN without any."""
+    """Return the share of predictions (N,) equal to their labels (N,). NaN without any.
+
+    Example:
+      >>> float(accuracy(jnp.asarray([0, 1]), jnp.asarray([0, 0])))
+      0.5
+    """
     labels, predictions = _as_labels(labels, predictions)
     return mean_where((labels == predictions).astype(jnp.float32), jnp.ones(labels.shape, bool))
 
 
 def confusion(labels: jax.Array, predictions: jax.Array, *, classes: int = 8) -> jax.Array:
-    """Counts of (true, predicted), which merge by adding.
+    """Count (true, predicted) in a matrix. Such matrices merge by adding.
 
     Args:
       labels: int (N,).
@@ -24,6 +29,10 @@ def confusion(labels: jax.Array, predictions: jax.Array, *, classes: int = 8) ->
     Returns:
       int32 (classes, classes), rows true. A trial with a label or prediction outside 0..classes - 1 (such as
       `expressions.DROP`) is not counted.
+
+    Example:
+      >>> confusion(jnp.asarray([0, 1, 1]), jnp.asarray([0, 0, 1]), classes=2).tolist()
+      [[1, 0], [1, 1]]
     """
     labels, predictions = _as_labels(labels, predictions)
     inside = (labels >= 0) & (labels < classes) & (predictions >= 0) & (predictions < classes)
@@ -32,35 +41,60 @@ def confusion(labels: jax.Array, predictions: jax.Array, *, classes: int = 8) ->
 
 
 def row_shares(counts: jax.Array) -> jax.Array:
-    """A confusion matrix with rows that sum to 1; NaN in the row of a class that never came."""
+    """Return a confusion matrix with rows that sum to 1. NaN in the row of a class that never came.
+
+    Example:
+      >>> row_shares(jnp.asarray([[1, 3], [0, 2]])).tolist()
+      [[0.25, 0.75], [0.0, 1.0]]
+    """
     total = counts.sum(-1, keepdims=True)
     return counts / jnp.where(total > 0, total, jnp.nan)
 
 
 def recall(counts: jax.Array) -> jax.Array:
-    """Share right of each class (classes,), from a confusion matrix; NaN for a class that never came."""
+    """Return the share right of each class (classes,), from a confusion matrix. NaN for a class that never came.
+
+    Example:
+      >>> recall(jnp.asarray([[1, 3], [0, 2]])).tolist()
+      [0.25, 1.0]
+    """
     return jnp.diagonal(row_shares(counts))
 
 
 def confusion_accuracy(counts: jax.Array) -> jax.Array:
-    """Share right of all trials in a confusion matrix; NaN if it is empty."""
+    """Return the share right of all trials in a confusion matrix. NaN if it is empty.
+
+    Example:
+      >>> float(confusion_accuracy(jnp.asarray([[1, 3], [0, 4]])))
+      0.625
+    """
     total = counts.sum()
     return jnp.trace(counts) / jnp.where(total > 0, total, jnp.nan)
 
 
 def balanced_accuracy(counts: jax.Array) -> jax.Array:
-    """Mean recall over the classes that came; NaN if none did."""
+    """Return the mean recall over the classes that came. NaN if none did.
+
+    Example:
+      >>> float(balanced_accuracy(jnp.asarray([[1, 3], [0, 2]])))
+      0.625
+    """
     shares = recall(counts)
     return mean_where(jnp.nan_to_num(shares), ~jnp.isnan(shares))
 
 
 def precision(counts: jax.Array) -> jax.Array:
-    """Share right of what was called each class (classes,), from a confusion matrix; NaN for one never predicted."""
+    """Return the share right of each predicted class (classes,). NaN for one never predicted.
+
+    Example:
+      >>> precision(jnp.asarray([[1, 3], [0, 1]])).tolist()
+      [1.0, 0.25]
+    """
     return recall(counts.T)
 
 
 def f1(counts: jax.Array) -> jax.Array:
-    """Harmonic mean of precision and recall of each class (classes,), from a confusion matrix.
+    """Return the harmonic mean of precision and recall of each class (classes,), from a confusion matrix.
 
     Args:
       counts: int (classes, classes), rows true.
@@ -68,19 +102,28 @@ def f1(counts: jax.Array) -> jax.Array:
     Returns:
       2 right / (true + predicted) in [0, 1]: 0 for a class that came and was never predicted or the reverse, NaN for
       one that neither came nor was predicted.
+
+    Example:
+      >>> f1(jnp.asarray([[1, 0], [2, 1]])).tolist()
+      [0.5, 0.5]
     """
     total = counts.sum(0) + counts.sum(1)
     return 2 * jnp.diagonal(counts) / jnp.where(total > 0, total, jnp.nan)
 
 
 def macro_f1(counts: jax.Array) -> jax.Array:
-    """Mean F1 over the classes that came or were predicted; NaN if none did."""
+    """Return the mean F1 over the classes that came or were predicted. NaN if none did.
+
+    Example:
+      >>> float(macro_f1(jnp.asarray([[1, 0], [2, 1]])))
+      0.5
+    """
     scores = f1(counts)
     return mean_where(jnp.nan_to_num(scores), ~jnp.isnan(scores))
 
 
 def _as_labels(labels, predictions):
-    """Both as int32, where `labels * classes` cannot overflow."""
+    """Return both as int32, where `labels * classes` cannot overflow."""
     labels, predictions = as_whole("labels", labels), as_whole("predictions", predictions)
     if labels.shape != predictions.shape:
         raise UsageError(f"`predictions`: wanted {labels.shape}, one for each label, got {predictions.shape}.")

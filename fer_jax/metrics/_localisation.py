@@ -14,14 +14,14 @@ from fer_jax.metrics._regions import energy_pointing, pointing_game
 
 
 class Localisation(NamedTuple):
-    """Scores of a map against a truth, each the better the higher; 1 is perfect.
+    """Scores of a map against a truth, each the better the higher. 1 is perfect.
 
     Attributes:
-      pointing: whether the map's maximum lies in the evident region, 0 or 1; by chance the region's share.
-      energy: share of the map's positive mass in the region; by chance the region's share.
-      auc: area under the ROC curve of the map against the region; by chance .5.
-      dice: Dice of the region and as many of the map's largest pixels; by chance the region's share.
-      spearman: rank correlation of the map with the truth itself, region or not; by chance 0.
+      pointing: whether the map's maximum lies in the evident region, 0 or 1. By chance the region's share.
+      energy: share of the map's positive mass in the region. By chance the region's share.
+      auc: area under the ROC curve of the map against the region. By chance .5.
+      dice: Dice of the region and as many of the map's largest pixels. By chance the region's share.
+      spearman: rank correlation of the map with the truth itself, region or not. By chance 0.
     """
 
     pointing: jax.Array
@@ -32,18 +32,22 @@ class Localisation(NamedTuple):
 
 
 def evident_region(truth: jax.Array, *, area: float = 0.1) -> jax.Array:
-    """Where the evidence is strongest: the largest `area` of a truth's pixels, as far as they hold any.
+    """Mark the `area` share of pixels with the highest truth. Fewer if fewer are positive.
 
     Args:
       truth: float (H, W), 0 where there is no evidence.
       area: share of the pixels, in (0, 1).
 
     Returns:
-      bool (H, W) of round(area H W) pixels, at least one; among equals the earlier in row-major order. Fewer where
+      bool (H, W) of round(area H W) pixels, at least one. Among equals the earlier in row-major order. Fewer where
       fewer are above 0, none in a truth that holds a NaN.
 
     Raises:
       UsageError: an area out of range, or a truth that is no map.
+
+    Example:
+      >>> evident_region(jnp.asarray([[0.0, 1.0, 3.0, 2.0]]), area=0.5).tolist()
+      [[False, False, True, True]]
     """
     truth = as_map("truth", truth)
     if not 0 < area < 1:
@@ -59,16 +63,21 @@ def localisation(heat: jax.Array, truth: jax.Array, *, area: float = 0.1) -> Loc
     it. Ties are broken as elsewhere here: the first maximum points, the earlier of equals belongs to the top.
 
     Args:
-      heat: float (H, W), of any scale; energy takes values below 0 as 0: they speak against.
+      heat: float (H, W), of any scale. Energy takes values below 0 as 0: they speak against.
       truth: float (H, W), 0 or more.
       area: share of the pixels that counts as evident, see `evident_region`.
 
     Returns:
       Five float scalars. All NaN for a map that is constant or not finite, which points nowhere, and for a truth
-      that has no region; energy also for a map that is nowhere above 0.
+      that has no region. Energy is NaN also for a map that is nowhere above 0.
 
     Raises:
       UsageError: shapes that differ, or an area out of range.
+
+    Example:
+      >>> truth = jnp.asarray([[0.0, 1.0, 3.0, 2.0]])
+      >>> localisation(truth, truth, area=0.5).auc.item()
+      1.0
     """
     truth, heat = as_map_pair(truth=truth, heat=heat)
     region = evident_region(truth, area=area)

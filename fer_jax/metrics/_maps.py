@@ -13,7 +13,15 @@ _KENDALL_BLOCK = 64  # pixels compared with all others at once
 
 
 def cc(heat: jax.Array, human: jax.Array) -> jax.Array:
-    """Pearson correlation of two maps; 0 if only the model's is constant (benchmark), NaN if the human map is."""
+    """Return the Pearson correlation of two maps.
+
+    0 if only the model's map is constant (benchmark), NaN if the human one is.
+
+    Example:
+      >>> heat = jnp.asarray([[0.0, 1.0, 2.0]])
+      >>> round(float(cc(heat, 5 - heat)), 3)
+      -1.0
+    """
     heat, human = as_map_pair(heat=heat, human=human)
     correlation, undefined = _correlation(heat, human)
     by_convention = is_constant(heat) & ~is_constant(human) & jnp.isfinite(human).all()
@@ -21,13 +29,27 @@ def cc(heat: jax.Array, human: jax.Array) -> jax.Array:
 
 
 def pearson(first: jax.Array, second: jax.Array) -> jax.Array:
-    """Pearson correlation of two arrays of one shape; NaN if either is constant or not finite."""
+    """Return the Pearson correlation of two arrays of one shape. NaN if either is constant or not finite.
+
+    Example:
+      >>> first = jnp.asarray([0.0, 1.0, 2.0])
+      >>> round(float(pearson(first, 3 * first)), 3)
+      1.0
+    """
     correlation, undefined = _correlation(*_as_pair(first=first, second=second))
     return correlation * jnp.where(undefined, jnp.nan, 1)
 
 
 def spearman(heat: jax.Array, human: jax.Array) -> jax.Array:
-    """Rank correlation of two maps, ties sharing their mean rank; NaN if either is constant or not finite."""
+    """Return the rank correlation of two maps, ties sharing their mean rank.
+
+    NaN if either map is constant or not finite.
+
+    Example:
+      >>> heat = jnp.asarray([[0.0, 1.0, 2.0]])
+      >>> round(float(spearman(heat, heat**3)), 3)
+      1.0
+    """
     heat, human = _as_pair(heat=heat, human=human)
     known = jnp.isfinite(heat).all() & jnp.isfinite(human).all()
     ranks = (rankdata(values.reshape(-1)).astype(values.dtype) for values in (heat, human))
@@ -35,7 +57,7 @@ def spearman(heat: jax.Array, human: jax.Array) -> jax.Array:
 
 
 def kendall(heat: jax.Array, human: jax.Array) -> jax.Array:
-    """Rank correlation of two maps by pairs of pixels: Kendall's tau-b, whose scale leaves ties out.
+    """Return the rank correlation of two maps by pairs of pixels: Kendall's tau-b, whose scale leaves ties out.
 
     Args:
       heat: float (H, W). All pairs are compared, a block of pixels at a time: thin out or shrink maps much larger
@@ -43,7 +65,11 @@ def kendall(heat: jax.Array, human: jax.Array) -> jax.Array:
       human: float (H, W).
 
     Returns:
-      A scalar in [-1, 1]; NaN if either map is constant or not finite.
+      A scalar in [-1, 1]. NaN if either map is constant or not finite.
+
+    Example:
+      >>> round(float(kendall(jnp.asarray([[1.0, 2.0, 3.0]]), jnp.asarray([[1.0, 3.0, 2.0]]))), 3)
+      0.333
     """
     return _kendall(*_as_pair(heat=heat, human=human))
 
@@ -57,32 +83,46 @@ def _kendall(heat, human):
         ahead, above = jnp.sign(pair[0] - first), jnp.sign(pair[1] - second)
         return jnp.stack([(ahead * above).sum(), jnp.abs(ahead).sum(), jnp.abs(above).sum()])
 
-    # Each row's count is a whole number that float32 holds exactly; only their sum is rounded.
+    # Each row's count is a whole number that float32 holds exactly. Only their sum is rounded.
     agreement, apart, differing = lax.map(against_all, (first, second), batch_size=_KENDALL_BLOCK).sum(0)
     scale = jnp.sqrt(apart) * jnp.sqrt(differing)
     return agreement / jnp.where(_undefined(heat) | _undefined(human), jnp.nan, scale)
 
 
 def sim(heat: jax.Array, human: jax.Array) -> jax.Array:
-    """Similarity Σ min(P', Q') of two maps as densities, in [0, 1]."""
+    """Return the similarity Σ min(P', Q') of two maps as densities, in [0, 1].
+
+    Example:
+      >>> float(sim(jnp.asarray([[1.0, 0.0]]), jnp.asarray([[1.0, 1.0]])))
+      0.5
+    """
     heat, human = as_map_pair(heat=heat, human=human)
     return jnp.minimum(density(heat), density(human)).sum()
 
 
 def kl(heat: jax.Array, human: jax.Array) -> jax.Array:
-    """Kullback-Leibler divergence of the model's density from the people's, Σ Q' ln(ε + Q' / (P' + ε)), in nats."""
+    """Return the Kullback-Leibler divergence Σ Q' ln(ε + Q' / (P' + ε)) of model P' from people Q', in nats.
+
+    Example:
+      >>> round(float(kl(jnp.asarray([[1.0, 1.0]]), jnp.asarray([[1.0, 0.0]]))), 3)
+      0.693
+    """
     model, people = (density(values) for values in as_map_pair(heat=heat, human=human))
     return (people * jnp.log(_EPSILON + people / (model + _EPSILON))).sum()
 
 
 def density(heat: jax.Array) -> jax.Array:
-    """A map that sums to 1: shifted by its minimum only if that is negative; uniform if nothing is left.
+    """Scale a map to sum 1: shifted by its minimum only if that is negative. Uniform if nothing is left.
 
     Args:
       heat: float (H, W).
 
     Returns:
-      float (H, W); NaN everywhere if the map is not finite.
+      float (H, W). NaN everywhere if the map is not finite.
+
+    Example:
+      >>> density(jnp.asarray([[1.0, 3.0]])).tolist()
+      [[0.25, 0.75]]
     """
     heat = as_map("heat", heat)
     known = is_finite(heat)
@@ -98,14 +138,14 @@ def is_constant(heat):
 
 
 def standardised(heat):
-    """Deviations from the mean in standard deviations; 0 everywhere if the map is constant."""
+    """Return deviations from the mean in standard deviations. 0 everywhere if the map is constant."""
     deviation = _deviation(heat)
     variance = jnp.where(is_constant(heat), 1, (deviation**2).mean())
     return jnp.where(is_constant(heat), 0, deviation / jnp.sqrt(variance))
 
 
 def _correlation(first, second):
-    """Pearson's r and whether it is undefined; there it is a number, so that derivatives stay finite."""
+    """Return Pearson's r and a flag for undefined. There r is a number, so that derivatives stay finite."""
     # Asked of the values: rounding of the mean can leave a constant map a tiny deviation.
     undefined = _undefined(first) | _undefined(second)
     first, second = _deviation(first), _deviation(second)
@@ -114,7 +154,7 @@ def _correlation(first, second):
 
 
 def _deviation(values):
-    """From the mean, at a scale at which squares neither overflow nor vanish."""
+    """Return deviations from the mean, at a scale at which squares neither overflow nor vanish."""
     (values,) = unit_scale(values)
     return values - values.mean()
 
@@ -124,7 +164,7 @@ def _undefined(values):
 
 
 def _as_pair(**arrays):
-    """Two named arrays of one shape, at least float32."""
+    """Return two named arrays of one shape, at least float32."""
     (first, _), (second, _) = arrays.items()
     one, other = (as_float(name, values) for name, values in arrays.items())
     if one.shape != other.shape:

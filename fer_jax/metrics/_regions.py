@@ -8,15 +8,19 @@ from fer_jax.metrics._binary import most_salient
 
 
 def pointing_game(heat: jax.Array, region: jax.Array, *, tolerance: float = 0.0) -> jax.Array:
-    """Whether a map's maximum (the first of equals) lies in a region, or strictly nearer to it than `tolerance` px.
+    """Score 1 where a map's maximum (the first of equals) lies in a region or strictly nearer than `tolerance` px.
 
     Args:
       heat: float (H, W).
       region: bool (H, W).
-      tolerance: pixels; 15 in the published game, 0 for none.
+      tolerance: pixels. 15 in the published game, 0 for none.
 
     Returns:
-      1 or 0 as a float; 0 for an empty region, NaN if the map is not finite.
+      1 or 0 as a float. 0 for an empty region, NaN if the map is not finite.
+
+    Example:
+      >>> float(pointing_game(jnp.asarray([[0.0, 1.0]]), jnp.asarray([[False, True]])))
+      1.0
     """
     heat = as_map("heat", heat)
     region = as_region("region", region, heat.shape)
@@ -28,7 +32,12 @@ def pointing_game(heat: jax.Array, region: jax.Array, *, tolerance: float = 0.0)
 
 
 def energy_pointing(heat: jax.Array, region: jax.Array) -> jax.Array:
-    """Share of a map's mass inside a region; NaN if the map is 0 everywhere, negative somewhere or not finite."""
+    """Return the share of a map's mass in a region. NaN for a map of zeros, a negative value or one not finite.
+
+    Example:
+      >>> float(energy_pointing(jnp.asarray([[1.0, 3.0]]), jnp.asarray([[False, True]])))
+      0.75
+    """
     heat = as_map("heat", heat)
     region = as_region("region", region, heat.shape)
     defined = (heat.min() >= 0) & (heat.max() > 0) & jnp.isfinite(heat).all()
@@ -37,14 +46,18 @@ def energy_pointing(heat: jax.Array, region: jax.Array) -> jax.Array:
 
 
 def relevance_rank(heat: jax.Array, region: jax.Array) -> jax.Array:
-    """Share of the n most salient pixels that lie inside a region of n pixels.
+    """Return the share of the n most salient pixels that lie inside a region of n pixels.
 
     Args:
       heat: float (H, W).
       region: bool (H, W).
 
     Returns:
-      A scalar in [0, 1]; NaN if the region is empty or the map is not finite.
+      A scalar in [0, 1]. NaN if the region is empty or the map is not finite.
+
+    Example:
+      >>> float(relevance_rank(jnp.asarray([[3.0, 2.0, 1.0]]), jnp.asarray([[True, False, True]])))
+      0.5
     """
     heat = as_map("heat", heat)
     region = as_region("region", region, heat.shape)

@@ -14,7 +14,7 @@ _K1, _K2 = 0.01, 0.03
 
 
 def ssim(heat: jax.Array, human: jax.Array, *, data_range=None) -> jax.Array:
-    """Structural similarity of two maps (Wang et al. 2004), the mean over all windows that lie inside.
+    """Return the structural similarity of two maps (Wang et al. 2004), the mean over all windows inside.
 
     Args:
       heat: float (H, W), at least 11 x 11.
@@ -23,11 +23,16 @@ def ssim(heat: jax.Array, human: jax.Array, *, data_range=None) -> jax.Array:
         the least to the largest value of both maps. It sets what counts as flat.
 
     Returns:
-      A scalar, at most 1 (equal maps); NaN if `data_range` is None and both maps are the same constant, or if a map is
+      A scalar, at most 1 (equal maps). NaN if `data_range` is None and both maps are the same constant, or if a map is
       not finite.
 
     Raises:
       UsageError: maps of unlike shape or smaller than the window, or a range that is not positive.
+
+    Example:
+      >>> heat = jnp.arange(121.0).reshape(11, 11)
+      >>> round(float(ssim(heat, heat)), 3)
+      1.0
     """
     heat, human = as_map_pair(heat=heat, human=human)
     if min(heat.shape) < SSIM_WINDOW:
@@ -51,7 +56,7 @@ def ssim(heat: jax.Array, human: jax.Array, *, data_range=None) -> jax.Array:
 
 
 def _windowed(heat):
-    """Gaussian mean of each window, (H - 10, W - 10)."""
+    """Return the Gaussian mean of each window, (H - 10, W - 10)."""
     taps = np.exp(-0.5 * ((np.arange(SSIM_WINDOW) - SSIM_WINDOW // 2) / _SIGMA) ** 2)
     taps = (taps / taps.sum()).tolist()
     height, width = heat.shape[0] - SSIM_WINDOW + 1, heat.shape[1] - SSIM_WINDOW + 1

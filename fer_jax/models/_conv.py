@@ -1,6 +1,6 @@
 """One convolution, four ways to compute it.
 
-Contract: activations (B, H, W, C), kernels (kh, kw, in, out); results agree to float rounding whatever the lowering.
+Contract: activations (B, H, W, C), kernels (kh, kw, in, out). Results agree to float rounding whatever the lowering.
 
 Which way is fast depends on where the convolution stands, not on its numbers (measured on x86 CPUs). `default_lowering`
 alone decides:
@@ -20,10 +20,10 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from fer_jax.errors import UsageError
+from fer_jax.errors import check_one_of
 
 LOWERINGS = ("native", "dots", "matmul", "frozen")
-# place -> (on a CPU, elsewhere); see the top of this file
+# place -> (on a CPU, elsewhere). See the top of this file
 _FASTEST = {
     "top": ("dots", "native"),
     "loop": ("dots", "native"),
@@ -43,9 +43,9 @@ def default_lowering(place: str, *, platform: str | None = None) -> str:
     """Return the lowering that suits a place on a platform.
 
     Args:
-      place: "top" for a network by itself; "loop", "map" or "vmap" for members in that layout; "frozen" for a network
+      place: "top" for a network by itself. "loop", "map" or "vmap" for members in that layout. "frozen" for a network
         that is differentiated towards its input inside a compiled loop.
-      platform: such as "cpu"; the default backend's if None.
+      platform: such as "cpu". The default backend's if None.
 
     Returns:
       One of `LOWERINGS`.
@@ -53,8 +53,7 @@ def default_lowering(place: str, *, platform: str | None = None) -> str:
     Raises:
       UsageError: an unknown place.
     """
-    if place not in _FASTEST:
-        raise UsageError(f"`place`: wanted one of {', '.join(_FASTEST)}, got {place!r}.")
+    check_one_of("place", place, _FASTEST)
     on_cpu, elsewhere = _FASTEST[place]
     return on_cpu if (platform or jax.default_backend()) == "cpu" else elsewhere
 
@@ -67,7 +66,7 @@ def conv2d(image: jax.Array, kernel: jax.Array, *, stride: int = 1, padding: int
       kernel: (kh, kw, in, out).
       stride: step in both directions.
       padding: zeros on each side.
-      lowering: one of `LOWERINGS`; None takes `default_lowering("top")`.
+      lowering: one of `LOWERINGS`. None takes `default_lowering("top")`.
 
     Returns:
       (B, h, w, out) with h = (H + 2 padding - kh) // stride + 1.
@@ -77,8 +76,7 @@ def conv2d(image: jax.Array, kernel: jax.Array, *, stride: int = 1, padding: int
     """
     if lowering is None:
         lowering = default_lowering("top")
-    if lowering not in LOWERINGS:
-        raise UsageError(f"`lowering`: wanted one of {', '.join(LOWERINGS)}, got {lowering!r}.")
+    check_one_of("lowering", lowering, LOWERINGS)
     pointwise = kernel.shape[:2] == (1, 1) and padding == 0
     if lowering != "native" and pointwise:
         return jnp.einsum("bhwi,io->bhwo", image[:, ::stride, ::stride], kernel[0, 0])
@@ -132,7 +130,7 @@ def _frozen_backward(stride, padding, saved, cotangent):
 
 
 def _gradient_by_phases(cotangent, kernel, stride, padding, shape):
-    """Input gradient of a strided convolution: one dense convolution to stride² times the channels, then unfolded.
+    """Return a strided convolution's input gradient by a dense one to stride² times the channels, then unfolded.
 
     Padded pixel stride * m + r has gradient Σ_q cotangent[m - q] kernel[stride * q + r], for each phase r.
     """

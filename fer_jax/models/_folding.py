@@ -1,7 +1,7 @@
 """BatchNorm as part of the convolution before it: the same network in evaluation, with fewer operations.
 
 Contract: γ (W x - μ) / √(σ² + ε) + β = (W a) x + (β - μ a) with a = γ / √(σ² + ε), one number for each output channel.
-Leaves may have axes in front (a stack's members); dtypes stay as they are.
+Leaves may have axes in front (a stack's members). Dtypes stay as they are.
 """
 
 import jax.numpy as jnp
@@ -11,14 +11,14 @@ from fer_jax.models._resnet import BATCH_NORM_EPSILON, ResNet
 
 
 def fold_batch_norm(model: ResNet, variables) -> tuple[ResNet, dict]:
-    """A network without BatchNorm that equals `model` in evaluation.
+    """Fold BatchNorm into the convolutions: a network that equals `model` in evaluation.
 
     Args:
       model: a ResNet.
       variables: its {"params", "batch_stats"}, or a stack's with a leading member axis on every leaf.
 
     Returns:
-      The folded model and its variables {"params"}, with the same leading axes; it cannot be trained.
+      The folded model and its variables {"params"}, with the same leading axes. It cannot be trained.
 
     Raises:
       UsageError: a folded model or folded variables, or variables of another kind of network.

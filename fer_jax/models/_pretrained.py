@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fer_jax.errors import UsageError
+from fer_jax.errors import UsageError, check_one_of
 from fer_jax.models._resnet import HEAD_INIT, ResNet
 
 HEADS = ("keep", "new")
@@ -29,15 +29,15 @@ _SHOWN = 3
 def from_state_dict(
     arrays: Mapping[str, Any], model: ResNet, *, head: str = "keep", key: jax.Array | None = None
 ) -> dict[str, Any]:
-    """The variables of a ResNet from another library's tensors; every tensor is used and every leaf filled.
+    """Return a ResNet's variables from another library's tensors. Every tensor is used and every leaf filled.
 
-    Prefixes such as "module." are taken off; counters (num_batches_tracked) are left out; half precision becomes
+    Prefixes such as "module." are taken off. Counters (num_batches_tracked) are left out. Half precision becomes
     float32.
 
     Args:
       arrays: tensors by name, under the names of torchvision, timm or Hugging Face transformers.
       model: the ResNet they are for.
-      head: "keep" takes the classifier of `arrays`; "new" draws a fresh one, whatever `arrays` has there.
+      head: "keep" takes the classifier of `arrays`. "new" draws a fresh one, whatever `arrays` has there.
       key: typed random key of a fresh head.
 
     Returns:
@@ -66,7 +66,7 @@ def from_state_dict(
 
 
 def to_state_dict(model: ResNet, variables) -> dict[str, np.ndarray]:
-    """A ResNet's variables under the names and in the layout of torchvision; the inverse of `from_state_dict`.
+    """Return a ResNet's variables under the names and in the layout of torchvision, as `from_state_dict` reads them.
 
     Args:
       model: a ResNet.
@@ -90,7 +90,7 @@ def to_state_dict(model: ResNet, variables) -> dict[str, np.ndarray]:
 
 
 def _slots(model):
-    """Where tensors go: (modules, leaf, shape) of every leaf of the variables, and their tree."""
+    """List (modules, leaf, shape) of every leaf of the variables, with their tree."""
     like = jax.eval_shape(lambda: model.init(jax.random.key(0), jnp.zeros((1, 64, 64, 3))))
     leaves, structure = jax.tree_util.tree_flatten_with_path(like)
     slots = []
@@ -101,13 +101,13 @@ def _slots(model):
 
 
 def _torchvision_name(module):
-    """("layer1_0", "downsample_bn") is called layer1.0.downsample.1."""
+    """Name ("layer1_0", "downsample_bn") as layer1.0.downsample.1."""
     name = re.sub(r"^(layer\d+)_", r"\1.", ".".join(module))
     return name.replace("downsample_conv", "downsample.0").replace("downsample_bn", "downsample.1")
 
 
 def _hugging_face_name(module):
-    """("layer1_0", "conv2") is called encoder.stages.0.layers.0.layer.1.convolution."""
+    """Name ("layer1_0", "conv2") as encoder.stages.0.layers.0.layer.1.convolution."""
     *block, name = module
     if name == "fc":
         return "classifier.1"
@@ -120,7 +120,7 @@ def _hugging_face_name(module):
 
 
 def _bare(arrays):
-    """Without prefixes and counters."""
+    """Strip prefixes and counters."""
     bare = {}
     for full, array in arrays.items():
         name = _PREFIXES.sub("", full)
@@ -132,7 +132,7 @@ def _bare(arrays):
 
 
 def _axes(shape):
-    """The order of our axes (kh, kw, in, out) in their layout (out, in, kh, kw)."""
+    """Return the order of our axes (kh, kw, in, out) in their layout (out, in, kh, kw)."""
     return {4: (3, 2, 0, 1), 2: (1, 0)}.get(len(shape), (0,))
 
 
@@ -157,8 +157,7 @@ def _fresh(key, leaf, shape):
 def _check(model, head, key):
     if model.folded:
         raise UsageError("`model`: wanted one with BatchNorm, got a folded one; fold what you have loaded.")
-    if head not in HEADS:
-        raise UsageError(f"`head`: wanted one of {', '.join(HEADS)}, got {head!r}.")
+    check_one_of("head", head, HEADS)
     if head == "new" and (key is None or not jnp.issubdtype(key.dtype, jax.dtypes.prng_key)):
         raise UsageError("`key`: a new head wants a typed key, such as jax.random.key(0).")
 

@@ -1,8 +1,8 @@
 """ResNets that return their logits and their last feature map: ResNet-50 and small siblings from the same code.
 
-Contract: input float (B, H, W, 3), already normalised (`fer_jax.images.normalise`); output `Output(logits, features)`
+Contract: input float (B, H, W, 3), already normalised (`fer_jax.images.normalise`). Output `Output(logits, features)`
 with logits (B, classes) before any softmax and features (B, h, w, C) after the final ReLU, which global average
-pooling and one linear layer turn into the logits. Variables are `{"params", "batch_stats"}`; of a folded network
+pooling and one linear layer turn into the logits. Variables are `{"params", "batch_stats"}`. Of a folded network
 (`fold_batch_norm`) `{"params"}` alone.
 
 A network is a row of named layers, "stem", "layer1", "layer2", ..., and the head. A call may stop after any of them
@@ -20,7 +20,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from fer_jax.errors import UsageError
+from fer_jax.errors import UsageError, check_one_of
 from fer_jax.models._conv import conv2d
 
 BATCH_NORM_EPSILON = 1e-5
@@ -39,7 +39,7 @@ class Output(NamedTuple):
 
 
 class Conv(nn.Module):
-    """A convolution with symmetric padding and a choice of lowering; without a bias unless BatchNorm is folded in."""
+    """A convolution with symmetric padding and a choice of lowering. It has no bias unless BatchNorm is folded in."""
 
     features: int
     size: int
@@ -100,14 +100,14 @@ class ResNet(nn.Module):
 
     Attributes:
       num_classes: size of the linear head.
-      stage_sizes: blocks in each stage; every stage after the first halves the resolution.
+      stage_sizes: blocks in each stage. Every stage after the first halves the resolution.
       width: channels of the first stage, doubled at each further stage.
       block: "bottleneck" or "basic".
       stem: how the resolution falls to a quarter: "imagenet" (7×7 stride 2, then a max-pool) or "small" (3×3 stride 2
         with half the width, then a first stage that halves as well: for pictures of 32 to 96 pixels, ours).
-      lowering: how convolutions are computed, see `default_lowering`, whose choice None takes for a network by itself;
-        changes no number beyond rounding.
-      dtype: of the computation; parameters and batch statistics keep theirs (float32 when made here).
+      lowering: how convolutions are computed, see `default_lowering`, whose choice None takes for a network by itself.
+        Changes no number beyond rounding.
+      dtype: of the computation. Parameters and batch statistics keep theirs (float32 when made here).
       axis_name: mapped axis over which batch statistics are averaged, if data is split over devices.
       folded: whether every BatchNorm is part of the convolution before it, see `fold_batch_norm`.
     """
@@ -136,16 +136,16 @@ class ResNet(nn.Module):
         start_after: str | None = None,
         stop_after: str | None = None,
     ) -> Output | jax.Array:
-        """Logits and features of a batch; `train` uses and updates batch statistics.
+        """Return logits and features of a batch. `train` uses and updates batch statistics.
 
         Args:
-          images: float (B, H, W, 3), normalised; with `start_after` the feature map (B, h, w, C) there.
+          images: float (B, H, W, 3), normalised. With `start_after` the feature map (B, h, w, C) there.
           train: normalise by the batch (mutable "batch_stats") instead of the running statistics.
           start_after: one of `layers`, to leave out it and all before it.
           stop_after: one of `layers`, to leave out all behind it, and the head.
 
         Returns:
-          `Output` of logits (B, num_classes) and features (B, h, w, C), at least float32; with `stop_after` the feature
+          `Output` of logits (B, num_classes) and features (B, h, w, C), at least float32. With `stop_after` the feature
           map (B, h, w, C) there alone.
 
         Raises:
@@ -198,20 +198,19 @@ def _no_norm(name):
 
 
 def _channels(model, position):
-    """Of the map after a layer."""
+    """Return the channels of the map after a layer."""
     if position == 0:
         return model.width if model.stem == "imagenet" else model.width // 2
     return model.width * 2 ** (position - 1) * (4 if model.block == "bottleneck" else 1)
 
 
 def _position(model, layer, argument):
-    if layer not in model.layers:
-        raise UsageError(f"`{argument}`: wanted one of {', '.join(model.layers)}, got {layer!r}.")
+    check_one_of(argument, layer, model.layers)
     return model.layers.index(layer)
 
 
 def _span(model, start_after, stop_after):
-    """Positions of the layers to run: the first, and the one behind the last."""
+    """Return positions of the layers to run: the first, and the one behind the last."""
     first = 0 if start_after is None else _position(model, start_after, "start_after") + 1
     last = len(model.layers) if stop_after is None else _position(model, stop_after, "stop_after") + 1
     if stop_after is not None and last <= first:
@@ -220,10 +219,8 @@ def _span(model, start_after, stop_after):
 
 
 def _check(model, train):
-    if model.stem not in STEMS:
-        raise UsageError(f"`stem`: wanted one of {', '.join(STEMS)}, got {model.stem!r}.")
-    if model.block not in BLOCKS:
-        raise UsageError(f"`block`: wanted one of {', '.join(BLOCKS)}, got {model.block!r}.")
+    check_one_of("stem", model.stem, STEMS)
+    check_one_of("block", model.block, BLOCKS)
     if model.folded and train:
         raise UsageError("`train`: a folded network has no BatchNorm to train; use the model before `fold_batch_norm`.")
 
@@ -248,7 +245,7 @@ def _check_input(model, images, first):
 
 
 def _mending(shape):
-    """What to do with images of such a shape."""
+    """Say how to mend images of such a shape."""
     if len(shape) == 4 and shape[1] == 3:
         return "channels come last: jnp.moveaxis(images, 1, -1)"
     if len(shape) == 4 and shape[-1] == 1:
@@ -259,7 +256,7 @@ def _mending(shape):
 
 
 ResNet50 = functools.partial(ResNet, stage_sizes=(3, 4, 6, 3), width=64)
-# Ours: from scratch on a CPU, for pictures of 48 to 96 pixels; features are an eighth of the side.
+# Ours: from scratch on a CPU, for pictures of 48 to 96 pixels. Features are an eighth of the side.
 SmallResNet = functools.partial(ResNet, stage_sizes=(1, 1), width=64, block="basic", stem="small")
 # Ours: for first runs in minutes.
 TinyResNet = functools.partial(SmallResNet, width=32)
@@ -268,19 +265,19 @@ MODELS = {"resnet50": ResNet50, "small": SmallResNet, "tiny": TinyResNet}
 
 
 def head_weights(variables) -> tuple[jax.Array, jax.Array]:
-    """The linear head of a ResNet's variables: weights (C, classes) and bias (classes,)."""
+    """Return the linear head of a ResNet's variables: weights (C, classes) and bias (classes,)."""
     head = variables["params"]["fc"]
     return head["kernel"], head["bias"]
 
 
 def features_at(model: ResNet, variables, images: jax.Array, *, layer: str) -> jax.Array:
-    """The feature maps of a batch after a named layer.
+    """Return the feature maps of a batch after a named layer.
 
     Args:
       model: a ResNet.
       variables: its variables.
       images: float (B, H, W, 3), normalised.
-      layer: one of `model.layers`: "stem", "layer1", ...; the last has the features of `Output`.
+      layer: one of `model.layers`: "stem", "layer1" and so on. The last has the features of `Output`.
 
     Returns:
       (B, h, w, C), at least float32.
@@ -294,7 +291,7 @@ def features_at(model: ResNet, variables, images: jax.Array, *, layer: str) -> j
 
 
 def head_after(model: ResNet, variables, *, layer: str) -> Callable[[jax.Array], jax.Array]:
-    """All of a network that comes behind a named layer, as the function that `saliency.grad_cam` wants.
+    """Return the part of a network behind a named layer, as the function that `saliency.grad_cam` wants.
 
     Args:
       model: a ResNet.
@@ -305,7 +302,7 @@ def head_after(model: ResNet, variables, *, layer: str) -> Callable[[jax.Array],
       A function from the features (h, w, C) of one image there to its logits (classes,).
 
     Raises:
-      UsageError: an unknown layer; from the function: features of a batch or of another layer.
+      UsageError: an unknown layer. From the function: features of a batch or of another layer.
     """
     _position(model, layer, "layer")
 

@@ -2,7 +2,7 @@
 
 Contract: everything a member meets (its data, its augmentation, its first weights) is a pure function of the seed,
 the member and its own step, so its numbers do not depend on the slots, the queue, or an interruption. Epoch k of a
-member with n images ends at step ceil(k n / B); its counters are read only then.
+member with n images ends at step ceil(k n / B). Its counters are read only then.
 """
 
 import dataclasses
@@ -28,12 +28,12 @@ class Job:
 
 @dataclasses.dataclass(frozen=True)
 class StopRule:
-    """When a member leaves.
+    """The conditions on which a member leaves.
 
     Attributes:
       target: training accuracy at which it leaves (paper §5.1: 0.9), or None to run all its epochs.
-      max_epochs: at most this many epochs (paper §5.1: 150; 30 for the second ensemble; 40 for the multiclass model),
-        or None where `max_images` is the limit.
+      max_epochs: at most this many epochs, or None where `max_images` is the limit. Paper §5.1: 150, then 30 for the
+        second ensemble and 40 for the multiclass model.
       max_images: at most this many images seen, whole epochs, at least one (ours, to bound the time on a CPU).
 
     Raises:
@@ -70,7 +70,7 @@ class StopRule:
         return limits
 
     def reached(self, correct: int, seen: int) -> bool:
-        """Whether correct / seen is at least the target, compared in whole numbers."""
+        """Tell if correct / seen is at least the target, compared in whole numbers."""
         if self.target is None:
             return False
         share = Fraction(str(self.target))
@@ -96,7 +96,7 @@ class MemberStarted:
 
 @dataclasses.dataclass(frozen=True)
 class EpochEnded:
-    """One member ended an epoch; accuracy and loss are over the images since its last epoch's end."""
+    """One member ended an epoch. Accuracy and loss are over the images since its last epoch's end."""
 
     member: int
     epoch: int
@@ -108,7 +108,7 @@ class EpochEnded:
 
 @dataclasses.dataclass(frozen=True)
 class MemberLeft:
-    """One member is done: status is "target", "max_epochs", "max_images" or "failed"; its state may lie on the host."""
+    """One member is done: status is "target", "max_epochs", "max_images" or "failed". Its state may lie on the host."""
 
     member: int
     status: str
@@ -120,7 +120,7 @@ class MemberLeft:
 
 @dataclasses.dataclass
 class _Cursor:
-    """Where a running member stands; plain numbers, so that a snapshot is one JSON object."""
+    """The place of a running member. Plain numbers, so that a snapshot is one JSON object."""
 
     member: int
     step: int = 0
@@ -140,7 +140,7 @@ class Trainer:
       jobs: the members to train.
       start: member -> its state before the first step.
       batch_of: (member, step) -> a dict of numpy arrays with a leading `batch_size`.
-      key: typed random key; member i uses `fold_in(key, i)`.
+      key: typed random key. Member i uses `fold_in(key, i)`.
       batch_size: images a step, B.
       stop: when a member leaves.
       width: slots, all members at once by default.
@@ -218,7 +218,7 @@ class Trainer:
             yield Stepped(self._batch_size * len(running), still, len(self._waiting))
 
     def snapshot(self) -> tuple[list[MemberState], dict]:
-        """Everything needed to go on from here: states of the members begun and a JSON-ready account of the rest."""
+        """Return all that is needed to go on: states of the members begun and a JSON-ready account of the rest."""
         running = {slot: cursor for slot, cursor in enumerate(self._cursors) if cursor is not None}
         states = [self._slots.take(slot) for slot in running] + [state for _, state in self._begun.values()]
         begun = [*running.values(), *(cursor for cursor, _ in self._begun.values())]
@@ -229,7 +229,7 @@ class Trainer:
         return states, {"running": cursors, "waiting": waiting}
 
     def resume(self, states: Sequence[MemberState], account: dict) -> None:
-        """Go on from a snapshot, before `run`; those that find no slot go first when one is free."""
+        """Go on from a snapshot, before `run`. Those that find no slot go first when one is free."""
         for saved, state in zip(account["running"], states, strict=True):
             accuracy = float("nan") if saved["accuracy"] is None else saved["accuracy"]
             cursor = _Cursor(**(saved | {"accuracy": accuracy}))

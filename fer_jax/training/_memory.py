@@ -51,7 +51,7 @@ def slots_memory(
     devices: int | None = None,
     data_devices: int = 1,
 ) -> SlotsMemory:
-    """Compile a step of slots for its memory; nothing is computed.
+    """Compile a step of slots for its memory. Nothing is computed.
 
     Args:
       step: one member's step, see `make_step`.

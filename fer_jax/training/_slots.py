@@ -1,6 +1,6 @@
 """A fixed number of slots in which members train side by side, whichever way the platform likes best.
 
-Contract: one compiled step; members come and go through `load` and `take` without another compilation, and each
+Contract: one compiled step. Members come and go through `load` and `take` without another compilation, and each
 member's numbers are the same whatever its neighbours are. Devices exchange nothing but the sums of a shared batch: a
 program in which they met by the way could wait for ever for one of them.
 """
@@ -12,11 +12,11 @@ from collections.abc import Callable, Mapping, Sequence
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
 
 from fer_jax import placement
 from fer_jax.ensemble import default_over_members
-from fer_jax.errors import UsageError
+from fer_jax.ensemble import over_members as lift
+from fer_jax.errors import check_count
 from fer_jax.training._step import MemberState
 
 _KEY = jax.eval_shape(lambda: jax.random.key(0))
@@ -24,7 +24,7 @@ _FLAG = jax.ShapeDtypeStruct((), bool)
 
 
 class LoopSlots:
-    """Slots as separate trees, stepped one after another by one jitted function; idle slots cost nothing.
+    """Slots as separate trees, stepped one after another by one jitted function. Idle slots cost nothing.
 
     Nothing is donated: updating a ResNet-50 and its Adam in place took a third more time on a CPU than into fresh
     arrays, and saves only one member's.
@@ -39,21 +39,21 @@ class LoopSlots:
         self._states[slot] = state
 
     def take(self, slot: int) -> MemberState:
-        """The member in a slot, as it is now; it stays as it is while the slot goes on."""
+        """Return the member in a slot, as it is now. It stays as it is while the slot goes on."""
         return self._states[slot]
 
     def counters(self, slot: int) -> tuple[int, int, float, bool]:
-        """What a member has counted: correct, seen, loss, bad."""
+        """Read the counters of a member: correct, seen, loss, bad."""
         return _counters(self._states[slot], lambda leaf: leaf)
 
     def step(self, batches: Sequence[dict | None], keys: Sequence[jax.Array]) -> None:
-        """Step every slot that has a batch; None marks an idle one."""
+        """Step every slot that has a batch. None marks an idle one."""
         for slot, batch in enumerate(batches):
             if batch is not None:
                 self._states[slot] = self._step(self._states[slot], batch, keys[slot], True)
 
     def compiled(self, state: MemberState, batch: Mapping) -> jax.stages.Compiled:
-        """The program of a step, from one member's state and batch or their shapes."""
+        """Return the program of a step, from one member's state and batch or their shapes."""
         return self._step.lower(state, dict(batch), _KEY, _FLAG).compile()
 
 
@@ -74,11 +74,14 @@ class StackedSlots:
         devices: int | None = None,
         data_devices: int = 1,
     ):
-        lifted = _LIFTS[how](step)
-        if data_devices > 1:
-            lifted = placement.over_grid(lifted, data_argument=1, data_devices=data_devices, devices=devices)
-        else:
-            lifted = placement.over_devices(lifted, how=over_devices, devices=devices)
+        lifted = lift(
+            step,
+            over_members=how,
+            over_devices=over_devices,
+            devices=devices,
+            data_devices=data_devices,
+            in_place=True,
+        )
         # Every program leaves the slots where the next one expects them: moving them would compile it anew.
         place = functools.partial(placement.row_sharding, over_devices, devices, data_devices=data_devices)
         write = placement.set_row(over_devices, devices, data_devices=data_devices)
@@ -100,20 +103,20 @@ class StackedSlots:
         self._states = self._load(self._states, np.int32(slot), state)
 
     def take(self, slot: int) -> MemberState:
-        """The member in a slot, as it is now; on the host where slots are dealt out to devices."""
+        """Return the member in a slot, as it is now. On the host where slots are dealt out to devices."""
         if self._rows is None:
             return self._take(self._states, np.int32(slot))
         return jax.tree.map(lambda leaf: placement.host_row(leaf, slot), self._states)
 
     def counters(self, slot: int) -> tuple[int, int, float, bool]:
-        """What a member has counted: correct, seen, loss, bad."""
+        """Read the counters of a member: correct, seen, loss, bad."""
         return _counters(self._states, lambda leaf: placement.host_row(leaf, slot))
 
     def _repeated(self, leaf):
         return np.broadcast_to(np.asarray(leaf), (self._width, *leaf.shape))
 
     def step(self, batches: Sequence[dict | None], keys: Sequence[jax.Array]) -> None:
-        """Step every slot that has a batch; an idle one is fed a neighbour's and keeps its state."""
+        """Step every slot that has a batch. An idle one is fed a neighbour's and keeps its state."""
         filler = next(batch for batch in batches if batch is not None)
         spare = self._width - len(batches)
         full = [filler if batch is None else batch for batch in [*batches, *[None] * spare]]
@@ -123,7 +126,7 @@ class StackedSlots:
         self._states = self._step(self._states, _placed(stacked, self._batches), *every)
 
     def compiled(self, state: MemberState, batch: Mapping) -> jax.stages.Compiled:
-        """The program of a step of all slots, from one member's state and batch or their shapes."""
+        """Return the program of a step of all slots, from one member's state and batch or their shapes."""
 
         def rows(tree, sharding):
             return jax.tree.map(
@@ -134,7 +137,7 @@ class StackedSlots:
         return self._step.lower(rows(state, self._rows), batches, *rows((_KEY, _FLAG), self._rows)).compile()
 
     def _with_positions(self, batch):
-        """Where devices share a batch, each picture knows its place in the whole."""
+        """Add each picture's place in the whole batch where devices share it."""
         if self._data_devices == 1:
             return batch
         shape = batch["labels"].shape
@@ -152,25 +155,6 @@ def _placed(tree, sharding):
     return tree if sharding is None else jax.device_put(tree, sharding)
 
 
-def _mapped(step):
-    """One row after another, each put back where it was: `lax.map` would keep a second stack for its results."""
-
-    def lifted(states, batches, keys, active):
-        def one(row, states):
-            state, batch, key, on = jax.tree.map(
-                lambda leaf: lax.dynamic_index_in_dim(leaf, row, keepdims=False), (states, batches, keys, active)
-            )
-            new = lax.cond(on, lambda: step(state, batch, key, jnp.bool_(True)), lambda: state)
-            return jax.tree.map(lambda leaf, of_row: lax.dynamic_update_index_in_dim(leaf, of_row, row, 0), states, new)
-
-        return lax.fori_loop(0, active.shape[0], one, states)
-
-    return lifted
-
-
-_LIFTS = {"map": _mapped, "vmap": jax.vmap}
-
-
 def make_slots(
     step: Callable,
     width: int,
@@ -180,16 +164,16 @@ def make_slots(
     devices: int | None = None,
     data_devices: int = 1,
 ) -> LoopSlots | StackedSlots:
-    """Empty slots for a step function.
+    """Make empty slots for a step function.
 
     Args:
       step: one member's step, see `make_step`.
       width: how many members train side by side.
-      over_members: "loop", "map" or "vmap"; default by platform, "map" where slots are split over devices.
+      over_members: "loop", "map" or "vmap". Default by platform, "map" where slots are split over devices.
       over_devices: "none", "shard_map" or "pmap", see `placement.over_devices`. Slots beyond `width`, up to a multiple
         of the devices, stay idle.
-      devices: how many of the local devices to use; all of them by default.
-      data_devices: of them, so many share each member's batch; the step's model then has axis_name `placement.DATA`.
+      devices: how many of the local devices to use. All of them by default.
+      data_devices: of them, so many share each member's batch. The step's model then has axis_name `placement.DATA`.
 
     Returns:
       An object with `load`, `take`, `counters` and `step`.
@@ -198,15 +182,8 @@ def make_slots(
       UsageError: a width below one, an unknown layout, "loop" with a split, more devices than there are, or
         `data_devices` that do not divide them or come without shard_map.
     """
+    check_count("width", width, 1, what="a number of slots")
     how = over_members or default_over_members(over_devices=over_devices)
-    if width < 1:
-        raise UsageError(f"`width`: wanted at least one slot, got {width}.")
-    if data_devices > 1 and over_devices != "shard_map":
-        raise UsageError(f"`data_devices`: wanted 1 unless over_devices is shard_map, got {data_devices}.")
-    if how == "loop" and over_devices == "none":
+    if how == "loop" and over_devices == "none" and data_devices == 1:
         return LoopSlots(step)
-    if how == "loop":
-        raise UsageError("`over_members`: wanted map or vmap inside a split over devices, got 'loop'.")
-    if how in _LIFTS:
-        return StackedSlots(step, width, how, over_devices=over_devices, devices=devices, data_devices=data_devices)
-    raise UsageError(f"`over_members`: wanted loop, map or vmap, got {how!r}.")
+    return StackedSlots(step, width, how, over_devices=over_devices, devices=devices, data_devices=data_devices)

@@ -11,9 +11,9 @@ from fer_jax.models import BATCH_NORM_MOMENTUM
 
 
 def population_statistics(model, variables: dict, batches: Iterable[jax.Array]) -> dict:
-    """Variables whose running statistics are replaced by the mean over batches at the final weights.
+    """Replace running statistics by the mean over batches at the final weights.
 
-    A member that stops after a few hundred steps carries statistics of weights it no longer has; the running average
+    A member that stops after a few hundred steps carries statistics of weights it no longer has. The running average
     lags behind by some ten steps. One pass at fixed weights mends that.
 
     Args:
@@ -39,7 +39,7 @@ def population_statistics(model, variables: dict, batches: Iterable[jax.Array]) 
 
 @functools.partial(jax.jit, static_argnums=0)
 def _of_one_batch(model, variables, images):
-    """One batch's own statistics: from zero, a single update leaves (1 - momentum) of them."""
+    """Return the statistics of one batch: from zero, a single update leaves (1 - momentum) of them."""
     zero = variables | {"batch_stats": jax.tree.map(jnp.zeros_like, variables["batch_stats"])}
     _, changed = model.apply(zero, images, train=True, mutable=["batch_stats"])
     return jax.tree.map(lambda leaf: leaf / (1 - BATCH_NORM_MOMENTUM), changed["batch_stats"])

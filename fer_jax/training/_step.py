@@ -1,6 +1,6 @@
 """One optimiser step of one member, pure.
 
-Contract: a `MemberState` holds everything that changes in training; a batch is a dict of arrays with a leading B and
+Contract: a `MemberState` holds everything that changes in training. A batch is a dict of arrays with a leading B and
 `labels` int32 (B,). Nothing here knows how many members there are.
 """
 
@@ -45,7 +45,7 @@ class MemberState:
 
 
 def init_state(variables, optimiser: optax.GradientTransformation) -> MemberState:
-    """The state before the first step, from the variables of one network."""
+    """Return the state before the first step, from the variables of one network."""
     # Arrays of their own for every counter: donated buffers may not be shared.
     return MemberState(
         params=variables["params"],
@@ -60,7 +60,7 @@ def init_state(variables, optimiser: optax.GradientTransformation) -> MemberStat
 
 
 def variables_of(state: MemberState) -> dict:
-    """The network's variables, as its `apply` wants them."""
+    """Return the network's variables, as its `apply` wants them."""
     return {"params": state.params, "batch_stats": state.batch_stats}
 
 
@@ -72,7 +72,7 @@ def make_step(
     *,
     train_statistics: bool = True,
 ) -> Callable:
-    """The step function of one member.
+    """Return the step function of one member.
 
     Where the model has an `axis_name` (`placement.DATA`), the batch is one device's share of the member's: loss,
     gradients, batch statistics and counters are those of the whole batch.
@@ -82,13 +82,13 @@ def make_step(
       optimiser: an optax transformation.
       objective: (`ForwardPass`, batch) -> scalar, such as `cross_entropy()`.
       view: (key, batch) -> normalised float images.
-      train_statistics: normalise by the batch and update running statistics; False freezes BatchNorm (fine-tuning
+      train_statistics: normalise by the batch and update running statistics. False freezes BatchNorm (fine-tuning
         on few images, ours).
 
     Returns:
-      A function (state, batch, key, active) -> state. The key belongs to the member; the step folds its own number
+      A function (state, batch, key, active) -> state. The key belongs to the member. The step folds its own number
       in. A step that is not active changes nothing. Nor does one whose loss, updates, batch statistics or optimiser
-      state are not finite; it marks the state as bad.
+      state are not finite. Such a step marks the state as bad.
     """
 
     axis = getattr(model, "axis_name", None)
@@ -136,6 +136,6 @@ def make_step(
 
 
 def _finite(tree):
-    """Whether every float of a tree is finite."""
+    """Tell if every float of a tree is finite."""
     leaves = [leaf for leaf in jax.tree.leaves(tree) if jnp.issubdtype(leaf.dtype, jnp.floating)]
     return functools.reduce(jnp.logical_and, [jnp.isfinite(leaf).all() for leaf in leaves], jnp.bool_(True))

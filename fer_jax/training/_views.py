@@ -15,13 +15,13 @@ from fer_jax.augment import Augmentation, augment
 
 
 def plain_view(key: jax.Array, batch: dict) -> jax.Array:
-    """Pictures as they are: `batch["image"]` uint8 (B, H, W, 3)."""
+    """Return pictures as they are: `batch["image"]` uint8 (B, H, W, 3)."""
     del key
     return images.normalise(images.to_float(batch["image"]))
 
 
 def augmented_view(ranges: Augmentation) -> Callable:
-    """A view that augments `batch["image"]` uint8 (B, H, W, 3), each picture by a key of its own."""
+    """Return a view that augments `batch["image"]` uint8 (B, H, W, 3), each picture by a key of its own."""
 
     def view(key, batch):
         return _augmented(key, images.to_float(batch["image"]), batch, ranges)
@@ -30,7 +30,7 @@ def augmented_view(ranges: Augmentation) -> Callable:
 
 
 def revealed_view(ranges: Augmentation, *, radius: int, blur: int) -> Callable:
-    """A view of pictures as participants saw them when they decided (paper §5.1).
+    """Return a view of pictures as participants saw them when they decided (paper §5.1).
 
     Args:
       ranges: augmentation of the unmasked pictures. Masked ones only move their mask, as the paper says.
@@ -39,7 +39,7 @@ def revealed_view(ranges: Augmentation, *, radius: int, blur: int) -> Callable:
 
     Returns:
       A view of batches with image uint8 (B, H, W, 3), points float32 (B, N, 2) padded with NaN, shift int32 (B, 2)
-      rows and columns by which the mask moves, and masked bool (B,); where masked is False the whole picture shows.
+      rows and columns by which the mask moves, and masked bool (B,). Where masked is False the whole picture shows.
     """
 
     def one(image, points, shift, masked):

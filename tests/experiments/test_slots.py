@@ -24,7 +24,7 @@ BATCH = {"image": np.zeros((16, SIZE, SIZE, 3), np.uint8), "labels": np.zeros(16
 
 
 def _width(**options):
-    return slots.slots_of(resolve(StudyConfig(out="run", **options)), STEP, LIKE, BATCH)["width"]
+    return slots.slots_of(resolve(StudyConfig(out="run", **options)), STEP, LIKE, BATCH, members=28)["width"]
 
 
 def test_all_members_train_side_by_side_where_there_is_room():
@@ -143,4 +143,4 @@ def test_convolutions_are_lowered_for_the_layout(options, how):
     study = Study(config, None, None)
     assert slots.layout(config) == how
     assert slots.training_network(study, 2).lowering == models.default_lowering(how)
-    assert slots.slots_of(config, STEP, LIKE, BATCH)["over_members"] == how
+    assert slots.slots_of(config, STEP, LIKE, BATCH, members=28)["over_members"] == how

@@ -537,7 +537,7 @@ def test_errors_teach():
         training.StopRule(90)
     with pytest.raises(UsageError, match=r"`reduction`: wanted one of weighted_mean, mean, got 'sum'"):
         training.cross_entropy(reduction="sum")
-    with pytest.raises(UsageError, match=r"`width`: wanted at least one slot, got 0"):
+    with pytest.raises(UsageError, match=r"`width`: wanted a number of slots from 1, got 0"):
         training.make_slots(STEP, 0)
 
 
