@@ -17,7 +17,6 @@ second and writes them as PNG at half that pace. Expected: every expression can 
 synthetic: for testing methods, never for claims about people.
 """
 
-import csv
 import dataclasses
 import os
 import pathlib
@@ -26,7 +25,7 @@ import sys
 from experiments.harness import command
 from experiments.harness.command import option
 from experiments.harness.progress import Progress
-from fer_jax.errors import StorageError, UsageError
+from fer_jax.errors import UsageError, check_count
 
 PRESETS = ("easy", "medium", "hard", "study", "very_hard")
 _MIXTURE = ("nuisance", "label_noise", "label_noise_kind", "blend", "open_set", "prior", "glasses", "occluders")
@@ -34,7 +33,7 @@ _MIXTURE = ("nuisance", "label_noise", "label_noise_kind", "blend", "open_set", 
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """What to draw."""
+    """Flags of the drawn faces."""
 
     out: str | None = option(None, "PNG of the sheet, or folder of the files.", unset="faces.png, or faces")
     sheet: str = option("contact", "What the sheet shows.", choices=("contact", "naming", "oracle", "masks"))
@@ -59,23 +58,19 @@ class Config:
 
 
 def draw_faces(config: Config) -> None:
-    """Draw and write; says where."""
+    """Draw and write a sheet, or a folder of files, and print where."""
     from fer_jax.expressions import EXPRESSIONS
 
     if config.images < 0:
         raise UsageError(f"`--images`: wanted 0 for a sheet, or how many files, got {config.images}.")
-    chosen = None
+    names = ()
     if config.expressions is not None:
         names = command.parse_names("expressions", config.expressions, EXPRESSIONS, wanted="some of")
-        chosen = tuple(EXPRESSIONS.index(name) for name in names)
-    if config.images:
-        _write_files(config, mixture(config), chosen)
-    else:
-        _write_sheet(config, mixture(config), chosen)
+    (_write_files if config.images else _write_sheet)(config, mixture(config), names)
 
 
 def mixture(config: Config):
-    """The preset, with what the flags change in it: a `faces.Preset`."""
+    """Return the preset with the changes of the flags: a `faces.Preset`."""
     from fer_jax import faces
 
     changes = {name: getattr(config, name) for name in _MIXTURE if getattr(config, name) is not None}
@@ -88,66 +83,30 @@ def mixture(config: Config):
     return dataclasses.replace(faces.PRESETS[config.preset], **changes)
 
 
-def _write_sheet(config: Config, preset, chosen) -> None:
-    from fer_jax.expressions import EXPRESSIONS
-    from fer_jax.faces import sheets
+def _write_sheet(config: Config, preset, names) -> None:
+    from experiments import face_files
 
     path = pathlib.Path(config.out or "faces.png")
     if path.suffix != ".png":
         raise UsageError(f"`--out`: wanted a name that ends in .png, got {path}; --images=N writes a folder of files.")
-    people = 1 if config.sheet in ("oracle", "masks") else 6
-    scenes = sheets.cast(
-        config.seed,
-        preset=preset,
-        size=config.image_size,
-        identities=people if config.identities is None else config.identities,
-        expressions=range(len(EXPRESSIONS)) if chosen is None else chosen,
-        split=config.split,
-    )
-    foot = f"{config.preset}, nuisance {preset.nuisance:g}, intensity {preset.intensity[0]:g}..{preset.intensity[1]:g}"
-    foot += f", seed {config.seed}"
-    if config.sheet == "naming":
-        sheet, key = sheets.naming_sheet(scenes, seed=config.seed, foot=foot)
-        _write_png(path, sheet)
-        _write_key(path.with_suffix(".csv"), key)
-    else:
-        draw = {"contact": sheets.contact_sheet, "oracle": sheets.oracle_sheet, "masks": sheets.mask_sheet}
-        _write_png(path, draw[config.sheet](scenes, foot=foot))
+    for written in face_files.write_sheet(path, preset, names, config):
+        print(written)
 
 
-def _write_png(path: pathlib.Path, sheet) -> None:
-    import cv2
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if not cv2.imwrite(str(path), sheet[:, :, ::-1]):
-        raise StorageError(f"`--out`: could not write {path}; name a folder you may write to.")
-    print(path)
-
-
-def _write_key(path: pathlib.Path, key) -> None:
-    from fer_jax.expressions import EXPRESSIONS
-
-    with path.open("w", newline="", encoding="utf-8") as table:
-        writer = csv.writer(table, lineterminator="\n")
-        writer.writerow(("tile", "expression", "identity"))
-        writer.writerows((tile, EXPRESSIONS[each.expression], each.identity) for tile, each in enumerate(key, 1))
-    print(path)
-
-
-def _write_files(config: Config, preset, chosen) -> None:
+def _write_files(config: Config, preset, names) -> None:
     from experiments import face_files
 
-    if chosen is not None and preset.prior != "balanced":
+    if names and preset.prior != "balanced":
         raise UsageError(f"`--expressions`: wanted none with --prior={preset.prior}, which draws them; drop one.")
-    if config.identities is not None and config.identities < 1:
-        raise UsageError(f"`--identities`: wanted at least 1, got {config.identities}.")
+    if config.identities is not None:
+        check_count("identities", config.identities, 1)
     files = face_files.FaceFiles(
         folder=config.out or "faces",
         seed=config.seed,
         split=config.split,
         preset=preset,
         size=config.image_size,
-        expressions=chosen or (),
+        expressions=names,
         identities=config.identities or 0,
         regions=config.regions,
     )
@@ -158,7 +117,7 @@ def _write_files(config: Config, preset, chosen) -> None:
 
 
 def main(argv) -> int:
-    """Parse flags, draw, answer errors; returns the exit code."""
+    """Parse flags, draw, answer errors, and return the exit code."""
     return command.run(draw_faces, Config, usage=__doc__, argv=argv)
 
 

@@ -1,4 +1,4 @@
-"""Drawn faces as single files: a PNG each, one table of all that is known of them, and how they were made.
+"""Drawn faces on disk: sheets to look at, and folders of one PNG a face with a table of all that is known of them.
 
 A folder holds `images/<label>/000000.png` ..., so that `images` can be read as class folders, `faces.csv` (columns:
 `fer_jax.faces.table`, after `file`), `settings.json` and, where asked for, `regions/000000.png`: one channel, 0
@@ -10,15 +10,17 @@ import dataclasses
 import json
 import pathlib
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import cv2
 import numpy as np
 
 from experiments.harness.locking import lock
 from fer_jax import data, faces, parallel
-from fer_jax.errors import UsageError
+from fer_jax.errors import StorageError, UsageError
 from fer_jax.expressions import EXPRESSIONS
+from fer_jax.faces import sheets
+from fer_jax.files import write_whole
 
 TABLE, SETTINGS = "faces.csv", "settings.json"
 IMAGES, REGIONS = "images", "regions"
@@ -27,7 +29,7 @@ _UNFINISHED = "faces.csv.part"
 
 @dataclasses.dataclass(frozen=True)
 class FaceFiles:
-    """What to write where; it travels to the processes that draw.
+    """The faces of a folder. This value travels to the processes that draw.
 
     Attributes:
       folder: where the files go.
@@ -35,9 +37,9 @@ class FaceFiles:
       split: whose people.
       preset: the mixture.
       size: side, pixels.
-      expressions: indices into `EXPRESSIONS` that take turns; none: in turn, or as the preset's prior says.
-      identities: how many people take turns; 0: each picture has its own.
-      regions: whether region masks are written too.
+      expressions: names that take turns. With none all eight do, or come as the preset's prior says.
+      identities: number of people who take turns, or 0 for a new person in each picture.
+      regions: whether region masks are written, too.
     """
 
     folder: str
@@ -45,16 +47,16 @@ class FaceFiles:
     split: str
     preset: faces.Preset
     size: int
-    expressions: tuple[int, ...] = ()
+    expressions: tuple[str, ...] = ()
     identities: int = 0
     regions: bool = False
 
     def scene(self, index: int) -> faces.Parameters:
-        """What picture `index` shows."""
+        """Draw the parameters of picture `index`."""
         turn = len(self.expressions)
-        expression = self.expressions[index % turn] if turn else None
+        expression = EXPRESSIONS.index(self.expressions[index % turn]) if turn else None
         # A person shows every expression before the next one comes.
-        person = index // (turn or 8) % self.identities if self.identities else None
+        person = index // (turn or len(EXPRESSIONS)) % self.identities if self.identities else None
         return faces.draw(
             self.seed, self.split, index, preset=self.preset, size=self.size, expression=expression, identity=person
         )
@@ -72,19 +74,63 @@ class FaceFiles:
         return {"file": name, **faces.face_row(face)}
 
 
+def write_sheet(path: pathlib.Path, preset: faces.Preset, names: Sequence[str], config) -> list[pathlib.Path]:
+    """Draw a sheet and write it, and beside a naming sheet its key.
+
+    Args:
+      path: of the PNG.
+      preset: the mixture.
+      names: the expressions, or none for all eight.
+      config: seed, split, image_size, identities, the preset's name and the kind of sheet, as `draw_faces.Config`.
+
+    Returns:
+      The paths written.
+
+    Raises:
+      StorageError: a folder that cannot be written.
+    """
+    people = 1 if config.sheet in ("oracle", "masks") else 6
+    scenes = sheets.cast(
+        config.seed,
+        preset=preset,
+        size=config.image_size,
+        identities=people if config.identities is None else config.identities,
+        expressions=names or EXPRESSIONS,
+        split=config.split,
+    )
+    low, high = preset.intensity
+    foot = f"{config.preset}, nuisance {preset.nuisance:g}, intensity {low:g}..{high:g}, seed {config.seed}"
+    key = None
+    if config.sheet == "naming":
+        sheet, key = sheets.naming_sheet(scenes, seed=config.seed, foot=foot)
+    else:
+        draw = {"contact": sheets.contact_sheet, "oracle": sheets.oracle_sheet, "masks": sheets.mask_sheet}
+        sheet = draw[config.sheet](scenes, foot=foot)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not cv2.imwrite(str(path), sheet[:, :, ::-1]):
+        raise StorageError(f"`--out`: could not write {path}; name a folder you may write to.")
+    if key is None:
+        return [path]
+    with path.with_suffix(".csv").open("w", newline="", encoding="utf-8") as table:
+        writer = csv.writer(table, lineterminator="\n")
+        writer.writerow(("tile", "expression", "identity"))
+        writer.writerows((tile, EXPRESSIONS[each.expression], each.identity) for tile, each in enumerate(key, 1))
+    return [path, path.with_suffix(".csv")]
+
+
 def write_folder(
     files: FaceFiles, images: int, *, workers: int | None = None, tell: Callable[[int], None] = lambda done: None
 ) -> pathlib.Path:
     """Write a folder of faces.
 
     Args:
-      files: what to write where.
-      images: how many.
-      workers: processes; the files do not depend on it.
+      files: the faces and their folder.
+      images: number of pictures.
+      workers: number of processes. The files do not depend on it.
       tell: called with the number of pictures written.
 
     Returns:
-      The table's path. It gets its name when all pictures are there; until then the same call begins anew.
+      The table's path. It gets its name when all pictures are there. Until then the same call begins anew.
 
     Raises:
       UsageError: a folder that holds something else, a finished one, or one that another process draws into.
@@ -92,7 +138,7 @@ def write_folder(
     folder = pathlib.Path(files.folder)
     if folder.exists() and (not folder.is_dir() or (any(folder.iterdir()) and not (folder / _UNFINISHED).exists())):
         raise UsageError(f"`--out`: wanted a new or empty folder, got {folder}, which holds something; name another.")
-    # A wrong flag is told before anything is made.
+    # Refuses a wrong flag before anything is made.
     files.scene(0)
     rows = parallel.map_ordered(files.write, range(images), workers=workers)
     folder.mkdir(parents=True, exist_ok=True)
@@ -119,10 +165,10 @@ def write_folder(
         "numpy": np.__version__,
     }
     del settings["folder"]
-    (folder / SETTINGS).write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
+    write_whole(folder / SETTINGS, json.dumps(settings, indent=1) + "\n")
     return (folder / _UNFINISHED).rename(folder / TABLE)
 
 
 def _plain(value: str | int | float) -> str | int:
-    """Floats in the seven digits that float32 has."""
+    """Write a float in the seven digits that float32 has."""
     return f"{value:.7g}" if isinstance(value, float) else value

@@ -1,6 +1,6 @@
-"""Procedural faces into ArrayRecord shards, without TensorFlow: drawn while building, nothing is read.
+"""Procedural faces into ArrayRecord shards, without TensorFlow. They are drawn while building. Nothing is read.
 
-Build with `experiments/prepare_data.py`; read with `tfds.builder_from_directory(path).as_data_source(split)`.
+Build with `experiments/prepare_data.py`, read with `tfds.builder_from_directory(path).as_data_source(split)`.
 """
 
 import dataclasses
@@ -13,6 +13,7 @@ import tensorflow_datasets as tfds
 from array_record_builder import ArrayRecordBuilder
 
 from fer_jax import data, faces, parallel
+from fer_jax.categories import Categories
 from fer_jax.errors import UsageError
 from fer_jax.expressions import EXPRESSIONS
 
@@ -28,26 +29,28 @@ _POSE = ("yaw", "pitch", "roll", "scale", "centre_x", "centre_y")
 
 @dataclasses.dataclass(eq=False, kw_only=True)
 class ProceduralFacesConfig(tfds.core.BuilderConfig):
-    """What is drawn.
+    """A mixture of faces, their size and number.
 
     Attributes:
       preset: a name in `faces.PRESETS`.
       image_size: side, pixels.
       seed: of the data set.
-      images: split -> number of pictures; a split of 0 is left out.
+      images: split -> number of pictures. A split of 0 is left out.
+      categories: some of the eight expressions, in the order of the labels.
     """
 
     preset: str = "study"
     image_size: int = STANDARD_PX
     seed: int = 0
     images: dict[str, int] = dataclasses.field(default_factory=_IMAGES.copy)
+    categories: Categories = EXPRESSIONS
 
 
 class Builder(ArrayRecordBuilder):
-    """A config for each preset and size; others, seeds and numbers through a `ProceduralFacesConfig` of one's own.
+    """Builder with a config for each preset and size. Another `ProceduralFacesConfig` gives seeds, numbers, categories.
 
     Args:
-      workers: processes that draw; the shards do not depend on it. See `parallel.map_ordered`.
+      workers: processes that draw. The shards do not depend on it. See `parallel.map_ordered`.
     """
 
     VERSION = tfds.core.Version("2.0.0")
@@ -77,9 +80,9 @@ class Builder(ArrayRecordBuilder):
                     "image": tfds.features.Image(
                         shape=(config.image_size, config.image_size, 3), encoding_format="png"
                     ),
-                    "expression": tfds.features.ClassLabel(names=list(EXPRESSIONS)),
-                    "shown_expression": tfds.features.ClassLabel(names=list(EXPRESSIONS)),
-                    "soft_label": tfds.features.Tensor(shape=(len(EXPRESSIONS),), dtype=np.float32),
+                    "expression": tfds.features.ClassLabel(names=list(config.categories)),
+                    "shown_expression": tfds.features.ClassLabel(names=list(config.categories)),
+                    "soft_label": tfds.features.Tensor(shape=(len(config.categories),), dtype=np.float32),
                     "action_units": tfds.features.Tensor(shape=(2, len(faces.ACTION_UNITS)), dtype=np.float32),
                     "landmarks": tfds.features.Tensor(shape=(_LANDMARKS, 2), dtype=np.float32),
                     "landmarks_visible": tfds.features.Tensor(shape=(_LANDMARKS,), dtype=np.bool_),
@@ -121,7 +124,7 @@ class Builder(ArrayRecordBuilder):
 
     def _generate_examples(self, split: str, number: int, done: int):
         config = self.builder_config
-        job = functools.partial(_example, config.seed, split, config.preset, config.image_size)
+        job = functools.partial(_example, config.seed, split, config.preset, config.image_size, config.categories)
         for example in parallel.map_ordered(job, range(done, number), workers=self._workers):
             self.one_done()
             self.shards.note(split, f"{example['expression']} {example['content_hash']}\n".encode())
@@ -131,15 +134,15 @@ class Builder(ArrayRecordBuilder):
         self.info.metadata["fingerprint"] = {split: self.shards.fingerprint(split) for split in splits}
 
 
-def _example(seed: int, split: str, preset: str, size: int, row: int) -> dict:
-    """Features of one picture; what takes time, so that it is done where it is drawn."""
-    face = faces.render(faces.draw(seed, split, row, preset=preset, size=size))
-    pose = face.pose
+def _example(seed: int, split: str, preset: str, size: int, categories: Categories, row: int) -> dict:
+    """Draw one picture and return its features, encoded in the process that draws it."""
+    face = faces.render(faces.draw(seed, split, row, preset=preset, size=size, categories=categories))
+    shown, pose = faces.expression_indices(categories), face.pose
     return {
         "image": data.encode_png(face.image),
-        "expression": face.label,
-        "shown_expression": face.expression,
-        "soft_label": face.soft_label,
+        "expression": shown.index(face.label),
+        "shown_expression": shown.index(face.expression),
+        "soft_label": face.soft_label[list(shown)],
         "action_units": face.au,
         "landmarks": face.landmarks,
         "landmarks_visible": face.visible,

@@ -13,7 +13,7 @@ from fer_jax.faces.person.identity import Identity, average, draw_identity
 from fer_jax.faces.person.regions import REGIONS, encode_mask, region_mask
 from fer_jax.faces.presets import PRESETS, Preset
 from fer_jax.faces.render import RENDER_VERSION, Face, render
-from fer_jax.faces.scene import OCCLUDERS, SPLITS, Parameters, draw
+from fer_jax.faces.scene import OCCLUDERS, SPLITS, Parameters, draw, expression_indices
 from fer_jax.faces.table import face_row
 
 __all__ = [
@@ -35,6 +35,7 @@ __all__ = [
     "draw",
     "draw_identity",
     "encode_mask",
+    "expression_indices",
     "face_row",
     "flip_landmarks",
     "mean_oracle",

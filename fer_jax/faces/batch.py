@@ -8,9 +8,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from fer_jax.categories import Categories
+from fer_jax.expressions import EXPRESSIONS
 from fer_jax.faces.presets import Preset, get
 from fer_jax.faces.render import render
-from fer_jax.faces.scene import draw
+from fer_jax.faces.scene import draw, expression_indices
 from fer_jax.parallel import map_ordered
 
 
@@ -22,8 +24,9 @@ def render_batch(
     preset: str | Preset = "study",
     size: int = 96,
     workers: int | None = None,
+    categories: Categories = EXPRESSIONS,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Pictures and labels of some indices of a split.
+    """Draw pictures and labels of some indices of a split.
 
     Args:
       seed: seed of the data set.
@@ -32,6 +35,7 @@ def render_batch(
       preset: a name in `PRESETS`, or a `Preset`.
       size: side in pixels.
       workers: processes, see `parallel.map_ordered`; None or 1 draws in this one.
+      categories: some of the eight expressions, in the order of the labels. They take turns.
 
     Returns:
       uint8 (N, size, size, 3) and int32 (N,).
@@ -39,7 +43,7 @@ def render_batch(
     Raises:
       UsageError: an argument out of range.
     """
-    job = functools.partial(_picture, seed, split, get(preset), size)
+    job = functools.partial(_picture, seed, split, get(preset), size, categories)
     images = np.empty((len(indices), size, size, 3), np.uint8)
     labels = np.empty(len(indices), np.int32)
     for row, (image, label) in enumerate(map_ordered(job, list(map(int, indices)), workers=workers)):
@@ -47,6 +51,6 @@ def render_batch(
     return images, labels
 
 
-def _picture(seed: int, split: str, preset: Preset, size: int, index: int) -> tuple[np.ndarray, int]:
-    face = render(draw(seed, split, index, preset=preset, size=size))
-    return face.image, face.label
+def _picture(seed, split, preset, size, categories, index: int) -> tuple[np.ndarray, int]:
+    face = render(draw(seed, split, index, preset=preset, size=size, categories=categories))
+    return face.image, expression_indices(categories).index(face.label)

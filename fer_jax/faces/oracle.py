@@ -7,30 +7,31 @@ import cv2
 import numpy as np
 
 from fer_jax import action_units
-from fer_jax.errors import UsageError
+from fer_jax.categories import Categories
+from fer_jax.errors import check_count, check_index, check_one_of
 from fer_jax.expressions import EXPRESSIONS
 from fer_jax.faces.geometry.camera import Camera, Light, Pose
 from fer_jax.faces.geometry.head import build
-from fer_jax.faces.render import MIN_SIZE, paint
-from fer_jax.faces.scene import Parameters, draw, prototype_units
+from fer_jax.faces.render import paint
+from fer_jax.faces.scene import Parameters, check_size, draw, expression_indices, prototype_units
 
 # §6 of the design: Gaussian of 5 px at 224 px (ours).
 SMOOTHING_AT_224 = 5.0
 
 
 def oracle(parameters: Parameters, foil: int, *, size: int | None = None, both_sides: bool = False) -> np.ndarray:
-    """D(a, b): how visibly a picture would change if the same person showed the foil instead.
+    """Measure D(a, b): how visibly a picture would change if the same person showed the foil instead.
 
-    Same person, pose, light and background; photometry, restless movements and occluders are off; the jaw's shadow is
-    that of the resting jaw. Both are prototypes at the picture's own intensity, each from its own stream, so that
-    D(a, b) = D(b, a) and D(a, a) = 0; what a preset blends in is left out.
+    Person, pose, light and background stay. Photometry, restless movements, blends and occluders are off, and the jaw's
+    shadow is that of the resting jaw. Both are prototypes at the picture's intensity, each from its own stream, so that
+    D(a, b) = D(b, a) and D(a, a) = 0.
 
     Args:
-      parameters: a picture; its expression is a.
+      parameters: a picture, whose expression is a.
       foil: the other expression b, an index into `EXPRESSIONS`.
-      size: side in pixels; the parameters' own by default.
-      both_sides: a foil of one side (contempt) is drawn on either, and the two maps averaged: a picture does not say
-        on which side its person would have shown it. D(a, b) is then no longer D(b, a).
+      size: side in pixels, by default that of the parameters.
+      both_sides: average the maps of a one-sided foil (contempt) on either side, since a picture does not say on which
+        side its person would have shown it. D(a, b) then differs from D(b, a).
 
     Returns:
       float32 (size, size), 0 or more.
@@ -38,18 +39,18 @@ def oracle(parameters: Parameters, foil: int, *, size: int | None = None, both_s
     Raises:
       UsageError: no such foil, or a size below 32.
     """
-    _check_foil(foil)
+    check_index("foil", foil, len(EXPRESSIONS))
     if foil == parameters.expression:
         return np.zeros((_size(parameters, size),) * 2, np.float32)
     first, second = pair_units(parameters, foil)
-    found = difference(parameters, first, second, size=size)
+    change = difference(parameters, first, second, size=size)
     if both_sides and action_units.PROTOTYPES[EXPRESSIONS[foil]].one_side:
-        found = (found + difference(parameters, first, second[::-1].copy(), size=size)) / 2
-    return found
+        change = (change + difference(parameters, first, second[::-1].copy(), size=size)) / 2
+    return change
 
 
 def pair_units(parameters: Parameters, foil: int) -> tuple[np.ndarray, np.ndarray]:
-    """The action units that `oracle` compares: those of the picture's expression and of the foil.
+    """Draw the action units that `oracle` compares: those of the picture's expression and of the foil.
 
     Args:
       parameters: a picture.
@@ -66,10 +67,10 @@ def pair_units(parameters: Parameters, foil: int) -> tuple[np.ndarray, np.ndarra
 
 
 def twin(parameters: Parameters, foil: int) -> Parameters:
-    """The same picture had the same person shown the foil: person, pose, light, background and photometry as they were.
+    """Return the picture as if its person had shown the foil, with pose, light, background and photometry as they were.
 
-    What `oracle` measures is the difference to this twin, so the pixels that matter can be exchanged for its own. The
-    foil is a prototype at the picture's intensity; restless movements and what a preset blends in are left out.
+    `oracle` measures the difference to this twin, so the pixels that matter can be exchanged for those of the twin. The
+    foil is a prototype at the picture's intensity, without restless movements and blends.
 
     Args:
       parameters: a picture.
@@ -81,21 +82,21 @@ def twin(parameters: Parameters, foil: int) -> Parameters:
     Raises:
       UsageError: no such foil.
     """
-    _check_foil(foil)
+    check_index("foil", foil, len(EXPRESSIONS))
     soft = np.zeros(len(EXPRESSIONS), np.float32)
     soft[foil] = 1
     units = prototype_units(parameters.seed, parameters.split, parameters.index, foil, intensity=parameters.intensity)
     return parameters.replace(expression=foil, label=foil, soft_label=soft, au=units)
 
 
-def one_vs_rest(parameters: Parameters, *, size: int | None = None) -> np.ndarray:
-    """The largest of D(a, b) over the seven foils b, at each pixel: float32 (size, size)."""
-    foils = [foil for foil in range(len(EXPRESSIONS)) if foil != parameters.expression]
+def one_vs_rest(parameters: Parameters, *, size: int | None = None, categories: Categories = EXPRESSIONS) -> np.ndarray:
+    """Return the largest D(a, b) at each pixel over the foils b among `categories`: float32 (size, size)."""
+    foils = [foil for foil in expression_indices(categories) if foil != parameters.expression]
     return np.max([oracle(parameters, foil, size=size) for foil in foils], axis=0)
 
 
 def mean_oracle(first: int, second: int, *, seed: int = 0, identities: int = 6, size: int = 224) -> np.ndarray:
-    """D(a, b) averaged over people who look straight ahead in one light, each with prototypes of their own.
+    """Average D(a, b) over people who look straight ahead in one light, each with prototypes of their own.
 
     An expression of one side is drawn on both sides in turn, so that the map prefers neither.
 
@@ -107,15 +108,13 @@ def mean_oracle(first: int, second: int, *, seed: int = 0, identities: int = 6, 
       size: side in pixels.
 
     Returns:
-      float32 (size, size), 0 or more; the same for (b, a).
+      float32 (size, size), 0 or more. (b, a) gives the same.
 
     Raises:
       UsageError: no such expression, nobody, or a size below 32.
     """
-    if identities < 1:
-        raise UsageError(f"`identities`: wanted at least 1, got {identities}.")
-    if not 0 <= second < len(EXPRESSIONS):
-        raise UsageError(f"`second`: wanted an index in 0..{len(EXPRESSIONS) - 1}, got {second}.")
+    check_count("identities", identities, 1)
+    check_index("second", second, len(EXPRESSIONS))
     total = np.zeros((size, size), np.float32)
     for person in range(identities):
         drawn = draw(seed, "stimuli", person, size=size, expression=first, identity=person, intensity=1.0)
@@ -126,12 +125,12 @@ def mean_oracle(first: int, second: int, *, seed: int = 0, identities: int = 6, 
 
 
 def unit_mask(parameters: Parameters, unit: int, *, size: int | None = None) -> np.ndarray:
-    """Where one action unit of a picture shows: the picture against itself without the unit.
+    """Measure where one action unit of a picture shows: the picture against itself without the unit.
 
     Args:
       parameters: a picture.
       unit: one of `ACTION_UNITS`.
-      size: side in pixels; the parameters' own by default.
+      size: side in pixels, by default that of the parameters.
 
     Returns:
       float32 (size, size), unsmoothed Lab distance.
@@ -139,8 +138,7 @@ def unit_mask(parameters: Parameters, unit: int, *, size: int | None = None) -> 
     Raises:
       UsageError: no such unit.
     """
-    if unit not in action_units.COLUMN:
-        raise UsageError(f"`unit`: wanted one of {', '.join(map(str, action_units.ACTION_UNITS))}, got {unit}.")
+    check_one_of("unit", unit, action_units.ACTION_UNITS)
     without = parameters.au.copy()
     without[:, action_units.COLUMN[unit]] = 0
     return difference(parameters, parameters.au, without, size=size, smoothing=0.0)
@@ -154,13 +152,13 @@ def difference(
     size: int | None = None,
     smoothing: float = SMOOTHING_AT_224,
 ) -> np.ndarray:
-    """Smoothed Lab distance between one scene drawn with two AU vectors.
+    """Measure the smoothed Lab distance between one scene drawn with two AU vectors.
 
     Args:
       parameters: person, pose, light and background.
       first: float32 (2, 21).
       second: float32 (2, 21).
-      size: side in pixels; the parameters' own by default.
+      size: side in pixels, by default that of the parameters.
       smoothing: standard deviation in pixels at 224.
 
     Returns:
@@ -182,13 +180,7 @@ def difference(
     return cv2.GaussianBlur(distance, (0, 0), sigma) if sigma > 0 else distance
 
 
-def _check_foil(foil: int) -> None:
-    if not 0 <= foil < len(EXPRESSIONS):
-        raise UsageError(f"`foil`: wanted an index in 0..{len(EXPRESSIONS) - 1}, got {foil}.")
-
-
 def _size(parameters: Parameters, size: int | None) -> int:
     size = parameters.size if size is None else size
-    if size < MIN_SIZE:
-        raise UsageError(f"`size`: wanted at least {MIN_SIZE} pixels, got {size}.")
+    check_size(size)
     return size

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from fer_jax.errors import UsageError
+from fer_jax.errors import UsageError, check_one_of, check_range
 
 # Shares of AffectNet's training set (Mollahosseini et al. 2017) in canonical order.
 AFFECTNET_PRIOR = (74874, 134415, 25459, 14090, 6378, 3803, 24882, 3750)
@@ -17,9 +17,9 @@ class Preset:
       intensity: lowest and highest intensity of an expression.
       label_noise: share of labels replaced by another one.
       label_noise_kind: "uniform", or "affectnet" for contempt→neutral, fear→surprise, anger→disgust, disgust→contempt.
-      blend: share of faces that mix two expressions; `soft_label` keeps the mixture.
-      open_set: share of faces that show none of the eight; their soft label is uniform.
-      prior: "balanced" (label = index mod 8) or "affectnet".
+      blend: share of faces that mix two expressions. `soft_label` keeps the mixture.
+      open_set: share of faces that show no expression. Their soft label is uniform.
+      prior: "balanced" (categories take turns) or "affectnet".
       glasses: share of faces with glasses.
       occluders: share of faces with a mask, a hand or an eye patch.
     """
@@ -36,17 +36,13 @@ class Preset:
 
     def __post_init__(self):
         low, high = self.intensity
-        if not 0 <= self.nuisance <= 1.5:
-            raise UsageError(f"`nuisance`: wanted a number in 0..1.5, got {self.nuisance}.")
+        check_range("nuisance", self.nuisance, 0, 1.5)
         if not 0 <= low <= high <= 1.2:
             raise UsageError(f"`intensity`: wanted 0 <= low <= high <= 1.2, got {low}, {high}.")
-        if self.label_noise_kind not in ("uniform", "affectnet"):
-            raise UsageError(f"`label_noise_kind`: wanted uniform or affectnet, got {self.label_noise_kind!r}.")
-        if self.prior not in ("balanced", "affectnet"):
-            raise UsageError(f"`prior`: wanted balanced or affectnet, got {self.prior!r}.")
+        check_one_of("label_noise_kind", self.label_noise_kind, ("uniform", "affectnet"))
+        check_one_of("prior", self.prior, ("balanced", "affectnet"))
         for name in ("label_noise", "blend", "open_set", "glasses", "occluders"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise UsageError(f"`{name}`: wanted a share in 0..1, got {getattr(self, name)}.")
+            check_range(name, getattr(self, name), 0, 1)
 
 
 PRESETS = {
@@ -59,13 +55,12 @@ PRESETS = {
 
 
 def get(preset: str | Preset) -> Preset:
-    """A preset by name, or itself.
+    """Return a preset given by name, or itself.
 
     Raises:
       UsageError: an unknown name.
     """
     if isinstance(preset, Preset):
         return preset
-    if preset not in PRESETS:
-        raise UsageError(f"`preset`: wanted one of {', '.join(PRESETS)} or a Preset, got {preset!r}.")
+    check_one_of("preset", preset, PRESETS)
     return PRESETS[preset]

@@ -8,17 +8,15 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from fer_jax.errors import UsageError
 from fer_jax.faces.geometry.camera import Camera, Light, Pose
 from fer_jax.faces.geometry.head import Geometry, build
 from fer_jax.faces.painting import features, occluders, skin, surroundings
 from fer_jax.faces.painting.paint import blend, polygon
 from fer_jax.faces.painting.photometry import develop
-from fer_jax.faces.scene import OCCLUDERS, Parameters
+from fer_jax.faces.scene import OCCLUDERS, Parameters, check_size
 
 # Rises with any visible change. 2: eye whites, teeth and highlights no longer glow in dark faces.
 RENDER_VERSION = 2
-MIN_SIZE = 32
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,8 +71,7 @@ def render(parameters: Parameters, *, size: int | None = None, photometry: bool 
       UsageError: the size is too small.
     """
     size = parameters.size if size is None else size
-    if size < MIN_SIZE:
-        raise UsageError(f"`size`: wanted at least {MIN_SIZE} pixels, got {size}.")
+    check_size(size)
     camera = Camera(parameters.pose, size)
     geometry = build(parameters.identity, parameters.au)
     image = paint(parameters, geometry, camera)

@@ -4,18 +4,21 @@ Contract: `Parameters` do not depend on the picture's size; lengths are in IOD o
 varies has a random stream of its own, so changing how one is drawn leaves the others as they were.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from fer_jax import action_units, streams
-from fer_jax.errors import UsageError
+from fer_jax.categories import Categories
+from fer_jax.errors import UsageError, check_count, check_index, check_one_of
 from fer_jax.expressions import EXPRESSIONS
 from fer_jax.faces.geometry.camera import Light, Pose
 from fer_jax.faces.painting.photometry import Photometry
 from fer_jax.faces.person.identity import CUT, Identity, draw_identity
 from fer_jax.faces.presets import AFFECTNET_PRIOR, Preset, get
 
+MIN_SIZE = 32
 SPLITS = ("train", "validation", "stimuli")
 OCCLUDERS = ("none", "glasses", "mask", "hand", "patch")
 _STREAMS = ("identity", "expression", "label", "nuisance", "photometry", "units")
@@ -68,20 +71,19 @@ class Parameters:
     photometry: Photometry
 
     def replace(self, **changes) -> "Parameters":
-        """A copy with some fields changed."""
+        """Return a copy with some fields changed."""
         return replace(self, **changes)
 
 
 def stream(seed: int, split: str, index: int, name: str, *more: int) -> np.random.Generator:
-    """The random stream of one thing that varies, of one picture."""
+    """Return the random stream of one thing that varies in one picture."""
     return streams.stream(seed, SPLITS.index(split), index, _STREAMS.index(name), *more)
 
 
 def prototype_units(seed: int, split: str, index: int, expression: int, *, intensity: float) -> np.ndarray:
-    """How the person of a picture shows an expression: float32 (2, 21).
+    """Draw how the person of a picture shows an expression: float32 (2, 21).
 
-    Each expression has a stream of its own, so a picture's units and those of its foils do not depend on which of
-    them the picture shows.
+    Each expression has a stream of its own, so that its units do not depend on which expression the picture shows.
     """
     rng = stream(seed, split, index, "units", expression)
     return action_units.sample(rng, expression, intensity=intensity)
@@ -97,8 +99,9 @@ def draw(
     expression: int | None = None,
     identity: int | None = None,
     intensity: float | None = None,
+    categories: Categories = EXPRESSIONS,
 ) -> Parameters:
-    """Everything that defines picture `index` of a split.
+    """Draw everything that defines picture `index` of a split.
 
     Args:
       seed: seed of the data set, 0 or more.
@@ -106,9 +109,10 @@ def draw(
       index: place in the split, 0 or more.
       preset: a name in `PRESETS`, or a `Preset`.
       size: default side in pixels for `render`; nothing else depends on it.
-      expression: an index into `EXPRESSIONS`; by default index mod 8, or as the preset's prior says.
+      expression: an index into `EXPRESSIONS`. By default the categories take turns, or come as the prior says.
       identity: the person's number in the split; by default each picture has its own person.
       intensity: of the expression, 0..1.2; by default drawn from the preset's range.
+      categories: the expressions that come by turns, by the prior, in blends and as wrong labels.
 
     Returns:
       The parameters; equal arguments give equal parameters, in any process and order.
@@ -122,8 +126,9 @@ def draw(
     drawn_intensity = rng.uniform(*preset.intensity)
     intensity = float(drawn_intensity if intensity is None else intensity)
     place = seed, split, index
-    expression = _expression(place, preset, expression)
-    au, soft = _face(rng, place, expression, intensity, preset)
+    shown = expression_indices(categories)
+    expression = _expression(place, preset, expression, shown)
+    au, soft = _face(rng, place, expression, intensity, preset, shown)
     identity_seed = index if identity is None else identity
     nuisance = stream(seed, split, index, "nuisance")
     return Parameters(
@@ -133,7 +138,7 @@ def draw(
         size=size,
         preset=preset,
         expression=expression,
-        label=_noisy(place, expression, preset),
+        label=_noisy(place, expression, preset, shown),
         soft_label=soft,
         intensity=intensity,
         difficulty=float(np.clip(0.75 * (1 - intensity) + 0.25 * preset.nuisance / 1.5, 0, 1)),
@@ -148,30 +153,49 @@ def draw(
     )
 
 
+def expression_indices(categories: Sequence[str]) -> tuple[int, ...]:
+    """Return the indices into `EXPRESSIONS` of categories that drawn faces can show.
+
+    Raises:
+      UsageError: a category that is none of the eight expressions.
+    """
+    for name in categories:
+        check_one_of("categories", name, EXPRESSIONS)
+    return tuple(EXPRESSIONS.index(name) for name in categories)
+
+
+def check_size(size: int) -> None:
+    """Refuse a picture too small to draw a face in."""
+    if size < MIN_SIZE:
+        raise UsageError(f"`size`: wanted at least {MIN_SIZE} pixels, got {size}.")
+
+
 def _check(seed, split, index, size, expression, identity) -> None:
-    if seed < 0 or index < 0:
-        raise UsageError(f"`seed`, `index`: wanted numbers of at least 0, got {seed} and {index}.")
-    if split not in SPLITS:
-        raise UsageError(f"`split`: wanted one of {', '.join(SPLITS)}, got {split!r}.")
-    if identity is not None and identity < 0:
-        raise UsageError(f"`identity`: wanted a number of at least 0, got {identity}.")
-    if size < 32:
-        raise UsageError(f"`size`: wanted at least 32 pixels, got {size}.")
-    if expression is not None and not 0 <= expression < len(EXPRESSIONS):
-        raise UsageError(f"`expression`: wanted an index in 0..{len(EXPRESSIONS) - 1}, got {expression}.")
+    check_count("seed", seed, 0)
+    check_count("index", index, 0)
+    check_one_of("split", split, SPLITS)
+    check_count("identity", 0 if identity is None else identity, 0)
+    check_size(size)
+    check_index("expression", 0 if expression is None else expression, len(EXPRESSIONS))
 
 
-def _expression(place: tuple[int, str, int], preset, expression) -> int:
+def _expression(place: tuple[int, str, int], preset, expression, shown) -> int:
     if expression is not None:
         return int(expression)
     if preset.prior == "balanced":
-        return place[2] % len(EXPRESSIONS)
-    odds = np.array(AFFECTNET_PRIOR, float)
-    return int(stream(*place, "label").choice(len(EXPRESSIONS), p=odds / odds.sum()))
+        return shown[place[2] % len(shown)]
+    odds = np.array(AFFECTNET_PRIOR, float)[list(shown)]
+    return shown[int(stream(*place, "label").choice(len(shown), p=odds / odds.sum()))]
 
 
-def _face(rng, place: tuple[int, str, int], expression, intensity, preset) -> tuple[np.ndarray, np.ndarray]:
-    """Action units and soft label."""
+def _another(rng, expression: int, shown: tuple[int, ...]) -> int:
+    """Draw one of the other expressions shown, each as likely."""
+    first = shown.index(expression) if expression in shown else 0
+    return shown[int((first + rng.integers(1, len(shown))) % len(shown))]
+
+
+def _face(rng, place: tuple[int, str, int], expression, intensity, preset, shown) -> tuple[np.ndarray, np.ndarray]:
+    """Draw the action units, and say in a soft label what is in them."""
     au = prototype_units(*place, expression, intensity=intensity)
     stir = action_units.stir(rng, preset.nuisance)
     soft = np.zeros(len(EXPRESSIONS), np.float32)
@@ -179,16 +203,17 @@ def _face(rng, place: tuple[int, str, int], expression, intensity, preset) -> tu
     blended, open_set = rng.random(2)
     if open_set < preset.open_set:
         au = action_units.sample_open_set(rng, intensity=intensity)
-        soft[:] = 1 / len(EXPRESSIONS)
+        soft[:] = 0
+        soft[list(shown)] = 1 / len(shown)
     elif blended < preset.blend:
-        other = int((expression + rng.integers(1, len(EXPRESSIONS))) % len(EXPRESSIONS))
+        other = _another(rng, expression, shown)
         share = np.float32(rng.uniform(0.1, 0.5))
         au = (1 - share) * au + share * prototype_units(*place, other, intensity=intensity)
         soft[expression], soft[other] = 1 - share, share
     return np.minimum(au + stir, np.float32(action_units.MAX_INTENSITY)), soft
 
 
-def _noisy(place: tuple[int, str, int], expression, preset) -> int:
+def _noisy(place: tuple[int, str, int], expression, preset, shown) -> int:
     if not preset.label_noise:
         return expression
     rng = stream(*place, "label")
@@ -197,8 +222,9 @@ def _noisy(place: tuple[int, str, int], expression, preset) -> int:
         return expression
     if preset.label_noise_kind == "affectnet":
         name = EXPRESSIONS[expression]
-        return EXPRESSIONS.index(_CONFUSED.get(name, name))
-    return int((expression + rng.integers(1, len(EXPRESSIONS))) % len(EXPRESSIONS))
+        confused = EXPRESSIONS.index(_CONFUSED.get(name, name))
+        return confused if confused in shown else expression
+    return _another(rng, expression, shown)
 
 
 def _cut_normal(rng, count) -> list[float]:

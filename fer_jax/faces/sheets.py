@@ -10,13 +10,13 @@ import cv2
 import numpy as np
 
 from fer_jax.action_units import ACTION_UNITS
-from fer_jax.errors import UsageError
+from fer_jax.errors import UsageError, check_count
 from fer_jax.expressions import EXPRESSIONS
 from fer_jax.faces.oracle import oracle, pair_units, unit_mask
 from fer_jax.faces.person.regions import region_mask
 from fer_jax.faces.presets import Preset
 from fer_jax.faces.render import Face, render
-from fer_jax.faces.scene import Parameters, draw
+from fer_jax.faces.scene import Parameters, draw, expression_indices
 from fer_jax.streams import stream
 
 BAND = 28  # px above the tiles and below the last row
@@ -43,7 +43,7 @@ _REGION_COLOURS = np.array(
 
 
 class Shown(NamedTuple):
-    """What a tile of a naming sheet shows: an index into `EXPRESSIONS`, and the person's number."""
+    """The expression that a tile of a naming sheet shows, an index into `EXPRESSIONS`, and the person's number."""
 
     expression: int
     identity: int
@@ -55,17 +55,17 @@ def cast(
     preset: str | Preset = "easy",
     size: int = 224,
     identities: int = 6,
-    expressions: Sequence[int] = range(len(EXPRESSIONS)),
+    expressions: Sequence[str] = EXPRESSIONS,
     split: str = "stimuli",
 ) -> list[Parameters]:
-    """Each of some people showing each of some expressions: people in turn, expressions within.
+    """Draw each of some people showing each of some expressions: people in turn, expressions within.
 
     Args:
       seed: seed of the data set.
       preset: a name in `PRESETS`, or a `Preset`.
       size: side of a face in pixels.
       identities: how many people, the first of the split.
-      expressions: indices into `EXPRESSIONS`.
+      expressions: names, in the order of the columns.
       split: "train", "validation" or "stimuli".
 
     Returns:
@@ -74,8 +74,7 @@ def cast(
     Raises:
       UsageError: nobody, or nothing to show.
     """
-    if identities < 1:
-        raise UsageError(f"`identities`: wanted at least 1, got {identities}.")
+    check_count("identities", identities, 1)
     if not expressions:
         raise UsageError("`expressions`: wanted at least one, got none.")
     return [
@@ -89,12 +88,12 @@ def cast(
             identity=person,
         )
         for person in range(identities)
-        for expression in expressions
+        for expression in expression_indices(expressions)
     ]
 
 
 def contact_sheet(scenes: Sequence[Parameters], *, foot: str = "") -> np.ndarray:
-    """A row for each person, a column for each expression, which is named above.
+    """Draw a row for each person and a column for each expression, named above.
 
     Args:
       scenes: from `cast`.
@@ -110,7 +109,7 @@ def contact_sheet(scenes: Sequence[Parameters], *, foot: str = "") -> np.ndarray
 
 
 def naming_sheet(scenes: Sequence[Parameters], *, seed: int = 0, foot: str = "") -> tuple[np.ndarray, list[Shown]]:
-    """The same faces without names and in no order, numbered from 1: can a person name what they show?
+    """Draw the faces unnamed, shuffled and numbered from 1, so that a person can try to name what they show.
 
     Args:
       scenes: from `cast`.
@@ -128,10 +127,10 @@ def naming_sheet(scenes: Sequence[Parameters], *, seed: int = 0, foot: str = "")
 
 
 def oracle_sheet(scenes: Sequence[Parameters], *, foot: str = "") -> np.ndarray:
-    """Of every two scenes of one person: the first, the same person, pose and light showing the second, and D.
+    """Draw every two expressions of one person in one pose and light, and the oracle D that tells them apart.
 
-    Photometry and occluders are off, as they are for the oracle. D is laid over the first picture in red, full red
-    at the pair's largest difference, which the caption tells in Lab units.
+    Photometry and occluders are off, as they are for the oracle. D is laid over the first picture in red. Full red is
+    the pair's largest difference, which the caption gives in Lab units.
 
     Args:
       scenes: from `cast`, with two expressions or more.
@@ -149,19 +148,19 @@ def oracle_sheet(scenes: Sequence[Parameters], *, foot: str = "") -> np.ndarray:
     tiles = []
     for first, second in pairs:
         names = EXPRESSIONS[first.expression], EXPRESSIONS[second.expression]
-        found = oracle(first, second.expression)
+        change = oracle(first, second.expression)
         bare = first.replace(occluder=0)
         pictures = [
             render(bare.replace(au=units), photometry=False).image for units in pair_units(first, second.expression)
         ]
-        heat = _heated(pictures[0], found / max(float(found.max()), 1e-6))
-        captions = (*names, f"D <= {found.max():.0f}")
+        heat = _heated(pictures[0], change / max(float(change.max()), 1e-6))
+        captions = (*names, f"D <= {change.max():.0f}")
         tiles += [_captioned(tile, text) for tile, text in zip((*pictures, heat), captions, strict=True)]
     return _footed(_grid(tiles, 6), foot)
 
 
 def mask_sheet(scenes: Sequence[Parameters], *, foot: str = "") -> np.ndarray:
-    """Of each scene, a column: 68 landmarks (red where hidden), ten regions, and where its strongest units show.
+    """Draw a column for each scene: 68 landmarks (red where hidden), ten regions, and where its strongest units show.
 
     Args:
       scenes: from `cast`.
@@ -183,15 +182,15 @@ def mask_sheet(scenes: Sequence[Parameters], *, foot: str = "") -> np.ndarray:
 
 
 def _units(scene: Parameters) -> Iterable[np.ndarray]:
-    """Tiles of the strongest units of a scene, and white ones where fewer act."""
+    """Yield tiles of the strongest units of a scene, and white ones where fewer act."""
     plain = render(scene.replace(occluder=0), photometry=False).image
     strength = scene.au.max(0)
     for place in np.argsort(-strength, kind="stable")[:_UNIT_ROWS]:
         if strength[place] <= 0:
             yield _captioned(np.full_like(plain, 255), "")
             continue
-        found = unit_mask(scene, ACTION_UNITS[place])
-        heat = _heated(plain, found / max(float(found.max()), 1e-6))
+        change = unit_mask(scene, ACTION_UNITS[place])
+        heat = _heated(plain, change / max(float(change.max()), 1e-6))
         yield _captioned(heat, f"AU {ACTION_UNITS[place]}: {strength[place]:.2f}")
 
 
@@ -211,7 +210,7 @@ def _with_regions(face: Face) -> np.ndarray:
 
 
 def _heated(image: np.ndarray, heat: np.ndarray) -> np.ndarray:
-    """Red over a grey copy, as strong as the heat in 0..1."""
+    """Lay red over a grey copy, as strong as the heat in 0..1."""
     grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[..., None].astype(np.float32)
     share = np.float32(0.9) * heat[..., None]
     return np.rint(grey * (1 - share) + np.array(_HOT, np.float32) * share).astype(np.uint8)

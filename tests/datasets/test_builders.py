@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from fer_jax import data, faces
+from fer_jax.categories import Categories
 from fer_jax.errors import DataError, UsageError
 from fer_jax.expressions import EXPRESSIONS, LABEL_TABLES
 from tests.data import miniature
@@ -99,6 +100,16 @@ def test_procedural_faces_round_trip(tmp_path):
         assert example["occluder"] == face.occluder
         assert example["row"] == index
     assert builder.info.metadata["regions"][1:] == list(faces.REGIONS)
+
+
+def test_procedural_faces_of_some_expressions_have_labels_of_their_own(tmp_path):
+    some = Categories(("fear", "neutral", "happy"))
+    config = procedural.ProceduralFacesConfig(name="tiny", image_size=32, images={"train": 4}, categories=some)
+    builder = build(procedural.Builder(config=config, data_dir=tmp_path))
+    assert builder.info.features["expression"].names == list(some)
+    examples = list(builder.as_data_source("train"))
+    assert [example["expression"] for example in examples] == [0, 1, 2, 0]
+    assert [example["soft_label"].argmax() for example in examples] == [0, 1, 2, 0]
 
 
 def test_region_masks_are_stored_without_loss_as_one_channel(tmp_path):

@@ -2,7 +2,9 @@ import numpy as np
 import pytest
 
 from fer_jax import faces
+from fer_jax.categories import Categories
 from fer_jax.errors import UsageError
+from fer_jax.expressions import EXPRESSIONS
 
 
 def test_a_batch_is_its_pictures_in_the_order_asked():
@@ -29,3 +31,11 @@ def test_nothing_asked_is_nothing_drawn():
 def test_no_worker_is_refused():
     with pytest.raises(UsageError, match="`workers`: wanted at least 1, or None, got 0"):
         faces.render_batch(0, "train", [0], workers=0)
+
+
+def test_labels_of_some_expressions_are_indices_into_them():
+    some = Categories(("contempt", "sad"))
+    images, labels = faces.render_batch(4, "train", range(3), size=32, categories=some)
+    assert labels.tolist() == [0, 1, 0]
+    known = faces.render(faces.draw(4, "train", 1, size=32, expression=EXPRESSIONS.index("sad")))
+    np.testing.assert_array_equal(images[1], known.image)

@@ -39,7 +39,7 @@ def test_other_sheets(sheet, tmp_path, capsys):
     flags = [f"--sheet={sheet}", f"--out={path}", "--image_size=40", "--expressions=sad,anger"]
     assert card(*flags, *(["--identities=1"] if sheet == "naming" else [])) == 0
     written = capsys.readouterr().out.splitlines()
-    scenes = sheets.cast(0, size=40, identities=1, expressions=(2, 6))
+    scenes = sheets.cast(0, size=40, identities=1, expressions=("sad", "anger"))
     foot = "easy, nuisance 0.3, intensity 0.8..1, seed 0"
     if sheet == "naming":
         wanted, key = sheets.naming_sheet(scenes, foot=foot)
@@ -165,18 +165,18 @@ def test_two_processes_do_not_draw_into_one_folder(tmp_path, monkeypatch, capsys
 @pytest.mark.parametrize(
     ("flags", "told"),
     [
-        (["--identities=0"], "`--identities`: wanted at least 1, got 0"),
+        (["--identities=0"], "`--identities`: wanted a whole number from 1, got 0"),
         (["--image_size=8"], "`--image_size`: wanted at least 32 pixels, got 8"),
         (["--out=x.gif"], "`--out`: wanted a name that ends in .png, got x.gif"),
         (["--preset=odd"], "preset"),
         (["--seed=-1"], "`--seed`"),
-        (["--nuisance=2"], "`--nuisance`: wanted a number in 0..1.5, got 2.0"),
+        (["--nuisance=2"], "`--nuisance`: wanted a number in [0, 1.5], got 2.0"),
         (["--intensity=0.5"], "`--intensity`: wanted two numbers such as 0.2,0.8, got '0.5'"),
         (["--intensity=1,0.5"], "`--intensity`: wanted 0 <= low <= high <= 1.2"),
         (["--expressions=hapy"], "Did you mean `happy`?"),
         (["--sheet=oracle", "--expressions=sad"], "`--expressions`: wanted at least two"),
         (["--images=-1"], "`--images`: wanted 0 for a sheet"),
-        (["--images=2", "--identities=0"], "`--identities`: wanted at least 1, got 0"),
+        (["--images=2", "--identities=0"], "`--identities`: wanted a whole number from 1, got 0"),
         (["--images=2", "--prior=affectnet", "--expressions=sad"], "`--expressions`: wanted none with"),
         (["--images=2", "--image_size=8"], "`--image_size`: wanted at least 32 pixels, got 8"),
         (["--images=2", "--workers=0"], "`--workers`: wanted at least 1"),

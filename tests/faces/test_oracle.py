@@ -116,7 +116,7 @@ def test_the_mean_over_people_is_symmetric_in_every_sense():
     for arguments, named in (((0, 8), "second"), ((8, 0), "expression")):
         with pytest.raises(UsageError, match=rf"`{named}`: wanted an index in 0\.\.7, got 8"):
             faces.mean_oracle(*arguments)
-    with pytest.raises(UsageError, match="`identities`: wanted at least 1, got 0"):
+    with pytest.raises(UsageError, match="`identities`: wanted a whole number from 1, got 0"):
         faces.mean_oracle(0, 1, identities=0)
 
 

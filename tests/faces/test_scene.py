@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 import scipy.stats
 
+from fer_jax.categories import Categories
 from fer_jax.errors import UsageError
+from fer_jax.expressions import EXPRESSIONS
 from fer_jax.faces import scene
 from fer_jax.faces.painting import surroundings
 from fer_jax.faces.person import identity
@@ -172,7 +174,7 @@ def test_frames_and_intensities_keep_their_bounds():
     ("change", "message"),
     [
         ({"split": "test"}, "`split`: wanted one of train, validation, stimuli, got 'test'"),
-        ({"index": -1}, "`seed`, `index`: wanted numbers of at least 0, got 0 and -1"),
+        ({"index": -1}, "`index`: wanted a whole number from 0, got -1"),
         ({"preset": "extreme"}, "`preset`: wanted one of easy, medium"),
         ({"expression": 8}, r"`expression`: wanted an index in 0\.\.7, got 8"),
         ({"size": 8}, "`size`: wanted at least 32 pixels, got 8"),
@@ -200,3 +202,17 @@ def test_bad_arguments_are_named(change, message):
 def test_presets_refuse_what_makes_no_sense(change):
     with pytest.raises(UsageError, match=f"`{next(iter(change))}`"):
         Preset(**change)
+
+
+def test_some_expressions_in_any_order_take_turns_and_keep_to_themselves():
+    some = Categories(("anger", "happy", "neutral"))
+    own = EXPRESSIONS.index("anger"), EXPRESSIONS.index("happy"), EXPRESSIONS.index("neutral")
+    assert [scene.draw(0, "train", index, categories=some).expression for index in range(4)] == [*own, own[0]]
+    wild = Preset(label_noise=0.5, blend=0.4, open_set=0.2, prior="affectnet")
+    drawn = [scene.draw(0, "train", index, preset=wild, categories=some) for index in range(60)]
+    assert {each.expression for each in drawn} == {each.label for each in drawn} == set(own)
+    others = [index for index in range(8) if index not in own]
+    assert not np.stack([each.soft_label for each in drawn])[:, others].any()
+    assert any(each.label != each.expression for each in drawn)
+    with pytest.raises(UsageError, match=r"`categories`: wanted one of neutral, .*, got 'posed'"):
+        scene.draw(0, "train", 0, categories=Categories(("happy", "posed")))

@@ -17,7 +17,7 @@ def test_a_cast_is_everybody_showing_everything(scenes):
     assert [(each.identity_seed, each.expression) for each in scenes] == [(p, e) for p in (0, 1) for e in range(8)]
     assert len({each.background_seed for each in scenes}) == 16
     assert scenes[0].identity.shape == scenes[7].identity.shape != scenes[8].identity.shape
-    some = sheets.cast(3, size=PX, identities=1, expressions=(5, 1))
+    some = sheets.cast(3, size=PX, identities=1, expressions=("disgust", "happy"))
     assert [each.expression for each in some] == [5, 1]
 
 
@@ -85,7 +85,7 @@ def test_the_mask_sheet_marks_landmarks_regions_and_units(scenes):
 
 
 def test_nobody_and_nothing_are_refused():
-    with pytest.raises(UsageError, match="`identities`: wanted at least 1, got 0"):
+    with pytest.raises(UsageError, match="`identities`: wanted a whole number from 1, got 0"):
         sheets.cast(0, identities=0)
     with pytest.raises(UsageError, match="`expressions`: wanted at least one, got none"):
         sheets.cast(0, expressions=())
