@@ -4,15 +4,17 @@ import dataclasses
 from typing import Any
 
 from experiments.harness.command import check_bounds, option, parse_names
-from experiments.study.stage_table import STAGES
+from experiments.study.stage_table import STAGES, left_out
 from fer_jax.errors import UsageError
-from fer_jax.expressions import EXPRESSIONS
+from fer_jax.expressions import EXPRESSIONS, parse_categories, parse_class_map
 
-DATASETS = ("procedural_faces", "ferplus", "affectnet", "ckplus", "class_folders", "prepared")
+READ_AT_ONCE = ("class_folders", "ferplus", "fer2013", "affectnet", "ckplus", "rafdb", "expw")
+DATASETS = ("procedural_faces", *READ_AT_ONCE, "prepared")
 # Flags -> the pictures that they say something of.
 _OWNERS = {
-    "data_dir": ("class_folders", "ferplus", "affectnet", "ckplus", "prepared"),
-    "max_reject_frac": ("class_folders", "ferplus", "affectnet", "ckplus"),
+    "data_dir": (*READ_AT_ONCE, "prepared"),
+    "max_reject_frac": READ_AT_ONCE,
+    "class_map": READ_AT_ONCE,
     "target": ("ferplus",),
     "label_table": ("class_folders", "affectnet", "ckplus"),
     **dict.fromkeys(("faces", "train_per_expression", "validation_per_expression"), ("procedural_faces",)),
@@ -63,6 +65,16 @@ class StudyConfig:
     )
     label_table: str | None = option(
         None, "Numbered class folders, or CK+ as a csv: whose numbers, such as affectnet.", unset="names only"
+    )
+    categories: str | None = option(
+        None,
+        "Categories to study, in this order, such as happy,sad,anger or the names of your folders.",
+        unset="all that the pictures have, the paper's in the paper's order",
+    )
+    class_map: str | None = option(
+        None,
+        "Photographs: classes of the set under other names, or left out, such as angry_faces:anger,unknown:drop.",
+        unset="none",
     )
     crop: str | None = option(
         None,
@@ -143,6 +155,12 @@ class StudyConfig:
     devices: int = option(0, "Devices to split over; 0: all of them.")
     data_devices: int = option(1, "Of them, devices that share each member's batch (with --over_devices=shard_map).")
     save_every_s: float = option(60.0, "Seconds between two checkpoints of running members.")
+    people: str = option(
+        "simulated",
+        "Who uncovers the study images: simulated people, who know the paper's eight expressions, or none, which "
+        "leaves out people, fine-tuning and the comparison.",
+        choices=("simulated", "none"),
+    )
     participants: int = option(24, "Simulated participants.")
     area: float = option(0.1, "Extremal Perturbation: share of the image to keep.")
     ep_iterations: int | None = option(
@@ -255,7 +273,13 @@ def resolve(config: StudyConfig) -> StudyConfig:
     check_bounds(config, bounds)
     if not config.max_epochs and not config.max_images:
         raise UsageError("`--max_epochs`: wanted a limit of epochs, or of images by --max_images, got 0 for both.")
-    chosen_members(config)
+    wanted = EXPRESSIONS if config.categories is None else parse_categories(config.categories)
+    if config.dataset == "procedural_faces" or config.categories is not None:  # other sets may have any number
+        chosen_members(config, wanted.num_pairs)
+    if config.dataset == "procedural_faces":
+        EXPRESSIONS.select(wanted)
+    if config.class_map is not None:
+        parse_class_map(config.class_map)
     if config.over_members == "loop" and config.over_devices != "none":
         raise UsageError("`--over_members`: wanted map or vmap with --over_devices, got loop.")
     chosen_stages(config)
@@ -300,33 +324,40 @@ def _other_limit(config) -> dict[str, int]:
     return {}
 
 
-def chosen_members(config: StudyConfig) -> list[int]:
-    """The members to train, ascending.
+def chosen_members(config: StudyConfig, num_pairs: int) -> list[int]:
+    """Return the members to train, ascending.
+
+    Args:
+      config: resolved, or about to be.
+      num_pairs: members of a whole ensemble.
 
     Raises:
-      UsageError: `members` is neither all nor numbers and ranges in 0..27.
+      UsageError: `members` is neither all nor numbers and ranges below `num_pairs`.
     """
     if config.members == "all":
-        return list(range(EXPRESSIONS.num_pairs))
+        return list(range(num_pairs))
     chosen: set[int] = set()
     for part in config.members.split(","):
         first, _, last = part.strip().partition("-")
         ends = [int(end) if end.isascii() and end.isdecimal() else -1 for end in (first, last or first)]
-        if not 0 <= ends[0] <= ends[1] < EXPRESSIONS.num_pairs:
+        if not 0 <= ends[0] <= ends[1] < num_pairs:
             raise UsageError(
-                f"`--members`: wanted all, or numbers and ranges in 0..{EXPRESSIONS.num_pairs - 1} such as 0-6,9, "
-                f"got {part!r}."
+                f"`--members`: wanted all, or numbers and ranges in 0..{num_pairs - 1} such as 0-6,9, got {part!r}."
             )
         chosen.update(range(ends[0], ends[1] + 1))
     return sorted(chosen)
 
 
 def chosen_stages(config: StudyConfig) -> list[str]:
-    """The stages to run, in order.
+    """Return the stages to run, in order.
 
     Raises:
-      UsageError: an unknown stage; the message names the near one.
+      UsageError: an unknown stage, or one of people with `--people=none`.
     """
     if config.stages == "all":
-        return list(STAGES)
-    return list(parse_names("stages", config.stages, STAGES, wanted="all or some of"))
+        return [name for name in STAGES if name not in left_out(config.people)]
+    chosen = list(parse_names("stages", config.stages, STAGES, wanted="all or some of"))
+    without = next((name for name in chosen if name in left_out(config.people)), None)
+    if without is not None:
+        raise UsageError(f"`--stages`: {without} wants people, got --people=none. Leave one of them out.")
+    return chosen

@@ -98,6 +98,48 @@ def index_of(name: str) -> int:
     return index
 
 
+def canonical_name(name: str) -> str:
+    """Return the paper's name of an expression given by any name of it, and every other name as it is."""
+    index = _INDEX_OF_NAME.get(_key(name))
+    return name.strip() if index is None else EXPRESSIONS[index]
+
+
+def paper_first(names: Iterable[str]) -> list[str]:
+    """Return names in the paper's order, then the others by name, each once."""
+    names = set(names)
+    return [name for name in EXPRESSIONS if name in names] + sorted(names - set(EXPRESSIONS))
+
+
+def parse_categories(text: str) -> Categories:
+    """Return the categories that a flag names, such as "happy,sad,anger"; the paper's eight by any of their names.
+
+    Raises:
+      UsageError: fewer than two, an empty one, or one that comes twice.
+    """
+    return Categories(tuple(map(canonical_name, text.split(","))))
+
+
+def parse_class_map(text: str) -> dict[str, str | None]:
+    """Return what a flag such as "angry_faces:anger,unknown:drop" makes of the classes of a set.
+
+    Returns:
+      A dict from a class to its new name, which is the paper's where it means one of the eight, or to None where the
+      class is dropped.
+
+    Raises:
+      UsageError: a part without a colon, an empty name, or a class that comes twice.
+    """
+    mapped: dict[str, str | None] = {}
+    for part in text.split(","):
+        old, colon, new = (piece.strip() for piece in part.rpartition(":"))
+        if not (colon and old and new):
+            raise UsageError(f"`class_map`: wanted old:new or old:drop, separated by commas, got {part.strip()!r}.")
+        if old in mapped:
+            raise UsageError(f"`class_map`: wanted every class once, got {old!r} twice.")
+        mapped[old] = None if new == "drop" else canonical_name(new)
+    return mapped
+
+
 def _hint(key: str) -> str:
     """What an unknown name may mean: first by its meaning, then as a slip of the pen."""
     if key in _MEANT:

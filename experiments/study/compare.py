@@ -9,7 +9,6 @@ from experiments.study.explain import METHODS
 from experiments.study.study import PICTURES_RECORD, Study
 from experiments.study.vote import confusion_counts, scores
 from fer_jax import compare as comparing
-from fer_jax.expressions import EXPRESSIONS
 
 MODELS = (
     "ensemble_simple_vote",
@@ -48,7 +47,7 @@ def _dice(study):
     tables, grids = [], []
     for method in METHODS:
         table = comparing.attention.dice_per_pair(human, maps[method], pairs)
-        tables.append(table.assign(unit=[EXPRESSIONS.pair_name(unit) for unit in table["unit"]], method=method))
+        tables.append(table.assign(unit=[study.categories.pair_name(unit) for unit in table["unit"]], method=method))
         grids.append(comparing.attention.dice_grid(human, maps[method], pairs).assign(method=method))
     study.folder.write_table("dice", pd.concat(tables, ignore_index=True))
     study.folder.write_table("dice_options", pd.concat(grids, ignore_index=True))
@@ -119,7 +118,7 @@ def summary(study: Study) -> dict:
         "seed": config.seed,
         "members": [_member(row) for row in members.to_dict("records")],
         "ensemble": _votes(study, "ensemble"),
-        "multiclass": scores(confusion_counts(study, "multiclass")),
+        "multiclass": scores(study, "multiclass"),
         "finetuned": _votes(study, "finetuned"),
         "people": {
             "participants": _participants(study),
@@ -146,7 +145,7 @@ def _member(row):
 
 
 def _votes(study, name):
-    return {rule: scores(confusion_counts(study, f"{name}_{rule}")) for rule in ("simple_vote", "weighted_vote")}
+    return {rule: scores(study, f"{name}_{rule}") for rule in ("simple_vote", "weighted_vote")}
 
 
 def _participants(study):

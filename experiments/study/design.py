@@ -8,7 +8,6 @@ from experiments.study.photographs import HELD_OUT
 from experiments.study.study import STUDY_LIST, Study
 from fer_jax import human
 from fer_jax.errors import DataError
-from fer_jax.expressions import EXPRESSIONS
 
 
 def draw_study(study: Study) -> None:
@@ -22,20 +21,22 @@ def draw_study(study: Study) -> None:
     pool = study.pictures("validation")
     wanted = study.config.per_ordered_pair
     try:
-        each = human.study.largest_balanced(pool.labels, wanted=wanted)
+        each = human.study.largest_balanced(pool.labels, wanted=wanted, categories=study.categories)
     except DataError as error:
         told = str(error).removeprefix("`labels`: ").removesuffix("; add images of it.")
         raise DataError(
             f"`--data_dir`: too few pictures in validation: {told}. Add some: of a set without a validation folder a "
             f"{HELD_OUT:.0%} share is drawn for it."
         ) from None
-    table = human.study.make_study(pool.labels, pool.names, seed=study.config.seed, per_ordered_pair=each)
+    table = human.study.make_study(
+        pool.labels, pool.names, seed=study.config.seed, per_ordered_pair=each, categories=study.categories
+    )
     row_of = {name: row for row, name in enumerate(pool.names)}
     table["row"] = [row_of[name] for name in table["image"]]
     study.folder.write_table("study_images", table)
     if each < wanted:
-        smallest = np.bincount(pool.labels, minlength=len(EXPRESSIONS)).min()
+        smallest, cells = np.bincount(pool.labels).min(), len(study.categories.ordered_pairs)
         sys.stderr.write(
-            f"study images: {len(table)} instead of {wanted * len(EXPRESSIONS) * (len(EXPRESSIONS) - 1)}, {each} per "
-            f"ordered pair: the rarest expression has {smallest} validation pictures, and evaluation keeps some.\n"
+            f"study images: {len(table)} instead of {wanted * cells}, {each} per "
+            f"ordered pair: the rarest category has {smallest} validation pictures, and evaluation keeps some.\n"
         )

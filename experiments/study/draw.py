@@ -36,7 +36,7 @@ def _save(study, name, drawn):
 def first_of_each(study):
     """Row of the first study image of each expression."""
     truth = study.study_table["true_label"].to_numpy()
-    return [int(np.flatnonzero(truth == expression)[0]) for expression in EXPRESSIONS]
+    return [int(np.flatnonzero(truth == expression)[0]) for expression in study.categories]
 
 
 def _stimuli(study, marks):
@@ -104,7 +104,7 @@ def _confusions(study, marks):
             counts, title=MODEL_NAMES[model], interval=accuracy_interval(counts), synthetic=marks["synthetic"]
         )
         _save(study, f"{number}_{model}", drawn)
-    recalls = {MODEL_NAMES[model]: scores(confusion_counts(study, model))["recall"] for model in MODELS}
+    recalls = {MODEL_NAMES[model]: scores(study, model)["recall"] for model in MODELS}
     _save(study, "recall", figures.draw_recall(recalls, synthetic=marks["synthetic"]))
 
 

@@ -9,7 +9,6 @@ from experiments.explanations import METHODS
 from experiments.harness.progress import Progress
 from experiments.study.study import Study
 from fer_jax import ensemble
-from fer_jax.expressions import EXPRESSIONS, index_of
 
 _KEPT = (*METHODS, "logits", "final_area")
 
@@ -17,7 +16,7 @@ _KEPT = (*METHODS, "logits", "final_area")
 def explain(study: Study) -> None:
     """Three maps for each study image, for its true label; one file a pair, then one for all."""
     config, pairs, shown = study.config, study.study_pairs, study.study_pictures
-    truth = np.asarray([index_of(label) for label in study.study_table["true_label"]])
+    truth = np.asarray([study.categories.index_of(label) for label in study.study_table["true_label"]])
     members = study.load_ensemble()
     settings = explanations.Settings(
         areas=(config.area,),
@@ -27,11 +26,11 @@ def explain(study: Study) -> None:
     )
     explain_pair = explanations.program(functools.partial(study.network, 2), settings)
     progress = Progress("explaining", len(shown), unit="images")
-    for pair in range(EXPRESSIONS.num_pairs):
+    for pair in range(study.categories.num_pairs):
         rows = np.flatnonzero(pairs == pair)
-        name = f"saliency/{pair:02d}_{EXPRESSIONS.pair_name(pair)}"
+        name = f"saliency/{pair:02d}_{study.categories.pair_name(pair)}"
         if not study.folder.has(f"{name}.npz"):
-            target = (truth[rows] == EXPRESSIONS.pairs[pair][1]).astype(np.int32)
+            target = (truth[rows] == study.categories.pairs[pair][1]).astype(np.int32)
             maps = explain_pair(ensemble.member(members, pair), shown.images[rows], target)
             maps["final_area"] = maps["final_area"][:, 0]
             study.folder.write_arrays(name, rows=rows, **{key: np.asarray(maps[key]) for key in _KEPT})
@@ -44,8 +43,8 @@ def explain(study: Study) -> None:
 def _gathered(study):
     """The pairs' files as arrays in the study table's order."""
     parts = [
-        study.folder.read_arrays(f"saliency/{pair:02d}_{EXPRESSIONS.pair_name(pair)}")
-        for pair in range(EXPRESSIONS.num_pairs)
+        study.folder.read_arrays(f"saliency/{pair:02d}_{study.categories.pair_name(pair)}")
+        for pair in range(study.categories.num_pairs)
     ]
     order = np.argsort(np.concatenate([part["rows"] for part in parts]))
     return {name: np.concatenate([part[name] for part in parts])[order] for name in _KEPT}

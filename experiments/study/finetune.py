@@ -11,7 +11,6 @@ from experiments.study.study import Study
 from experiments.study.vote import member_accuracy, write_votes
 from fer_jax import checkpoints, data, ensemble, human, masks, training
 from fer_jax.augment import Augmentation
-from fer_jax.expressions import EXPRESSIONS
 
 
 def finetune(study: Study) -> None:
@@ -24,7 +23,7 @@ def finetune(study: Study) -> None:
     """
     config, shown = study.config, study.study_pictures
     attention = study.folder.read_arrays("attention")
-    pools = [_Pool(study, pair, attention) for pair in range(EXPRESSIONS.num_pairs)]
+    pools = [_Pool(study, pair, attention) for pair in range(study.categories.num_pairs)]
     optimiser = optax.adam(config.finetune_learning_rate)
     start_from = ensemble.unstack(study.load_ensemble())
     size = config.image_size
@@ -48,13 +47,13 @@ def finetune(study: Study) -> None:
         step,
         lambda: start(0),
         batch_of(0, 0),
-        lambda config: EXPRESSIONS.num_pairs * config.finetune_images,
+        lambda config: study.categories.num_pairs * config.finetune_images,
     )
     plan = Plan(
         name="finetuned",
         trainer=training.Trainer(
             step,
-            [training.Job(pair, config.finetune_images) for pair in range(EXPRESSIONS.num_pairs)],
+            [training.Job(pair, config.finetune_images) for pair in range(study.categories.num_pairs)],
             start=start,
             batch_of=batch_of,
             key=study.key("finetune"),
@@ -63,18 +62,18 @@ def finetune(study: Study) -> None:
             **slots_of(config, step, like, batch_of(0, 0), members=len(pools)),
         ),
         like=like,
-        label=EXPRESSIONS.pair_name,
-        most_images=EXPRESSIONS.num_pairs * config.finetune_images,
+        label=study.categories.pair_name,
+        most_images=study.categories.num_pairs * config.finetune_images,
     )
     left = fit(study, plan)
-    variables = ensemble.stack([left[pair][0] for pair in range(EXPRESSIONS.num_pairs)])
+    variables = ensemble.stack([left[pair][0] for pair in range(study.categories.num_pairs)])
     checkpoints.save(study.folder.path / "finetuned", variables, facts=study.facts("finetuned"), stacked=True)
     evaluation = study.evaluation_pictures
     logits = study.ensemble_logits(variables, evaluation.images)
     write_votes(study, "finetuned", logits, evaluation.labels)
     rows = [
         {
-            "pair": EXPRESSIONS.pair_name(pair),
+            "pair": study.categories.pair_name(pair),
             "revealed_trials": pool.trials,
             "masked_views": pool.masked,
             "validation_accuracy": accuracy,
@@ -92,8 +91,9 @@ class _Pool:
 
     def __init__(self, study: Study, pair: int, attention: dict[str, np.ndarray]):
         self._seed, self._pair, self._ratio = study.config.seed, pair, study.config.masked_ratio
+        self._members = study.categories.num_pairs
         whole = np.flatnonzero(study.study_pairs == pair)
-        self._labels = (study.study_pictures.labels == EXPRESSIONS.pairs[pair][1]).astype(np.int32)
+        self._labels = (study.study_pictures.labels == study.categories.pairs[pair][1]).astype(np.int32)
         self._views = human.click_views.select(attention["revealed_rows"], attention["revealed_points"], whole)
         self.trials, self.masked = len(self._views.rows), self._views.masked
 
@@ -105,5 +105,5 @@ class _Pool:
 
     def _draw(self, kind, size, start, count):
         """A stretch of an endless stream of permutations; each kind of view has a stream of its own."""
-        member = (2 + ("masked", "whole").index(kind)) * EXPRESSIONS.num_pairs + self._pair
+        member = (2 + ("masked", "whole").index(kind)) * self._members + self._pair
         return data.stream_indices(size, seed=self._seed, member=member, start=start, count=count)

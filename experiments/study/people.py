@@ -19,11 +19,13 @@ def simulate(study: Study) -> None:
     kept, exclusions = human.exclusion.exclude(everyone, study=table)
     marked = human.exclusion.mark_excluded(everyone, exclusions)
     human.trials.write(study.folder.file("people", "trials.csv").parent, marked)
-    pairs = human.behaviour.pair_table(kept, table)
+    pairs = human.behaviour.pair_table(kept, table, categories=study.categories)
     study.folder.write_table("people_exclusions", exclusions)
     study.folder.write_table("people_pairs", pairs)
     study.folder.write_table("people_correlations", pd.DataFrame([human.behaviour.correlations(pairs)]))
-    study.folder.write_arrays("people_confusion", counts=human.behaviour.confusion(kept)[1])
+    study.folder.write_arrays(
+        "people_confusion", counts=human.behaviour.confusion(kept, categories=study.categories)[1]
+    )
     attention = human.attention.attention_maps(kept, table, image_px=size, radius=masks.reveal_radius(size))
     rows, points = human.attention.revealed(kept, table)
     study.folder.write_arrays("attention", maps=attention, revealed_rows=rows, revealed_points=points)

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-from experiments.study.stage_table import PLACEMENT, STAGES, TABLE
+from experiments.study.stage_table import PLACEMENT, STAGES, TABLE, left_out
 from fer_jax.errors import StorageError, UsageError
 
 
@@ -99,7 +99,7 @@ class StageRecords:
         if differ:
             return "; ".join(differ)
         inputs = self._inputs(name)
-        changed = [need for need in TABLE[name].needs if inputs[need] != record["inputs"].get(need)]
+        changed = [need for need in inputs if inputs[need] != record["inputs"].get(need)]
         if changed and TABLE[name].kept:
             raise UsageError(
                 f"`--out`: {self._folder.path} holds other {changed[0]} than its {name} were trained on. Put them "
@@ -118,7 +118,7 @@ class StageRecords:
           UsageError: names the stage to add and why.
         """
         for need in STAGES:
-            if need in _all_needs(name) and need not in coming:
+            if need in _all_needs(name) and need not in coming and need not in left_out(self.config.people):
                 reason = self.why(need)
                 if reason:
                     told = "to have run" if reason == "not made yet" else f"made again ({reason})"
@@ -210,7 +210,7 @@ class StageRecords:
                     f"{folders[0]} as well to train it again."
                 )
             return
-        changed = [need for need in entry.needs if begun["inputs"].get(need) != now["inputs"][need]]
+        changed = [need for need, digest in now["inputs"].items() if begun["inputs"].get(need) != digest]
         if changed and self._has_parts(name):
             raise UsageError(
                 f"`--out`: {path} holds other {changed[0]} than its {name} are being trained on. Put them back, remove "
@@ -235,7 +235,8 @@ class StageRecords:
         }
 
     def _inputs(self, name):
-        return {need: self._digest(need) for need in TABLE[name].needs}
+        without = left_out(self.config.people)
+        return {need: self._digest(need) for need in TABLE[name].needs if need not in without}
 
     def _digest(self, name):
         """Of the content of all that a stage has left, as it is now; None if it has not ended."""

@@ -50,6 +50,8 @@ TABLE: dict[str, StageEntry] = {
             "validation_per_expression",
             "target",
             "label_table",
+            "categories",
+            "class_map",
             "dedupe",
             "crop",
             "detector",
@@ -102,8 +104,8 @@ TABLE: dict[str, StageEntry] = {
         quick=True,
     ),
     "people": StageEntry(
-        reads=("dataset", "faces", "seed", "image_size", "participants"),
-        needs=("design",),
+        reads=("dataset", "faces", "seed", "image_size", "participants", "people"),
+        needs=("data", "design"),
         leaves=("people/**/*", "tables/people_*.csv", "people_confusion.npz", "attention.npz"),
         quick=True,
     ),
@@ -126,7 +128,7 @@ TABLE: dict[str, StageEntry] = {
         parts=("training/finetuned",),
     ),
     "compare": StageEntry(
-        reads=("dataset", "image_size", "model", "seed", "participants", "undersample"),
+        reads=("dataset", "image_size", "model", "seed", "participants", "undersample", "people"),
         needs=("data", "design", "vote", "people", "saliency", "finetune"),
         leaves=(
             "tables/dice*.csv",
@@ -137,7 +139,7 @@ TABLE: dict[str, StageEntry] = {
         quick=True,
     ),
     "figures": StageEntry(
-        reads=("dataset", "image_size", "stop_accuracy"),
+        reads=("dataset", "image_size", "stop_accuracy", "people"),
         needs=("data", "design", "members", "vote", "people", "saliency", "finetune", "compare"),
         leaves=("figures/*",),
         quick=True,
@@ -151,6 +153,7 @@ TABLE: dict[str, StageEntry] = {
             "seed",
             "undersample",
             "dedupe",
+            "people",
             "participants",
             "stop_accuracy",
             "max_epochs",
@@ -166,3 +169,8 @@ TABLE: dict[str, StageEntry] = {
     ),
 }
 STAGES = tuple(TABLE)
+
+
+def left_out(people: str) -> tuple[str, ...]:
+    """Return the stages that a run without people leaves out; none of a run with `--people=simulated`."""
+    return ("people", "finetune") if people == "none" else ()

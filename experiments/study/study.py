@@ -17,8 +17,9 @@ from experiments.harness.command import StopRequest
 from experiments.harness.numerics import numerics, tell_changes
 from experiments.study.run_folder import FinishedFiles, RunFolder
 from fer_jax import checkpoints, data, ensemble, images, models
+from fer_jax.categories import Categories
 from fer_jax.errors import StorageError, UsageError
-from fer_jax.expressions import EXPRESSIONS, index_of
+from fer_jax.expressions import EXPRESSIONS
 from fer_jax.training import MemberState, init_state, variables_of
 
 # One stream of random keys for each use, so that no two stages share bits.
@@ -90,6 +91,12 @@ class Study:
             return bool(self.folder.read_json(PICTURES_RECORD)["synthetic"])
         return self.config.dataset == "procedural_faces"
 
+    @functools.cached_property
+    def categories(self) -> Categories:
+        """The categories of the run's pictures, as the stage `data` found them."""
+        names = self.folder.read_json(PICTURES_RECORD).get("categories") if self.folder.has(PICTURES_RECORD) else None
+        return EXPRESSIONS if names is None else Categories(tuple(names))
+
     # Pictures
 
     def pictures(self, split: str) -> Pictures:
@@ -144,7 +151,7 @@ class Study:
         table = self.study_table
         return np.asarray(
             [
-                EXPRESSIONS.pair_index(index_of(a), index_of(b))
+                self.categories.pair_index(self.categories.index_of(a), self.categories.index_of(b))
                 for a, b in zip(table["true_label"], table["false_label"], strict=True)
             ]
         )
@@ -201,16 +208,16 @@ class Study:
     def _wanted(self, kind):
         return {
             "kind": kind,
-            "expressions": list(EXPRESSIONS),
-            "pairs": [list(pair) for pair in EXPRESSIONS.pairs],
+            "expressions": list(self.categories),
+            "pairs": [list(pair) for pair in self.categories.pairs],
             "model": self.config.model,
             "image_size": self.config.image_size,
             "normalise": [list(images.IMAGENET_MEAN), list(images.IMAGENET_STD)],
         }
 
     def load_ensemble(self, name: str = "ensemble"):
-        """The stacked variables of the 28 members ("ensemble" or "finetuned")."""
-        like = self.variables_like(2, EXPRESSIONS.num_pairs)
+        """The stacked variables of all members ("ensemble" or "finetuned")."""
+        like = self.variables_like(2, self.categories.num_pairs)
         return jax.device_put(self.load(name, like, name))
 
     def load_member(self, pair: int, name: str = "ensemble"):
@@ -219,18 +226,18 @@ class Study:
 
     def load_multiclass(self):
         """The multiclass model's variables."""
-        like = self.variables_like(len(EXPRESSIONS))
+        like = self.variables_like(len(self.categories))
         return jax.device_put(self.load("multiclass", like, "multiclass"))
 
     def ensemble_logits(self, variables, pictures: np.ndarray) -> np.ndarray:
-        """Every member's logits (28, N, 2) for byte images (N, H, W, 3)."""
+        """Every member's logits (M, N, 2) for byte images (N, H, W, 3)."""
         predict = self._predict(2)
         members = ensemble.unstack(variables)
         return np.stack([_in_batches(predict, member, pictures) for member in members])
 
     def multiclass_logits(self, variables, pictures: np.ndarray) -> np.ndarray:
-        """Logits (N, 8) for byte images (N, H, W, 3)."""
-        return _in_batches(self._predict(len(EXPRESSIONS)), variables, pictures)
+        """Logits (N, K) for byte images (N, H, W, 3)."""
+        return _in_batches(self._predict(len(self.categories)), variables, pictures)
 
     def _predict(self, num_classes):
         model = self.network(num_classes)

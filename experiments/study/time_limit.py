@@ -20,7 +20,6 @@ import jax
 from experiments.study.stage_table import LIMITS
 from fer_jax import placement
 from fer_jax.errors import StorageError
-from fer_jax.expressions import EXPRESSIONS
 
 RECORD = "limits.json"
 # A prediction costs about a third of a training image, a step of an explanation half as much again as one; tables,
@@ -128,10 +127,10 @@ def _seconds_an_image(config, step, state, batch) -> float:
 def _fixed_seconds(study, seconds) -> float:
     """What the stages that are not shortened will take."""
     config, ended = study.config, study.folder.stages.seconds()
-    predicted = (EXPRESSIONS.num_pairs + 1) * len(study.pictures("validation")) * _PREDICTION
+    predicted = (study.categories.num_pairs + 1) * len(study.pictures("validation")) * _PREDICTION
     work = {
         "vote": predicted,
-        "saliency": _EXPLAINING * len(EXPRESSIONS.ordered_pairs) * config.per_ordered_pair * config.ep_iterations,
+        "saliency": _EXPLAINING * len(study.categories.ordered_pairs) * config.per_ordered_pair * config.ep_iterations,
         "finetune": predicted,
     }
     return _REST_S + seconds * sum(images for name, images in work.items() if name not in ended)
@@ -143,7 +142,7 @@ def _later_images(study, name) -> int:
     work = {
         "members": 0,
         "multiclass": config.multiclass_epochs * len(study.pictures("train")),
-        "finetune": EXPRESSIONS.num_pairs * config.finetune_images,
+        "finetune": study.categories.num_pairs * config.finetune_images,
     }
     later = list(work)[list(work).index(name) + 1 :]
     return sum(work[stage] for stage in later if stage not in ended)

@@ -9,7 +9,7 @@ import numpy as np
 import optax
 import pandas as pd
 
-from experiments.config import StudyConfig, chosen_members
+from experiments.config import chosen_members
 from experiments.study import time_limit
 from experiments.study.fit import Plan, clear, fit
 from experiments.study.slots import slots_of, training_network
@@ -17,7 +17,6 @@ from experiments.study.study import Study, open_run
 from fer_jax import checkpoints, data, ensemble, models, training
 from fer_jax.augment import Augmentation
 from fer_jax.errors import UsageError
-from fer_jax.expressions import EXPRESSIONS
 
 # For the statistics of a finished member: enough for means and variances, little beside training.
 STATISTICS_BATCH = 64
@@ -39,15 +38,15 @@ def train_members(study: Study) -> None:
       stopped_by: what ended its training: its target, a limit of epochs or images, or "failed" (loss not finite).
     """
     config, train = study.config, study.pictures("train")
-    chosen = chosen_members(config)
-    draws = {pair: pair_draw(train.labels, pair, config) for pair in chosen}
+    chosen = chosen_members(config, study.categories.num_pairs)
+    draws = {pair: pair_draw(study, pair) for pair in chosen}
     optimiser = optax.adam(config.learning_rate)
     model = study.network(2)
     starting = starting_variables(study, model, "ensemble")
 
     def batch_of(member, step):
         rows = draws[member].rows(step)
-        labels = (train.labels[rows] == EXPRESSIONS.pairs[member][1]).astype(np.int32)
+        labels = (train.labels[rows] == study.categories.pairs[member][1]).astype(np.int32)
         return {"image": train.images[rows], "labels": labels}
 
     step = training.make_step(
@@ -79,7 +78,7 @@ def train_members(study: Study) -> None:
             **slots_of(config, step, like, batch_of(chosen[0], 0), members=len(chosen)),
         ),
         like=like,
-        label=EXPRESSIONS.pair_name,
+        label=study.categories.pair_name,
         most_images=images_with(config),
     )
     left = fit(study, plan)
@@ -92,9 +91,9 @@ def train_members(study: Study) -> None:
     save_members(study, members, chosen)
     table = pd.DataFrame(
         {
-            "pair": EXPRESSIONS.pair_name(pair),
-            "first": EXPRESSIONS[EXPRESSIONS.pairs[pair][0]],
-            "second": EXPRESSIONS[EXPRESSIONS.pairs[pair][1]],
+            "pair": study.categories.pair_name(pair),
+            "first": study.categories[study.categories.pairs[pair][0]],
+            "second": study.categories[study.categories.pairs[pair][1]],
             "train_images": draws[pair].size,
             **left[pair][1],
         }
@@ -104,9 +103,16 @@ def train_members(study: Study) -> None:
     clear(study, "ensemble")
 
 
-def pair_draw(labels: np.ndarray, pair: int, config: StudyConfig) -> data.Draw:
+def pair_draw(study: Study, pair: int) -> data.Draw:
     """Return the draw of training pictures that one member sees."""
-    return data.Draw(labels, pair=pair, seed=config.seed, batch_size=config.batch_size, undersample=config.undersample)
+    config = study.config
+    return data.Draw(
+        study.pictures("train").labels,
+        pair=pair,
+        seed=config.seed,
+        batch_size=config.batch_size,
+        undersample=config.undersample,
+    )
 
 
 def starting_variables(study: Study, model, name: str) -> Callable[[int], dict]:
@@ -144,7 +150,7 @@ def starting_variables(study: Study, model, name: str) -> Callable[[int], dict]:
 
 def save_members(study: Study, members: list[dict], numbers: list[int]) -> None:
     """Keep trained members: all of them as the ensemble, some as a part of one, to be merged."""
-    name = "ensemble" if len(numbers) == EXPRESSIONS.num_pairs else PART
+    name = "ensemble" if len(numbers) == study.categories.num_pairs else PART
     facts = study.facts(name) | ({} if name == "ensemble" else {"members": numbers})
     checkpoints.save(study.folder.path / name, ensemble.stack(members), facts=facts, stacked=True)
 
@@ -158,7 +164,7 @@ def load_part(study: Study) -> tuple[list[int], list[dict]]:
     """
     path = study.folder.path
     if checkpoints.exists(path / "ensemble"):
-        return list(range(EXPRESSIONS.num_pairs)), ensemble.unstack(study.load_ensemble())
+        return list(range(study.categories.num_pairs)), ensemble.unstack(study.load_ensemble())
     if not checkpoints.exists(path / PART):
         raise UsageError(f"`{path}`: wanted trained members, there are none yet; finish that run first.")
     numbers = checkpoints.facts(path / PART)["members"]
@@ -167,7 +173,7 @@ def load_part(study: Study) -> tuple[list[int], list[dict]]:
 
 
 def train_multiclass(study: Study) -> None:
-    """Train the eight-way network with weighted cross-entropy (paper §5.2).
+    """Train the network of all K categories with weighted cross-entropy (paper §5.2).
 
     Columns:
       train_images: pictures of an epoch, all that there are to train on.
@@ -176,16 +182,18 @@ def train_multiclass(study: Study) -> None:
     weights = data.class_weights(train.labels)
     if config.class_weights == "sqrt":
         weights = np.sqrt(weights)
-    model = study.network(len(EXPRESSIONS))
+    model = study.network(len(study.categories))
     starting = starting_variables(study, model, "multiclass")
-    draw = data.Draw(train.labels, pair=None, seed=config.seed, batch_size=config.batch_size)
+    draw = data.Draw(
+        train.labels, pair=None, seed=config.seed, batch_size=config.batch_size
+    )
 
     def batch_of(member, step):
         del member
         chosen = draw.rows(step)
         return {"image": train.images[chosen], "labels": train.labels[chosen].astype(np.int32)}
 
-    network = training_network(study, len(EXPRESSIONS))
+    network = training_network(study, len(study.categories))
     objective = training.cross_entropy(class_weights=weights, axis_name=network.axis_name)
     view = training.augmented_view(Augmentation())
     timed = optax.adam(config.learning_rate)
@@ -202,7 +210,7 @@ def train_multiclass(study: Study) -> None:
         rate = optax.cosine_decay_schedule(rate, math.ceil(config.multiclass_epochs * len(train) / config.batch_size))
     optimiser = optax.adam(rate)
     step = training.make_step(network, optimiser, objective, view)
-    like = study.state_like(len(EXPRESSIONS), optimiser)
+    like = study.state_like(len(study.categories), optimiser)
     plan = Plan(
         name="multiclass",
         trainer=training.Trainer(

@@ -7,7 +7,7 @@ from scipy import stats
 
 from experiments.study.study import Study
 from fer_jax import ensemble, metrics
-from fer_jax.expressions import EXPRESSIONS
+from fer_jax.categories import pairs_of
 
 VOTES = {"simple_vote": ensemble.simple_vote, "weighted_vote": ensemble.weighted_vote}
 
@@ -37,7 +37,7 @@ def vote(study: Study) -> None:
     write_confusion(study, "multiclass", eight.argmax(-1), evaluation.labels)
     table = study.folder.read_table("members")
     table["validation_accuracy"] = member_accuracy(logits, evaluation.labels)
-    table["validation_images"] = [int(np.isin(evaluation.labels, pair).sum()) for pair in EXPRESSIONS.pairs]
+    table["validation_images"] = [int(np.isin(evaluation.labels, pair).sum()) for pair in study.categories.pairs]
     study.folder.write_table("members_validated", table)
 
 
@@ -51,14 +51,14 @@ def member_accuracy(logits: np.ndarray, labels: np.ndarray) -> list[float]:
     """Each member's accuracy on the pictures of its own two expressions.
 
     Args:
-      logits: (28, N, 2).
+      logits: (M, N, 2).
       labels: (N,).
 
     Returns:
-      28 shares; NaN where neither expression is there.
+      M shares; NaN where neither expression is there.
     """
     shares = []
-    for pair, (first, second) in enumerate(EXPRESSIONS.pairs):
+    for pair, (first, second) in enumerate(pairs_of(len(logits))):
         own = (labels == first) | (labels == second)
         right = logits[pair, own].argmax(-1) == (labels[own] == second)
         shares.append(float(right.mean()) if own.any() else float("nan"))
@@ -72,19 +72,19 @@ def write_confusion(study: Study, name: str, predicted: np.ndarray, labels: np.n
       true: the expression of the pictures in this row.
       EXPRESSION: pictures that the model called so.
     """
-    counts = np.asarray(metrics.confusion(labels, predicted, classes=len(EXPRESSIONS)))
-    frame = pd.DataFrame(counts, columns=list(EXPRESSIONS))
-    frame.insert(0, "true", EXPRESSIONS)
+    counts = np.asarray(metrics.confusion(labels, predicted, classes=len(study.categories)))
+    frame = pd.DataFrame(counts, columns=list(study.categories))
+    frame.insert(0, "true", study.categories)
     study.folder.write_table(f"confusion_{name}", frame)
 
 
 def confusion_counts(study: Study, name: str) -> np.ndarray:
-    """(8, 8) counts, rows true, of "ensemble_simple_vote", "multiclass", "finetuned_weighted_vote", ..."""
-    return study.folder.read_table(f"confusion_{name}")[list(EXPRESSIONS)].to_numpy()
+    """Return (K, K) counts, rows true, of "ensemble_simple_vote", "multiclass", "finetuned_weighted_vote", ..."""
+    return study.folder.read_table(f"confusion_{name}")[list(study.categories)].to_numpy()
 
 
 def accuracy_interval(counts: np.ndarray) -> tuple[float, float]:
-    """Wilson's 95 % interval of the accuracy in confusion counts (8, 8), pictures taken as independent."""
+    """Wilson's 95 % interval of the accuracy in confusion counts (K, K), pictures taken as independent."""
     interval = stats.binomtest(int(np.trace(counts)), int(counts.sum())).proportion_ci(method="wilson")
     return interval.low, interval.high
 
@@ -97,11 +97,11 @@ def near_chance(accuracy: float, images: int) -> bool:
     return bool(interval.low <= 0.5)
 
 
-def scores(counts: np.ndarray) -> dict:
-    """Accuracy, balanced accuracy and recall by expression, from confusion counts (8, 8)."""
-    counts = jnp.asarray(counts)
+def scores(study: Study, name: str) -> dict:
+    """Return accuracy, balanced accuracy and recall by category of a model (see `confusion_counts`)."""
+    counts = jnp.asarray(confusion_counts(study, name))
     return {
         "accuracy": metrics.confusion_accuracy(counts).item(),
         "balanced_accuracy": metrics.balanced_accuracy(counts).item(),
-        "recall": dict(zip(EXPRESSIONS, metrics.recall(counts).tolist(), strict=True)),
+        "recall": dict(zip(study.categories, metrics.recall(counts).tolist(), strict=True)),
     }

@@ -1,7 +1,7 @@
 """What people did: accuracy, clicks and time per image, per pair and per person.
 
-Contract: everything is a table; an ordered pair is (true, foil), 56 rows in the order of `ORDERED_PAIRS`; a value that
-cannot be computed is NaN, with the reason beside it where the table has one. A trial counts if it was answered, as
+Contract: everything is a table. An ordered pair is (true, foil), in the order of `Categories.ordered_pairs`. A value
+that cannot be computed is NaN, with the reason beside it where the table has one. A trial counts if it was answered, as
 `human.trials.answers` says.
 """
 
@@ -12,8 +12,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from fer_jax.categories import Categories
 from fer_jax.errors import UsageError
-from fer_jax.expressions import EXPRESSIONS, index_of
+from fer_jax.expressions import EXPRESSIONS, canonical_name
 from fer_jax.human.study import check_images, positions
 from fer_jax.human.trials import TABLE_NAMES, Trials, answers, refuse
 
@@ -69,7 +70,14 @@ def image_table(trials: Trials, study: pd.DataFrame, *, time: str = "mean", time
     return _filled(study[["image", "true_label", "false_label"]].merge(measured, on="image", how="left"))
 
 
-def pair_table(trials: Trials, study: pd.DataFrame, *, time: str = "mean", time_trials: str = "clean") -> pd.DataFrame:
+def pair_table(
+    trials: Trials,
+    study: pd.DataFrame,
+    *,
+    time: str = "mean",
+    time_trials: str = "clean",
+    categories: Categories = EXPRESSIONS,
+) -> pd.DataFrame:
     """Accuracy, clicks and time of each ordered pair: the cells of Fig. 3 of the paper.
 
     Args:
@@ -77,9 +85,10 @@ def pair_table(trials: Trials, study: pd.DataFrame, *, time: str = "mean", time_
       study: a study table; trials of other images do not count.
       time: "mean", "median", or "log" (geometric mean of those above 0) of the time from first click to answer.
       time_trials: "clean" leaves trials with a reload or a lost focus out of the times; "all" does not.
+      categories: whose ordered pairs are the rows.
 
     Returns:
-      56 rows; NaN and n = 0 for empty cells.
+      K(K-1) rows, 56 for the paper's eight. NaN and n = 0 for empty cells.
 
     Columns:
       true_label: the picture's expression.
@@ -96,7 +105,7 @@ def pair_table(trials: Trials, study: pd.DataFrame, *, time: str = "mean", time_
     """
     chosen = of_study(trials, study)
     measured = _measured(chosen, ["true_label", "false_label"], time, time_trials)
-    cells = [(EXPRESSIONS[true], EXPRESSIONS[false]) for true, false in EXPRESSIONS.ordered_pairs]
+    cells = [(categories[true], categories[false]) for true, false in categories.ordered_pairs]
     table = pd.DataFrame(cells, columns=["true_label", "false_label"])
     return _filled(table.merge(measured, on=["true_label", "false_label"], how="left"))
 
@@ -138,15 +147,16 @@ def correlations(pairs: pd.DataFrame) -> dict[str, float | int | str]:
 _COLUMN_OF = {"time": "time_ms"}
 
 
-def confusion(trials: Trials) -> tuple[np.ndarray, np.ndarray]:
-    """How often each expression was given for each (Fig. 2 of the paper).
+def confusion(trials: Trials, *, categories: Categories = EXPRESSIONS) -> tuple[np.ndarray, np.ndarray]:
+    """Return how often each category was given for each (Fig. 2 of the paper).
 
     Args:
       trials: of the people who are analysed; trials without a response do not count.
+      categories: what the rows and columns are.
 
     Returns:
-      Shares of answers, float64 (8, 8), rows are true expressions and sum to 1 (NaN where never shown); and counts,
-      int64 (8, 8).
+      Shares of answers, float64 (K, K), whose rows are true categories and sum to 1 (NaN where never shown). And
+      counts, int64 (K, K).
 
     Raises:
       DataError: an unknown label, or answers that contradict each other.
@@ -154,8 +164,9 @@ def confusion(trials: Trials) -> tuple[np.ndarray, np.ndarray]:
     known = trials.trials["response"].notna() & answers(trials.trials).notna()
     answered = trials.trials[known]
     refuse(TABLE_NAMES["trials"], answered, answered["true_label"].isna(), "true_label", "the expression shown")
-    true, given = ([index_of(name) for name in answered[column]] for column in ("true_label", "response"))
-    counts = np.zeros((len(EXPRESSIONS), len(EXPRESSIONS)), np.int64)
+    number_of = {name: categories.index_of(canonical_name(name)) for name in _names(answered)}
+    true, given = ([number_of[name] for name in answered[column]] for column in ("true_label", "response"))
+    counts = np.zeros((len(categories), len(categories)), np.int64)
     np.add.at(counts, (true, given), 1)
     shown = counts.sum(1, keepdims=True).astype(np.float64)
     return counts / np.where(shown > 0, shown, np.nan), counts
@@ -181,17 +192,19 @@ def d_prime(hit_rate: float, false_alarm_rate: float) -> tuple[float, float]:
     return hit - false_alarm, -0.5 * (hit + false_alarm)
 
 
-def sensitivity(pairs: pd.DataFrame) -> pd.DataFrame:
-    """d′ and c of each unordered pair; the first expression of the pair is the signal.
+def sensitivity(pairs: pd.DataFrame, *, categories: Categories = EXPRESSIONS) -> pd.DataFrame:
+    """Return d′ and c of each unordered pair. The first category of the pair is the signal.
 
     One face and two labels make a yes/no task: H is the accuracy on faces of the first, F the error on faces of the
     second, both with the log-linear correction (count + ½)/(n + 1).
 
     Args:
       pairs: a pair table, of everybody or of one person.
+      categories: whose pairs are the rows.
 
     Returns:
-      28 rows: pair, first, second, d_prime, criterion, n_first, n_second; NaN where an expression was never answered.
+      K(K-1)/2 rows: pair, first, second, d_prime, criterion, n_first, n_second. NaN where a category was never
+      answered.
 
     Raises:
       UsageError: a cell that is there twice, or an accuracy outside [0, 1].
@@ -205,14 +218,14 @@ def sensitivity(pairs: pd.DataFrame) -> pd.DataFrame:
     columns = (known[name] for name in ("true_label", "false_label", "accuracy", "n"))
     cells = {(true, false): (share * n, int(n)) for true, false, share, n in zip(*columns, strict=True)}
     rows = []
-    for number, (first, second) in enumerate(EXPRESSIONS.pairs):
-        names = EXPRESSIONS[first], EXPRESSIONS[second]
+    for number, (first, second) in enumerate(categories.pairs):
+        names = categories[first], categories[second]
         hits, n_first = cells.get(names, (0, 0))
         rejections, n_second = cells.get(names[::-1], (0, 0))
         values = math.nan, math.nan
         if n_first and n_second:
             values = d_prime((hits + 0.5) / (n_first + 1), (n_second - rejections + 0.5) / (n_second + 1))
-        rows.append((EXPRESSIONS.pair_name(number), *names, *values, n_first, n_second))
+        rows.append((categories.pair_name(number), *names, *values, n_first, n_second))
     return pd.DataFrame(rows, columns=["pair", "first", "second", "d_prime", "criterion", "n_first", "n_second"])
 
 
@@ -240,6 +253,10 @@ def of_study(trials: Trials, study: pd.DataFrame) -> Trials:
         refuse(TABLE_NAMES["trials"], table, wrong, column, f"the {meaning} that the study gives the image")
         table = table.assign(**{column: shown[column].to_numpy()})
     return Trials(trials.participants, table, trials.clicks, trials.events)
+
+
+def _names(answered) -> set[str]:
+    return set(answered["true_label"]) | set(answered["response"])
 
 
 def _answered(table) -> pd.DataFrame:

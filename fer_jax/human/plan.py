@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 
 from fer_jax.errors import UsageError
-from fer_jax.expressions import EXPRESSIONS
+from fer_jax.expressions import paper_first
+from fer_jax.streams import stream
 
 # §4.2: 280 trials in 4 blocks of 70 with breaks between.
 BLOCKS = 4
@@ -35,7 +36,7 @@ def draw_plan(
       blocks: the trials are cut into this many, as equal as can be.
       order: "random" (§4.2), or "stratified": counts of an expression differ by at most 1 between blocks (ours).
       side: side of the true label (the paper does not say): "balanced" halves each block, "random" draws, "fixed" puts
-        the label that comes first in `EXPRESSIONS` on the left.
+        the label that comes first in the paper's order, or else by name, on the left.
 
     Returns:
       A plan, one row for each image of the study.
@@ -49,7 +50,7 @@ def draw_plan(
         raise UsageError(f"`side`: wanted one of {', '.join(SIDES)}, got {side!r}.")
     if not 1 <= blocks <= len(study):
         raise UsageError(f"`blocks`: wanted 1..{len(study)} blocks for {len(study)} images, got {blocks}.")
-    generator = np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, participant])))
+    generator = stream(seed, participant)
     image, true, false = (np.asarray(study[name], object) for name in ("image", "true_label", "false_label"))
     shown = generator.permutation(len(study))
     if order == "stratified":
@@ -76,7 +77,8 @@ def draw_plan(
 def _left_is_true(true, false, sizes, side, generator) -> np.ndarray:
     """Whether the true label stands on the left, for every trial."""
     if side == "fixed":
-        return np.array([EXPRESSIONS.index(a) < EXPRESSIONS.index(b) for a, b in zip(true, false, strict=True)])
+        order = paper_first({*true, *false})
+        return np.array([order.index(a) < order.index(b) for a, b in zip(true, false, strict=True)])
     if side == "random":
         return generator.random(len(true)) < 0.5
     halves = [size // 2 + (size % 2) * int(generator.random() < 0.5) for size in sizes]

@@ -1,9 +1,10 @@
 """The design of the click study: which images are shown, against which false label.
 
-Contract: a study table is a DataFrame with one row an image: image (unique name), true_label and false_label (names as
-in `EXPRESSIONS`). The false label of an image is the same for everybody (paper §4.2).
+Contract: a study table is a DataFrame with one row an image: image (unique name), true_label and false_label (names of
+categories). The false label of an image is the same for everybody (paper §4.2).
 """
 
+import itertools
 import math
 import pathlib
 from collections.abc import Sequence
@@ -13,91 +14,106 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from fer_jax.categories import Categories
 from fer_jax.errors import DataError, UsageError
-from fer_jax.expressions import EXPRESSIONS
+from fer_jax.expressions import EXPRESSIONS, paper_first
+from fer_jax.streams import stream
 
 # §3: 280 images, 35 for each of 8 expressions. With 7 foils that is 5 for each ordered pair (true, foil).
 PER_ORDERED_PAIR = 5
-FOILS = len(EXPRESSIONS) - 1
-IMAGES_PER_EXPRESSION = FOILS * PER_ORDERED_PAIR
 
 COLUMNS = ("image", "true_label", "false_label")
 
 
 def make_study(
-    labels: np.ndarray, images: Sequence[str], *, seed: int, per_ordered_pair: int = PER_ORDERED_PAIR
+    labels: np.ndarray,
+    images: Sequence[str],
+    *,
+    seed: int,
+    per_ordered_pair: int = PER_ORDERED_PAIR,
+    categories: Categories = EXPRESSIONS,
 ) -> pd.DataFrame:
     """Draw a balanced study from a pool by a seeded rule; the paper picked its 280 images by hand (§3).
 
-    Each expression is drawn from a stream of its own, so more pictures of one leave the others' as they are.
+    Each category is drawn from a stream of its own, so more pictures of one leave the others' as they are.
 
     Args:
-      labels: int (N,), 0..7, of the pool.
+      labels: int (N,), 0..K-1, of the pool.
       images: N different names.
       seed: whole number from 0.
       per_ordered_pair: images for each (true, foil), at least 1.
+      categories: what the labels are.
 
     Returns:
-      Study table of 56 · `per_ordered_pair` rows in the order of `ORDERED_PAIRS`, with a fresh index.
+      Study table of K(K-1) · `per_ordered_pair` rows (56 · 5 in the paper) in the order of `categories.ordered_pairs`,
+      with a fresh index.
 
     Columns:
       image: name of the picture.
-      true_label: its expression.
+      true_label: its category.
       false_label: the other answer on offer.
       row: in a run, where the picture stands in the validation split, from 0.
 
     Raises:
       UsageError: `per_ordered_pair` below 1.
-      DataError: names that do not fit the labels, or too few images of an expression.
+      DataError: names that do not fit the labels, or too few images of a category.
     """
-    labels, names = _pool(labels, images)
+    labels, names = _pool(labels, images, categories)
     if per_ordered_pair < 1:
         raise UsageError(f"`per_ordered_pair`: wanted at least 1, got {per_ordered_pair}.")
-    counts = np.bincount(labels, minlength=len(EXPRESSIONS))
-    wanted = FOILS * per_ordered_pair
+    counts = np.bincount(labels, minlength=len(categories))
+    wanted = (len(categories) - 1) * per_ordered_pair
     if counts.min() < wanted:
         rarest = int(counts.argmin())
         raise DataError(
-            f"`labels`: wanted {wanted} images of each expression for {per_ordered_pair} per ordered pair, got "
-            f"{counts[rarest]} of {EXPRESSIONS[rarest]}; `largest_balanced` says what the pool can give."
+            f"`labels`: wanted {wanted} images of each category for {per_ordered_pair} per ordered pair, got "
+            f"{counts[rarest]} of {categories[rarest]}; `largest_balanced` says what the pool can give."
         )
     rows = []
-    for expression in range(len(EXPRESSIONS)):
-        own = np.flatnonzero(labels == expression)
+    for category in range(len(categories)):
+        own = np.flatnonzero(labels == category)
         # Sorted uniform numbers, not `permutation`, whose stream NumPy may change.
-        order = np.argsort(_generator(seed, expression).random(len(own)), kind="stable")[:wanted]
-        foils = np.repeat([foil for true, foil in EXPRESSIONS.ordered_pairs if true == expression], per_ordered_pair)
-        rows += [(names[i], EXPRESSIONS[expression], EXPRESSIONS[f]) for i, f in zip(own[order], foils, strict=True)]
+        order = np.argsort(stream(seed, category).random(len(own)), kind="stable")[:wanted]
+        foils = np.repeat([foil for true, foil in categories.ordered_pairs if true == category], per_ordered_pair)
+        rows += [(names[i], categories[category], categories[f]) for i, f in zip(own[order], foils, strict=True)]
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
-def largest_balanced(labels: np.ndarray, *, wanted: int = PER_ORDERED_PAIR, max_share: float = 0.6) -> int:
+def largest_balanced(
+    labels: np.ndarray,
+    *,
+    wanted: int = PER_ORDERED_PAIR,
+    max_share: float = 0.6,
+    categories: Categories = EXPRESSIONS,
+) -> int:
     """The most images per ordered pair, up to `wanted`, that a pool can give.
 
     Args:
-      labels: int (N,), 0..7, of the pool.
+      labels: int (N,), 0..K-1, of the pool.
       wanted: images per ordered pair hoped for; 5 in the paper.
-      max_share: at most this share of any expression's images, so that evaluation keeps some (ours).
+      max_share: at most this share of any category's images, so that evaluation keeps some (ours).
+      categories: what the labels are.
 
     Returns:
       A whole number from 1 to `wanted`.
 
     Raises:
       UsageError: `wanted` below 1 or `max_share` outside (0, 1].
-      DataError: the rarest expression has too few images for even one per ordered pair.
+      DataError: the rarest category has too few images for even one per ordered pair.
     """
     if wanted < 1:
         raise UsageError(f"`wanted`: wanted at least 1, got {wanted}.")
     if not 0 < max_share <= 1:
         raise UsageError(f"`max_share`: wanted a share in (0, 1], got {max_share}.")
-    counts = np.bincount(_canonical(labels), minlength=len(EXPRESSIONS))
+    counts = np.bincount(_checked_labels(labels, categories), minlength=len(categories))
+    foils = len(categories) - 1
     rarest = int(counts.argmin())
-    possible = int(max_share * counts[rarest] + 1e-9) // FOILS
+    possible = int(max_share * counts[rarest] + 1e-9) // foils
     if possible < 1:
         raise DataError(
-            f"`labels`: a balanced study takes at least {FOILS} images of each expression and at most "
-            f"{max_share:g} of those there are to choose from, which makes {math.ceil(FOILS / max_share)}; got "
-            f"{counts[rarest]} of {EXPRESSIONS[rarest]}; add images of it."
+            f"`labels`: a balanced study takes at least {foils} images of each category and at most "
+            f"{max_share:g} of those there are to choose from, which makes {math.ceil(foils / max_share)}; got "
+            f"{counts[rarest]} of {categories[rarest]}; add images of it."
         )
     return min(wanted, possible)
 
@@ -105,7 +121,7 @@ def largest_balanced(labels: np.ndarray, *, wanted: int = PER_ORDERED_PAIR, max_
 def check_study(
     study: pd.DataFrame, per_ordered_pair: int | None = None, *, folder: str | pathlib.Path | None = None
 ) -> int:
-    """Check that a study table is balanced; subsets of the expressions and other counts are welcome.
+    """Check that a study table is balanced; any categories and counts are welcome.
 
     Args:
       study: columns image, true_label, false_label.
@@ -143,8 +159,8 @@ def check_images(study: pd.DataFrame) -> None:
         raise DataError("`study`: wanted at least one image, got none.")
     for row, (true, false) in enumerate(zip(study["true_label"], study["false_label"], strict=True)):
         for label in (true, false):
-            if label not in EXPRESSIONS:
-                raise DataError(f"`study`: row {row}: wanted one of {', '.join(EXPRESSIONS)}, got {label!r}.")
+            if not isinstance(label, str) or not label.strip():
+                raise DataError(f"`study`: row {row}: wanted the name of a category, got {label!r}.")
         if true == false:
             raise DataError(f"`study`: row {row}: wanted a foil that differs from the truth, got {true} twice.")
     twice = study["image"][study["image"].duplicated()]
@@ -167,11 +183,7 @@ def positions(study: pd.DataFrame, images: pd.Series) -> npt.NDArray[np.int64]:
 def _checked_balance(study, per_ordered_pair) -> int:
     used = set(study["true_label"]) | set(study["false_label"])
     counts = study.groupby(["true_label", "false_label"]).size()
-    pairs = [
-        (EXPRESSIONS[a], EXPRESSIONS[b])
-        for a, b in EXPRESSIONS.ordered_pairs
-        if {EXPRESSIONS[a], EXPRESSIONS[b]} <= used
-    ]
+    pairs = list(itertools.permutations(paper_first(used), 2))
     each = int(counts.get(pairs[0], 0)) if per_ordered_pair is None else per_ordered_pair
     for pair in pairs:
         found = int(counts.get(pair, 0))
@@ -183,8 +195,8 @@ def _checked_balance(study, per_ordered_pair) -> int:
     return each
 
 
-def _pool(labels, images) -> tuple[np.ndarray, np.ndarray]:
-    labels, images = _canonical(labels), np.asarray(images, dtype=np.str_)
+def _pool(labels, images, categories) -> tuple[np.ndarray, np.ndarray]:
+    labels, images = _checked_labels(labels, categories), np.asarray(images, dtype=np.str_)
     if images.shape != labels.shape:
         raise DataError(f"`images`: wanted one name for each of {len(labels)} labels, got shape {images.shape}.")
     if len(np.unique(images)) != len(images):
@@ -192,14 +204,10 @@ def _pool(labels, images) -> tuple[np.ndarray, np.ndarray]:
     return labels, images
 
 
-def _canonical(labels) -> np.ndarray:
+def _checked_labels(labels, categories) -> np.ndarray:
     labels = np.asarray(labels)
     if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
         raise DataError(f"`labels`: wanted integers of shape (N,), got {labels.dtype} {labels.shape}.")
-    if len(labels) and (labels.min() < 0 or labels.max() >= len(EXPRESSIONS)):
-        raise DataError(f"`labels`: wanted 0..{len(EXPRESSIONS) - 1}, got {labels.min()}..{labels.max()}.")
+    if len(labels) and (labels.min() < 0 or labels.max() >= len(categories)):
+        raise DataError(f"`labels`: wanted 0..{len(categories) - 1}, got {labels.min()}..{labels.max()}.")
     return labels
-
-
-def _generator(*words: int) -> np.random.Generator:
-    return np.random.Generator(np.random.PCG64(np.random.SeedSequence(words)))

@@ -58,7 +58,7 @@ def test_a_pool_without_enough_names_the_expression():
     labels = np.concatenate([np.repeat(np.arange(7), 200), np.repeat(7, 9)])
     with pytest.raises(DataError, match="got 9 of contempt"):
         human.study.largest_balanced(labels)
-    with pytest.raises(DataError, match="wanted 35 images of each expression"):
+    with pytest.raises(DataError, match="wanted 35 images of each category"):
         human.study.make_study(labels, [str(i) for i in range(len(labels))], seed=0)
     with pytest.raises(DataError, match="different names"):
         human.study.make_study(labels, ["a"] * len(labels), seed=0)
@@ -75,8 +75,8 @@ def test_check_study_finds_each_fault(small_study):
             table.loc[5, column] = value
         return table
 
-    with pytest.raises(DataError, match="row 5: wanted one of neutral"):
-        human.study.check_study(broken(true_label="bored"))
+    with pytest.raises(DataError, match="row 5: wanted the name of a category"):
+        human.study.check_study(broken(true_label=" "))
     with pytest.raises(DataError, match="row 5: wanted a foil"):
         human.study.check_study(broken(false_label=small_study["true_label"][5]))
     with pytest.raises(DataError, match="more than once"):
