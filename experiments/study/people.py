@@ -41,7 +41,8 @@ def _landmarks(study) -> np.ndarray:
     """(T, 68, 2) pixels, from the parameters that each rendered study image was drawn with."""
     config, table = study.config, study.study_table
     found = []
-    for row, label in zip(table["row"], table["true_label"], strict=True):
-        parameters = faces.draw(config.seed, "validation", int(row), preset=config.faces, expression=index_of(label))
+    for image, label in zip(table["image"], table["true_label"], strict=True):
+        number = int(image.rpartition("/")[2])  # of the face, whichever of them the study took
+        parameters = faces.draw(config.seed, "validation", number, preset=config.faces, expression=index_of(label))
         found.append(faces.render(parameters, size=config.image_size).landmarks)
     return np.stack(found)

@@ -184,9 +184,7 @@ def train_multiclass(study: Study) -> None:
         weights = np.sqrt(weights)
     model = study.network(len(study.categories))
     starting = starting_variables(study, model, "multiclass")
-    draw = data.Draw(
-        train.labels, pair=None, seed=config.seed, batch_size=config.batch_size
-    )
+    draw = data.Draw(train.labels, pair=None, seed=config.seed, batch_size=config.batch_size)
 
     def batch_of(member, step):
         del member
