@@ -5,9 +5,10 @@ import json
 
 import pytest
 
-from experiments import reproduce, study
+from experiments import reproduce
 from experiments.config import StudyConfig, resolve
 from experiments.harness import command
+from experiments.study import stages
 from experiments.study.run_folder import RunFolder
 from experiments.study.stage_records import StageRecords
 from experiments.study.stage_table import FREE, STAGES, TABLE
@@ -33,7 +34,7 @@ def made(monkeypatch):
 
         return work
 
-    monkeypatch.setattr(study, "WORK", {name: work_of(name) for name in STAGES})
+    monkeypatch.setattr(stages, "WORK", {name: work_of(name) for name in STAGES})
     return ran
 
 
