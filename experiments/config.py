@@ -94,7 +94,9 @@ class StudyConfig:
     learning_rate: float | None = option(None, "Adam's learning rate.")
     batch_size: int | None = option(None, "Images a step and member.")
     members: str = option(
-        "all", "Members to train: all, or pairs by number, such as 0-6,9; experiments.merge_members joins such runs."
+        "all",
+        "Members to train: all, pairs by number such as 0-6,9, or 1/4 for every fourth from 1. "
+        "experiments.merge_members joins such runs.",
     )
     undersample: str = option(
         "fixed",
@@ -336,6 +338,11 @@ def chosen_members(config: StudyConfig, num_pairs: int) -> list[int]:
     """
     if config.members == "all":
         return list(range(num_pairs))
+    first, _, step = (
+        int(text) if text.isascii() and text.isdecimal() else -1 for text in config.members.partition("/")
+    )
+    if 0 <= first < step <= num_pairs:
+        return list(range(first, num_pairs, step))
     chosen: set[int] = set()
     for part in config.members.split(","):
         first, _, last = part.strip().partition("-")

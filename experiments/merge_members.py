@@ -24,7 +24,6 @@ from experiments.harness import command
 from experiments.harness.command import option
 from experiments.study.stage_table import FREE, TABLE
 from fer_jax.errors import DataError, UsageError
-from fer_jax.expressions import EXPRESSIONS
 
 # What the stages data and design leave, and the whole run takes from the first of the others.
 _PICTURES = {
@@ -57,7 +56,7 @@ def merge(config: MergeConfig) -> int:
 
     runs = [open_run(path.strip()) for path in config.runs.split(",") if path.strip()]
     _check_alike(runs)
-    categories = getattr(runs[0], "categories", EXPRESSIONS)
+    categories = runs[0].categories
     trained: dict[int, tuple[str, Any, Any]] = {}
     for run in runs:
         numbers, members = load_part(run)

@@ -23,8 +23,8 @@ from collections.abc import Callable, Mapping, Sequence
 from experiments.config import StudyConfig, resolve
 from experiments.harness import command
 from experiments.harness.command import option
-from fer_jax.errors import UsageError
-from fer_jax.expressions import EXPRESSIONS
+from fer_jax.errors import UsageError, check_count, check_range
+from fer_jax.expressions import EXPRESSIONS, parse_categories
 
 STAGES = ("data", "design", "members")
 # What launchers tell a process: its number, and how many there are (Kubernetes does not say). The innermost is first:
@@ -51,6 +51,9 @@ def train_distributed(config: DistributedConfig) -> int:
     """Train this process's members. The first process joins all parts. Print the run folder and return an exit code."""
     study = _study(config)
     index, count = which_process(config.process_id, config.num_processes, os.environ)
+    if study.categories is not None or study.dataset == "procedural_faces":  # other sets say it themselves, later
+        known = EXPRESSIONS if study.categories is None else parse_categories(study.categories)
+        check_range("--num_processes", count, 1, known.num_pairs)
     from experiments.merge_members import MergeConfig, merge
     from experiments.reproduce import run_stages
     from experiments.study.run_folder import FinishedFiles
@@ -59,7 +62,7 @@ def train_distributed(config: DistributedConfig) -> int:
     whole = FinishedFiles(study.out)
     parts = [FinishedFiles(f"{study.out}.parts/{other}-of-{count}") for other in range(count)]
     if not whole.finished("members"):
-        mine = ",".join(map(str, range(index, EXPRESSIONS.num_pairs, count))) if count > 1 else "all"
+        mine = f"{index}/{count}" if count > 1 else "all"
         run_stages(dataclasses.replace(study, out=str(parts[index].path), members=mine), STAGES)
         _wait_for(parts if index == 0 else [whole])
     code = 0
@@ -86,10 +89,8 @@ def which_process(index: int | None, count: int | None, environment: Mapping[str
             f"`--num_processes`: wanted it and --process_id, or a launcher ({', '.join(LAUNCHERS)}) that says them; "
             f"got {asked} and {given}."
         )
-    if not 1 <= count <= EXPRESSIONS.num_pairs:
-        raise UsageError(f"`--num_processes`: wanted a number in [1, {EXPRESSIONS.num_pairs}], got {count}.")
-    if not 0 <= index < count:
-        raise UsageError(f"`--process_id`: wanted a number in [0, {count - 1}], got {index}.")
+    check_count("--num_processes", count, 1)
+    check_range("--process_id", index, 0, count - 1)
     return index, count
 
 

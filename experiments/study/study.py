@@ -201,14 +201,17 @@ class Study:
         facts = checkpoints.facts(path)
         self.folder.refuse_another_run(name, facts.get("run"))
         tell_changes(str(path), facts.get("numerics"))
+        wanted = self._wanted(kind)
+        if "categories" not in facts:  # the name that older runs give them
+            wanted["expressions"] = wanted.pop("categories")
         if member is None:
-            return checkpoints.load(path, like, facts=self._wanted(kind))
-        return checkpoints.load_member(path, like, member, facts=self._wanted(kind))
+            return checkpoints.load(path, like, facts=wanted)
+        return checkpoints.load_member(path, like, member, facts=wanted)
 
     def _wanted(self, kind):
         return {
             "kind": kind,
-            "expressions": list(self.categories),
+            "categories": list(self.categories),
             "pairs": [list(pair) for pair in self.categories.pairs],
             "model": self.config.model,
             "image_size": self.config.image_size,

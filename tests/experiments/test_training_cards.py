@@ -201,16 +201,24 @@ def test_every_epoch_shows_the_smaller_class_once_and_as_many_of_the_larger(unde
 
 
 @pytest.mark.parametrize(
-    ("text", "wanted"), [("all", list(range(28))), ("3", [3]), ("0-2,27", [0, 1, 2, 27]), ("5,5-6", [5, 6])]
+    ("text", "wanted"),
+    [
+        ("all", list(range(28))),
+        ("3", [3]),
+        ("0-2,27", [0, 1, 2, 27]),
+        ("5,5-6", [5, 6]),
+        ("1/9", [1, 10, 19]),
+        ("27/28", [27]),
+    ],
 )
 def test_members_are_numbers_and_ranges(text, wanted):
-    assert chosen_members(StudyConfig(members=text)) == wanted
+    assert chosen_members(StudyConfig(members=text), 28) == wanted
 
 
 @pytest.mark.parametrize("text", ["28", "3-1", "-2", "a", "", "1,,2", "0-28", "1.5"])
 def test_other_members_are_refused(text):
     with pytest.raises(UsageError, match=r"`--members`: wanted all, or numbers and ranges in 0..27"):
-        chosen_members(StudyConfig(members=text))
+        chosen_members(StudyConfig(members=text), 28)
 
 
 @pytest.mark.parametrize(
