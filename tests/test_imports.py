@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import tarfile
 import zipfile
 
 import pytest
@@ -103,3 +104,19 @@ def test_the_wheel_holds_the_library_only(tmp_path, root):
     tops = {name.split("/")[0] for name in names}
     assert {top for top in tops if not top.endswith(".dist-info")} == {"fer_jax"}
     assert "fer_jax/py.typed" in names
+
+
+def test_the_source_archive_holds_what_the_tests_read(tmp_path, root):
+    subprocess.run(
+        [sys.executable, "-m", "build", "--sdist", "--no-isolation", "--outdir", str(tmp_path), str(root)],
+        check=True,
+        capture_output=True,
+        timeout=120,
+    )
+    (archive,) = tmp_path.glob("*.tar.gz")
+    with tarfile.open(archive) as files:
+        tops = {name.split("/")[1] for name in files.getnames() if "/" in name}
+    wanted = {"fer_jax", "experiments", "benchmarks", "datasets", "tests", "docs", "examples", "Makefile", "README.md"}
+    wanted |= {"BUILD.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "pyproject.toml", "constraints-py311.txt"}
+    assert tops >= {name for name in wanted if (root / name).exists()}
+    assert not tops & {".cache", ".venv", "runs", "shared"}

@@ -27,7 +27,7 @@ EVERY_STEP, DEADLINE_S = "--save_every_s=0", 300
 def environment(root):
     """For children: one CPU device, and the compiled programs of earlier ones."""
     return os.environ | {
-        "JAX_COMPILATION_CACHE_DIR": str(root / ".cache" / "jax"),
+        "JAX_COMPILATION_CACHE_DIR": os.environ.get("JAX_COMPILATION_CACHE_DIR", str(root / ".cache" / "jax")),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
         "JAX_PLATFORMS": "cpu",
         "XLA_FLAGS": "",
