@@ -26,7 +26,8 @@ PREPARE_WITHOUT_TENSORFLOW = (
     "sys.path.insert(0, 'datasets')\n"
     "import shards\n"
     "shards.SHARD_BYTES = int(os.environ.get('SHARD_BYTES', shards.SHARD_BYTES))\n"
-    "from experiments import command, prepare_data\n"
+    "from experiments import prepare_data\n"
+    "from experiments.harness import command\n"
     "code = command.run(prepare_data.prepare, prepare_data.PrepareConfig, usage='')\n"
     "assert 'tensorflow' not in sys.modules\n"
     "sys.exit(code)",
