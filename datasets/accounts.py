@@ -13,6 +13,7 @@ from shards import Shards
 from study_images import StudyImages, face_key
 
 from fer_jax import data
+from fer_jax.categories import Categories
 from fer_jax.data.face_set import FLAGGED_COLUMNS
 from fer_jax.data.listing import flag_names
 from fer_jax.data.pictures.decode import EXPECTED_REASONS
@@ -20,7 +21,6 @@ from fer_jax.data.prepared import EXPRESSIONS_FILE
 from fer_jax.data.published import differences
 from fer_jax.data.read import check_share
 from fer_jax.errors import DataError, printable
-from fer_jax.expressions import EXPRESSIONS
 
 _REJECTED = list(data.REJECTED_COLUMNS)
 _FLAGGED = list(FLAGGED_COLUMNS)
@@ -57,15 +57,16 @@ class Account:
       shards: the build's, whose journal remembers it.
       split: its name.
       others: splits that should not hold the same pictures, and how each is called; the first that does is told.
+      categories: what labels are indices into.
       dedupe: leave out what is in the others, too.
 
     Attributes:
       rows: how many there were so far.
     """
 
-    def __init__(self, shards: Shards, split: str, others: dict[str, str], *, dedupe: bool):
+    def __init__(self, shards: Shards, split: str, others: dict[str, str], categories: Categories, *, dedupe: bool):
         self._shards, self._journal, self.split = shards, shards.journal, split
-        self._others, self._dedupe = others, dedupe
+        self._others, self._dedupe, self._categories = others, dedupe, categories
         for table in _TABLES:
             self._journal.execute(f"CREATE TABLE IF NOT EXISTS {table}")
         self.rows = self._one("SELECT count(*) FROM rows WHERE split = ?")
@@ -81,7 +82,7 @@ class Account:
         found, otherwise = self._others.get(split, split), label != row.label
         notes = list(row.notes)
         if otherwise:
-            notes.append(f"the same picture is in {found} as {EXPRESSIONS[label]}")
+            notes.append(f"the same picture is in {found} as {self._categories[label]}")
         if self._dedupe and split in self._others:
             told = notes[-1] if otherwise else f"the same picture is in {found}"
             self._add(row.row, row.path, row.label, reason="duplicate", detail=told, found=found, otherwise=otherwise)
@@ -136,17 +137,17 @@ class Account:
         found = self._all("SELECT label FROM rows WHERE split = ? AND reason = '' ORDER BY rowid")
         return np.fromiter((label for (label,) in found), np.uint8)
 
-    def tell(self, metadata, release: str, beside: np.ndarray) -> None:
+    def tell(self, metadata, release: str, beside: np.ndarray | int) -> None:
         """Add this split to what is known of the set.
 
         Args:
           metadata: the set's.
           release: see `fer_jax.data.Listing`.
-          beside: int (8,), study images taken out of the split, which count as there.
+          beside: int (K,), study images taken out of the split, which count as there.
         """
         grouped = "SELECT label, reason, count(*) FROM rows WHERE split = ? GROUP BY label, reason"
         left_out = collections.Counter({(label, reason): count for label, reason, count in self._all(grouped)})
-        counts = np.asarray([left_out.pop((label, ""), 0) for label in range(len(EXPRESSIONS))])
+        counts = np.asarray([left_out.pop((label, ""), 0) for label in range(len(self._categories))])
         reasons, flags = collections.Counter(), collections.Counter()
         for (_, reason), count in left_out.items():
             reasons[reason] += count
@@ -163,7 +164,9 @@ class Account:
             "counts": counts.tolist(),
             "flags": dict(sorted(flags.items())),
             "fingerprint": self._shards.fingerprint(self.split),
-            "differs_from_published": differences(release, official, counts + beside, left_out),
+            "differs_from_published": differences(
+                release, official, counts + beside, left_out, categories=self._categories
+            ),
         }
         for name, value in told.items():
             metadata.setdefault(name, {})[self.split] = value

@@ -25,8 +25,9 @@ from array_record_builder import ArrayRecordBuilder
 from study_images import StudyImages, choose, survey
 
 from fer_jax import data
+from fer_jax.categories import Categories
 from fer_jax.errors import DataError, UsageError
-from fer_jax.expressions import EXPRESSIONS, index_of
+from fer_jax.expressions import EXPRESSIONS
 
 EXIF = ("source", "apply", "ignore")
 # What no picture to train on may be in, too.
@@ -53,6 +54,8 @@ class PhotographConfig(tfds.core.BuilderConfig):
       seed: of the stand-in.
       dedupe: drop pictures that are in a split held out from theirs, too: training pictures that are in validation or
         test, validation pictures that are study images.
+      categories: see `fer_jax.data.read`.
+      class_map: see `fer_jax.data.read`.
     """
 
     options: dict[str, Any] = dataclasses.field(default_factory=dict)
@@ -65,6 +68,8 @@ class PhotographConfig(tfds.core.BuilderConfig):
     stimuli: str | None = None
     seed: int = 0
     dedupe: bool = True
+    categories: str | None = None
+    class_map: str | None = None
 
     def differs(self, **changes) -> dict[str, Any]:
         """Those of some fields' values that are not this configuration's own."""
@@ -98,12 +103,12 @@ def _plain(name, value) -> str:
 
 class _Part(NamedTuple):
     """A split to be made: its rows, the splits whose pictures it should not hold and how they are called, which rows
-    are meant, and how many study images of each expression were taken out."""
+    are meant, and how many study images of each category were taken out."""
 
     rows: Callable[[], Iterable[data.Row | data.Rejection]]
     others: dict[str, str]
     keep: Callable[[data.Row | data.Rejection], bool] = lambda row: True
-    beside: np.ndarray = np.zeros(len(EXPRESSIONS), np.int64)
+    beside: np.ndarray | int = 0
 
 
 class PhotographBuilder(ArrayRecordBuilder, skip_registration=True):
@@ -135,7 +140,22 @@ class PhotographBuilder(ArrayRecordBuilder, skip_registration=True):
         self._source, self._max_reject_frac = source, max_reject_frac
         self._workers = workers or os.cpu_count() or 1
         self._held = contextlib.ExitStack()
+        self.categories = self._surveyed(kwargs.get("config"))
         super().__init__(**kwargs)
+
+    def _surveyed(self, config) -> Categories:
+        """Return the categories of the user's copy: what a set promises to hold is fixed before it is built."""
+        config = self.builder_configs.get(config or "", config) if isinstance(config, str | None) else config
+        config = config or self.BUILDER_CONFIGS[0]
+        if self._source is not None:
+            with contextlib.suppress(DataError), self._opened(self._source, config) as listing:  # said when it is built
+                return listing.categories
+        return EXPRESSIONS
+
+    def _opened(self, source, config):
+        return data.open_source(
+            self.SOURCE, source, categories=config.categories, class_map=config.class_map, **config.options
+        )
 
     def _info(self) -> tfds.core.DatasetInfo:
         return tfds.core.DatasetInfo(
@@ -144,9 +164,9 @@ class PhotographBuilder(ArrayRecordBuilder, skip_registration=True):
             features=tfds.features.FeaturesDict(
                 {
                     "image": tfds.features.Image(shape=(None, None, 3)),
-                    "expression": tfds.features.ClassLabel(names=list(EXPRESSIONS)),
+                    "expression": tfds.features.ClassLabel(names=list(self.categories)),
                     "source_label": np.int32,
-                    "soft_label": tfds.features.Tensor(shape=(len(EXPRESSIONS),), dtype=np.float32),
+                    "soft_label": tfds.features.Tensor(shape=(len(self.categories),), dtype=np.float32),
                     "valence": np.float32,
                     "arousal": np.float32,
                     "bbox": tfds.features.BBoxFeature(),
@@ -173,9 +193,12 @@ class PhotographBuilder(ArrayRecordBuilder, skip_registration=True):
 
     def _split_generators(self, dl_manager):
         config = self.builder_config
-        listing = self._held.enter_context(
-            data.open_source(self.SOURCE, self.copy_of(self.SOURCE, dl_manager, self._source), **config.options)
-        )
+        listing = self._held.enter_context(self._opened(self.copy_of(self.SOURCE, dl_manager, self._source), config))
+        if listing.categories != self.categories:
+            raise UsageError(
+                f"`source`: wanted the copy here, not as `manual_dir`, for it has other categories than the eight: "
+                f"{listing.categories}."
+            )
         self._release, self._framed = listing.release, self._framing(listing)
         splits, self._chosen = dict(listing.splits), StudyImages()
         if config.stimuli is not None:
@@ -183,9 +206,9 @@ class PhotographBuilder(ArrayRecordBuilder, skip_registration=True):
                 raise UsageError(f"`stimuli`: {listing.release} has no validation split to take study images from.")
             self.in_all = listing.count("validation")
             usable = survey(self._stored(splits["validation"]()))
-            self._chosen = choose(usable, config.stimuli, seed=config.seed)
+            self._chosen = choose(usable, config.stimuli, seed=config.seed, categories=self.categories)
         self.info.metadata.update(_settings(config, listing, self._chosen))
-        self._parts = _parts(splits, self._chosen)
+        self._parts = _parts(splits, self._chosen, self.categories)
         self.in_all = sum(map(listing.count, splits))
         return {split: functools.partial(self._generate_examples, split) for split in self._parts}
 
@@ -224,12 +247,16 @@ class PhotographBuilder(ArrayRecordBuilder, skip_registration=True):
             found = account.take(row, stored)
             if account.rows == _HOPELESS_AFTER:  # pictures that are nowhere: no need to look for all of them
                 self._check(account, max(self._max_reject_frac, _HOPELESS_SHARE))
-            yield None if found is None else _example(row, found, self._release, self.builder_config)
+            yield (
+                None
+                if found is None
+                else _example(row, found, self._release, self.builder_config, len(self.categories))
+            )
         self._check(account, self._max_reject_frac, ended=True)
 
     def _account(self, split) -> Account:
         dedupe = self.builder_config.dedupe and split not in HELD_OUT
-        return Account(self.shards, split, self._parts[split].others, dedupe=dedupe)
+        return Account(self.shards, split, self._parts[split].others, self.categories, dedupe=dedupe)
 
     def _finish(self, splits):
         accounts = [self._account(split) for split in splits]
@@ -252,7 +279,7 @@ class PhotographBuilder(ArrayRecordBuilder, skip_registration=True):
         return pathlib.Path(self._data_dir_root) / f"{self.name}-{self.builder_config.name}-rejected.csv"
 
 
-def _parts(splits, chosen) -> dict[str, _Part]:
+def _parts(splits, chosen, categories) -> dict[str, _Part]:
     """What is made of a source's splits, with the study images taken out of validation."""
     held = {"validation": "validation", "test": "test"}
     if chosen.rows:
@@ -264,19 +291,19 @@ def _parts(splits, chosen) -> dict[str, _Part]:
     if not chosen.rows:
         return parts
     whole = parts.pop("validation")
-    labels = [index_of(true) for _, true, _ in chosen.rows.values()]
+    labels = [categories.index(true) for _, true, _ in chosen.rows.values()]
     parts["validation_minus_stimuli"] = whole._replace(
         others={"stimuli": "stimuli"},
         keep=lambda row: row.row not in chosen.rows,
-        beside=np.bincount(labels, minlength=len(EXPRESSIONS)),
+        beside=np.bincount(labels, minlength=len(categories)),
     )
     parts["stimuli"] = whole._replace(keep=lambda row: row.row in chosen.rows)
     return parts
 
 
-def _example(row, stored: data.Stored, release, config) -> dict[str, Any]:
+def _example(row, stored: data.Stored, release, config, categories) -> dict[str, Any]:
     height, width = stored.size
-    soft = np.eye(len(EXPRESSIONS), dtype=np.float32)[row.label] if row.soft_label is None else row.soft_label
+    soft = np.eye(categories, dtype=np.float32)[row.label] if row.soft_label is None else row.soft_label
     left, top, across, down = stored.box or (0.0, 0.0, float(width), float(height))
     landmarks = stored.landmarks
     return {
@@ -312,6 +339,7 @@ def _settings(config, listing, chosen) -> dict[str, Any]:
         "release": listing.release,
         "remarks": list(listing.remarks),
         "options": {name: str(value) for name, value in config.options.items()},
+        "categories": list(listing.categories),
         "dedupe": config.dedupe,
         "stimuli": chosen.origin,
         "opencv": cv2.__version__,

@@ -13,10 +13,12 @@ import numpy as np
 import pandas as pd
 
 from fer_jax import data, human
+from fer_jax.categories import Categories
 from fer_jax.data.file_tree import open_tree
+from fer_jax.data.selection import expression_of
 from fer_jax.data.tables import CellError, Cells, table
 from fer_jax.errors import DataError, UsageError
-from fer_jax.expressions import EXPRESSIONS, index_of
+from fer_jax.expressions import EXPRESSIONS
 
 SEEDED = "seeded"
 _SHOWN = 5
@@ -58,7 +60,7 @@ def survey(stored: Iterable) -> list[Usable]:
     ]
 
 
-def choose(usable: list[Usable], stimuli: str, *, seed: int) -> StudyImages:
+def choose(usable: list[Usable], stimuli: str, *, seed: int, categories: Categories = EXPRESSIONS) -> StudyImages:
     """The study images.
 
     Args:
@@ -66,6 +68,7 @@ def choose(usable: list[Usable], stimuli: str, *, seed: int) -> StudyImages:
       stimuli: "seeded", or the path of a csv with the columns image, true_label, false_label. An image is named by its
         path in the source, or by its file name where that is unique.
       seed: of the stand-in.
+      categories: what labels are indices into.
 
     Raises:
       UsageError: no such file.
@@ -73,16 +76,19 @@ def choose(usable: list[Usable], stimuli: str, *, seed: int) -> StudyImages:
     """
     if stimuli == SEEDED:
         labels = np.asarray([one.label for one in usable])
-        each = human.study.largest_balanced(labels)
-        drawn = human.study.make_study(labels, [str(one.row) for one in usable], seed=seed, per_ordered_pair=each)
+        chosen = {} if categories == EXPRESSIONS else {"categories": categories}
+        each = human.study.largest_balanced(labels, **chosen)
+        drawn = human.study.make_study(
+            labels, [str(one.row) for one in usable], seed=seed, per_ordered_pair=each, **chosen
+        )
         by_row = {one.row: one for one in usable}
         picked = zip(drawn["image"].astype(int), drawn["true_label"], drawn["false_label"], strict=True)
         rows = {row: (by_row[row].path, true, false) for row, true, false in picked}
         return StudyImages(rows, f"stand-in drawn by seed {seed}, {each} for each ordered pair")
-    return _listed(usable, pathlib.Path(stimuli))
+    return _listed(usable, pathlib.Path(stimuli), categories)
 
 
-def _rows(path: pathlib.Path) -> list[list[str]]:
+def _rows(path: pathlib.Path, categories) -> list[list[str]]:
     """Images with labels by their own names, whatever the list calls them; every fault with file:line:column."""
     if not os.path.isfile(path):
         raise UsageError(f"`stimuli`: wanted a csv with image,true_label,false_label, or {SEEDED}, got {path}.")
@@ -93,7 +99,7 @@ def _rows(path: pathlib.Path) -> list[list[str]]:
         try:
             if isinstance(cells, CellError):
                 raise cells
-            labels = [_label(cells, column) for column in human.study.COLUMNS[1:]]
+            labels = [_label(cells, column, categories) for column in human.study.COLUMNS[1:]]
         except CellError as error:
             faults.append(str(error))
         else:
@@ -102,11 +108,12 @@ def _rows(path: pathlib.Path) -> list[list[str]]:
     return found
 
 
-def _label(cells: Cells, column: str) -> str:
-    try:
-        return EXPRESSIONS[index_of(cells.text(column))]
-    except DataError:
-        raise cells.error(column, f"one of {', '.join(EXPRESSIONS)}") from None
+def _label(cells: Cells, column: str, categories) -> str:
+    text = cells.text(column)
+    name = text if text in categories else expression_of(text)
+    if name not in categories:
+        raise cells.error(column, f"one of {categories}")
+    return name
 
 
 def _refuse(faults: list[str]) -> None:
@@ -115,9 +122,9 @@ def _refuse(faults: list[str]) -> None:
         raise DataError(f"`stimuli`: {'; '.join(faults[:_SHOWN])}{more}.")
 
 
-def _listed(usable, path) -> StudyImages:
-    study = pd.DataFrame(_rows(path), columns=list(human.study.COLUMNS))
-    human.study.check_study(study)
+def _listed(usable, path, categories) -> StudyImages:
+    study = pd.DataFrame(_rows(path, categories), columns=list(human.study.COLUMNS))
+    human.study.check_study(study, **({} if categories == EXPRESSIONS else {"categories": categories}))
     places: dict[str, list[Usable]] = {}
     for one in usable:
         for name in {one.path, one.path.rpartition("/")[2]}:
@@ -127,8 +134,8 @@ def _listed(usable, path) -> StudyImages:
         found = places.get(image, [])
         if len(found) != 1:
             faults.append(f"{path.name}:{line}:image: wanted once in validation, found {len(found)} times: {image!r}")
-        elif EXPRESSIONS[found[0].label] != true:
-            told = f"wanted {EXPRESSIONS[found[0].label]}, as the source says, got {true}"
+        elif categories[found[0].label] != true:
+            told = f"wanted {categories[found[0].label]}, as the source says, got {true}"
             faults.append(f"{path.name}:{line}:true_label: {told}")
         elif found[0].row in rows:
             faults.append(f"{path.name}:{line}:image: wanted each picture once, got {image!r} again")

@@ -19,7 +19,7 @@ PHOTOGRAPHS = {
 # Flags -> the data sets that know them; the others refuse them.
 _OF_PHOTOGRAPHS = (
     *("crop", "box_margin", "detector", "exif", "encoding"),
-    *("stimuli", "pick_stimuli", "dedupe", "max_reject_frac"),
+    *("stimuli", "pick_stimuli", "dedupe", "max_reject_frac", "categories", "class_map"),
 )
 _OF_FACES = ["preset", "train_images", "validation_images", "stimuli_images"]
 OWNERS = (
@@ -124,6 +124,8 @@ def _photographs(module, config, tell):
         "detector": config.detector,
         "stimuli": config.stimuli or ("seeded" if config.pick_stimuli == "seeded" else None),
         "dedupe": config.dedupe,
+        "categories": config.categories,
+        "class_map": config.class_map,
         "options": base.options | options,
     }
     if config.crop in ("box", "eyes"):

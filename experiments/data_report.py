@@ -6,6 +6,7 @@ import pathlib
 import cv2
 import numpy as np
 
+from fer_jax.categories import Categories
 from fer_jax.data import PreparedSplit, encode_png, epoch_order
 from fer_jax.data.pictures.decode import resized
 from fer_jax.data.published import CKPLUS_SEQUENCES, PAPER_COUNTS
@@ -22,8 +23,10 @@ def report(builder) -> list[str]:
     metadata = builder.info.metadata or {}
     if builder.name == "click_study":
         return [str(builder.data_path), *_clicks(metadata)]
-    labels = {split: PreparedSplit(builder.data_path, split).labels for split in builder.info.splits}
-    return [str(builder.data_path), *picture_lines(metadata, labels)]
+    splits = {split: PreparedSplit(builder.data_path, split) for split in builder.info.splits}
+    labels = {split: part.labels for split, part in splits.items()}
+    categories = next(iter(splits.values())).categories
+    return [str(builder.data_path), *picture_lines(metadata, labels, categories)]
 
 
 def _clicks(metadata):
@@ -35,17 +38,18 @@ def _clicks(metadata):
     ]
 
 
-def picture_lines(metadata, labels) -> list[str]:
+def picture_lines(metadata, labels, categories: Categories) -> list[str]:
     """Say what is in a set of pictures, and what a user should know of it, a line each.
 
     Args:
       metadata: as the builders of photographs write it: release, rejected, differs_from_published, duplicates, ...
-      labels: split -> int (N,), 0..7.
+      labels: split -> int (N,), 0..K-1.
+      categories: what labels are indices into.
     """
     lines = []
     for split, own in labels.items():
-        counts = np.bincount(own, minlength=len(EXPRESSIONS))
-        shown = ", ".join(f"{name} {count}" for name, count in zip(EXPRESSIONS, counts, strict=True))
+        counts = np.bincount(own, minlength=len(categories))
+        shown = ", ".join(f"{name} {count}" for name, count in zip(categories, counts, strict=True))
         lines.append(f"{split}: {counts.sum()} pictures: {shown}")
     if metadata.get("rejected"):
         left_out = ", ".join(f"{reason} {count}" for reason, count in metadata["rejected"].items())
@@ -75,10 +79,15 @@ def _known_totals(metadata):
     """Published counts that are of no single split, or of no release at all."""
     counts = np.sum(list((metadata.get("counts") or {}).values()), axis=0)
     release = metadata.get("release", "")
+    if " as " in release:  # of chosen categories nothing is published
+        return []
     if release.startswith("ckplus sequences") and metadata.get("options", {}).get("apex_frames", "1") == "1":
-        labelled = np.asarray(CKPLUS_SEQUENCES)
-        same = (counts[1:] == labelled[1:]).all()
-        told = "equal the published ones" if same else f"{int(counts[1:].sum())} of {labelled.sum()} published"
+        names = metadata.get("categories") or EXPRESSIONS
+        stored = dict(zip(names, map(int, counts), strict=True))
+        labelled = {name: count for name, count in zip(EXPRESSIONS, CKPLUS_SEQUENCES, strict=True) if count}
+        apex = sum(count for name, count in stored.items() if name != "neutral")
+        same = all(stored.get(name) == count for name, count in labelled.items())
+        told = "equal the published ones" if same else f"{apex} of {sum(labelled.values())} published"
         return [f"labelled sequences of all people: {told}"]
     if release.startswith("affectnet"):
         named = PAPER_COUNTS["affectnet"]
@@ -90,12 +99,14 @@ def _known_totals(metadata):
 def audit(builder, path, *, seed: int) -> pathlib.Path:
     """Write a sheet with a row for each expression, as labelled."""
     if builder.name == "click_study":
-        tiles = _of_originals(builder, seed)
+        categories = Categories(tuple(builder.info.features["true_label"].names))
+        tiles = _of_originals(builder, seed, categories)
     else:
-        tiles = tiles_of_split(PreparedSplit(builder.data_path, next(iter(builder.info.splits)), size=TILE), seed=seed)
+        split = PreparedSplit(builder.data_path, next(iter(builder.info.splits)), size=TILE)
+        categories, tiles = split.categories, tiles_of_split(split, seed=seed)
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        path.write_bytes(encode_png(sheet(tiles)))
+        path.write_bytes(encode_png(sheet(tiles, categories)))
     except OSError as error:
         raise StorageError(
             f"`--audit_labels`: could not write {path} ({error.strerror}); name a folder you may write to."
@@ -103,20 +114,22 @@ def audit(builder, path, *, seed: int) -> pathlib.Path:
     return path
 
 
-def sheet(tiles) -> np.ndarray:
-    """Draw pictures of each expression in a row behind its name: uint8 (8 · 96, 9 · 96, 3).
+def sheet(tiles, categories: Categories) -> np.ndarray:
+    """Draw pictures of each category in a row behind its name: uint8 (K · 96, 9 · 96, 3).
 
     Args:
-      tiles: for each expression up to eight of uint8 (96, 96, 3).
+      tiles: for each category up to eight of uint8 (96, 96, 3).
+      categories: their names.
     """
-    drawn = np.full((len(EXPRESSIONS), TILE, _THUMBNAILS + 1, TILE, 3), 255, np.uint8)
-    for expression, name in enumerate(EXPRESSIONS):
+    drawn = np.full((len(categories), TILE, _THUMBNAILS + 1, TILE, 3), 255, np.uint8)
+    for expression, name in enumerate(categories):
         for place, tile in enumerate(tiles[expression], start=1):
             drawn[expression, :, place] = tile
         label = np.full((TILE, TILE, 3), 255, np.uint8)
+        name = name.encode("ascii", "replace").decode()  # OpenCV draws no other letters
         cv2.putText(label, name, (4, TILE // 2), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (0, 0, 0), 1, cv2.LINE_AA)
         drawn[expression, :, 0] = label
-    return drawn.reshape(len(EXPRESSIONS) * TILE, -1, 3)
+    return drawn.reshape(len(categories) * TILE, -1, 3)
 
 
 def tiles_of_split(split: PreparedSplit, *, seed: int) -> list[np.ndarray]:
@@ -125,7 +138,7 @@ def tiles_of_split(split: PreparedSplit, *, seed: int) -> list[np.ndarray]:
     def facts(rows):
         return split.feature("subject", rows), split.feature("file_name", rows)
 
-    return [split.images(rows) for rows in drawn(split.labels, facts, seed=seed)]
+    return [split.images(rows) for rows in drawn(split.labels, facts, seed=seed, categories=split.categories)]
 
 
 def tiles_of(faces, *, seed: int) -> list[list[np.ndarray]]:
@@ -134,23 +147,24 @@ def tiles_of(faces, *, seed: int) -> list[list[np.ndarray]]:
     def facts(rows):
         return [""] * len(rows), [str(name) for name in faces.names[rows]]
 
-    chosen = drawn(faces.labels, facts, seed=seed)
+    chosen = drawn(faces.labels, facts, seed=seed, categories=faces.categories)
     return [[resized(image, (TILE, TILE)) for image in faces.images[rows]] for rows in chosen]
 
 
-def drawn(labels, facts, *, seed: int) -> list[np.ndarray]:
+def drawn(labels, facts, *, seed: int, categories: Categories) -> list[np.ndarray]:
     """Draw rows to look at: up to eight of each expression, at random, of as many people and files as there are.
 
     Args:
-      labels: int (N,), 0..7.
+      labels: int (N,), 0..K-1.
       facts: rows -> who is shown in each ("" where unknown) and its file.
       seed: of the draw.
+      categories: what labels are indices into.
 
     Returns:
-      For each expression int (at most 8,).
+      For each category int (at most 8,).
     """
     chosen = []
-    for expression in range(len(EXPRESSIONS)):
+    for expression in range(len(categories)):
         rows = np.flatnonzero(labels == expression)
         if len(rows):
             rows = rows[epoch_order(len(rows), seed=seed, member=expression, epoch=0)[:_LOOKED_AT]]
@@ -175,8 +189,8 @@ def _spread(shown) -> list[int]:
     return chosen
 
 
-def _of_originals(builder, seed):
-    tiles = [[] for _ in range(len(EXPRESSIONS))]
+def _of_originals(builder, seed, categories):
+    tiles = [[] for _ in categories]
     for example in builder.as_data_source("originals"):
         tile = cv2.resize(example["image"], (TILE, TILE), interpolation=cv2.INTER_AREA)
         tiles[int(example["true_label"])].append(tile)

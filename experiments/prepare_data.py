@@ -64,6 +64,12 @@ class PrepareConfig:
     label_table: str | None = option(
         None, "Numbered class folders, or CK+ as a csv: whose numbers they are.", unset="names only"
     )
+    categories: str | None = option(
+        None, "Photographs: categories to take, in this order, such as happy,sad,anger.", unset="those that are there"
+    )
+    class_map: str | None = option(
+        None, "Photographs: classes to rename or drop, such as angry_faces:anger,unknown:drop.", unset="none"
+    )
     crop: str = option("none", "Photographs: what is kept.", choices=("none", "square", "box", "eyes"))
     box_margin: float = option(1.25, "Photographs: side of the crop, in units of the face's box.")
     detector: str = option(

@@ -16,7 +16,6 @@ from experiments.study.study import COPIES, PICTURES_RECORD, STUDY_LIST, Study
 from fer_jax import data
 from fer_jax.data.published import differences
 from fer_jax.errors import DataError
-from fer_jax.expressions import EXPRESSIONS
 
 # Of a set without a validation split so many pictures of each expression are held out, at random (ours).
 HELD_OUT = 0.2
@@ -45,6 +44,9 @@ def read(study: Study) -> tuple[Splits, pd.DataFrame]:
             size=config.image_size,
             crop=config.crop,
             detector=detector,
+            categories=getattr(config, "categories", None),
+            class_map=getattr(config, "class_map", None),
+            complete=("train", "validation"),
             max_reject_frac=config.max_reject_frac,
             progress=tell,
             **options,
@@ -69,16 +71,22 @@ def read(study: Study) -> tuple[Splits, pd.DataFrame]:
             "release": found.release,
             "crop": config.crop,
             "detector": config.detector,
+            "categories": list(found.categories),
             "synthetic": False,
             COPIES: copies,
             "fingerprint": {split: data.fingerprint(part) for split, part in splits.items()},
         },
     )
     progress.finish(", ".join(f"{split} {len(part)}" for split, part in splits.items()))
-    _tell(study, _metadata(found, pooled=pooled), {split: part.labels for split, part in found.splits.items()})
+    _tell(
+        study,
+        _metadata(found, pooled=pooled),
+        {split: part.labels for split, part in found.splits.items()},
+        found.categories,
+    )
     _tell_crops(splits, config)
     _write_rows(study, "flagged.csv", found.flagged)
-    _write_labels(study, data_report.tiles_of(splits["train"], seed=config.seed))
+    _write_labels(study, data_report.tiles_of(splits["train"], seed=config.seed), found.categories)
     arrays = {s: {"images": part.images, "labels": part.labels, "names": part.names} for s, part in splits.items()}
     return arrays, found.rejected
 
@@ -106,6 +114,7 @@ def prepared(study: Study) -> tuple[Splits, pd.DataFrame]:
     record = {name: metadata[name] for name in kept if name in metadata}
     own = {
         COPIES: copies,
+        "categories": list(train.categories),
         "release": metadata.get("release", train.info.name),
         "path": str(train.path.resolve()),
         "set": train.info.full_name,
@@ -122,11 +131,11 @@ def prepared(study: Study) -> tuple[Splits, pd.DataFrame]:
     sys.stderr.write(f"prepared pictures: train {len(train_rows)}, read by row; validation {len(held)}\n")
     if not metadata.get("synthetic"):
         held_apart = {} if validation is train else {"validation": validation.labels}
-        _tell(study, metadata, {"train": train.labels} | held_apart)
+        _tell(study, metadata, {"train": train.labels} | held_apart, train.categories)
         if metadata.get("crop") in ("none", "square"):
             _tell_square(config)
         sized = data.PreparedSplit(train.path, "train", size=data_report.TILE)
-        _write_labels(study, data_report.tiles_of_split(sized, seed=config.seed))
+        _write_labels(study, data_report.tiles_of_split(sized, seed=config.seed), train.categories)
     rejected = pd.concat([_beside(train, "rejected.csv"), rejected], ignore_index=True)
     _write_rows(study, "flagged.csv", _beside(train, "flagged.csv"))
     splits = {
@@ -150,10 +159,12 @@ def _metadata(found: data.Read, *, pooled: bool) -> dict[str, Any]:
         duplicates[split] = {split: count} if (count := counts["duplicate"]) else {}
         flags[split] = dict(sorted(counts.items()))
     for split, part in found.splits.items():
-        kept = np.bincount(part.labels, minlength=len(EXPRESSIONS))
+        kept = np.bincount(part.labels, minlength=len(found.categories))
         left_out = found.left_out.get(split, collections.Counter())
-        differs[split] = None if pooled else differences(found.release, split, kept, left_out)
-    counts = {split: np.bincount(part.labels, minlength=len(EXPRESSIONS)) for split, part in found.splits.items()}
+        differs[split] = (
+            None if pooled else differences(found.release, split, kept, left_out, categories=found.categories)
+        )
+    counts = {split: np.bincount(part.labels, minlength=len(found.categories)) for split, part in found.splits.items()}
     return {
         "release": found.release,
         "counts": counts,
@@ -166,9 +177,9 @@ def _metadata(found: data.Read, *, pooled: bool) -> dict[str, Any]:
     }
 
 
-def _tell(study: Study, metadata, labels) -> None:
+def _tell(study: Study, metadata, labels, categories) -> None:
     """Say what `experiments.prepare_data` says of pictures."""
-    for line in data_report.picture_lines(metadata, labels):
+    for line in data_report.picture_lines(metadata, labels, categories):
         sys.stderr.write(f"{line}\n")
 
 
@@ -192,10 +203,10 @@ def _write_rows(study: Study, name: str, table: pd.DataFrame) -> pathlib.Path:
     return study.folder.write_text(name, table.to_csv(index=False, lineterminator="\n"))
 
 
-def _write_labels(study: Study, tiles) -> None:
+def _write_labels(study: Study, tiles, categories) -> None:
     """The sheet on which wrong labels are seen at a glance."""
-    path = study.folder.write_bytes("labels.png", data.encode_png(data_report.sheet(tiles)))
-    sys.stderr.write(f"{path}: eight pictures of each expression, as labelled; look at it before you train\n")
+    path = study.folder.write_bytes("labels.png", data.encode_png(data_report.sheet(tiles, categories)))
+    sys.stderr.write(f"{path}: eight pictures of each category, as labelled; look at it before you train\n")
 
 
 def _tell_crops(splits: dict[str, data.FaceSet], config) -> None:
@@ -281,9 +292,9 @@ def _pixels(split, row) -> bytes:
 def _parted(labels: np.ndarray, seed: int) -> dict[str, np.ndarray]:
     """Rows of a pool: a fifth of each expression as validation, drawn by the seed."""
     chosen = []
-    for label in range(len(EXPRESSIONS)):
+    for label in np.unique(labels):
         own = np.flatnonzero(labels == label)
-        order = data.epoch_order(len(own), seed=seed, member=label, epoch=0) if len(own) else own
+        order = data.epoch_order(len(own), seed=seed, member=int(label), epoch=0) if len(own) else own
         chosen.append(own[order[: round(HELD_OUT * len(own))]])
     validation = np.sort(np.concatenate(chosen))
     sys.stderr.write(

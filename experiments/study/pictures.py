@@ -1,4 +1,4 @@
-"""Stage `data`: pictures of eight expressions, rendered or read, on disk as one file; prepared ones stay in place."""
+"""Stage `data`: pictures of each category, rendered or read, on disk as one file; prepared ones stay in place."""
 
 import numpy as np
 import pandas as pd
@@ -7,8 +7,10 @@ from experiments.harness.progress import Progress
 from experiments.study import photographs
 from experiments.study.study import PICTURES_RECORD, Study
 from fer_jax import data, faces
+from fer_jax.categories import DROP, Categories
+from fer_jax.data.selection import parse_categories
 from fer_jax.errors import DataError
-from fer_jax.expressions import EXPRESSIONS
+from fer_jax.expressions import EXPRESSIONS, index_of
 
 RENDER_CHUNK = 160
 
@@ -22,38 +24,45 @@ def prepare(study: Study) -> None:
     """
     read = {"procedural_faces": _rendered, "prepared": photographs.prepared}.get(study.config.dataset, photographs.read)
     splits, rejected = read(study)
+    categories = Categories(tuple(study.folder.read_json(PICTURES_RECORD)["categories"]))
     arrays, counts = {}, {}
     for split, parts in splits.items():
-        counts[split] = np.bincount(parts["labels"], minlength=len(EXPRESSIONS))
+        counts[split] = np.bincount(parts["labels"], minlength=len(categories))
         images = parts.get("images")
         if images is not None and (images == images[..., :1]).all():
             parts = parts | {"images": images[..., :1]}
         arrays |= {f"{split}_{name}": np.asarray(values) for name, values in parts.items()}
-    _check_all_there(counts)
+    _check_all_there(counts, categories)
     study.folder.write_arrays("data/pictures", **arrays)
-    study.folder.write_table("class_counts", pd.DataFrame({"expression": EXPRESSIONS, **counts}))
+    study.folder.write_table("class_counts", pd.DataFrame({"expression": list(categories), **counts}))
     study.folder.write_text("rejected.csv", rejected.to_csv(index=False, lineterminator="\n"))
 
 
-def _check_all_there(counts):
-    """A study is of eight expressions; said here, not after an hour of training."""
+def _check_all_there(counts, categories):
+    """Refuse a category without pictures, here and not after an hour of training."""
     for split, numbers in counts.items():
         if not numbers.all():
-            missing = [name for name, number in zip(EXPRESSIONS, numbers, strict=True) if not number]
+            missing = [name for name, number in zip(categories, numbers, strict=True) if not number]
             raise DataError(
-                f"`--data_dir`: wanted pictures of all eight expressions in {split}, got none of {', '.join(missing)}."
+                f"`--data_dir`: wanted pictures of all {len(categories)} categories in {split}, got none of "
+                f"{', '.join(missing)}."
             )
 
 
 def _rendered(study):
     config = study.config
+    names = parse_categories(getattr(config, "categories", None)) or EXPRESSIONS.names
+    categories = EXPRESSIONS.select(EXPRESSIONS[index_of(name)] for name in names)
+    drawn = np.asarray([EXPRESSIONS.index(name) for name in categories])
     wanted = {"train": config.train_per_expression, "validation": config.validation_per_expression}
-    total = len(EXPRESSIONS) * sum(wanted.values())
+    total = len(categories) * sum(wanted.values())
     progress, done, splits = Progress("drawing faces", total, unit="pictures"), 0, {}
     for split, each in wanted.items():
         parts = []
-        for first in range(0, len(EXPRESSIONS) * each, RENDER_CHUNK):
-            indices = range(first, min(first + RENDER_CHUNK, len(EXPRESSIONS) * each))
+        # The index of a drawn face says its expression, so a face is the same whatever others are drawn.
+        among = [index for index in range(len(EXPRESSIONS) * each) if index % len(EXPRESSIONS) in drawn]
+        for first in range(0, len(among), RENDER_CHUNK):
+            indices = among[first : first + RENDER_CHUNK]
             parts.append(
                 faces.render_batch(config.seed, split, indices, preset=config.faces, size=config.image_size, workers=1)
             )
@@ -61,12 +70,16 @@ def _rendered(study):
             progress.update(done)
             study.stop.check()
         images, labels = (np.concatenate(column) for column in zip(*parts, strict=True))
-        names = [f"{split}/{index:06d}" for index in range(len(labels))]
+        names = [f"{split}/{index:06d}" for index in among]
+        place = np.full(len(EXPRESSIONS), DROP, np.int32)
+        place[drawn] = np.arange(len(drawn))
+        labels = place[labels].astype(labels.dtype)
         splits[split] = {"images": images, "labels": labels, "names": names}
     study.folder.write_json(
         PICTURES_RECORD,
         {
             "release": "procedural_faces",
+            "categories": list(categories),
             "preset": config.faces,
             "render_version": faces.RENDER_VERSION,
             "synthetic": True,

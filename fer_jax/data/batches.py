@@ -24,7 +24,7 @@ class Batches:
       source: a prepared split, or anything with `labels` and `images(rows)`.
       batch_size: pictures a batch.
       seed: 0..2⁶⁴−1.
-      pair: index into `PAIRS`: a member's balanced pictures, labels 0 and 1; None: all of them, labels 0..7.
+      pair: index into `categories.pairs`: a member's balanced pictures, labels 0 and 1. None: all of them, 0..K-1.
       undersample: see `pair_subset`.
       step: where to start.
       ahead: batches read before they are asked for, by a thread.
@@ -47,7 +47,15 @@ class Batches:
         if step < 0 or ahead < 0:
             raise UsageError(f"`step`, `ahead`: wanted numbers of at least 0, got {step} and {ahead}.")
         self._source, self._pair = source, pair
-        self._draw = Draw(source.labels, pair=pair, seed=seed, batch_size=batch_size, undersample=undersample)
+        self._categories = getattr(source, "categories", EXPRESSIONS)
+        self._draw = Draw(
+            source.labels,
+            pair=pair,
+            seed=seed,
+            batch_size=batch_size,
+            undersample=undersample,
+            categories=self._categories,
+        )
         if batch_size > self._draw.size:
             raise UsageError(
                 f"`batch_size`: wanted at most the {self._draw.size} pictures there are, got {batch_size}."
@@ -74,7 +82,7 @@ class Batches:
         rows = self._draw.rows(step)
         labels = self._source.labels[rows]
         if self._pair is not None:
-            labels = (labels == EXPRESSIONS.pairs[self._pair][1]).astype(np.int32)
+            labels = (labels == self._categories.pairs[self._pair][1]).astype(np.int32)
         return {"image": self._source.images(rows), "label": labels, "row": rows.astype(np.int64)}
 
     def __iter__(self) -> "Batches":

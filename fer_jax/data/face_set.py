@@ -1,6 +1,6 @@
 """A labelled set of face pictures in memory, and what was read and refused on the way.
 
-Contract: images are uint8 (N, H, W, 3) RGB, labels int32 (N,) in 0..7 (indices into `EXPRESSIONS`), names are file
+Contract: images are uint8 (N, H, W, 3) RGB, labels int32 (N,) in 0..K-1 (indices into `categories`), names are file
 names relative to the root of their source, each once.
 """
 
@@ -13,6 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from fer_jax.categories import Categories
 from fer_jax.errors import DataError
 from fer_jax.expressions import EXPRESSIONS
 
@@ -28,15 +29,16 @@ class FaceSet:
 
     Attributes:
       images: uint8 (N, H, W, 3) RGB.
-      labels: int32 (N,), 0..7.
+      labels: int32 (N,), 0..K-1.
       names: str (N,), relative file names, unique.
       split: such as "train".
-      soft_labels: float32 (N, 8), rows that sum to 1, or None where the source gives one label a picture.
+      soft_labels: float32 (N, K), rows that sum to 1, or None where the source gives one label a picture.
       rows: int32 (N,), row of each picture in the list of its source, or None.
       quality: int32 (N,), `Quality` bits of each picture, or None.
+      categories: what labels are indices into.
 
     Raises:
-      DataError: arrays that do not fit together, a label outside 0..7, a name that occurs twice.
+      DataError: arrays that do not fit together, a label outside the categories, a name that occurs twice.
     """
 
     images: np.ndarray
@@ -46,6 +48,7 @@ class FaceSet:
     soft_labels: np.ndarray | None = None
     rows: np.ndarray | None = None
     quality: np.ndarray | None = None
+    categories: Categories = EXPRESSIONS
 
     def __post_init__(self):
         object.__setattr__(self, "names", np.asarray(self.names, dtype=np.str_))
@@ -54,12 +57,14 @@ class FaceSet:
             raise DataError(f"`images`: wanted uint8 (N, H, W, 3), got {images.dtype} {images.shape}.")
         if labels.dtype != np.int32 or labels.shape != (len(images),):
             raise DataError(f"`labels`: wanted int32 ({len(images)},), got {labels.dtype} {labels.shape}.")
-        if len(labels) and (labels.min() < 0 or labels.max() >= len(EXPRESSIONS)):
-            raise DataError(f"`labels`: wanted 0..{len(EXPRESSIONS) - 1}, got {labels.min()}..{labels.max()}.")
+        if len(labels) and (labels.min() < 0 or labels.max() >= len(self.categories)):
+            raise DataError(f"`labels`: wanted 0..{len(self.categories) - 1}, got {labels.min()}..{labels.max()}.")
         if len(self.names) != len(images) or len(np.unique(self.names)) != len(images):
             raise DataError(f"`names`: wanted {len(images)} different names, got {len(np.unique(self.names))}.")
-        if self.soft_labels is not None and self.soft_labels.shape != (len(images), len(EXPRESSIONS)):
-            raise DataError(f"`soft_labels`: wanted ({len(images)}, 8), got {self.soft_labels.shape}.")
+        if self.soft_labels is not None and self.soft_labels.shape != (len(images), len(self.categories)):
+            raise DataError(
+                f"`soft_labels`: wanted ({len(images)}, {len(self.categories)}), got {self.soft_labels.shape}."
+            )
         for name in ("rows", "quality"):
             numbers = getattr(self, name)
             if numbers is not None and numbers.shape != (len(images),):
@@ -79,6 +84,7 @@ class FaceSet:
             None if self.soft_labels is None else self.soft_labels[indices],
             None if self.rows is None else self.rows[indices],
             None if self.quality is None else self.quality[indices],
+            self.categories,
         )
 
 
@@ -93,6 +99,7 @@ class Read:
       flagged: one row for each picture that is odd in a way worth telling: split, row, path, flags, detail.
       left_out: split -> how many rows of which label were left out, and why.
       remarks: what a user should know of this copy, a sentence each.
+      categories: what labels are indices into.
     """
 
     splits: dict[str, FaceSet]
@@ -101,6 +108,7 @@ class Read:
     flagged: pd.DataFrame = dataclasses.field(default_factory=lambda: pd.DataFrame(columns=list(FLAGGED_COLUMNS)))
     left_out: dict[str, LeftOut] = dataclasses.field(default_factory=dict)
     remarks: tuple[str, ...] = ()
+    categories: Categories = EXPRESSIONS
 
 
 def without_shared(read: Read, *, held_out: Sequence[str] = ("validation", "test")) -> Read:
@@ -128,7 +136,7 @@ def without_shared(read: Read, *, held_out: Sequence[str] = ("validation", "test
         splits[split] = faces.select(np.setdiff1d(np.arange(len(faces)), list(again))) if again else faces
         for index, (other, label) in again.items():
             row = -1 if faces.rows is None else int(faces.rows[index])
-            otherwise = "" if label == faces.labels[index] else f" as {EXPRESSIONS[label]}"
+            otherwise = "" if label == faces.labels[index] else f" as {faces.categories[label]}"
             told = f"the same picture is in {other}{otherwise}"
             dropped.append((split, row, str(faces.names[index]), "duplicate", told))
             left_out.setdefault(split, collections.Counter())[int(faces.labels[index]), "duplicate"] += 1
@@ -141,25 +149,28 @@ def _pixels(image) -> bytes:
     return hashlib.sha256(np.ascontiguousarray(image).data).digest()
 
 
-def class_weights(labels: np.ndarray) -> np.ndarray:
-    """Return weights of the multiclass loss, w_i = N / (8 n_i), from the training split actually read.
+def class_weights(labels: np.ndarray, *, categories: Categories = EXPRESSIONS) -> np.ndarray:
+    """Return weights of the multiclass loss, w_i = N / (K n_i), from the training split that was read.
 
     The paper weighs its cross-entropy (§5.2) and gives no formula: this one is ours.
 
     Args:
-      labels: int (N,), 0..7.
+      labels: int (N,), 0..K-1.
+      categories: what labels are indices into.
 
     Returns:
-      float32 (8,); over the split, the weights average to 1.
+      float32 (K,); over the split, the weights average to 1.
 
     Raises:
-      DataError: an expression without a picture.
+      DataError: a category without a picture.
     """
-    counts = np.bincount(labels, minlength=len(EXPRESSIONS))
-    if len(counts) > len(EXPRESSIONS) or not counts.all():
-        missing = [name for name, count in zip(EXPRESSIONS, counts, strict=False) if count == 0]
-        raise DataError(f"`labels`: wanted pictures of all eight expressions, got none of {', '.join(missing)}.")
-    return (len(labels) / (len(EXPRESSIONS) * counts)).astype(np.float32)
+    counts = np.bincount(labels, minlength=len(categories))
+    if len(counts) > len(categories) or not counts.all():
+        missing = [name for name, count in zip(categories, counts, strict=False) if count == 0]
+        raise DataError(
+            f"`labels`: wanted pictures of all {len(categories)} categories, got none of {', '.join(missing)}."
+        )
+    return (len(labels) / (len(categories) * counts)).astype(np.float32)
 
 
 def fingerprint(faces: FaceSet) -> str:

@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 
+from fer_jax.categories import DROP, Categories
 from fer_jax.errors import DataError
-from fer_jax.expressions import DROP
+from fer_jax.expressions import EXPRESSIONS
 
 Box = tuple[float, float, float, float]  # left, top, width, height in pixels of the source picture
 
@@ -55,10 +56,10 @@ class Row:
     Attributes:
       row: its place in the list of its source, from 0.
       path: relative to the root; one path may stand in several rows (several faces).
-      label: an index into `EXPRESSIONS`.
+      label: an index into the `categories` of its listing.
       load: the file's bytes, or decoded pixels uint8 (H, W, 3) where a source has no file; raises `ImageRejected`.
       source_label: the source's own number of the label, −1 where it has none.
-      soft_label: float32 (8,) that sums to 1, or None.
+      soft_label: float32 (K,) that sums to 1, or None.
       box: the face, or None.
       landmarks: float32 (68, 2) in pixels of the source picture, iBUG order, or None.
       valence: −1..1, NaN where absent.
@@ -106,19 +107,21 @@ class Listing:
       splits: split name -> a call that yields its rows anew.
       exif: "ignore" where boxes and landmarks were measured on the stored pixels, else "apply".
       remarks: what a user should know of this copy, a sentence each.
-      counts: split name -> a call that returns the number of its rows, where that is cheaper than to list them.
+      categories: what labels are indices into; of a source's rows, perhaps with some that have no picture.
+      counts: split name -> number of its rows, where they were counted before.
     """
 
     release: str
     splits: dict[str, Callable[[], Iterator[Row | Rejection]]]
     exif: str = "apply"
     remarks: tuple[str, ...] = ()
-    counts: dict[str, Callable[[], int]] = dataclasses.field(default_factory=dict)
+    categories: Categories = EXPRESSIONS
+    counts: dict[str, int] = dataclasses.field(default_factory=dict)
 
     def count(self, split: str) -> int:
         """Return the number of rows of a split."""
         counted = self.counts.get(split)
-        return sum(1 for _ in self.splits[split]()) if counted is None else counted()
+        return sum(1 for _ in self.splits[split]()) if counted is None else counted
 
 
 def without_repeats(rows: Iterable[Row | Rejection]) -> Iterator[Row | Rejection]:

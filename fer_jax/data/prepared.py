@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
+from fer_jax.categories import Categories
 from fer_jax.data.pictures.decode import ImageRejected, decode, square
 from fer_jax.errors import DataError, StorageError, UsageError
-from fer_jax.expressions import EXPRESSIONS
 
 # Labels of a split beside its shards, so that they need not be gathered from every record.
 EXPRESSIONS_FILE = "expressions-{split}.npy"
@@ -58,7 +58,7 @@ class PreparedSplit:
         if not -len(self) <= row < len(self):
             raise IndexError(f"`row`: wanted -{len(self)}..{len(self) - 1}, got {row}.")
         record = self._records([row % len(self)])[0]
-        return {"image": self._image(record), "expression": np.int32(_label(record))}
+        return {"image": self._image(record), "expression": np.int32(self._label(record))}
 
     @property
     def info(self):
@@ -66,16 +66,22 @@ class PreparedSplit:
         return self._builder.info
 
     @functools.cached_property
+    def categories(self) -> Categories:
+        """Categories that labels are indices into."""
+        return Categories(tuple(self.info.features["expression"].names))
+
+    @functools.cached_property
     def labels(self) -> np.ndarray:
-        """int32 (N,), 0..7, of the whole split."""
+        """int32 (N,), 0..K-1, of the whole split."""
         file = self.path / EXPRESSIONS_FILE.format(split=self.split)
         if file.is_file():
-            labels = _stored_labels(file, len(self), (self.info.metadata or {}).get("counts", {}).get(self.split))
+            counts = (self.info.metadata or {}).get("counts", {}).get(self.split)
+            labels = _stored_labels(file, len(self), len(self.categories), counts)
             if labels is not None:
                 return labels
         starts = range(0, len(self), _AT_ONCE)
         parts = (self._records(list(range(at, min(at + _AT_ONCE, len(self))))) for at in starts)
-        return np.asarray([_label(record) for part in parts for record in part], np.int32)
+        return np.asarray([self._label(record) for part in parts for record in part], np.int32)
 
     def images(self, rows: Sequence[int] | np.ndarray) -> np.ndarray:
         """Pictures of some rows, in the order given.
@@ -129,6 +135,12 @@ class PreparedSplit:
         source = self._builder.as_data_source(self.split)
         return [source[int(row)] for row in rows]
 
+    def _label(self, record: bytes) -> int:
+        label = _feature(record, "expression").int64_list.value[0]
+        if not 0 <= label < len(self.categories):
+            raise DataError(f"`expression`: wanted 0..{len(self.categories) - 1}, got {label}.")
+        return int(label)
+
     def _records(self, rows: list[int]) -> list[bytes]:
         try:
             return self._source.__getitems__(rows)
@@ -176,8 +188,8 @@ def open_prepared(path: str | os.PathLike):
         told = " ".join(str(error).split())[:120]
         raise StorageError(f"`path`: the description in {found[0]} is damaged ({told}). Build the set anew.") from None
     names = getattr(features["expression"], "names", None) if "expression" in features else None
-    if "image" not in features or names != list(EXPRESSIONS):
-        raise DataError(f"`path`: {found[0]} holds no pictures with expressions in the order {', '.join(EXPRESSIONS)}.")
+    if "image" not in features or not names or len(names) < 2:
+        raise DataError(f"`path`: {found[0]} holds no pictures with labels of two or more categories.")
     return builder
 
 
@@ -189,15 +201,15 @@ def _below(path):
                 yield file.parent
 
 
-def _stored_labels(file, count, wanted) -> np.ndarray | None:
+def _stored_labels(file, count, categories, wanted) -> np.ndarray | None:
     """The list of labels beside the shards, if it is whole and of these shards."""
     try:
         labels = np.load(file, allow_pickle=False)
     except (OSError, ValueError, EOFError):
         return None
-    if labels.shape != (count,) or labels.dtype != np.uint8 or (count and labels.max() >= len(EXPRESSIONS)):
+    if labels.shape != (count,) or labels.dtype != np.uint8 or (count and labels.max() >= categories):
         return None
-    counts = np.bincount(labels, minlength=len(EXPRESSIONS)).tolist()
+    counts = np.bincount(labels, minlength=categories).tolist()
     return labels.astype(np.int32) if wanted is None or counts == list(wanted) else None
 
 
@@ -219,10 +231,3 @@ def _example_class():
 
     messages: Any = tf_example_pb2  # generated: type checkers do not see into it
     return messages.Example
-
-
-def _label(record: bytes) -> int:
-    label = _feature(record, "expression").int64_list.value[0]
-    if not 0 <= label < len(EXPRESSIONS):
-        raise DataError(f"`expression`: wanted 0..{len(EXPRESSIONS) - 1}, got {label}.")
-    return int(label)

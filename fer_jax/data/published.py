@@ -9,7 +9,8 @@ import collections
 
 import numpy as np
 
-from fer_jax.expressions import DROP, EXPRESSIONS
+from fer_jax.categories import DROP, Categories
+from fer_jax.expressions import EXPRESSIONS
 
 PUBLISHED = {
     "affectnet original": {
@@ -42,15 +43,21 @@ PAPER_COUNTS = {"affectnet": {"labelled": 440_601, "happy": 143_991, "contempt":
 
 
 def differences(
-    release: str, split: str, stored: np.ndarray, rejected: collections.Counter[tuple[int, str]]
+    release: str,
+    split: str,
+    stored: np.ndarray,
+    rejected: collections.Counter[tuple[int, str]],
+    *,
+    categories: Categories = EXPRESSIONS,
 ) -> list[str] | None:
     """What a copy has more or less of than was published, each with what became of the rest.
 
     Args:
       release: as a `Listing` calls it.
       split: its name.
-      stored: int (8,) pictures kept.
+      stored: int (K,) pictures kept.
       rejected: (label or `DROP`, reason) -> rows left out.
+      categories: what labels are indices into.
 
     Returns:
       A line for each expression that differs, none where the counts are the published ones; None where nothing is
@@ -60,10 +67,12 @@ def differences(
     if wanted is None:
         return None
     lines = []
-    for label, (name, published, kept) in enumerate(zip(EXPRESSIONS, wanted, stored.tolist(), strict=True)):
+    for name, published in zip(EXPRESSIONS, wanted, strict=True):
+        label = categories.index(name) if name in categories else DROP
+        kept = 0 if label == DROP else int(stored[label])
         if kept == published:
             continue
-        reasons = {reason: count for (one, reason), count in sorted(rejected.items()) if one == label}
+        reasons = {reason: count for (one, reason), count in sorted(rejected.items()) if one == label != DROP}
         out = sum(reasons.values())
         told = ", ".join(f"{count} {reason}" for reason, count in reasons.items()) or "none"
         rest = published - kept - out

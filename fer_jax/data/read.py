@@ -6,14 +6,16 @@ Contract: rows in = pictures kept + rows rejected; nothing is skipped without a 
 import collections
 import contextlib
 import dataclasses
+import functools
 import hashlib
 import itertools
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
+from fer_jax.categories import Categories
 from fer_jax.data.face_set import FLAGGED_COLUMNS, REJECTED_COLUMNS, FaceSet, Read
 from fer_jax.data.file_names import is_archive, is_picture
 from fer_jax.data.file_tree import Below, Tree, open_tree
@@ -22,6 +24,7 @@ from fer_jax.data.pictures.decode import EXPECTED_REASONS, ImageRejected
 from fer_jax.data.pictures.detect import FaceDetector
 from fer_jax.data.pictures.encode import file_facts
 from fer_jax.data.pictures.framing import MAX_SIZE, Framed, Framing, frame, pixels
+from fer_jax.data.selection import parse_categories, parse_class_map, select
 from fer_jax.data.sources import BOXED, SIDES, SOURCES, options_of
 from fer_jax.data.sources.search import archives
 from fer_jax.errors import DataError, UsageError
@@ -32,21 +35,31 @@ _MEMORY_SHARE = 0.7
 
 
 @contextlib.contextmanager
-def open_source(name: str, root: str | os.PathLike, **options) -> Iterator[Listing]:
+def open_source(
+    name: str,
+    root: str | os.PathLike,
+    *,
+    categories: str | Sequence[str] | None = None,
+    class_map: str | Mapping[str, str] | None = None,
+    **options,
+) -> Iterator[Listing]:
     """Open a set and yield its listing, for a `with` statement; its rows can be loaded inside.
 
     Args:
       name: a key of `SOURCES`.
       root: the set's folder or zip.
+      categories: see `read`.
+      class_map: see `read`.
       **options: of that source, such as `target` for FER+.
 
     Raises:
       UsageError: an unknown set, or an option that it does not have.
       DataError: nothing there, or something else.
     """
-    list_rows = _source(name, options)
+    chosen, renamed = parse_categories(categories), parse_class_map(class_map)
+    list_rows = _source(name, options, chosen, renamed)
     with open_tree(root) as tree:
-        yield _listed(tree, list_rows)
+        yield select(_listed(tree, list_rows), categories=chosen, class_map=_still(name, renamed), asked=bool(renamed))
 
 
 def read(
@@ -54,6 +67,9 @@ def read(
     root: str | os.PathLike,
     *,
     size: int | None = None,
+    categories: str | Sequence[str] | None = None,
+    class_map: str | Mapping[str, str] | None = None,
+    complete: Sequence[str] = (),
     crop: str | None = None,
     exif: str | None = None,
     detector: FaceDetector | None = None,
@@ -67,6 +83,10 @@ def read(
       name: a key of `SOURCES`.
       root: the set's folder or zip.
       size: side of the pictures, pixels; None: of the published ones, where a set has one side.
+      categories: names to take, in the order of the labels, such as "happy,sad,anger"; None: the paper's expressions,
+        those that are there, or the class folders' own names.
+      class_map: class of the source (by name or number) -> category or "drop", such as "angry_faces:anger".
+      complete: splits that must hold pictures of every category.
       crop: see `Framing`; None: "box" for sets of whole photographs with boxes, else "square".
       exif: see `decode`; None: as the listing says.
       detector: see `Framing`.
@@ -81,7 +101,8 @@ def read(
       UsageError: an argument out of range.
       DataError: nothing there, or something else; `TooManyRejected`, too much of it damaged.
     """
-    list_rows = _source(name, options)
+    chosen, renamed = parse_categories(categories), parse_class_map(class_map)
+    list_rows = _source(name, options, chosen, renamed)
     size = SIDES.get(name) if size is None else size
     check_options(size=size, max_reject_frac=max_reject_frac)
     splits, rejected, flagged = {}, {}, []
@@ -96,11 +117,16 @@ def read(
                 rows[split].append(row)
                 in_all += 1
                 progress(0, in_all)
+        once = dataclasses.replace(listing, splits={split: functools.partial(iter, rows[split]) for split in rows})
+        listing = select(
+            once, categories=chosen, class_map=_still(name, renamed), complete=complete, asked=bool(renamed)
+        )
+        rows = {split: list(listed_rows()) for split, listed_rows in listing.splits.items()}
         done = itertools.count(1)
         for split in listing.splits:
             total = len(rows[split])
             splits[split], rejected[split], odd = _decoded(
-                split, rows.pop(split), framing, one_done=lambda: progress(next(done), in_all)
+                split, rows.pop(split), framing, listing.categories, one_done=lambda: progress(next(done), in_all)
             )
             flagged += odd
             try:
@@ -117,6 +143,7 @@ def read(
         pd.DataFrame(flagged, columns=list(FLAGGED_COLUMNS)),
         {split: collections.Counter((one.label, one.reason) for one in rows) for split, rows in rejected.items()},
         listing.remarks,
+        listing.categories,
     )
 
 
@@ -175,7 +202,12 @@ def _with_archives(listing: Listing, tree: Tree) -> Listing:
 
 
 def _decoded(
-    split: str, rows: Sequence[Row | Rejection], framing: Framing, *, one_done: Callable[[], None] = lambda: None
+    split: str,
+    rows: Sequence[Row | Rejection],
+    framing: Framing,
+    categories: Categories,
+    *,
+    one_done: Callable[[], None] = lambda: None,
 ) -> tuple[FaceSet, list[Rejection], list[tuple]]:
     """Decode the pictures of a split.
 
@@ -183,6 +215,7 @@ def _decoded(
       split: its name.
       rows: in the order of the source.
       framing: how pictures become squares of one size.
+      categories: what labels are indices into.
       one_done: called after each row.
 
     Returns:
@@ -211,7 +244,7 @@ def _decoded(
                 if face in seen:
                     flags |= Quality.DUPLICATE
                     if seen[face] != row.label:
-                        notes.append(f"the same picture is in {split} as {EXPRESSIONS[seen[face]]}")
+                        notes.append(f"the same picture is in {split} as {categories[seen[face]]}")
                 seen.setdefault(face, row.label)
                 quality.append(int(flags))
                 if flag_names(flags) or notes:
@@ -228,6 +261,7 @@ def _decoded(
         None if not soft or any(one is None for one in soft) else np.asarray(soft, np.float32),
         np.asarray([row.row for row in kept], np.int32),
         np.asarray(quality, np.int32),
+        categories,
     )
     return faces, rejected, flagged
 
@@ -297,15 +331,27 @@ def _account(rejected) -> str:
     return ", ".join(f"{count} {reason}" for reason, count in counts.most_common()) or "none listed"
 
 
-def _source(name, options) -> Callable[[Tree], Listing]:
+def _still(name, class_map):
+    """Return what of a class map is still to be applied: names of class folders were renamed when they were listed."""
+    return {} if name == "class_folders" else class_map
+
+
+def _source(name, options, categories, class_map) -> Callable[[Tree], Listing]:
     strange = sorted(set(options) - set(options_of(name)))
     if strange:
         known = ", ".join(options_of(name)) or "none"
         raise UsageError(f"`{strange[0]}`: {name} has no such option; it has {known}.")
 
+    names = {"class_map": class_map, "any_names": True, "mixed": categories is not None}
+
     def list_rows(tree: Tree) -> Listing:
         try:
-            return SOURCES[name](tree, **options)
+            listing = SOURCES[name](tree, **options, **(names if name == "class_folders" else {}))
+            if listing.categories != EXPRESSIONS and not class_map and categories is None:
+                other = _looks_like(tree, name)  # folders of a known set are no categories
+                if other is not None:
+                    raise NotThisSet(f"`path`: {tree.name} holds no class folders.")
+            return listing
         except NotThisSet as error:
             other = _looks_like(tree, name)
             if other is None:

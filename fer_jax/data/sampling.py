@@ -8,7 +8,8 @@ import functools
 
 import numpy as np
 
-from fer_jax.errors import DataError, UsageError
+from fer_jax.categories import Categories
+from fer_jax.errors import DataError, UsageError, check_one_of
 from fer_jax.expressions import EXPRESSIONS
 
 # SplitMix64 (Steele, Lea & Flood 2014, 10.1145/2714064.2660195): its increment and the finaliser's constants.
@@ -68,20 +69,27 @@ def stream_indices(n: int, *, seed: int, member: int, start: int, count: int) ->
 
 
 def pair_subset(
-    labels: np.ndarray, pair: int, *, seed: int, undersample: str = "fixed", epoch: int | None = None
+    labels: np.ndarray,
+    pair: int,
+    *,
+    seed: int,
+    undersample: str = "fixed",
+    epoch: int | None = None,
+    categories: Categories = EXPRESSIONS,
 ) -> np.ndarray:
-    """The training pictures of one pair, balanced by undersampling the larger class (paper §5.1).
+    """Draw the training pictures of one pair, balanced by undersampling the larger class (paper §5.1).
 
     Drawn from the seed, the pair and the position within the larger class only, so a member trained alone sees what
     it sees among all.
 
     Args:
-      labels: int (N,), 0..7.
-      pair: index into `PAIRS`.
+      labels: int (N,), 0..K-1.
+      pair: index into `categories.pairs`.
       seed: 0..2⁶⁴−1.
       undersample: "fixed", drawn once (the paper speaks of one data-set size per model), or "per_epoch", drawn anew
         for each `epoch` (ours: sees more of the larger class).
       epoch: from 0; only with "per_epoch".
+      categories: what labels are indices into.
 
     Returns:
       int32 (2 · smaller class,), ascending positions in `labels`.
@@ -90,18 +98,17 @@ def pair_subset(
       UsageError: an argument out of range.
       DataError: one of the two expressions has no picture.
     """
-    if undersample not in UNDERSAMPLE:
-        raise UsageError(f"`undersample`: wanted one of {', '.join(UNDERSAMPLE)}, got {undersample!r}.")
+    check_one_of("undersample", undersample, UNDERSAMPLE)
     if (epoch is None) == (undersample == "per_epoch"):
         raise UsageError(f"`epoch`: wanted with undersample='per_epoch' only, got {epoch} with {undersample!r}.")
-    _check(0, EXPRESSIONS.num_pairs, pair=pair)
+    _check(0, categories.num_pairs, pair=pair)
     _check(0, 1 << 64, seed=seed, epoch=epoch or 0)
     labels = np.asarray(labels)
-    smaller, larger = sorted((np.flatnonzero(labels == expression) for expression in EXPRESSIONS.pairs[pair]), key=len)
+    smaller, larger = sorted((np.flatnonzero(labels == expression) for expression in categories.pairs[pair]), key=len)
     if not len(smaller):
-        missing = " and ".join(EXPRESSIONS[e] for e in EXPRESSIONS.pairs[pair] if not np.any(labels == e))
+        missing = " and ".join(categories[e] for e in categories.pairs[pair] if not np.any(labels == e))
         raise DataError(
-            f"`labels`: the pair {EXPRESSIONS.pair_name(pair)} wants pictures of both, got none of {missing}."
+            f"`labels`: the pair {categories.pair_name(pair)} wants pictures of both, got none of {missing}."
         )
     stream = (_PAIR_SUBSET,) if epoch is None else (_PAIR_SUBSET_OF_EPOCH, epoch)
     chosen = _permutation(len(larger), *stream, seed, pair)[: len(smaller)]
@@ -148,11 +155,12 @@ class Draw:
     """The pictures of one member of the ensemble, or of the network that sees them all.
 
     Args:
-      labels: int (N,), 0..7, of all training pictures.
-      pair: index into `PAIRS`: a member's own balanced pictures; None: all of them.
+      labels: int (N,), 0..K-1, of all training pictures.
+      pair: index into `categories.pairs`: a member's own balanced pictures; None: all of them.
       seed: 0..2⁶⁴−1.
       batch_size: pictures a step.
       undersample: see `pair_subset`.
+      categories: what labels are indices into.
 
     Attributes:
       size: pictures in an epoch.
@@ -163,15 +171,23 @@ class Draw:
       DataError: an expression of the pair has no picture.
     """
 
-    def __init__(self, labels: np.ndarray, *, pair: int | None, seed: int, batch_size: int, undersample: str = "fixed"):
-        if undersample not in UNDERSAMPLE:
-            raise UsageError(f"`undersample`: wanted one of {', '.join(UNDERSAMPLE)}, got {undersample!r}.")
+    def __init__(
+        self,
+        labels: np.ndarray,
+        *,
+        pair: int | None,
+        seed: int,
+        batch_size: int,
+        undersample: str = "fixed",
+        categories: Categories = EXPRESSIONS,
+    ):
+        check_one_of("undersample", undersample, UNDERSAMPLE)
         if batch_size < 1:
             raise UsageError(f"`batch_size`: wanted at least 1, got {batch_size}.")
         if not 0 <= seed < 1 << 64:
             raise UsageError(f"`seed`: wanted a whole number in 0..2^64-1, got {seed}.")
         self._labels, self._pair, self._seed = np.asarray(labels), pair, seed
-        self._batch_size, self._undersample = batch_size, undersample
+        self._batch_size, self._undersample, self._categories = batch_size, undersample, categories
         # Two: a batch may cross from one epoch to the next.
         self._subset = functools.lru_cache(maxsize=2)(self._draw)
         self.first_epoch = self._subset(0)
@@ -187,7 +203,7 @@ class Draw:
           int32 (B,); within an epoch of the stream each row comes once.
         """
         start, count = step * self._batch_size, self._batch_size
-        member = EXPRESSIONS.num_pairs if self._pair is None else self._pair
+        member = self._categories.num_pairs if self._pair is None else self._pair
         at = stream_indices(self.size, seed=self._seed, member=member, start=start, count=count)
         if self._pair is None or self._undersample == "fixed":
             return self.first_epoch[at]
@@ -203,4 +219,5 @@ class Draw:
             seed=self._seed,
             undersample=self._undersample,
             epoch=epoch if self._undersample == "per_epoch" else None,
+            categories=self._categories,
         )

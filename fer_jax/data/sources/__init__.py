@@ -29,7 +29,7 @@ SOURCES: dict[str, Callable[..., Listing]] = {
 SIDES = {"ferplus": 48, "fer2013": 48, "ckplus": 48, "rafdb": 100}
 # Sets of whole photographs with a box for each face.
 BOXED = ("affectnet", "expw")
-_NOT_OPTIONS = ("tree", "release_name")
+_NOT_OPTIONS = ("tree", "release_name", "class_map", "any_names", "mixed")
 
 
 def options_of(name: str) -> tuple[str, ...]:

@@ -6,12 +6,14 @@ before them ("0_happy") counts for nothing. What a bare number means is never gu
 
 import functools
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
+from fer_jax.categories import Categories
 from fer_jax.data.file_names import is_document, is_picture
 from fer_jax.data.file_tree import Tree
 from fer_jax.data.listing import Listing, NotThisSet, Rejection, Row
+from fer_jax.data.selection import DROPPED, expression_of, mapped, vocabulary
 from fer_jax.errors import DataError, UsageError
 from fer_jax.expressions import DROP, EXPRESSIONS, LABEL_TABLES, canonical, index_of, numberings
 
@@ -29,7 +31,15 @@ _SET = re.compile(r"[ _-]?(set|data|images)$", re.ASCII)
 _COUNTED = re.compile(r"[(\[]?\d+[)\]]?[\s._-]+(?=\D)", re.ASCII)
 
 
-def list_folders(tree: Tree, *, label_table: str | None = None, release_name: str = "folders") -> Listing:
+def list_folders(
+    tree: Tree,
+    *,
+    label_table: str | None = None,
+    release_name: str = "folders",
+    class_map: Mapping[str, str] | None = None,
+    any_names: bool = False,
+    mixed: bool = False,
+) -> Listing:
     """Return the listing of class folders, alone or below split folders; a single pool is called "train".
 
     Rows are counted along the sorted file names.
@@ -38,16 +48,21 @@ def list_folders(tree: Tree, *, label_table: str | None = None, release_name: st
       tree: the root.
       label_table: key of `LABEL_TABLES` for folders that are named by number; without it such a name is an error.
       release_name: of the listing.
+      class_map: see `read`; keys are folders' names.
+      any_names: folders that are all named after no expression make categories of their own.
+      mixed: expressions and other names may stand together.
 
     Raises:
       UsageError: an unknown table.
       DataError: an unknown class or split.
     """
     check_table(label_table)
-    layout, labels = _layout(tree, label_table)
+    names = _Names(label_table, class_map or {}, any_names, mixed)
+    layout, labels, categories = _layout(tree, names)
     splits = {split: functools.partial(_rows, tree, files) for split, files in layout.items()}
-    taken = ", ".join(f"{name} as {'none' if label == DROP else EXPRESSIONS[label]}" for name, label in labels.items())
-    return Listing(release_name, splits, remarks=(f"Folders were taken for expressions: {taken}.",))
+    taken = ", ".join(f"{name} as {'none' if label == DROP else categories[label]}" for name, label in labels.items())
+    kind = "expressions" if categories == EXPRESSIONS else "categories"
+    return Listing(release_name, splits, remarks=(f"Folders were taken for {kind}: {taken}.",), categories=categories)
 
 
 def check_table(label_table: str | None) -> None:
@@ -65,6 +80,15 @@ def split_of(folder: str) -> str | None:
     return SPLIT_FOLDERS.get(_SET.sub("", folder.lower()))
 
 
+class _Names(NamedTuple):
+    """How names of folders become categories; see `list_folders`."""
+
+    label_table: str | None
+    class_map: Mapping[str, str]
+    any_names: bool
+    mixed: bool
+
+
 class _Layout(NamedTuple):
     """Class folders as found.
 
@@ -72,13 +96,15 @@ class _Layout(NamedTuple):
       files: split -> (file, label or None, own number) in the order of the names; no label is a picture that lies in
         no class folder.
       labels: folder -> label.
+      categories: what labels are indices into.
     """
 
     files: dict[str, list[tuple[str, int | None, int]]]
     labels: dict[str, int]
+    categories: Categories
 
 
-def _layout(tree: Tree, label_table) -> _Layout:
+def _layout(tree: Tree, names: _Names) -> _Layout:
     """Files outside class folders (lists, licences) are no rows, unless they are pictures."""
     parts = [(name, name.split("/")) for name in tree.files()]
     tops = {part[0] for name, part in parts if len(part) > 1 and not is_document(name)}
@@ -95,7 +121,7 @@ def _layout(tree: Tree, label_table) -> _Layout:
     inside = [part for name, part in parts if len(part) > level + 1 and part[0] in tops and not is_document(name)]
     if level and {part[1] for part in inside} == {"images"}:  # train/images/happy/...
         level, inside = 2, [part for part in inside if len(part) > 3]
-    labels = _labels(tree, dict.fromkeys(part[level] for part in inside), inside, level, label_table)
+    labels, categories = _labels(tree, dict.fromkeys(part[level] for part in inside), inside, level, names)
     files: dict[str, list[tuple[str, int | None, int]]] = {}
     for name, part in parts:
         folder = part[level] if len(part) > level + 1 else ""
@@ -106,26 +132,41 @@ def _layout(tree: Tree, label_table) -> _Layout:
         files.setdefault(split, []).append((name, labels.get(folder), number))
     if not labels:
         raise NotThisSet(f"`path`: {tree.name} has split folders, but no class folders with pictures below them.")
-    return _Layout({split: files[split] for split in dict.fromkeys(SPLIT_FOLDERS.values()) if split in files}, labels)
+    return _Layout(
+        {split: files[split] for split in dict.fromkeys(SPLIT_FOLDERS.values()) if split in files}, labels, categories
+    )
 
 
-def _labels(tree, folders, inside, level, label_table) -> dict[str, int]:
-    """Folder -> label.
+def _labels(tree, folders, inside, level, names: _Names) -> tuple[dict[str, int], Categories]:
+    """Return the label of each folder, and what labels are indices into.
 
     Raises:
       DataError: a folder that is no expression's, one inside another, or numbers that nobody named.
     """
-    numbers = sorted({int(folder) for folder in folders if _is_number(folder)})
+    label_table = names.label_table
+    numbers = sorted({int(folder) for folder in folders if _is_number(folder) and folder not in names.class_map})
     if numbers and label_table is None:
-        folder = next(folder for folder in folders if _is_number(folder))
+        folder = next(folder for folder in folders if _is_number(folder) and folder not in names.class_map)
         raise DataError(
             f"`path`: the class folder {folder!r} is a number; say whose numbering it is with `label_table`: "
             f"{numberings(numbers)}."
         )
-    labels = {}
+    classes: dict[str, str] = {}
+    below = {part[level]: part[level + 1 : -1] for part in reversed(inside)}
+    own = names.any_names and len(folders) > 1 and not any(map(is_class_folder, folders))
+    own = own and not any(is_class_folder(one) for part in inside for one in part[level + 1 : -1])
+    for folder in folders:
+        if folder in names.class_map or own or names.mixed:
+            classes[folder] = expression_of(_COUNTED.sub("", folder, count=1)) or folder
+        else:
+            label = _label(folder, below[folder], label_table, others=list(folders))
+            classes[folder] = DROPPED if label == DROP else EXPRESSIONS[label]
+    keys = {folder: (name, folder, _COUNTED.sub("", folder, count=1)) for folder, name in classes.items()}
+    targets = mapped(keys, names.class_map)
+    kept = [name for name in targets.values() if name != DROPPED]
+    categories = EXPRESSIONS if set(kept) <= set(EXPRESSIONS) else vocabulary(kept, mixed=names.mixed)
+    labels = {folder: DROP if name == DROPPED else categories.index(name) for folder, name in targets.items()}
     for part in inside:
-        if part[level] not in labels:
-            labels[part[level]] = _label(part[level], part[level + 1 : -1], label_table)
         if not level and len(part) > 2 and split_of(part[1]) == "train":
             raise DataError(
                 f"`path`: {tree.name}: {part[1]!r} lies in {part[0]!r}: wanted split folders around class folders. Put "
@@ -142,7 +183,7 @@ def _labels(tree, folders, inside, level, label_table) -> dict[str, int]:
             f"`path`: {tree.name} numbers its folders {numbers[0]}..{numbers[-1]}, but {label_table} numbers "
             f"{numberings([0], only=label_table)}. Number them from 0, or name them after their expressions."
         )
-    return labels
+    return labels, categories
 
 
 def is_class_folder(name: str) -> bool:
@@ -157,7 +198,7 @@ def _is_number(name) -> bool:
     return name.isascii() and name.isdecimal()
 
 
-def _label(folder, below, label_table) -> int:
+def _label(folder, below, label_table, *, others) -> int:
     if _is_number(folder):
         return int(canonical(label_table, int(folder)))
     try:
@@ -166,6 +207,8 @@ def _label(folder, below, label_table) -> int:
         wanted = str(error).removeprefix("`expression`: ")
         turned = next((one for one in below if is_class_folder(one)), None)
         advice = "Rename it, or move it out of the set."
+        if len(others) > 1:
+            advice += f" Or say what it is: --class_map={folder}:{DROPPED}, or --categories={','.join(others)}."
         if turned is not None:
             advice = f"It holds {turned!r}: put {turned}/{folder}/ in its place, or give {folder}/ alone."
         raise NotThisSet(f"`path`: the folder {folder!r} is no expression's: {wanted} {advice}") from None

@@ -30,7 +30,7 @@ def list_expw(tree: Tree) -> Listing:
         raise NotThisSet(f"`path`: {tree.name} is no ExpW: looked for label/{LIST} and found none.")
     path = lists[0]
     base = _base(tree, path)
-    remark = "Seven expressions: no contempt. No official split."
+    remark = "No official split."
     return Listing("expw", {"train": functools.partial(_rows, tree, path, base)}, exif="ignore", remarks=(remark,))
 
 

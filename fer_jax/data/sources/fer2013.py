@@ -24,7 +24,6 @@ TRAINING_FILE = "train.csv"
 USAGES = {"Training": "train", "PublicTest": "validation", "PrivateTest": "test"}
 SIDE = 48
 
-_SEVEN = "Seven expressions: no contempt."
 _LOST = "Class folders: what were PublicTest and PrivateTest are told apart no more."
 
 
@@ -39,10 +38,10 @@ def list_fer2013(tree: Tree) -> Listing:
     """
     path = pixels_file(tree)
     if path is not None:
-        return Listing("fer2013 csv", pixel_splits(tree, path, "fer2013"), remarks=(_SEVEN,))
+        return Listing("fer2013 csv", pixel_splits(tree, path, "fer2013"))
     training = [path for path in find_files(tree, (TRAINING_FILE,)) if "pixels" in header_of(tree, path)]
     if training:
-        return Listing("fer2013 training csv", pixel_splits(tree, training[0], "fer2013"), remarks=(_SEVEN,))
+        return Listing("fer2013 training csv", pixel_splits(tree, training[0], "fer2013"))
     try:
         listing = list_folders(tree, release_name="fer2013 folders")
     except DataError as error:
@@ -50,7 +49,7 @@ def list_fer2013(tree: Tree) -> Listing:
         raise NotThisSet(
             f"`path`: {tree.name} is no FER2013: looked for {' or '.join(PIXELS_FILES)}, and for class folders: {told}"
         ) from None
-    return Listing(listing.release, listing.splits, remarks=(*listing.remarks, _SEVEN, _LOST))
+    return Listing(listing.release, listing.splits, remarks=(*listing.remarks, _LOST))
 
 
 def pixels_file(tree: Tree) -> str | None:

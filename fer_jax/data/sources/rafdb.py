@@ -20,7 +20,6 @@ CSVS = {"train_labels.csv": "train", "test_labels.csv": "test"}
 _ALIGNED = ("Image/aligned", "Image/Aligned", "image/aligned", "aligned", "Image/aligned/aligned")
 _LABELS = LABEL_TABLES["rafdb"]
 _SPLITS = {"train": "train", "test": "test"}
-_REMARKS = ("Seven expressions: no contempt.",)
 
 
 def list_rafdb(tree: Tree) -> Listing:
@@ -37,7 +36,7 @@ def list_rafdb(tree: Tree) -> Listing:
         splits = {
             split: functools.partial(_listed, tree, lists[0], folder, prefix) for prefix, split in _SPLITS.items()
         }
-        return Listing("rafdb basic aligned", splits, remarks=_REMARKS)
+        return Listing("rafdb basic aligned", splits)
     csvs = {}
     for path in find_files(tree, tuple(CSVS)):
         split = CSVS[path.rpartition("/")[2].lower()]
@@ -48,7 +47,7 @@ def list_rafdb(tree: Tree) -> Listing:
         splits = {
             split: functools.partial(_csv_rows, tree, split, csvs[split]) for split in CSVS.values() if split in csvs
         }
-        return Listing("rafdb folders", splits, remarks=_REMARKS)
+        return Listing("rafdb folders", splits)
     raise NotThisSet(
         f"`path`: {tree.name} is no RAF-DB: looked for EmoLabel/{LIST[0]} and for {' with '.join(CSVS)} and found "
         "none. Numbered folders alone are read as `dataset`=class_folders with `label_table`=rafdb."

@@ -67,8 +67,8 @@ def test_splits_and_zips(tmp_path, names):
     (tmp_path / "set" / "README.txt").write_text("no picture")
     found = data.read("class_folders", tmp_path / "set", size=8)
     assert {split: faces.labels.tolist() for split, faces in found.splits.items()} == {
-        "train": [2, 2, 1, 1],
-        "validation": [2, 2, 1, 1],
+        "train": [1, 1, 0, 0],
+        "validation": [1, 1, 0, 0],
     }
     zipped = data.read("class_folders", miniature.write_zip(tmp_path / "x.zip", tmp_path / "set", prefix=""), size=8)
     for split, faces in found.splits.items():
@@ -109,13 +109,16 @@ def test_a_folder_in_the_wrong_place_is_named(tmp_path):
     (tmp_path / "happy" / "sad" / "0.png").unlink()
     (tmp_path / "happy" / "sad" / "1.png").unlink()
     labels = data.read("class_folders", tmp_path, size=8).splits["train"].labels
-    assert labels.tolist().count(1) == 4  # deeper folders, of people say, are welcome
+    assert labels.tolist().count(0) == 4  # deeper folders, of people say, are welcome
 
 
 def test_numbers_before_names_count_for_nothing(tmp_path):
     write(tmp_path, ["0_angry", "1. Happy", "02-Überraschung", "(3) fear", "4 sad"])
     faces = data.read("class_folders", tmp_path, size=8).splits["train"]
-    assert {str(name).split("/")[0]: int(label) for name, label in zip(faces.names, faces.labels, strict=True)} == {
+    assert {
+        str(name).split("/")[0]: EXPRESSIONS.index(faces.categories[label])
+        for name, label in zip(faces.names, faces.labels, strict=True)
+    } == {
         "0_angry": 6,
         "1. Happy": 1,
         "02-Überraschung": 3,
@@ -227,7 +230,7 @@ def test_a_readme_beside_the_folder_around_everything(tmp_path):
         (tmp_path / "outer" / name).write_text("x")
     zipped = miniature.write_zip(tmp_path / "x.zip", tmp_path / "outer", prefix="again/")
     for place in (tmp_path / "outer", zipped):
-        assert data.read("class_folders", place, size=8).splits["train"].labels.tolist() == [1, 1, 2, 2]
+        assert data.read("class_folders", place, size=8).splits["train"].labels.tolist() == [0, 0, 1, 1]
     (tmp_path / "outer" / "face.png").write_text("x")  # a picture that would be lost
     with pytest.raises(
         DataError, match=r"'set' is no expression's: .* It holds 'happy': put happy/set/ in .* or give set/ alone"
@@ -254,8 +257,8 @@ def test_a_folder_of_images_between_split_and_class(tmp_path):
         write(tmp_path / split / "images", ["happy", "sad"])
     found = data.read("class_folders", tmp_path, size=8)
     assert {split: faces.labels.tolist() for split, faces in found.splits.items()} == {
-        "train": [1, 1, 2, 2],
-        "test": [1, 1, 2, 2],
+        "train": [0, 0, 1, 1],
+        "test": [0, 0, 1, 1],
     }
     write(tmp_path / "half" / "test" / "images", ["happy", "sad"])
     assert list(data.read("class_folders", tmp_path / "half", size=8).splits) == ["test"]  # never called train
@@ -319,7 +322,7 @@ def test_links_that_lead_upwards_are_not_followed(tmp_path):
     (tmp_path / "set" / "sad" / "itself").symlink_to("itself")
     (tmp_path / "set" / "fear").symlink_to(tmp_path / "elsewhere" / "x")
     found = data.read("class_folders", tmp_path / "set", size=8, max_reject_frac=0.2)
-    assert found.splits["train"].labels.tolist() == [4, 4, 1, 1, 2, 2]
+    assert found.splits["train"].labels.tolist() == [2, 2, 0, 0, 1, 1]
     assert found.rejected.path.tolist() == ["sad/itself"]
 
 

@@ -48,8 +48,7 @@ def list_arrays(tree: Tree) -> Listing:
     """What the sets hold, in the order of the pictures' numbers."""
     sets = sets_of(tree)
     splits = {split: functools.partial(_rows, tree, name) for name, split in sets.items()}
-    counts = {split: functools.partial(_count, tree, name) for name, split in sets.items()}
-    return Listing("affectnet set8", splits, exif="ignore", counts=counts)
+    return Listing("affectnet set8", splits, exif="ignore")
 
 
 def _rows(tree, name) -> Iterator[Row | Rejection]:
@@ -61,10 +60,6 @@ def _rows(tree, name) -> Iterator[Row | Rejection]:
             yield _row(tree, name, row, path)
     for row, stem in enumerate(alone, start=len(paths)):
         yield Rejection(row, f"{name}/images/{stem}", "missing", f"{name}/annotations/{stem}_exp.npy has no picture")
-
-
-def _count(tree, name) -> int:
-    return sum(map(len, _paths(tree, name)))
 
 
 def _paths(tree, name) -> tuple[list[str], list[str]]:
