@@ -81,7 +81,7 @@ class StudyConfig:
         "Photographs read at once: what networks and participants see of each. square: its central square, whatever "
         "that shows; box: the square around the face; eyes: turned and scaled so that the eyes lie alike.",
         choices=("square", "box", "eyes"),
-        unset="box for AffectNet, square elsewhere",
+        unset="box for AffectNet and ExpW, square elsewhere",
     )
     detector: str = option(
         "given",
@@ -209,7 +209,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
     "small": {
         "model": {"procedural_faces": "tiny", "photographs": "small"},
-        "image_size": {"procedural_faces": 64, "ferplus": 48, "ckplus": 48, "photographs": 64},
+        "image_size": {"procedural_faces": 64, "ferplus": 48, "fer2013": 48, "ckplus": 48, "photographs": 64},
         "learning_rate": 1e-3,
         "batch_size": {"procedural_faces": 16, "photographs": 32},
         "max_epochs": 150,
@@ -311,7 +311,7 @@ def _checked_crop(config: StudyConfig) -> str | None:
             why = "prepare_data cropped them" if config.dataset == "prepared" else "they are drawn as crops"
             raise UsageError(f"`--{name}`: goes with photographs read at once; of --dataset={config.dataset} {why}.")
         return None
-    crop = config.crop or ("box" if config.dataset == "affectnet" else "square")
+    crop = config.crop or ("box" if config.dataset in ("affectnet", "expw") else "square")
     if crop == "square" and config.detector != "given":
         raise UsageError(f"`--detector`: goes with --crop=box or eyes, got {config.detector} with --crop=square.")
     return crop

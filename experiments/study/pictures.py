@@ -7,10 +7,9 @@ from experiments.harness.progress import Progress
 from experiments.study import photographs
 from experiments.study.study import PICTURES_RECORD, Study
 from fer_jax import data, faces
-from fer_jax.categories import DROP, Categories
-from fer_jax.data.selection import parse_categories
+from fer_jax.categories import Categories
 from fer_jax.errors import DataError
-from fer_jax.expressions import EXPRESSIONS, index_of
+from fer_jax.expressions import EXPRESSIONS, parse_categories
 
 RENDER_CHUNK = 160
 
@@ -51,29 +50,30 @@ def _check_all_there(counts, categories):
 
 def _rendered(study):
     config = study.config
-    names = parse_categories(getattr(config, "categories", None)) or EXPRESSIONS.names
-    categories = EXPRESSIONS.select(EXPRESSIONS[index_of(name)] for name in names)
-    drawn = np.asarray([EXPRESSIONS.index(name) for name in categories])
+    categories = EXPRESSIONS if config.categories is None else EXPRESSIONS.select(parse_categories(config.categories))
     wanted = {"train": config.train_per_expression, "validation": config.validation_per_expression}
     total = len(categories) * sum(wanted.values())
     progress, done, splits = Progress("drawing faces", total, unit="pictures"), 0, {}
     for split, each in wanted.items():
         parts = []
-        # The index of a drawn face says its expression, so a face is the same whatever others are drawn.
-        among = [index for index in range(len(EXPRESSIONS) * each) if index % len(EXPRESSIONS) in drawn]
-        for first in range(0, len(among), RENDER_CHUNK):
-            indices = among[first : first + RENDER_CHUNK]
+        for first in range(0, len(categories) * each, RENDER_CHUNK):
+            indices = range(first, min(first + RENDER_CHUNK, len(categories) * each))
             parts.append(
-                faces.render_batch(config.seed, split, indices, preset=config.faces, size=config.image_size, workers=1)
+                faces.render_batch(
+                    config.seed,
+                    split,
+                    indices,
+                    preset=config.faces,
+                    size=config.image_size,
+                    workers=1,
+                    categories=categories,
+                )
             )
             done += len(indices)
             progress.update(done)
             study.stop.check()
         images, labels = (np.concatenate(column) for column in zip(*parts, strict=True))
-        names = [f"{split}/{index:06d}" for index in among]
-        place = np.full(len(EXPRESSIONS), DROP, np.int32)
-        place[drawn] = np.arange(len(drawn))
-        labels = place[labels].astype(labels.dtype)
+        names = [f"{split}/{index:06d}" for index in range(len(labels))]
         splits[split] = {"images": images, "labels": labels, "names": names}
     study.folder.write_json(
         PICTURES_RECORD,

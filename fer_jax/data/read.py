@@ -24,7 +24,7 @@ from fer_jax.data.pictures.decode import EXPECTED_REASONS, ImageRejected
 from fer_jax.data.pictures.detect import FaceDetector
 from fer_jax.data.pictures.encode import file_facts
 from fer_jax.data.pictures.framing import MAX_SIZE, Framed, Framing, frame, pixels
-from fer_jax.data.selection import parse_categories, parse_class_map, select
+from fer_jax.data.selection import asked_categories, asked_class_map, select
 from fer_jax.data.sources import BOXED, SIDES, SOURCES, options_of
 from fer_jax.data.sources.search import archives
 from fer_jax.errors import DataError, UsageError
@@ -56,7 +56,7 @@ def open_source(
       UsageError: an unknown set, or an option that it does not have.
       DataError: nothing there, or something else.
     """
-    chosen, renamed = parse_categories(categories), parse_class_map(class_map)
+    chosen, renamed = asked_categories(categories), asked_class_map(class_map)
     list_rows = _source(name, options, chosen, renamed)
     with open_tree(root) as tree:
         yield select(_listed(tree, list_rows), categories=chosen, class_map=_still(name, renamed), asked=bool(renamed))
@@ -101,7 +101,7 @@ def read(
       UsageError: an argument out of range.
       DataError: nothing there, or something else; `TooManyRejected`, too much of it damaged.
     """
-    chosen, renamed = parse_categories(categories), parse_class_map(class_map)
+    chosen, renamed = asked_categories(categories), asked_class_map(class_map)
     list_rows = _source(name, options, chosen, renamed)
     size = SIDES.get(name) if size is None else size
     check_options(size=size, max_reject_frac=max_reject_frac)

@@ -15,40 +15,32 @@ import numpy as np
 from fer_jax.categories import DROP, Categories
 from fer_jax.data.listing import Listing, Rejection, Row
 from fer_jax.errors import DataError, UsageError
-from fer_jax.expressions import EXPRESSIONS, index_of
+from fer_jax.expressions import EXPRESSIONS, index_of, parse_categories, parse_class_map
 
 DROPPED = "drop"  # the target of a class that is left out
 
 
-def parse_categories(categories: str | Sequence[str] | None) -> tuple[str, ...] | None:
-    """Return the names of `happy,sad,anger`; aliases of the eight expressions become their names.
+def asked_categories(categories: str | Sequence[str] | None) -> tuple[str, ...] | None:
+    """Return the names of a flag such as `happy,sad,anger`, or of a sequence.
 
     Raises:
       UsageError: fewer than two names, an empty one, or one that comes twice.
     """
     if categories is None:
         return None
-    names = categories.split(",") if isinstance(categories, str) else categories
-    return Categories(tuple(str(name).strip() for name in names)).names
+    return parse_categories(categories if isinstance(categories, str) else ",".join(categories)).names
 
 
-def parse_class_map(class_map: str | Mapping[str, str] | None) -> dict[str, str]:
-    """Return class -> category of `angry_faces:anger,unknown:drop`.
+def asked_class_map(class_map: str | Mapping[str, str] | None) -> dict[str, str]:
+    """Return class -> category of a flag such as `angry_faces:anger,unknown:drop`, or of a mapping.
 
     Raises:
       UsageError: an entry that is no class:category, or a class that comes twice.
     """
     if not class_map:
         return {}
-    entries = [entry.rpartition(":") for entry in class_map.split(",")] if isinstance(class_map, str) else None
-    pairs = [(name.strip(), target.strip()) for name, _, target in entries] if entries else list(class_map.items())
-    odd = next((f"{name}:{target}".strip(":") for name, target in pairs if not name or not target), None)
-    if odd is not None:
-        raise UsageError(f"`class_map`: wanted class:category or class:{DROPPED}, with commas between, got {odd!r}.")
-    twice = next((name for name, count in collections.Counter(name for name, _ in pairs).items() if count > 1), None)
-    if twice is not None:
-        raise UsageError(f"`class_map`: wanted each class once, got {twice!r} twice.")
-    return dict(pairs)
+    text = class_map if isinstance(class_map, str) else ",".join(f"{old}:{new}" for old, new in class_map.items())
+    return {old: DROPPED if new is None else new for old, new in parse_class_map(text).items()}
 
 
 def expression_of(name: str) -> str | None:
@@ -64,7 +56,7 @@ def mapped(classes: Mapping[Any, Sequence[str]], class_map: Mapping[str, str]) -
 
     Args:
       classes: class -> the names that it goes by; it keeps the first unless `class_map` says otherwise.
-      class_map: see `parse_class_map`.
+      class_map: see `asked_class_map`.
 
     Raises:
       UsageError: `class_map` names a class that is not there.
@@ -120,8 +112,8 @@ def select(
 
     Args:
       listing: as a source gives it.
-      categories: see `parse_categories`.
-      class_map: see `parse_class_map`.
+      categories: see `asked_categories`.
+      class_map: see `asked_class_map`.
       complete: splits that must hold pictures of every category.
       asked: classes were renamed or dropped, here or when they were listed.
 

@@ -78,7 +78,7 @@ def test_classes_are_renamed_and_dropped(folders, class_map, wanted, read):
         (["happy", "sad"], {"categories": "happy,joy"}, UsageError, "`categories`: .* got 'happy' twice"),
         (["happy", "sad"], {"categories": "happy"}, UsageError, "`categories`: wanted two or more"),
         (["happy", "sad"], {"class_map": "fear:drop"}, UsageError, "`class_map`: .*there .happy, sad., got 'fear'"),
-        (["happy", "sad"], {"class_map": "fear"}, UsageError, "`class_map`: wanted class:category .*, got 'fear'"),
+        (["happy", "sad"], {"class_map": "fear"}, UsageError, "`class_map`: wanted old:new .*, got 'fear'"),
         (["happy", "sad"], {"class_map": "sad:drop,sad:fear"}, UsageError, "`class_map`: .* got 'sad' twice"),
         (["happy", "sad"], {"class_map": "sad:drop"}, UsageError, "`class_map`: wanted two or more .* leaves happy"),
         (
