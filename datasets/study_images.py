@@ -76,10 +76,9 @@ def choose(usable: list[Usable], stimuli: str, *, seed: int, categories: Categor
     """
     if stimuli == SEEDED:
         labels = np.asarray([one.label for one in usable])
-        chosen = {} if categories == EXPRESSIONS else {"categories": categories}
-        each = human.study.largest_balanced(labels, **chosen)
+        each = human.study.largest_balanced(labels, categories=categories)
         drawn = human.study.make_study(
-            labels, [str(one.row) for one in usable], seed=seed, per_ordered_pair=each, **chosen
+            labels, [str(one.row) for one in usable], seed=seed, per_ordered_pair=each, categories=categories
         )
         by_row = {one.row: one for one in usable}
         picked = zip(drawn["image"].astype(int), drawn["true_label"], drawn["false_label"], strict=True)
@@ -124,7 +123,7 @@ def _refuse(faults: list[str]) -> None:
 
 def _listed(usable, path, categories) -> StudyImages:
     study = pd.DataFrame(_rows(path, categories), columns=list(human.study.COLUMNS))
-    human.study.check_study(study, **({} if categories == EXPRESSIONS else {"categories": categories}))
+    human.study.check_study(study)
     places: dict[str, list[Usable]] = {}
     for one in usable:
         for name in {one.path, one.path.rpartition("/")[2]}:

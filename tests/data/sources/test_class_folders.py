@@ -175,7 +175,7 @@ def test_what_was_odd_is_told_of_pictures_that_were_kept(tmp_path):
     assert told == [np.ptp(image.reshape(-1, 3), axis=0).max() <= 2 for image in part.images]
     row = data.Row(0, "x", 1, (tmp_path / "sad" / "flat.jpg").read_bytes)
     assert Quality.ONE_COLOUR in data.store(row, data.Framing("none")).quality
-    assert found.remarks[0].startswith("Folders were taken for expressions: happy as happy")
+    assert found.remarks[1].startswith("Folders were taken for expressions: happy as happy")
 
 
 def test_progress_is_of_all_rows(tmp_path):
