@@ -8,7 +8,7 @@
     labels = fer.ensemble.simple_vote(output.logits)              # (B,) over fer.EXPRESSIONS
 
 Namespaces load when they are first used, so importing the package is quick and touches no device. One whose packages
-are not installed is there all the same; its functions say what to install.
+are not installed is there all the same. Its functions say what to install.
 """
 
 import importlib
@@ -67,7 +67,7 @@ __all__ = [
 
 
 class _AbsentRoom(types.ModuleType):
-    """Stands for a namespace whose packages are not installed; any name in it says which."""
+    """Stands for a namespace whose packages are not installed. Any name in it says which."""
 
     def __init__(self, name: str, reason: str):
         super().__init__(name, reason)

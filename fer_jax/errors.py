@@ -1,7 +1,7 @@
-"""Errors that a user may cause or meet, each with the exit code a script ends with; and warnings.
+"""Errors that a user may cause or meet, each with the exit code a script ends with, and warnings.
 
-One line says what came, what was wanted and what to do. Scripts print that line and exit with `exit_code`;
-anything that is not a `FerError` is a bug of ours (exit code 70).
+One line says what came, what was wanted and what to do. Scripts print that line and exit with `exit_code`.
+Anything that is not a `FerError` is a bug of ours (exit code 70).
 """
 
 import difflib
@@ -43,7 +43,7 @@ class StorageError(FerError, OSError):
 
 
 class Damaged(StorageError):
-    """A checkpoint whose bytes changed or are missing; an earlier one may be whole."""
+    """A checkpoint whose bytes changed or are missing. An earlier one may be whole."""
 
 
 class MemberFailed(FerError):
@@ -59,7 +59,7 @@ class MemoryExhausted(FerError):
 
 
 class Preempted(FerError):
-    """The run was stopped and saved; the same command goes on from there."""
+    """The run was stopped and saved. The same command goes on from there."""
 
     exit_code = 75
 
@@ -74,7 +74,7 @@ def printable(name: str) -> str:
 
 
 def check_one_of(name: str, value: Any, known: Iterable[Any]) -> None:
-    """Refuse a value that is none of the known ones; the message lists them, and the near one.
+    """Refuse a value that is none of the known ones. The message lists them, and the near one.
 
     Args:
       name: of the argument.
@@ -97,7 +97,7 @@ def check_range(name: str, value: Any, low: float, high: float, *, open_low: boo
 
     Args:
       name: of the argument.
-      value: what came; a NaN is refused.
+      value: what came. A NaN is refused.
       low: the least that is allowed.
       high: the most that is allowed.
       open_low: `low` itself is refused, too.
@@ -114,7 +114,7 @@ def check_count(name: str, value: Any, low: int, *, what: str = "a whole number"
 
     Args:
       name: of the argument.
-      value: any integer, NumPy's too; a truth value is none.
+      value: any integer, NumPy's too. A truth value is none.
       low: the least that is allowed.
       what: is wanted, in words.
 

@@ -17,7 +17,7 @@ def write_whole(path: str | os.PathLike[str], content: bytes | str) -> pathlib.P
       The path.
 
     Raises:
-      StorageError: the disk is full or cannot be written; nothing unfinished is left on it.
+      StorageError: the disk is full or cannot be written. Nothing unfinished is left on it.
     """
     path = pathlib.Path(path)
     unfinished = path.with_name(f".{path.name}.unfinished")

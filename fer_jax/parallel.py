@@ -26,17 +26,17 @@ _Result = TypeVar("_Result")
 def map_ordered(
     function: Callable[[_Item], _Result], items: Sequence[_Item], *, workers: int | None = None
 ) -> Iterator[_Result]:
-    """Results of a function, item by item, in the order of the items.
+    """Yield results of a function, item by item, in the order of the items.
 
     Args:
-      function: what to do; with workers it is sent to them, so a function of a module, or a partial of one.
+      function: what to do. With workers it is sent to them, so a function of a module, or a partial of one.
       items: what to do it to.
-      workers: processes; None or 1 works in this one, and so do few items. More are started by a fork server, never
-        by forking this process, whose threads (JAX's among them) would not survive; a script that asks for workers
+      workers: processes. None or 1 works in this one, and so do few items. More are started by a fork server, never
+        by forking this process, whose threads (JAX's among them) would not survive. A script that asks for workers
         needs the usual `if __name__ == "__main__"` guard. They end when this process does, however it ends.
 
     Returns:
-      An iterator; the work runs only a few chunks ahead of it.
+      An iterator. The work runs only a few chunks ahead of it.
 
     Raises:
       UsageError: fewer than one worker, or one that was killed from outside.
@@ -73,7 +73,7 @@ def _work(function: Callable, items: Iterable) -> list:
 
 
 def _start() -> None:
-    """One thread of OpenCV's; Ctrl-C is for the parent to answer; nothing outlives it."""
+    """Limit OpenCV to one thread. Ctrl-C is for the parent to answer. Nothing outlives it."""
     cv2.setNumThreads(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()

@@ -15,9 +15,9 @@ class Provenance:
     Attributes:
       pictures: "photographs", or "drawn" by a program, which says nothing about photographs.
       people: "real", "simulated", which says nothing about real people, or "none".
-      source: what the pictures are called in a sentence, such as "FER+ photographs"; "" where nobody said.
-      num_pictures: how many pictures the result is about; None where nobody counted.
-      num_people: how many people; None where nobody counted.
+      source: what the pictures are called in a sentence, such as "FER+ photographs". "" where nobody said.
+      num_pictures: how many pictures the result is about. None where nobody counted.
+      num_people: how many people. None where nobody counted.
 
     Raises:
       UsageError: a word that is none of these.

@@ -1,6 +1,6 @@
 """Many faces at once, over processes.
 
-Contract: pictures are uint8 (N, H, W, 3) RGB, labels int32 (N,); bytes do not depend on the number of workers.
+Contract: pictures are uint8 (N, H, W, 3) RGB, labels int32 (N,). Bytes do not depend on the number of workers.
 """
 
 import functools
@@ -34,7 +34,7 @@ def render_batch(
       indices: which pictures, in any order.
       preset: a name in `PRESETS`, or a `Preset`.
       size: side in pixels.
-      workers: processes, see `parallel.map_ordered`; None or 1 draws in this one.
+      workers: processes, see `parallel.map_ordered`. None or 1 draws in this one.
       categories: some of the eight expressions, in the order of the labels. They take turns.
 
     Returns:

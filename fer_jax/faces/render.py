@@ -1,6 +1,6 @@
 """From parameters to a picture with everything that is known about it.
 
-Contract: pictures are uint8 (H, W, 3) RGB; landmarks float32 (68, 2) pixels, x then y.
+Contract: pictures are uint8 (H, W, 3) RGB. Landmarks float32 (68, 2) pixels, x then y.
 """
 
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ class Face:
     Attributes:
       image: uint8 (H, W, 3) RGB.
       expression: what the face shows, an index into `EXPRESSIONS`.
-      label: what the data set says; differs under label noise only.
+      label: what the data set says. Differs under label noise only.
       soft_label: float32 (8,).
       landmarks: float32 (68, 2), pixels, iBUG order.
       visible: bool (68,), inside the frame, turned to the viewer and not covered.
@@ -61,11 +61,11 @@ def render(parameters: Parameters, *, size: int | None = None, photometry: bool 
 
     Args:
       parameters: from `draw`.
-      size: side in pixels, at least 32; the parameters' own by default.
+      size: side in pixels, at least 32. The parameters' own by default.
       photometry: whether colour table, blur, noise and JPEG are applied.
 
     Returns:
-      The picture and what is known about it; equal arguments give equal bytes.
+      The picture and what is known about it. Equal arguments give equal bytes.
 
     Raises:
       UsageError: the size is too small.
@@ -97,7 +97,7 @@ def render(parameters: Parameters, *, size: int | None = None, photometry: bool 
 
 
 def paint(parameters: Parameters, geometry: Geometry, camera: Camera, *, neutral_shadow: bool = False) -> np.ndarray:
-    """The picture before photometry.
+    """Return the picture before photometry.
 
     Args:
       parameters: the scene.
@@ -132,7 +132,7 @@ def paint(parameters: Parameters, geometry: Geometry, camera: Camera, *, neutral
 
 
 def _projected(curves: dict[str, np.ndarray], camera: Camera) -> dict[str, np.ndarray]:
-    """All curves through the camera in one product."""
+    """Project all curves through the camera in one product."""
     pixels = camera.project(np.concatenate(list(curves.values()), dtype=np.float32))
     at, start = {}, 0
     for name, curve in curves.items():
@@ -152,7 +152,7 @@ def _paint_skin(canvas, at, parameters, geometry, camera) -> None:
 
 
 def _eye_light(light: Light) -> float:
-    """How bright a surface that faces the viewer is, kept from the extremes."""
+    """Measure how bright a surface that faces the viewer is, kept from the extremes."""
     return float(np.clip(light.ambient + 0.8 * light.key * max(light.direction[2], 0), 0.7, 1.0))
 
 

@@ -1,6 +1,6 @@
 """Everything that defines one picture, and how it is drawn from (seed, split, index).
 
-Contract: `Parameters` do not depend on the picture's size; lengths are in IOD or shares of the side. Each thing that
+Contract: `Parameters` do not depend on the picture's size. Lengths are in IOD or shares of the side. Each thing that
 varies has a random stream of its own, so changing how one is drawn leaves the others as they were.
 """
 
@@ -37,8 +37,8 @@ class Parameters:
       size: default side in pixels for `render`.
       preset: the mixture it was drawn from.
       expression: what the face shows, an index into `EXPRESSIONS`.
-      label: what the data set says it shows; differs under label noise only.
-      soft_label: float32 (8,), what is in the face when expressions are blended; the noise of labels is not in it.
+      label: what the data set says it shows. Differs under label noise only.
+      soft_label: float32 (8,), what is in the face when expressions are blended. The noise of labels is not in it.
       intensity: 0..1.2.
       difficulty: 0..1, ours: weak expressions under much nuisance are difficult.
       au: float32 (2, 21).
@@ -105,17 +105,17 @@ def draw(
 
     Args:
       seed: seed of the data set, 0 or more.
-      split: "train", "validation" or "stimuli"; their people are different.
+      split: "train", "validation" or "stimuli". Their people are different.
       index: place in the split, 0 or more.
       preset: a name in `PRESETS`, or a `Preset`.
-      size: default side in pixels for `render`; nothing else depends on it.
+      size: default side in pixels for `render`. Nothing else depends on it.
       expression: an index into `EXPRESSIONS`. By default the categories take turns, or come as the prior says.
-      identity: the person's number in the split; by default each picture has its own person.
-      intensity: of the expression, 0..1.2; by default drawn from the preset's range.
+      identity: the person's number in the split. By default each picture has its own person.
+      intensity: of the expression, 0..1.2. By default drawn from the preset's range.
       categories: the expressions that come by turns, by the prior, in blends and as wrong labels.
 
     Returns:
-      The parameters; equal arguments give equal parameters, in any process and order.
+      The parameters. Equal arguments give equal parameters, in any process and order.
 
     Raises:
       UsageError: an argument out of range.

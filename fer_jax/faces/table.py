@@ -1,26 +1,26 @@
 """A drawn face as one row of numbers and words, for tables.
 
-Contract: a row holds str, int and float; lengths of the picture are pixels, left is image-left.
+Contract: a row holds str, int and float. Lengths of the picture are pixels, left is image-left.
 
 | column | meaning |
 |---|---|
 | `seed`, `split`, `index` | what `draw` was called with |
-| `label`, `expression` | what the set says, and what the face shows; they differ under label noise only |
-| `soft_<expression>` | soft label, 0..1; the eight sum to 1; open-set faces have 1/8 of each |
-| `intensity`, `difficulty` | of the expression, 0..1.2; 0..1, ours |
+| `label`, `expression` | what the set says, and what the face shows. They differ under label noise only |
+| `soft_<expression>` | soft label, 0..1. The eight sum to 1. Open-set faces have 1/8 of each |
+| `intensity`, `difficulty` | of the expression, 0..1.2, and of the picture, 0..1 (ours) |
 | `occluder` | none, glasses, mask, hand or patch |
 | `yaw`, `pitch`, `roll` | of the head, radians |
 | `scale`, `centre_x`, `centre_y` | interocular distance and eyes' midpoint as shares of the side |
-| `light_x`, `light_y`, `light_z` | direction to the light: right, down, to the viewer; unit length |
+| `light_x`, `light_y`, `light_z` | direction to the light: right, down, to the viewer, unit length |
 | `ambient`, `key` | strength of the hemisphere and of the light |
-| `temperature`, `gamma`, `brightness`, `blur`, `noise`, `jpeg` | the camera; see `Photometry` |
-| `noise_offset`, `background_seed` | where the noise starts; what the backdrop is drawn from |
-| `identity` | number of the person in the split; equal numbers are one person |
-| `age`, `feminine`, `skin_anchor`, `freckles`, `lipstick` | of the person; see `Identity` |
+| `temperature`, `gamma`, `brightness`, `blur`, `noise`, `jpeg` | the camera, see `Photometry` |
+| `noise_offset`, `background_seed` | where the noise starts, what the backdrop is drawn from |
+| `identity` | number of the person in the split, equal numbers are one person |
+| `age`, `feminine`, `skin_anchor`, `freckles`, `lipstick` | of the person, see `Identity` |
 | `hair_style`, `beard` | by name |
 | `shape_<name>` | shape of the person, in IOD or relative to the average face |
 | `au<unit>_left`, `au<unit>_right` | intensity of an action unit on a side of the face, 0..1.2 |
-| `x0`, `y0`, `visible0` ... `x67`, `y67`, `visible67` | landmarks in iBUG's order; 0 where hidden or outside |
+| `x0`, `y0`, `visible0` ... `x67`, `y67`, `visible67` | landmarks in iBUG's order, 0 where hidden or outside |
 """
 
 from fer_jax.action_units import ACTION_UNITS
@@ -33,13 +33,13 @@ _PHOTOMETRY = ("temperature", "gamma", "brightness", "blur", "noise", "jpeg", "n
 
 
 def face_row(face: Face) -> dict[str, str | int | float]:
-    """Everything that is known of a face but its pixels.
+    """Return everything that is known of a face but its pixels.
 
     Args:
       face: from `render`.
 
     Returns:
-      Column -> value, in the order of the table above; always the same columns.
+      Column -> value, in the order of the table above. Always the same columns.
     """
     scene = face.parameters
     units = {

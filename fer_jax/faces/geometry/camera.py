@@ -40,7 +40,7 @@ class Light:
 
 
 def rotation(pose: Pose) -> np.ndarray:
-    """The 3 x 3 matrix of a pose, float32."""
+    """Return the 3 x 3 matrix of a pose, float32."""
     cy, sy = np.cos(pose.yaw), np.sin(pose.yaw)
     cp, sp = np.cos(pose.pitch), np.sin(pose.pitch)
     cr, sr = np.cos(pose.roll), np.sin(pose.roll)
@@ -63,18 +63,18 @@ class Camera:
         self.origin = (target - middle * self.pixels).astype(np.float32)
 
     def project(self, points: np.ndarray) -> np.ndarray:
-        """World float32 (N, 3) to pixels float32 (N, 2)."""
+        """Project world points float32 (N, 3) to pixels float32 (N, 2)."""
         turned = (points - PIVOT) @ self.turn.T
         return self.origin + turned[:, :2] * (self.pixels / (1 - np.float32(_PERSPECTIVE) * turned[:, 2:]))
 
     def unproject(self, x: np.ndarray, y: np.ndarray, surface, *, rounds: int = 3) -> tuple[np.ndarray, np.ndarray]:
-        """Frontal places (IOD) of the surface points seen at pixels.
+        """Return frontal places (IOD) of the surface points seen at pixels.
 
         Args:
           x: float32 of any shape, pixels.
           y: float32 of the same shape.
           surface: function of frontal x and y giving depth.
-          rounds: fixed-point rounds; three leave less than .02 IOD at the poses drawn.
+          rounds: fixed-point rounds. Three leave less than .02 IOD at the poses drawn.
 
         Returns:
           Frontal x and y, float32 of the same shape.

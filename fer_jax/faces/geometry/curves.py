@@ -1,6 +1,6 @@
 """Smooth curves through control points, as products with cached matrices.
 
-Contract: control points are (..., n, 2) or (..., n, 3); a curve keeps the leading axes and the dtype float32.
+Contract: control points are (..., n, 2) or (..., n, 3). A curve keeps the leading axes and the dtype float32.
 """
 
 import functools
@@ -9,7 +9,7 @@ import numpy as np
 
 
 def catmull_rom(controls: np.ndarray, per_segment: int, *, closed: bool = False) -> np.ndarray:
-    """A Catmull-Rom curve through control points.
+    """Return a Catmull-Rom curve through control points.
 
     Args:
       controls: float32 (..., n, D).
@@ -24,7 +24,7 @@ def catmull_rom(controls: np.ndarray, per_segment: int, *, closed: bool = False)
 
 @functools.cache
 def basis(count: int, per_segment: int, closed: bool = False) -> np.ndarray:
-    """The matrix (N, count) that takes control points to curve points."""
+    """Return the matrix (N, count) that takes control points to curve points."""
     segments = count if closed else count - 1
     total = segments * per_segment + (0 if closed else 1)
     matrix = np.zeros((total, count), np.float32)
@@ -43,7 +43,7 @@ def basis(count: int, per_segment: int, closed: bool = False) -> np.ndarray:
 
 
 def _add_control(row: np.ndarray, index: int, weight: float, closed: bool) -> None:
-    """Spend a weight on a control point; one beyond an open end is its mirror through that end."""
+    """Spend a weight on a control point. One beyond an open end is its mirror through that end."""
     count = len(row)
     if closed:
         row[index % count] += weight
@@ -58,7 +58,7 @@ def _add_control(row: np.ndarray, index: int, weight: float, closed: bool) -> No
 
 
 def equal_arcs(curve: np.ndarray, count: int) -> np.ndarray:
-    """`count` points at equal arc length along a curve float32 (N, D), both ends included: float32 (count, D)."""
+    """Return `count` points float32 (count, D) at equal arc length along a curve (N, D), with both ends."""
     steps = np.sqrt((np.diff(curve, axis=0) ** 2).sum(1))
     place = np.concatenate([np.zeros(1, np.float32), np.cumsum(steps)])
     wanted = np.linspace(0, place[-1], count)

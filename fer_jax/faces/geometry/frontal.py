@@ -1,6 +1,6 @@
 """Frontal curves of each part of a face: its shape at rest, and what action units add to it.
 
-Contract: lengths in interocular distances (IOD), origin between the pupils, x to the image's right, y down; side 0 is
+Contract: lengths in interocular distances (IOD), origin between the pupils, x to the image's right, y down. Side 0 is
 image-left. Half-face formulas have x outward and are mirrored. Magnitudes are ours, tuned by eye.
 """
 
@@ -81,14 +81,14 @@ _MOUTH_F = np.sin(np.linspace(0, np.pi / 2, 9)).astype(np.float32)
 
 
 def parts(identity: Identity, au: np.ndarray) -> tuple[dict[str, np.ndarray], np.ndarray, dict]:
-    """The parts of a face as curves seen from the front.
+    """Return the parts of a face as curves seen from the front.
 
     Args:
       identity: the person.
       au: float32 (2, 21).
 
     Returns:
-      Name -> (n, 2) curve; float32 (2, F) linear features of each side by `FEATURES`; the fields of
+      Name -> (n, 2) curve. Linear features of each side float32 (2, F), by `FEATURES`. The fields of
       `geometry.Anchors`.
     """
     shape = identity.shape
@@ -127,7 +127,7 @@ def _add_brows(planar, identity, au, features) -> None:
 
 
 def _add_eyes(planar, identity, au, value) -> dict:
-    """Lids from inner (t = 0) to outer corner (t = 1), thirteen points each; crease, iris centre."""
+    """Add lids from inner (t = 0) to outer corner (t = 1), thirteen points each, with crease and iris centre."""
     shape, t = identity.shape, _LID_T
     a1, a4 = au[:, COLUMN[1]], au[:, COLUMN[4]]
     half = _EYE_HALF_WIDTH * (1 + shape["eye_size"])
@@ -202,7 +202,7 @@ def _add_nose(planar, identity, value, tip_y) -> dict:
 
 
 def _add_mouth(planar, identity, au, value, mouth_y, jaw) -> dict:
-    """Four lip curves from image-left to image-right corner."""
+    """Add four lip curves from image-left to image-right corner."""
     shape, f = identity.shape, _MOUTH_F[None]
     pick = lambda unit: au[:, COLUMN[unit]]  # noqa: E731 (four letters for a column)
     width = 0.40 * (1 + shape["mouth_width"])
@@ -245,7 +245,7 @@ def _add_mouth(planar, identity, au, value, mouth_y, jaw) -> dict:
 
 
 def _across(sides: np.ndarray) -> np.ndarray:
-    """A side's own number at its corner, the mean of both in the middle: (2,) -> (2, 9)."""
+    """Return each side's number at its corner, blended into the mean of both in the middle: (2,) -> (2, 9)."""
     mean = (sides[0] + sides[1]) / 2
     return mean + (sides - mean)[:, None] * _MOUTH_F[None]
 

@@ -1,7 +1,7 @@
 """From a person and action units to control curves in three dimensions.
 
 Contract: unit is the interocular distance (IOD), origin between the pupils, x to the image's right, y down, z to the
-viewer; side 0 is image-left.
+viewer. Side 0 is image-left.
 """
 
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ class Surface:
     half_width: float = 1.045
 
     def __call__(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-        """Depth in IOD at frontal places, float32: x and y broadcast, so axes (1, n) and (m, 1) give a grid."""
+        """Return depth in IOD at frontal places, float32: x and y broadcast, so axes (1, n) and (m, 1) give a grid."""
         longer = np.float32(1 / (1.95 * max((self.chin_y - 0.25) / 1.61, 1.0)))
         down = y - np.float32(0.25)
         down = down * np.where(down > 0, longer, np.float32(1 / 1.95))
@@ -49,7 +49,7 @@ class Surface:
 
 @dataclass(frozen=True, eq=False)
 class Anchors:
-    """Places that shading and painting hang on, in IOD; arrays hold a number for each side.
+    """Places that shading and painting hang on, in IOD. Arrays hold a number for each side.
 
     Attributes:
       tip_y: nose tip.
@@ -110,7 +110,7 @@ class Geometry:
 
 
 def build(identity: Identity, au: np.ndarray) -> Geometry:
-    """The control curves of a face.
+    """Return the control curves of a face.
 
     Args:
       identity: the person.
@@ -124,7 +124,7 @@ def build(identity: Identity, au: np.ndarray) -> Geometry:
 
 
 def _lifted(planar, features, au, anchors) -> Geometry:
-    """All curves at once from frontal places to space."""
+    """Lift all curves at once from frontal places to space."""
     planar["landmarks"] = landmarks_of(planar)
     flat = np.concatenate(list(planar.values())).astype(np.float32)
     surface = Surface(anchors.tip_y, anchors.mouth_y, anchors.chin_y, anchors.half_width)

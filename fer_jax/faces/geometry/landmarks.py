@@ -24,7 +24,7 @@ FLIP = np.array(
 
 
 def flip_landmarks(landmarks: np.ndarray, width: int) -> np.ndarray:
-    """Landmarks of the mirrored picture.
+    """Return landmarks of the mirrored picture.
 
     Args:
       landmarks: (..., 68, 2), pixels.
@@ -42,7 +42,7 @@ _LANDMARK_F = (8 - 4, 8 - 1, 8, 8 + 1, 8 + 4)  # rows of a lip curve: both sides
 
 
 def landmarks_of(planar: dict[str, np.ndarray]) -> np.ndarray:
-    """68 points of iBUG's order (300-W, 10.1109/ICCVW.2013.59) from the curves of a face, as frontal places (68, 2)."""
+    """Return the 68 points of iBUG's order from the curves of a face, as frontal places (68, 2)."""
     outline = planar["outline"]
     jaw = equal_arcs(outline[8:-8], 17)
     brows = [planar["brow_middle0"][::-1], planar["brow_middle1"]]

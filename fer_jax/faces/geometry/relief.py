@@ -1,7 +1,7 @@
 """Relief, shade and redness of a face: every bump, wrinkle and freckle as a sum of Gaussians.
 
-Contract: places are frontal, in IOD; maps are float32 (rows, columns) over a `Grid`. A bead is a row of x, y, width,
-height, relief (IOD), shade (minus log albedo), redness; thirteen beads make a groove. One matrix product sums them.
+Contract: places are frontal, in IOD. Maps are float32 (rows, columns) over a `Grid`. A bead is a row of x, y, width,
+height, relief (IOD), shade (minus log albedo), redness. Thirteen beads make a groove. One matrix product sums them.
 """
 
 import functools
@@ -25,7 +25,7 @@ _TAPER = np.sin(np.linspace(0.28, np.pi - 0.28, _GROOVE_BEADS)) ** 0.8
 # The grid is summed in tiles, each over the beads that reach it: products this small stay in one thread.
 _BANDS = 6  # of rows
 _STRIP = 72  # columns
-_REACH = 5.5  # widths; what lies further off is below 1e-13
+_REACH = 5.5  # widths. What lies further off is below 1e-13
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Grid:
 
 @functools.cache
 def grid(size: int) -> Grid:
-    """The grid for a picture's side: about one cell a pixel up to 224, never finer."""
+    """Return the grid for a picture's side: about one cell a pixel up to 224, never finer."""
     step = max(3.6 / size, 0.0205)
     columns = int(np.ceil((X_RANGE[1] - X_RANGE[0]) / step)) + 1
     rows = int(np.ceil((Y_RANGE[1] - Y_RANGE[0]) / step)) + 1
@@ -48,7 +48,7 @@ def grid(size: int) -> Grid:
 
 
 def maps(identity: Identity, geometry: Geometry, places: Grid) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Relief (IOD), shade (minus log albedo) and redness over the grid.
+    """Return relief (IOD), shade (minus log albedo) and redness over the grid.
 
     Args:
       identity: age, freckles.
@@ -81,7 +81,7 @@ def maps(identity: Identity, geometry: Geometry, places: Grid) -> tuple[np.ndarr
 
 @functools.cache
 def _pieces(count: int, pieces: int) -> list[tuple[int, int]]:
-    """Bounds of stretches that cover `count` cells."""
+    """Return bounds of stretches that cover `count` cells."""
     return list(itertools.pairwise(np.linspace(0, count, pieces + 1).astype(int).tolist()))
 
 
@@ -97,7 +97,7 @@ def _freckles(identity: Identity) -> np.ndarray:
 
 
 def _bumps(identity: Identity, geometry: Geometry) -> np.ndarray:
-    """Beads that are no groove: rows of x, y, width, height, relief, shade, redness."""
+    """Return beads that are no groove: rows of x, y, width, height, relief, shade, redness."""
     au, anchors = geometry.au, geometry.anchors
     left, right = (dict(zip(COLUMN, side, strict=True)) for side in au.tolist())
     a4, a9, a17 = (float(au[:, COLUMN[u]].mean()) for u in (4, 9, 17))
@@ -152,7 +152,7 @@ def _bumps(identity: Identity, geometry: Geometry) -> np.ndarray:
 
 
 def _grooves(identity: Identity, geometry: Geometry) -> np.ndarray:
-    """Wrinkles as rows of beads, tapered at both ends."""
+    """Return wrinkles as rows of beads, tapered at both ends."""
     au, anchors, age = geometry.au, geometry.anchors, identity.age
     aged = 0.6 + 0.5 * age
     controls, strength, width = [], [], []
@@ -242,7 +242,7 @@ def _as_beads(controls: np.ndarray, strength: np.ndarray, width: np.ndarray) -> 
     power = strength[:, _LOW] * (1 - (_RAMP - _LOW)) + strength[:, _LOW + 1] * (_RAMP - _LOW)
     power = power * _TAPER
     gap = np.sqrt((np.diff(places, axis=1) ** 2).sum(2)).max(1)
-    # Beads closer than two widths sum to a smooth groove; the sum grows with their density.
+    # Beads closer than two widths sum to a smooth groove. The sum grows with their density.
     power = power * np.minimum(gap / (width * np.sqrt(np.pi)), 1.0)[:, None]
     sigma = np.maximum(np.repeat(width[:, None], _GROOVE_BEADS, 1), gap[:, None] * 0.75)
     beads = np.stack(

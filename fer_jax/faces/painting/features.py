@@ -1,6 +1,6 @@
 """Eyes, brows, nose, mouth and ears, painted over lit skin.
 
-Contract: `canvas` is float32 (3, H, W) in 0..255 and changed in place; `at` maps curve names to float32 (N, 2) pixels;
+Contract: `canvas` is float32 (3, H, W) in 0..255 and changed in place. `at` maps curve names to float32 (N, 2) pixels.
 `unit` is one interocular distance in pixels.
 """
 
@@ -17,31 +17,31 @@ Curves = dict[str, np.ndarray]
 
 
 def _step(distance: np.ndarray, soft: float) -> np.ndarray:
-    """0 below, 1 above zero, linear over `soft` pixels."""
+    """Return 0 below, 1 above zero, linear over `soft` pixels."""
     return np.clip(distance * np.float32(1 / soft) + np.float32(0.5), 0, 1)
 
 
 def _pixels(where: tuple[slice, slice]) -> tuple[np.ndarray, np.ndarray]:
-    """Column and row numbers of a patch: float32 (1, w) and (h, 1)."""
+    """Return column and row numbers of a patch: float32 (1, w) and (h, 1)."""
     rows, columns = where
     x = np.arange(columns.start, columns.stop, dtype=np.float32)[None]
     return x, np.arange(rows.start, rows.stop, dtype=np.float32)[:, None]
 
 
 def _plane(colour, factor: float = 1.0) -> np.ndarray:
-    """A colour times a factor, ready to spread over rows and columns: float32 (3, 1, 1)."""
+    """Return a colour times a factor, ready to spread over rows and columns: float32 (3, 1, 1)."""
     return (np.asarray(colour, np.float32) * np.float32(factor))[:, None, None]
 
 
 def _height_at(x: np.ndarray, curve: np.ndarray) -> np.ndarray:
-    """The curve's y at columns x (1, w); the curve runs to the right or to the left."""
+    """Return the curve's y at columns x (1, w). The curve runs to the right or to the left."""
     if curve[0, 0] > curve[-1, 0]:
         curve = curve[::-1]
     return np.interp(x[0], curve[:, 0], curve[:, 1]).astype(np.float32)[None]
 
 
 def paint_eyes(canvas: np.ndarray, at: Curves, identity: Identity, geometry: Geometry, unit: float, dim: float) -> None:
-    """Lids, sclera, iris, pupil, glint, lashes and crease of both eyes; `dim` is the light on the sclera."""
+    """Paint lids, sclera, iris, pupil, glint, lashes and crease of both eyes. `dim` is the light on the sclera."""
     for side in (0, 1):
         upper, lower = at[f"lid_upper{side}"], at[f"lid_lower{side}"]
         _paint_lid(canvas, at, identity, side, unit)
@@ -99,7 +99,7 @@ def _paint_lashes(canvas, upper, lower, identity, unit) -> None:
 
 
 def paint_brows(canvas: np.ndarray, at: Curves, identity: Identity, unit: float) -> None:
-    """A soft shape with strokes that lean outward."""
+    """Paint a soft shape with strokes that lean outward."""
     rng = stream(identity.texture_seed)
     place, lean = rng.uniform(0.02, 0.95, 26), rng.uniform(0.6, 1.2, 26)
     colour = np.minimum(identity.hair * 0.62, identity.skin * 0.48)
@@ -117,14 +117,14 @@ def paint_brows(canvas: np.ndarray, at: Curves, identity: Identity, unit: float)
 
 
 def paint_nose(canvas: np.ndarray, at: Curves, identity: Identity, unit: float) -> None:
-    """Nostrils and the rims of the wings."""
+    """Paint nostrils and the rims of the wings."""
     for side in (0, 1):
         blend(canvas, polygon(canvas, at[f"nostril{side}"], blur=0.014 * unit), identity.skin * 0.2, 0.82)
         darken(canvas, lines(canvas, at[f"ala{side}"][1:], 0.03 * unit, blur=0.016 * unit), 0.36)
 
 
 def lip_colour(identity: Identity) -> np.ndarray:
-    """Lips: skin drawn towards red, or towards a lipstick."""
+    """Return the colour of lips: skin drawn towards red, or towards a lipstick."""
     natural = identity.skin * np.array([0.86, 0.60, 0.60], np.float32) + np.array([10, 4, 6], np.float32)
     paint = np.array([186, 44, 62], np.float32) * np.float32(0.65 + 0.35 * float(identity.skin.mean()) / 200)
     return natural + (paint - natural) * np.float32(0.75 * identity.lipstick)
@@ -133,7 +133,7 @@ def lip_colour(identity: Identity) -> np.ndarray:
 def paint_mouth(
     canvas: np.ndarray, at: Curves, identity: Identity, geometry: Geometry, unit: float, dim: float
 ) -> None:
-    """Lips, then what an open mouth shows, then the line between the lips and the corners."""
+    """Paint lips, then what an open mouth shows, then the line between the lips and the corners."""
     top, inner_top = at["lip_top"], at["lip_inner_top"]
     inner_bottom, bottom = at["lip_inner_bottom"], at["lip_bottom"]
     colour = lip_colour(identity) * np.float32(dim)
@@ -153,7 +153,7 @@ def paint_mouth(
 
 
 def _mouth_inside(where, at, identity, geometry, unit, dim) -> np.ndarray:
-    """Dark cavity, soft tongue, two shaded rows of teeth that follow the lips: float32 (3, h, w)."""
+    """Paint the dark cavity, soft tongue, two shaded rows of teeth that follow the lips: float32 (3, h, w)."""
     x, y = _pixels(where)
     top, bottom = _height_at(x, at["lip_inner_top"]), _height_at(x, at["lip_inner_bottom"])
     left, right = at["lip_inner_top"][0, 0], at["lip_inner_top"][-1, 0]
@@ -180,7 +180,7 @@ def _mouth_inside(where, at, identity, geometry, unit, dim) -> np.ndarray:
 
 
 def _lay_teeth(inside, y, upper, lower, across, shade, unit, tooth) -> None:
-    """One row between two edges; teeth are about `tooth` IOD wide in the middle and foreshorten to the sides."""
+    """Lay one row between two edges. Teeth are about `tooth` IOD wide in the middle and foreshorten to the sides."""
     soft = max(0.012 * unit, 0.8)
     row = _step(y - upper, soft) * _step(lower - y, soft)
     place = np.arcsin(np.clip(across * np.float32(0.95), -1, 1)) * np.float32(0.42 / tooth)
@@ -192,7 +192,7 @@ def _lay_teeth(inside, y, upper, lower, across, shade, unit, tooth) -> None:
 
 
 def paint_ears(canvas: np.ndarray, at: Curves, identity: Identity, unit: float, light_x: float) -> None:
-    """Ears behind the face: a shell and its hollow, lit from the side of the light."""
+    """Paint ears behind the face: a shell and its hollow, lit from the side of the light."""
     for side in (0, 1):
         lit = 0.72 + 0.16 * light_x * (-1, 1)[side]
         ear = at[f"ear{side}"]

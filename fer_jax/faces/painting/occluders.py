@@ -1,6 +1,6 @@
 """What may cover a face: glasses, a mask, a hand, an eye patch.
 
-Contract: as in `features`: canvases float32 (3, H, W) in 0..255 changed in place; lengths in IOD until projected.
+Contract: as in `features`: canvases float32 (3, H, W) in 0..255 changed in place. Lengths in IOD until projected.
 """
 
 import numpy as np
@@ -13,7 +13,7 @@ _MIRROR = np.array([-1, 1, 1], np.float32)
 
 
 def _paint_glasses(canvas, camera: Camera, identity: Identity, unit: float) -> None:
-    """Thin frames around both eyes with a bridge and temples."""
+    """Paint thin frames around both eyes with a bridge and temples."""
     angle = np.linspace(0, 2 * np.pi, 28, endpoint=False)
     square = (
         np.abs(np.cos(angle)) ** 0.75 * np.sign(np.cos(angle)),
@@ -40,7 +40,7 @@ def _paint_glasses(canvas, camera: Camera, identity: Identity, unit: float) -> N
 
 
 def paint_occluder(canvas, kind: str, camera: Camera, identity: Identity, unit: float, chin: float) -> None:
-    """Glasses, a face mask, a hand over the mouth, or an eye patch; "none" paints nothing."""
+    """Paint glasses, a face mask, a hand over the mouth, or an eye patch. "none" paints nothing."""
     if kind == "glasses":
         _paint_glasses(canvas, camera, identity, unit)
     elif kind == "mask":
@@ -63,7 +63,7 @@ def paint_occluder(canvas, kind: str, camera: Camera, identity: Identity, unit: 
 
 
 def _paint_hand(canvas, camera: Camera, identity: Identity, unit: float) -> None:
-    """Four fingers laid across the mouth from one side."""
+    """Paint four fingers laid across the mouth from one side."""
     sign = (-1, 1)[identity.texture_seed % 2]
     for finger in range(4):
         y = 0.98 + 0.20 * finger

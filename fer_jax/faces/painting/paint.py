@@ -1,7 +1,7 @@
 """Soft shapes on a float picture, each composited in its own region of interest.
 
-Contract: a canvas is float32 (3, H, W), planes R, G, B in 0..255 (planes, because a mask then multiplies long rows);
-shapes are float32 (N, 2) pixels, x then y; a patch is a pair (slices, mask) with the mask float32 (h, w) in [0, 1], or
+Contract: a canvas is float32 (3, H, W), planes R, G, B in 0..255 (planes, because a mask then multiplies long rows).
+Shapes are float32 (N, 2) pixels, x then y. A patch is a pair (slices, mask) with the mask float32 (h, w) in [0, 1], or
 None when the shape lies outside.
 """
 
@@ -18,7 +18,7 @@ Patch = tuple[tuple[slice, slice], np.ndarray]
 
 
 def region(canvas: np.ndarray, points: np.ndarray, margin: float) -> tuple[int, int, int, int] | None:
-    """The box (x0, y0, x1, y1) of whole pixels around points, cut to the canvas; None when nothing is left."""
+    """Return the box (x0, y0, x1, y1) of whole pixels around points, cut to the canvas. None when nothing is left."""
     height, width = canvas.shape[1:]
     left, top, across, down = cv2.boundingRect(np.ascontiguousarray(points, np.float32))
     x0, y0 = max(int(left - margin), 0), max(int(top - margin), 0)
@@ -27,7 +27,7 @@ def region(canvas: np.ndarray, points: np.ndarray, margin: float) -> tuple[int, 
 
 
 def soften(mask: np.ndarray, blur: float) -> np.ndarray:
-    """A Gaussian blur of a byte mask; below .3 px it is left alone."""
+    """Return a Gaussian blur of a byte mask. Below .3 px it is left alone."""
     if blur < 0.3:
         return mask
     width = 2 * max(1, round(2.5 * blur)) + 1
@@ -35,7 +35,7 @@ def soften(mask: np.ndarray, blur: float) -> np.ndarray:
 
 
 def polygon(canvas: np.ndarray, points: np.ndarray, *, blur: float = 0.0) -> Patch | None:
-    """A filled polygon as a patch, its rim softened by `blur` pixels."""
+    """Return a filled polygon as a patch, its rim softened by `blur` pixels."""
     box = region(canvas, points, 3 * blur + 1)
     if box is None:
         return None
@@ -49,7 +49,7 @@ def polygon(canvas: np.ndarray, points: np.ndarray, *, blur: float = 0.0) -> Pat
 def lines(
     canvas: np.ndarray, curves: np.ndarray, thickness: float, *, closed: bool = False, blur: float = 0.0
 ) -> Patch | None:
-    """Curves (N, 2), or many of one length (K, N, 2), of a thickness in pixels as one patch.
+    """Draw curves (N, 2), or many of one length (K, N, 2), of a thickness in pixels as one patch.
 
     What is thinner than a pixel becomes fainter.
     """
@@ -90,7 +90,7 @@ def darken(canvas: np.ndarray, patch: Patch | None, amount: float) -> None:
 
 @functools.cache
 def noise(size: int, across: float, down: float) -> np.ndarray:
-    """A fixed read-only noise field float32 (size, size), smooth over the given pixels, mean 0, deviation 1."""
+    """Return a fixed read-only noise field float32 (size, size), smooth over the given pixels, mean 0, deviation 1."""
     rng = stream(size, 7)
     field = rng.normal(size=(size, size)).astype(np.float32)
     field = cv2.GaussianBlur(field, (0, 0), sigmaX=max(across, 0.3), sigmaY=max(down, 0.3))

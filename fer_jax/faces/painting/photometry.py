@@ -40,7 +40,7 @@ class Photometry:
 
 @functools.cache
 def _noise_table() -> np.ndarray:
-    """Fixed standard normal noise, read from an own place by each picture and wrapped at the end."""
+    """Return fixed standard normal noise, which each picture reads from its offset and wraps at the end."""
     rng = stream(20211011)
     table = rng.standard_normal(_NOISE, np.float32)
     table.flags.writeable = False

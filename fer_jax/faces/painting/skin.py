@@ -13,12 +13,12 @@ from fer_jax.faces.person.identity import Identity, darkness
 
 
 def texture(identity: Identity, geometry: Geometry, camera: Camera, light: Light) -> np.ndarray:
-    """The lit skin over frontal places.
+    """Return the lit skin over frontal places.
 
     Args:
       identity: the person.
       geometry: what the face does.
-      camera: its rotation takes the light into the face's frame; its size sets the resolution.
+      camera: its rotation takes the light into the face's frame. Its size sets the resolution.
       light: the key light and the hemisphere.
 
     Returns:
@@ -48,7 +48,7 @@ def texture(identity: Identity, geometry: Geometry, camera: Camera, light: Light
 
 
 def _coloured(identity, lit, red, gloss) -> np.ndarray:
-    """Shaded skin goes redder before it goes black; redness shifts away from green and blue; a soft gloss on top."""
+    """Colour lit skin: shade goes redder before it goes black, redness takes green and blue, gloss lies on top."""
     colour = np.empty((3, *lit.shape), np.float32)
     dim = np.maximum(1 - lit, 0)
     luma = float(identity.skin.mean())
@@ -89,7 +89,7 @@ def _beard(identity, geometry, places, size) -> np.ndarray:
 
 
 def sample(colour: np.ndarray, camera: Camera, geometry: Geometry, box: tuple[int, int, int, int]) -> np.ndarray:
-    """The texture as the camera sees it within a box of pixels.
+    """Return the texture as the camera sees it within a box of pixels.
 
     Args:
       colour: float32 (3, rows, columns), from `texture`.
@@ -115,7 +115,7 @@ def sample(colour: np.ndarray, camera: Camera, geometry: Geometry, box: tuple[in
 
 
 def _upsampled(coarse: np.ndarray, stride: int) -> np.ndarray:
-    """Linear interpolation between samples `stride` apart; the last row and column are left out."""
+    """Interpolate linearly between samples `stride` apart. The last row and column are left out."""
     share = (np.arange(stride, dtype=np.float32) / np.float32(stride))[None, None]
     rows = coarse[:, :-1, None] + (coarse[:, 1:] - coarse[:, :-1])[:, :, None] * share
     rows = rows.reshape(len(coarse), -1)
@@ -125,7 +125,7 @@ def _upsampled(coarse: np.ndarray, stride: int) -> np.ndarray:
 
 
 def _gathered(colour: np.ndarray, u: np.ndarray, v: np.ndarray) -> np.ndarray:
-    """Bilinear look-up at columns u and rows v; OpenCV's remap rounds differently between versions."""
+    """Look up bilinearly at columns u and rows v. OpenCV's remap rounds differently between versions."""
     rows, columns = colour.shape[1:]
     u = np.clip(u, 0, np.float32(columns - 1.001))
     v = np.clip(v, 0, np.float32(rows - 1.001))

@@ -26,7 +26,7 @@ _STYLES = {
 
 
 def outlines(identity: Identity, geometry: Geometry) -> dict[str, np.ndarray]:
-    """Static curves float32 (n, 3), in IOD: ears, neck, clothes, hair; they do not follow the expression."""
+    """Return the static curves float32 (n, 3), in IOD: ears, neck, clothes, hair. They do not follow the expression."""
     width = 1 + identity.shape["face_width"]
     middle, temple, burn, volume, length = _STYLES[HAIR_STYLES[identity.hair_style]]
     curves = _body(identity, float(geometry.anchors.resting_chin), width)
@@ -100,7 +100,7 @@ def _body(identity: Identity, chin: float, width: float) -> dict[str, np.ndarray
 
 
 def _behind(volume: float, length: float, width: float, curly: bool) -> dict[str, np.ndarray]:
-    """Hair behind the face, and for straight hair two curtains that frame it."""
+    """Return hair behind the face, and for straight hair two curtains that frame it."""
     half = np.array(
         [
             (0.0, -1.5 - volume),
@@ -129,7 +129,7 @@ def _behind(volume: float, length: float, width: float, curly: bool) -> dict[str
 
 
 def paint_backdrop(size: int, seed: int) -> np.ndarray:
-    """A gradient with soft discs and boxes: a new canvas float32 (3, size, size)."""
+    """Paint a gradient with soft discs and boxes: a new canvas float32 (3, size, size)."""
     rng = stream(seed)
     side = max(size // 4, 16)
     corners = rng.uniform(30, 215, (2, 3)).astype(np.float32)
@@ -151,7 +151,7 @@ def paint_backdrop(size: int, seed: int) -> np.ndarray:
 
 
 def hair_colours(canvas: np.ndarray, where, identity: Identity, origin: np.ndarray, unit: float, key_x: float):
-    """Colour of hair over a patch: strands, a lit band, dark near the sides; float32 (3, h, w)."""
+    """Colour hair over a patch, float32 (3, h, w): strands, a lit band, dark near the sides."""
     rows, columns = where
     height, width = rows.stop - rows.start, columns.stop - columns.start
     curly = HAIR_STYLES[identity.hair_style] == "curls"
@@ -169,12 +169,12 @@ def hair_colours(canvas: np.ndarray, where, identity: Identity, origin: np.ndarr
 
 
 def unit_of(size: int) -> float:
-    """The usual interocular distance in pixels, for textures that are cached by size."""
+    """Return the usual interocular distance in pixels, for textures that are cached by size."""
     return 0.25 * size
 
 
 def paint_hair_behind(canvas, at, identity: Identity, origin, unit: float, key_x: float) -> None:
-    """Hair behind the head and a bun."""
+    """Paint hair behind the head and a bun."""
     for name in ("hair_back", "bun"):
         if name in at:
             patch = polygon(canvas, _frizzed(at[name], identity, unit), blur=0.02 * unit)
@@ -183,7 +183,7 @@ def paint_hair_behind(canvas, at, identity: Identity, origin, unit: float, key_x
 
 
 def paint_hair_front(canvas, at, identity: Identity, origin, unit: float, key_x: float) -> None:
-    """Hair on the head, its soft shadow on the forehead, strands across the hairline, and the curtains."""
+    """Paint hair on the head, its soft shadow on the forehead, strands across the hairline, and the curtains."""
     ring = at["hair"]
     darken(canvas, polygon(canvas, ring + np.array([0, 0.045 * unit], np.float32), blur=0.05 * unit), 0.28)
     for name in ("hair", "curtain0", "curtain1"):
@@ -199,7 +199,7 @@ def paint_hair_front(canvas, at, identity: Identity, origin, unit: float, key_x:
 
 
 def _frizzed(ring, identity: Identity, unit: float) -> np.ndarray:
-    """The rim of curls bulges; other hair keeps its outline."""
+    """Let the rim of curls bulge, and keep the outline of other hair."""
     if HAIR_STYLES[identity.hair_style] != "curls":
         return ring
     dense = catmull_rom(ring, 3, closed=True)
@@ -210,7 +210,7 @@ def _frizzed(ring, identity: Identity, unit: float) -> np.ndarray:
 
 
 def _paint_strands(canvas, ring, identity: Identity, unit: float) -> None:
-    """Short hairs that cross the hairline, so that its rim is not cut with scissors."""
+    """Paint short hairs that cross the hairline, so that its rim is not cut with scissors."""
     rng = stream(identity.texture_seed + 1)
     inner = np.concatenate([ring[-_HAIRLINE_POINTS:], ring[:_HAIRLINE_POINTS]])
     pick = rng.integers(0, len(inner) - 1, 44)
@@ -221,7 +221,7 @@ def _paint_strands(canvas, ring, identity: Identity, unit: float) -> None:
 
 
 def paint_body(canvas, at, identity: Identity, unit: float, light, jaw: np.ndarray) -> None:
-    """Neck as a lit cylinder, the jaw's contact shadow, collar bones, and a plain garment."""
+    """Paint the neck as a lit cylinder, the jaw's contact shadow, collar bones, and a plain garment."""
     ring = at["neck"]
     patch = polygon(canvas, ring, blur=0.012 * unit)
     if patch is not None:

@@ -1,6 +1,6 @@
 """One person: about thirty numbers and a few styles, all from one stream.
 
-Contract: shape numbers are in interocular distances (IOD) or relative to the average face; colours are RGB in 0..255.
+Contract: shape numbers are in interocular distances (IOD) or relative to the average face. Colours are RGB in 0..255.
 Shape is drawn independently of skin tone.
 """
 
@@ -38,7 +38,7 @@ _COMPONENTS = (
     {"jaw": 0.8, "chin": 0.5, "brow_thickness": 0.6, "brow_height": 0.4, "mouth_width": 0.5, "eye_size": -0.4},
     {"eye_size": 0.7, "nose_length": -0.6, "nose_width": -0.4, "chin": -0.5, "lip_thickness": 0.5, "cheekbone": 0.5},
 )
-# Mean shift of the shapes typical of one sex, in SD units; added once or subtracted once.
+# Mean shift of the shapes typical of one sex, in SD units. Added once or subtracted once.
 _SEX_TYPED = {
     "jaw": 0.55,
     "chin": 0.35,
@@ -171,7 +171,7 @@ def draw_identity(rng: np.random.Generator) -> Identity:
 
 
 def average() -> Identity:
-    """The average face: every shape number 0, mid age, mid skin, short hair."""
+    """Return the average face: every shape number 0, mid age, mid skin, short hair."""
     return Identity(
         shape=dict.fromkeys(SHAPE_SD, 0.0),
         asymmetry=np.zeros((2, 6), np.float32),
@@ -191,10 +191,10 @@ def average() -> Identity:
 
 
 def darkness(identity: Identity) -> float:
-    """How far the skin lies in the dark third of the ramp: 0 before it, 1 at its end.
+    """Measure how far the skin lies in the dark third of the ramp: 0 before it, 1 at its end.
 
     There eye whites, teeth and highlights of one brightness for everybody glow as in no photograph, and detectors
-    trained on photographs miss the face; what is painted beside dark skin is toned down by this.
+    trained on photographs miss the face. What is painted beside dark skin is toned down by this.
     """
     return float(np.clip((130 - identity.skin.mean()) / 50, 0, 1))
 

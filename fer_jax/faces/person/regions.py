@@ -1,6 +1,6 @@
 """Regions of a face from its 68 landmarks.
 
-Contract: landmarks are float32 (68, 2), pixels, x then y, in iBUG's order (300-W, 10.1109/ICCVW.2013.59); a region mask
+Contract: landmarks are float32 (68, 2), pixels, x then y, in iBUG's order (300-W, 10.1109/ICCVW.2013.59). A region mask
 is uint8 (H, W), 0 outside, else 1 + the index into `REGIONS`. Left is image-left.
 """
 
@@ -22,7 +22,7 @@ REGIONS = (
     "chin",
 )
 
-# Frontal boxes in IOD (x0, x1, y0, y1), in REGIONS order; later ones give way to earlier ones where they meet.
+# Frontal boxes in IOD (x0, x1, y0, y1), in REGIONS order. Later ones give way to earlier ones where they meet.
 BOXES = (
     (-0.95, -0.12, -0.60, -0.24),
     (0.12, 0.95, -0.60, -0.24),
@@ -46,10 +46,10 @@ _ROWS = {
 
 
 def region_mask(landmarks, size: int) -> np.ndarray:
-    """The label image of ten regions.
+    """Return the label image of ten regions.
 
     Regions are boxes in the face's own frame (origin between the eyes, unit their distance, x along the line through
-    them); brows, eyes, nose and mouth reach as far as their landmarks where these leave the box.
+    them). Brows, eyes, nose and mouth reach as far as their landmarks where these leave the box.
 
     Args:
       landmarks: float (68, 2), pixels, or anything with such `.landmarks`, as a `Face` has.
@@ -80,7 +80,7 @@ def region_mask(landmarks, size: int) -> np.ndarray:
 
 
 def encode_mask(mask: np.ndarray) -> bytes:
-    """A PNG of one channel, lossless: what is read back is the mask, bit for bit.
+    """Encode a mask as a PNG of one channel, lossless: what is read back is the mask, bit for bit.
 
     Args:
       mask: uint8 (H, W).
@@ -101,7 +101,7 @@ def encode_mask(mask: np.ndarray) -> bytes:
 
 
 def _fitted(number: int, own: np.ndarray) -> tuple[float, float, float, float]:
-    """A region's box in the face's frame, moved and widened to hold its landmarks."""
+    """Return a region's box in the face's frame, moved and widened to hold its landmarks."""
     x0, x1, y0, y1 = BOXES[number]
     name = REGIONS[number]
     if name in _ROWS:
