@@ -14,7 +14,7 @@ from fer_jax.augment import Augmentation
 
 
 def finetune(study: Study) -> None:
-    """Fine-tune every member on its pair's revealed and unmasked study images; vote again on the evaluation images.
+    """Fine-tune every member on its pair's revealed and unmasked study images, then vote on evaluation images again.
 
     Columns:
       revealed_trials: right answers whose uncovered pictures the member may see.
@@ -87,7 +87,7 @@ def finetune(study: Study) -> None:
 
 
 class _Pool:
-    """What one member may see: correct trials times nine moves of their masks, and the whole pictures."""
+    """The pictures that one member may see: correct trials times nine moves of their masks, and the whole pictures."""
 
     def __init__(self, study: Study, pair: int, attention: dict[str, np.ndarray]):
         self._seed, self._pair, self._ratio = study.config.seed, pair, study.config.masked_ratio
@@ -98,12 +98,12 @@ class _Pool:
         self.trials, self.masked = len(self._views.rows), self._views.masked
 
     def batch(self, pictures: np.ndarray, step: int, batch_size: int) -> dict:
-        """The batch of one step: the share of masked views that was asked for, the rest unmasked."""
+        """Return the batch of one step: the share of masked views that was asked for, the rest unmasked."""
         batch = self._views.batch(step, batch_size, masked_ratio=self._ratio, draw=self._draw)
         rows = batch.pop("row")
         return {"image": pictures[rows], "labels": self._labels[rows], **batch}
 
     def _draw(self, kind, size, start, count):
-        """A stretch of an endless stream of permutations; each kind of view has a stream of its own."""
+        """Draw a stretch of an endless stream of permutations. Each kind of view has a stream of its own."""
         member = (2 + ("masked", "whole").index(kind)) * self._members + self._pair
         return data.stream_indices(size, seed=self._seed, member=member, start=start, count=count)

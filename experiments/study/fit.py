@@ -105,7 +105,7 @@ class Rates:
         self._seen: dict[int, tuple[int, float]] = {}
 
     def start(self, member: int, images: int) -> None:
-        """Begin a member's clock here, or go on with it after so many images."""
+        """Start a member's clock here, or go on with it after so many images."""
         self._seen[member] = images, self._clock()
 
     def end_epoch(self, member: int, images: int) -> tuple[float, float]:

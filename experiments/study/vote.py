@@ -1,4 +1,4 @@
-"""Stage `vote`: what every network says of every picture, and what the votes make of it (paper §5.2)."""
+"""Stage `vote`: the logits of every network for every picture, and the votes on them (paper §5.2)."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -13,7 +13,7 @@ VOTES = {"simple_vote": ensemble.simple_vote, "weighted_vote": ensemble.weighted
 
 
 def vote(study: Study) -> None:
-    """Predict evaluation and study images; write logits, votes and the members' validation accuracy.
+    """Predict evaluation and study images. Write logits, votes and the members' validation accuracy.
 
     Columns:
       validation_accuracy: on evaluation pictures of the member's own two expressions, 0 to 1.
@@ -42,20 +42,20 @@ def vote(study: Study) -> None:
 
 
 def write_votes(study: Study, name: str, logits: np.ndarray, labels: np.ndarray) -> None:
-    """Both votes' confusion counts and recalls, as tables named after the ensemble."""
+    """Write both votes' confusion counts, as tables named after the ensemble."""
     for rule, decide in VOTES.items():
         write_confusion(study, f"{name}_{rule}", np.asarray(decide(logits)), labels)
 
 
 def member_accuracy(logits: np.ndarray, labels: np.ndarray) -> list[float]:
-    """Each member's accuracy on the pictures of its own two expressions.
+    """Return each member's accuracy on the pictures of its two categories.
 
     Args:
       logits: (M, N, 2).
       labels: (N,).
 
     Returns:
-      M shares; NaN where neither expression is there.
+      M shares, NaN where neither category is there.
     """
     shares = []
     for pair, (first, second) in enumerate(pairs_of(len(logits))):
@@ -84,13 +84,13 @@ def confusion_counts(study: Study, name: str) -> np.ndarray:
 
 
 def accuracy_interval(counts: np.ndarray) -> tuple[float, float]:
-    """Wilson's 95 % interval of the accuracy in confusion counts (K, K), pictures taken as independent."""
+    """Return Wilson's 95 % interval of the accuracy in confusion counts (K, K), pictures taken as independent."""
     interval = stats.binomtest(int(np.trace(counts)), int(counts.sum())).proportion_ci(method="wilson")
     return interval.low, interval.high
 
 
 def near_chance(accuracy: float, images: int) -> bool:
-    """Whether a member is not shown to be better than guessing: 50 % lies within Wilson's 95 % interval, or above."""
+    """Tell if a member is not shown to beat guessing: Wilson's 95 % interval reaches down to 50 % or below."""
     if not images or np.isnan(accuracy):
         return True
     interval = stats.binomtest(round(accuracy * images), images).proportion_ci(method="wilson")
