@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import types
 from collections.abc import Callable
 
 import jax
@@ -39,15 +40,13 @@ def train_members(study: Study) -> None:
     """
     config, train = study.config, study.pictures("train")
     chosen = chosen_members(config, study.categories.num_pairs)
-    draws = {pair: pair_draw(study, pair) for pair in chosen}
+    batches = {pair: batches_of(study, pair) for pair in chosen}
     optimiser = optax.adam(config.learning_rate)
     model = study.network(2)
     starting = starting_variables(study, model, "ensemble")
 
     def batch_of(member, step):
-        rows = draws[member].rows(step)
-        labels = (train.labels[rows] == study.categories.pairs[member][1]).astype(np.int32)
-        return {"image": train.images[rows], "labels": labels}
+        return _for_training(batches[member].at(step))
 
     step = training.make_step(
         training_network(study, 2), optimiser, training.cross_entropy(), training.augmented_view(Augmentation())
@@ -58,7 +57,8 @@ def train_members(study: Study) -> None:
         return training.StopRule(config.stop_accuracy or None, config.max_epochs or None, config.max_images or None)
 
     def images_with(config):
-        return sum(draw.size * rule(config).epochs_for(draw.size) for draw in draws.values())
+        sizes = [each.images_per_epoch for each in batches.values()]
+        return sum(size * rule(config).epochs_for(size) for size in sizes)
 
     def start(member):
         return training.init_state(starting(member), optimiser)
@@ -69,7 +69,7 @@ def train_members(study: Study) -> None:
         name="ensemble",
         trainer=training.Trainer(
             step,
-            [training.Job(pair, draws[pair].size) for pair in chosen],
+            [training.Job(pair, batches[pair].images_per_epoch) for pair in chosen],
             start=start,
             batch_of=batch_of,
             key=study.key("member_training"),
@@ -85,7 +85,7 @@ def train_members(study: Study) -> None:
     members = [left[pair][0] for pair in chosen]
     if config.batch_statistics == "population":
         members = [
-            _at_rest(study, model, variables, pair, train.images[draws[pair].first_epoch])
+            _at_rest(study, model, variables, pair, train.images[batches[pair].first_epoch])
             for pair, variables in zip(chosen, members, strict=True)
         ]
     save_members(study, members, chosen)
@@ -94,7 +94,7 @@ def train_members(study: Study) -> None:
             "pair": study.categories.pair_name(pair),
             "first": study.categories[study.categories.pairs[pair][0]],
             "second": study.categories[study.categories.pairs[pair][1]],
-            "train_images": draws[pair].size,
+            "train_images": batches[pair].images_per_epoch,
             **left[pair][1],
         }
         for pair in chosen
@@ -103,16 +103,19 @@ def train_members(study: Study) -> None:
     clear(study, "ensemble")
 
 
-def pair_draw(study: Study, pair: int) -> data.Draw:
-    """Return the draw of training pictures that one member sees."""
-    config = study.config
-    return data.Draw(
-        study.pictures("train").labels,
-        pair=pair,
-        seed=config.seed,
-        batch_size=config.batch_size,
-        undersample=config.undersample,
+def batches_of(study: Study, pair: int | None) -> data.Batches:
+    """Return the training batches of one member, or of the network that sees all categories (None)."""
+    config, train = study.config, study.pictures("train")
+    source = types.SimpleNamespace(
+        labels=train.labels, images=lambda rows: train.images[rows], categories=study.categories
     )
+    return data.Batches(
+        source, batch_size=config.batch_size, seed=config.seed, pair=pair, undersample=config.undersample, ahead=0
+    )
+
+
+def _for_training(batch: dict) -> dict:
+    return {"image": batch["image"], "labels": batch["label"].astype(np.int32)}
 
 
 def starting_variables(study: Study, model, name: str) -> Callable[[int], dict]:
@@ -179,17 +182,16 @@ def train_multiclass(study: Study) -> None:
       train_images: pictures of an epoch, all that there are to train on.
     """
     config, train = study.config, study.pictures("train")
-    weights = data.class_weights(train.labels)
+    weights = data.class_weights(train.labels, categories=study.categories)
     if config.class_weights == "sqrt":
         weights = np.sqrt(weights)
     model = study.network(len(study.categories))
     starting = starting_variables(study, model, "multiclass")
-    draw = data.Draw(train.labels, pair=None, seed=config.seed, batch_size=config.batch_size)
+    batches = batches_of(study, None)
 
     def batch_of(member, step):
         del member
-        chosen = draw.rows(step)
-        return {"image": train.images[chosen], "labels": train.labels[chosen].astype(np.int32)}
+        return _for_training(batches.at(step))
 
     network = training_network(study, len(study.categories))
     objective = training.cross_entropy(class_weights=weights, axis_name=network.axis_name)

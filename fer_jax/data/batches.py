@@ -77,6 +77,11 @@ class Batches:
         """Pictures that the stream shows once before it shows any twice."""
         return self._draw.size
 
+    @property
+    def first_epoch(self) -> np.ndarray:
+        """The rows of the first epoch, ascending, int32 (images_per_epoch,)."""
+        return self._draw.first_epoch
+
     def at(self, step: int) -> dict[str, np.ndarray]:
         """The batch of one step, without moving on."""
         rows = self._draw.rows(step)

@@ -17,7 +17,7 @@ from experiments import evaluate, finetune_clicks, merge_members, reproduce, tra
 from experiments.config import StudyConfig, chosen_members, resolve
 from experiments.harness import command
 from experiments.study.study import open_run
-from experiments.study.train import pair_draw, starting_variables
+from experiments.study.train import batches_of, starting_variables
 from fer_jax import data, models
 from fer_jax.errors import UsageError
 from fer_jax.expressions import EXPRESSIONS
@@ -177,7 +177,8 @@ class _Labelled:
     categories = EXPRESSIONS
 
     def __init__(self, labels, config):
-        self.labels, self.config = labels, config
+        self.labels, self.config, self.categories = labels, config, EXPRESSIONS
+        self.images = np.zeros((len(labels), 1, 1, 3), np.uint8)
 
     def pictures(self, split):
         assert split == "train"
@@ -188,16 +189,16 @@ class _Labelled:
 def test_every_epoch_shows_the_smaller_class_once_and_as_many_of_the_larger(undersample):
     labels = np.repeat([EXPRESSIONS.pairs[3][0], EXPRESSIONS.pairs[3][1]], [30, 10]).astype(np.int32)
     study = _Labelled(labels, StudyConfig(batch_size=6, undersample=undersample))
-    draw = pair_draw(study, 3)
-    assert draw.size == 20
-    shown = np.concatenate([draw.rows(step) for step in range(10)]).reshape(3, 20)
+    batches = batches_of(study, 3)
+    assert batches.images_per_epoch == 20
+    shown = np.concatenate([batches.at(step)["row"] for step in range(10)]).reshape(3, 20)
     for epoch in shown:
         assert sorted(epoch[epoch >= 30]) == list(range(30, 40))
         assert len(set(epoch[epoch < 30])) == 10
     assert (len(set(shown[shown < 30])) == 10) == (undersample == "fixed")
     if undersample == "fixed":
         np.testing.assert_array_equal(np.unique(shown[0]), data.pair_subset(labels, 3, seed=0))
-    np.testing.assert_array_equal(pair_draw(study, 3).rows(3), draw.rows(3))  # history plays no part
+    np.testing.assert_array_equal(batches_of(study, 3).at(3)["row"], batches.at(3)["row"])  # history plays no part
 
 
 @pytest.mark.parametrize(
