@@ -163,7 +163,7 @@ def test_the_sheet_shows_as_many_people_and_files_as_there_are():
     def facts(rows):
         return [people[row] for row in rows], [files[row] for row in rows]
 
-    chosen = data_report.drawn(labels, facts, seed=0)
+    chosen = data_report.drawn(labels, facts, seed=0, categories=EXPRESSIONS)
     for expression, rows in enumerate(chosen):
         assert (labels[rows] == expression).all()
         assert sorted(people[row] for row in rows) == ["S0", "S0", "S1", "S1", "S2", "S2", "S3", "S3"]
@@ -171,7 +171,9 @@ def test_the_sheet_shows_as_many_people_and_files_as_there_are():
     again, other = (data_report.drawn(labels, facts, seed=seed) for seed in (0, 1))
     np.testing.assert_array_equal(chosen, again)
     assert not np.array_equal(chosen, other)
-    few = data_report.drawn(np.array([3, 3]), lambda rows: ([""] * len(rows), ["a/x", "a/y"][: len(rows)]), seed=0)
+    few = data_report.drawn(
+        np.array([3, 3]), lambda rows: ([""] * len(rows), ["a/x", "a/y"][: len(rows)]), seed=0, categories=EXPRESSIONS
+    )
     assert list(map(len, few)) == [0, 0, 0, 2, 0, 0, 0, 0]
 
 
@@ -272,18 +274,18 @@ def test_a_prepared_pool_is_parted_like_the_one_that_is_read_at_once(folders, tm
         np.testing.assert_array_equal(prepared.pictures(split).images[rows], at_once.pictures(split).images[rows])
 
 
-def test_a_study_of_seven_expressions_is_refused_at_once(folders, tmp_path, capsys):
+def test_a_category_missing_in_a_split_is_refused_at_once(folders, tmp_path, capsys):
     shutil.copytree(folders, tmp_path / "seven")
     shutil.rmtree(tmp_path / "seven" / "train" / "contempt")
     assert run(tmp_path / "run", "--dataset=class_folders", f"--data_dir={tmp_path / 'seven'}", stages="data") == 2
-    assert "wanted pictures of all eight expressions in train, got none of contempt" in capsys.readouterr().err
+    assert "wanted pictures of every category in train, got none of contempt" in capsys.readouterr().err
 
 
 def test_too_few_pictures_for_a_study_are_told_with_what_to_add(folders, tmp_path, capsys):
     given = ("--dataset=class_folders", f"--data_dir={folders / 'train'}")
     assert run(tmp_path / "run", *given, stages="data,design") == 2
     assert (
-        "`--data_dir`: too few pictures in validation: a balanced study takes at least 7 images of each expression and "
+        "`--data_dir`: too few pictures in validation: a balanced study takes at least 7 images of each category and "
         "at most 0.6 of those there are to choose from, which makes 12; got 2 of neutral. Add some: of a set without a "
         "validation folder a 20% share is drawn for it."
     ) in capsys.readouterr().err
@@ -371,7 +373,7 @@ def test_faces_are_cropped_where_asked_and_told_where_not(folders, tmp_path, mon
         (("--dataset=class_folders", "--data_dir=x", "--detector=lbp"), "got lbp with --crop=square"),
         (
             ("--data_dir=x",),
-            "`--data_dir`: goes with --dataset=class_folders or ferplus or affectnet or ckplus or prep",
+            "`--data_dir`: goes with --dataset=class_folders or ferplus or fer2013 or affectnet or ckplus",
         ),
         (("--dataset=class_folders", "--data_dir=x", "--target=majority"), "`--target`: goes with --dataset=ferplus"),
         (

@@ -154,7 +154,12 @@ def _labels(tree, folders, inside, level, names: _Names) -> tuple[dict[str, int]
     classes: dict[str, str] = {}
     below = {part[level]: part[level + 1 : -1] for part in reversed(inside)}
     own = names.any_names and len(folders) > 1 and not any(map(is_class_folder, folders))
-    own = own and not any(is_class_folder(one) for part in inside for one in part[level + 1 : -1])
+    shown = {part[level] for part in inside if is_picture(part[-1])}  # a folder of other files is no category
+    own = (
+        own
+        and shown == set(folders)
+        and not any(is_class_folder(one) for part in inside for one in part[level + 1 : -1])
+    )
     for folder in folders:
         if folder in names.class_map or own or names.mixed:
             classes[folder] = expression_of(_COUNTED.sub("", folder, count=1)) or folder
