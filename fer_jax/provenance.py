@@ -4,7 +4,7 @@ import dataclasses
 
 from fer_jax.errors import check_one_of
 
-PICTURES = ("photographs", "drawn")
+PICTURES = ("photographs", "drawn", "unknown")
 PEOPLE = ("real", "simulated", "none")
 
 
@@ -13,7 +13,7 @@ class Provenance:
     """Where the pictures and the people of a result come from.
 
     Attributes:
-      pictures: "photographs", or "drawn" by a program, which says nothing about photographs.
+      pictures: "photographs", or "drawn" by a program, which says nothing about photographs, or "unknown".
       people: "real", "simulated", which says nothing about real people, or "none".
       source: what the pictures are called in a sentence, such as "FER+ photographs". "" where nobody said.
       num_pictures: how many pictures the result is about. None where nobody counted.
@@ -42,3 +42,12 @@ class Provenance:
     def simulated(self) -> bool:
         """The people are simulated."""
         return self.people == "simulated"
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What a figure must say of its data, such as "simulated people" and "synthetic faces"."""
+        said = ((self.simulated, "simulated people"), (self.drawn, "synthetic faces"))
+        return tuple(words for holds, words in said if holds)
+
+
+UNKNOWN = Provenance(pictures="unknown")

@@ -17,6 +17,9 @@ from experiments.localisation.truth_scores import SCORES, SWAP
 from experiments.study.run_folder import plain, versions
 from fer_jax.compare import localisation
 from fer_jax.expressions import EXPRESSIONS
+from fer_jax.provenance import Provenance
+
+DRAWN = Provenance(pictures="drawn")
 
 SIGNIFICANT = 0.05
 SCORE_NAMES = {
@@ -237,12 +240,14 @@ def draw(findings: Findings, known: KnownFaces, maps: dict[str, np.ndarray], out
         f"faces {facts['faces']}, {facts['image_size']} px",
         "bars: 95 % bootstrap over pairs",
     ]
-    scores = figures.draw_localisation(table, names=SCORE_NAMES, notes=notes, synthetic=True)
+    scores = figures.draw_localisation(table, names=SCORE_NAMES, notes=notes, provenance=DRAWN)
     figures.save(scores, beside(out, "scores"))
     pairs = findings.pairs[findings.pairs["method"] != CEILING]
     pairs = pairs.assign(method=pairs["method"].map(NAMES))
     title = f"Dice with the truth at equal area, by pair (chance {facts['region_share']:.2f})"
-    matrix = figures.draw_pair_scores(pairs, "dice", title=title, notes=notes[:2], synthetic=True)
+    matrix = figures.draw_pair_scores(
+        pairs, "dice", title=title, notes=notes[:2], provenance=Provenance(pictures="drawn")
+    )
     figures.save(matrix.figure, beside(out, "pairs"))
     shown = [name for name in (*METHOD_NAMES, "pair_mean", "edges") if name in maps]
     regions = truth_scores.regions(known, area=facts["area"])
@@ -254,5 +259,5 @@ def draw(findings: Findings, known: KnownFaces, maps: dict[str, np.ndarray], out
         rows.append((known.pictures[place], panels, f"{name},\nnot {EXPRESSIONS[foil]}"))
         outlines.append(regions[place])
     title = "The evidence (outlined), and where each map puts it"
-    grid = figures.draw_saliency_grid(rows, outlines=outlines, title=title, synthetic=True)
+    grid = figures.draw_saliency_grid(rows, outlines=outlines, title=title, provenance=DRAWN)
     figures.save(grid, beside(out, "faces"))

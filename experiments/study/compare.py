@@ -19,8 +19,13 @@ MODELS = (
 )
 
 
+def models_of(study: Study) -> tuple[str, ...]:
+    """Return the models that the run has: without people nothing is fine-tuned."""
+    return MODELS if study.config.people != "none" else MODELS[:3]
+
+
 def compare(study: Study) -> None:
-    """Write every table of the comparison, and `summary.json`.
+    """Write every table of the comparison, and `summary.json`, which is all that there is without people.
 
     Columns:
       unit: the pair of expressions whose maps were averaged.
@@ -29,9 +34,10 @@ def compare(study: Study) -> None:
       design: "between" groups, as in the paper, or "repeated" over the same pairs.
       df1, df2: degrees of freedom of F.
     """
-    _dice(study)
-    _anova(study)
-    _confusions(study)
+    if study.config.people != "none":
+        _dice(study)
+        _anova(study)
+        _confusions(study)
     write_summary(study)
 
 
@@ -105,20 +111,25 @@ def summary(study: Study) -> dict:
     """What `summary.json` says, without the seconds."""
     folder, config = study.folder, study.config
     members = folder.read_table("members_validated")
-    people = folder.read_table("people_correlations").iloc[0]
-    counts = folder.read_arrays("people_confusion")["counts"]
-    correlations = folder.read_table("confusion_correlation").set_index("model")
-    anova = folder.read_table("anova").set_index("design").loc["between"]
-    return {
+    told = {
         "dataset": config.dataset,
         "pictures": _pictures(study),
-        "simulated_people": True,
+        "categories": list(study.categories),
+        "simulated_people": study.provenance.simulated,
         "image_size": config.image_size,
         "model": config.model,
         "seed": config.seed,
         "members": [_member(row) for row in members.to_dict("records")],
         "ensemble": _votes(study, "ensemble"),
         "multiclass": scores(study, "multiclass"),
+    }
+    if config.people == "none":
+        return told | dict.fromkeys(("finetuned", "people", "confusion_correlation", "dice", "anova", "tukey"))
+    people = folder.read_table("people_correlations").iloc[0]
+    counts = folder.read_arrays("people_confusion")["counts"]
+    correlations = folder.read_table("confusion_correlation").set_index("model")
+    anova = folder.read_table("anova").set_index("design").loc["between"]
+    return told | {
         "finetuned": _votes(study, "finetuned"),
         "people": {
             "participants": _participants(study),

@@ -1,15 +1,16 @@
 """Stage `figures`: every figure of the study as PNG and SVG."""
 
+import dataclasses
+
 import numpy as np
 
 from experiments.explanations import METHOD_NAMES, METHODS
-from experiments.study.compare import MODELS
+from experiments.study.compare import models_of
 from experiments.study.people import read_people
 from experiments.study.study import Study
 from experiments.study.vote import accuracy_interval, confusion_counts, scores
 from fer_jax import compare as comparing
 from fer_jax import figures, human, masks
-from fer_jax.expressions import EXPRESSIONS
 
 MODEL_NAMES = {
     "ensemble_simple_vote": "Ensemble, simple vote",
@@ -22,9 +23,9 @@ MODEL_NAMES = {
 
 def draw_figures(study: Study) -> None:
     """Draw and save all figures; names start with the paper's figure number where there is one."""
-    marks = {"simulated": True, "synthetic": study.synthetic}
-    for draw in (_stimuli, _people, _sequences, _confusions, _training, _saliency, _dice, _correlations):
-        draw(study, marks)
+    of_people = (_stimuli, _people, _sequences, _dice, _correlations)
+    for draw in (_confusions, _training, _saliency, *(of_people if study.config.people != "none" else ())):
+        draw(study, study.provenance)
         study.stop.check()
 
 
@@ -39,7 +40,7 @@ def first_of_each(study):
     return [int(np.flatnonzero(truth == expression)[0]) for expression in study.categories]
 
 
-def _stimuli(study, marks):
+def _stimuli(study, provenance):
     rows = first_of_each(study)
     sharp = study.study_pictures.images[rows]
     size = study.config.image_size
@@ -53,12 +54,20 @@ def _stimuli(study, marks):
         mask = human.stimuli.reveal_mask(points, (size, size), masks.reveal_radius(size))
         revealed.append(human.stimuli.composite(picture, veil, mask))
     veiled = np.repeat(veiled, 3, -1)
-    _save(study, "fig01_stimuli", figures.draw_stimuli(sharp, veiled, np.stack(revealed), EXPRESSIONS, **marks))
+    _save(
+        study,
+        "fig01_stimuli",
+        figures.draw_stimuli(sharp, veiled, np.stack(revealed), list(study.categories), provenance=provenance),
+    )
 
 
-def _people(study, marks):
+def _people(study, provenance):
     counts = study.folder.read_arrays("people_confusion")["counts"]
-    _save(study, "fig02_people_confusion", figures.draw_confusion(counts, title="People", **marks))
+    _save(
+        study,
+        "fig02_people_confusion",
+        figures.draw_confusion(counts, title="People", categories=study.categories, provenance=provenance),
+    )
     pairs = study.folder.read_table("people_pairs")
     for letter, value, title, form in (
         ("a", "accuracy", "Accuracy", "{:.2f}"),
@@ -66,11 +75,13 @@ def _people(study, marks):
         ("c", "time_s", "Time from first click to decision (s)", "{:.1f}"),
     ):
         table = pairs.assign(time_s=pairs["time_ms"] / 1000, n=pairs["n_times" if value == "time_s" else "n"])
-        drawn = figures.draw_pair_matrix(table, value, title=title, fmt=form, **marks)
+        drawn = figures.draw_pair_matrix(
+            table, value, title=title, fmt=form, categories=study.categories, provenance=provenance
+        )
         _save(study, f"fig03{letter}_people_{value}", drawn)
 
 
-def _sequences(study, marks):
+def _sequences(study, provenance):
     """Click sequences of those who were right, on the first images with the highest and the lowest accuracy (Fig. 4).
 
     An image that nobody was right about has no such clicks; the lowest accuracy is the lowest above 0.
@@ -93,52 +104,68 @@ def _sequences(study, marks):
         drawn = human.attention.click_sequence(people, image, image_px=size, radius=masks.reveal_radius(size))
         shown = drawn[..., 3:] * drawn[..., :3] + (1 - drawn[..., 3:]) * picture.mean(-1, keepdims=True)
         panels.append((np.clip(shown, 0, 1), "clicks of those who were right"))
-    _save(study, "fig04_click_sequences", figures.draw_click_sequence(panels, **marks))
+    _save(study, "fig04_click_sequences", figures.draw_click_sequence(panels, provenance=provenance))
 
 
-def _confusions(study, marks):
+def _confusions(study, provenance):
     numbers = ("fig05a", "fig05b", "fig07", "fig08a", "fig08b")
-    for number, model in zip(numbers, MODELS, strict=True):
+    networks = dataclasses.replace(provenance, people="none")  # nobody's answers are in these
+    for number, model in zip(numbers, models_of(study), strict=False):
         counts = confusion_counts(study, model)
         drawn = figures.draw_confusion(
-            counts, title=MODEL_NAMES[model], interval=accuracy_interval(counts), synthetic=marks["synthetic"]
+            counts,
+            title=MODEL_NAMES[model],
+            interval=accuracy_interval(counts),
+            categories=study.categories,
+            provenance=networks,
         )
         _save(study, f"{number}_{model}", drawn)
-    recalls = {MODEL_NAMES[model]: scores(study, model)["recall"] for model in MODELS}
-    _save(study, "recall", figures.draw_recall(recalls, synthetic=marks["synthetic"]))
+    recalls = {MODEL_NAMES[model]: scores(study, model)["recall"] for model in models_of(study)}
+    _save(study, "recall", figures.draw_recall(recalls, provenance=networks))
 
 
-def _training(study, marks):
-    told = {"target": study.config.stop_accuracy or None, "synthetic": marks["synthetic"]}
+def _training(study, provenance):
+    told = {"target": study.config.stop_accuracy or None, "provenance": dataclasses.replace(provenance, people="none")}
     own = study.folder.read_table("metrics_ensemble")
     _save(study, "training", figures.draw_training(own, **told))
     _save(study, "members", figures.draw_members(study.folder.read_table("members_validated"), **told))
 
 
-def _saliency(study, marks):
-    maps, human_maps = study.folder.read_arrays("maps"), study.folder.read_arrays("attention")["maps"]
+def _saliency(study, provenance):
+    maps, people = study.folder.read_arrays("maps"), provenance.people != "none"
+    human_maps = study.folder.read_arrays("attention")["maps"] if people else None
     table, pictures = study.study_table, study.study_pictures.images
     rows = []
     for row in first_of_each(study):
-        shown = {METHOD_NAMES[method]: maps[method][row] for method in METHODS} | {"Simulated people": human_maps[row]}
+        shown = {METHOD_NAMES[method]: maps[method][row] for method in METHODS}
+        if people:
+            shown["Simulated people" if provenance.simulated else "People"] = human_maps[row]
         rows.append((pictures[row], shown, f"{table['true_label'][row]}\nnot {table['false_label'][row]}"))
     image, shown, _ = rows[1]
-    _save(study, "fig09_saliency", figures.draw_saliency(image, shown, **marks))
-    _save(study, "saliency_by_expression", figures.draw_saliency_grid(rows, **marks))
+    _save(study, "fig09_saliency", figures.draw_saliency(image, shown, provenance=provenance))
+    _save(study, "saliency_by_expression", figures.draw_saliency_grid(rows, provenance=provenance))
 
 
-def _dice(study, marks):
+def _dice(study, provenance):
     table = study.folder.read_table("dice")
     table["method"] = table["method"].map(METHOD_NAMES)
-    drawn = figures.draw_dice(table, baselines=study.folder.read_table("dice_baselines"), **marks)
+    drawn = figures.draw_dice(table, baselines=study.folder.read_table("dice_baselines"), provenance=provenance)
     _save(study, "fig10_dice", drawn)
 
 
-def _correlations(study, marks):
+def _correlations(study, provenance):
     table = study.folder.read_table("confusion_correlation")
     table["model"] = table["model"].map(MODEL_NAMES)
-    _save(study, "confusion_correlation", figures.draw_correlations(table, **marks))
+    _save(
+        study,
+        "confusion_correlation",
+        figures.draw_correlations(table, categories=study.categories, provenance=provenance),
+    )
     people = study.folder.read_arrays("people_confusion")["counts"]
     counts = confusion_counts(study, "ensemble_simple_vote")
     shares = [comparing.confusion.shares(c) for c in (people, counts)]
-    _save(study, "confusion_scatter", figures.draw_confusion_scatter(*shares, **marks))
+    _save(
+        study,
+        "confusion_scatter",
+        figures.draw_confusion_scatter(*shares, categories=study.categories, provenance=provenance),
+    )

@@ -20,6 +20,7 @@ from fer_jax import checkpoints, data, ensemble, images, models
 from fer_jax.categories import Categories
 from fer_jax.errors import StorageError, UsageError
 from fer_jax.expressions import EXPRESSIONS
+from fer_jax.provenance import Provenance
 from fer_jax.training import MemberState, init_state, variables_of
 
 # One stream of random keys for each use, so that no two stages share bits.
@@ -32,6 +33,18 @@ PICTURES_RECORD = "data/pictures.json"
 # In that note: how many training pictures were left out because they are held out, too.
 COPIES = "copies_left_out"
 STUDY_LIST = "study_images_given"
+
+# What the pictures of a data set are called in a sentence.
+SOURCE_NAMES = {
+    "procedural_faces": "procedural (synthetic) faces",
+    "ferplus": "FER+ photographs",
+    "fer2013": "FER2013 photographs",
+    "affectnet": "AffectNet photographs",
+    "ckplus": "CK+ photographs",
+    "rafdb": "RAF-DB photographs",
+    "expw": "ExpW photographs",
+    "class_folders": "photographs in class folders",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,12 +97,22 @@ class Study:
         """The typed random key of one stream."""
         return jax.random.fold_in(jax.random.key(self.config.seed, impl="threefry2x32"), STREAMS.index(stream))
 
-    @property
-    def synthetic(self) -> bool:
-        """Whether the pictures were rendered."""
+    @functools.cached_property
+    def provenance(self) -> Provenance:
+        """What the pictures and the people of the run are."""
+        drawn = self.config.dataset == "procedural_faces"
         if self.config.dataset == "prepared":
-            return bool(self.folder.read_json(PICTURES_RECORD)["synthetic"])
-        return self.config.dataset == "procedural_faces"
+            drawn = bool(self.folder.read_json(PICTURES_RECORD)["synthetic"])
+        return Provenance(
+            pictures="drawn" if drawn else "photographs",
+            people=self.config.people,
+            source=self._source(),
+        )
+
+    def _source(self) -> str:
+        if self.config.dataset == "prepared":
+            return f"prepared pictures ({self.folder.read_json(PICTURES_RECORD)['release']})"
+        return SOURCE_NAMES[self.config.dataset]
 
     @functools.cached_property
     def categories(self) -> Categories:

@@ -4,7 +4,7 @@ import pandas as pd
 
 from experiments.config import StudyConfig
 from experiments.explanations import METHOD_NAMES
-from experiments.study.compare import MODELS, write_summary
+from experiments.study.compare import models_of, write_summary
 from experiments.study.draw import MODEL_NAMES, first_of_each
 from experiments.study.explain import METHODS
 from experiments.study.study import COPIES, PICTURES_RECORD, Study
@@ -27,13 +27,6 @@ OURS = (
     "The paper does not say how large the pictures are, from which weights training starts, by which formula classes are "
     "weighted, nor how long and at what rate members are fine-tuned: these choices are ours (flags.txt)."
 )
-DATASET_NAMES = {
-    "procedural_faces": "procedural (synthetic) faces",
-    "ferplus": "FER+ photographs",
-    "affectnet": "AffectNet photographs",
-    "ckplus": "CK+ photographs",
-    "class_folders": "photographs in class folders",
-}
 
 
 def write_report(study: Study) -> None:
@@ -41,18 +34,50 @@ def write_report(study: Study) -> None:
     write_summary(study)
     summary = study.folder.read_json("summary.json")
     page = figures.write_report
-    title = f"People and networks see expressions: {_dataset_name(study)}"
-    sections = [part(study, summary) for part in (_about, _people, _networks, _saliency, _comparison, _honesty)]
+    people = study.config.people != "none"
+    title = f"{'People and networks' if people else 'Networks'} see {_kind(study)}: {study.provenance.source}"
+    parts = (_about, _people, _networks, _saliency, _comparison, _honesty)
+    if not people:
+        parts = (_about, _networks, _saliency, _honesty)
+    sections = [part(study, summary) for part in parts]
     page(study.folder.file("report.html"), title, _headline(study, summary), sections)
 
 
-def _dataset_name(study):
-    if study.config.dataset == "prepared":
-        return f"prepared pictures ({study.folder.read_json(PICTURES_RECORD)['release']})"
-    return DATASET_NAMES[study.config.dataset]
+def _kind(study) -> str:
+    """Return what the categories are called: the paper's are expressions, others are categories."""
+    return "expressions" if set(study.categories) <= set(EXPRESSIONS) else "categories"
+
+
+def _is_papers(study) -> bool:
+    """Return whether the paper's numbers mean the same as the run's: its eight expressions."""
+    return study.categories == EXPRESSIONS
+
+
+def _count(number) -> str:
+    """Return a small number in words."""
+    words = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+    return words[number] if number < len(words) else str(number)
 
 
 def _headline(study, s):
+    count, members = len(study.categories), len(s["members"])
+    networks = [
+        (
+            _share(s["ensemble"]["simple_vote"]["accuracy"]),
+            "ensemble, simple vote",
+            f"{members} member{'s' * (members > 1)}, {_count(count)} {_kind(study)}; chance {100 / count:.3g} %",
+        ),
+        (
+            _share(s["multiclass"]["accuracy"]),
+            "multiclass model",
+            f"balanced {_share(s['multiclass']['balanced_accuracy'])}",
+        ),
+        training_card(study.config, s["members"]),
+    ]
+    return Headline(networks if s["people"] is None else [*networks, *_of_people(study, s)])
+
+
+def _of_people(study, s):
     dice = {method: s["dice"][method]["mean"] for method in METHODS}
     best = max(dice, key=lambda method: dice[method] or 0)
     baselines = study.folder.read_table("dice_baselines").dropna(subset="dice").sort_values("dice")
@@ -61,55 +86,55 @@ def _headline(study, s):
         strongest = baselines.iloc[-1]
         how = "above" if (dice[best] or 0) > strongest["dice"] else "not above"
         beside = f"{how} the best baseline, {strongest['baseline']}: {strongest['dice']:.2f}"
-    return Headline(
-        [
-            (
-                _share(s["ensemble"]["simple_vote"]["accuracy"]),
-                "ensemble, simple vote",
-                "28 members, eight expressions; chance 12.5 %",
-            ),
-            (
-                _share(s["multiclass"]["accuracy"]),
-                "multiclass model",
-                f"balanced {_share(s['multiclass']['balanced_accuracy'])}",
-            ),
-            training_card(study.config, s["members"]),
-            (
-                _share(s["people"]["accuracy"]),
-                "simulated people",
-                f"{s['people']['participants']} simulated, {s['people']['trials']} trials",
-            ),
-            (
-                _number(dice[best]),
-                f"Dice, {METHOD_NAMES[best]}",
-                f"highest of three methods, mean over pairs; {beside}",
-            ),
-        ]
-    )
+    return [
+        (
+            _share(s["people"]["accuracy"]),
+            "simulated people",
+            f"{s['people']['participants']} simulated, {s['people']['trials']} trials",
+        ),
+        (_number(dice[best]), f"Dice, {METHOD_NAMES[best]}", f"highest of three methods, mean over pairs; {beside}"),
+    ]
 
 
 def _about(study, s):
     config, table = study.config, study.study_table
     pictures = {split: len(study.pictures(split)) for split in ("train", "validation")}
     text = (
-        f"This run repeats the study of Park and Wallraven (2021, arXiv 2110.04481) on {_dataset_name(study)} of "
+        f"This run repeats the study of Park and Wallraven (2021, arXiv 2110.04481) on {study.provenance.source} of "
         f"{s['image_size']} pixels, with the {config.preset} preset ({s['model']} network, seed {s['seed']}).\n\n"
         f"{pictures['train']} pictures train the networks. {len(table)} study images were drawn from the "
         f"{pictures['validation']} of validation, equally many for each true and false label, and kept out of training and "
         f"evaluation; {len(study.evaluation_pictures)} remain to evaluate on.{_copies(study)}{_crop(study)}\n\n"
-        "All people in this report are simulated observers. They test the method and say nothing about real people."
+        f"{_who(study)}"
     )
-    if study.synthetic:
+    if not _is_papers(study):
+        text += f" The categories are {study.categories}; the paper has eight expressions, so its numbers mean something else."
+    if study.provenance.drawn:
         text += " The faces are drawn by a program; numbers on them say nothing about photographs."
     counts = study.folder.read_table("class_counts")
-    shown = [
-        _figure(
-            study,
-            "fig01_stimuli",
-            "What a participant sees: the picture, its blurred start, and what one simulated person had uncovered when deciding (paper Fig. 1).",
+    shown = (
+        []
+        if study.config.people == "none"
+        else [
+            _figure(
+                study,
+                "fig01_stimuli",
+                "What a participant sees: the picture, its blurred start, and what one simulated person had uncovered when deciding (paper Fig. 1).",
+            )
+        ]
+    )
+    return Section(
+        "The study", text, shown, [(counts, f"Pictures by {_kind(study)[:-1] if _is_papers(study) else 'category'}.")]
+    )
+
+
+def _who(study) -> str:
+    if study.config.people == "none":
+        return (
+            "Nobody uncovered pictures in this run (--people=none), so there is no fine-tuning and nothing is compared "
+            "with people."
         )
-    ]
-    return Section("The study", text, shown, [(counts, "Pictures by expression.")])
+    return "All people in this report are simulated observers. They test the method and say nothing about real people."
 
 
 def _crop(study):
@@ -122,7 +147,7 @@ def _crop(study):
         "box": "the square around the face, or its central square where no face is known",
         "eyes": "a square turned and scaled so that the eyes lie alike, or the square around the face without landmarks",
     }.get(record.get("crop"))
-    if study.synthetic or kept is None:
+    if study.provenance.drawn or kept is None:
         return ""
     detector = record.get("detector", "given")
     found = "" if detector == "given" else f" Faces were found by the detector {detector.partition('=')[0]}."
@@ -144,19 +169,19 @@ def _people(study, s):
     p = s["people"]
     text = (
         f"{p['participants']} simulated observers are analysed after the paper's exclusions; they were right in "
-        f"{_share(p['accuracy'])} of {p['trials']} trials (the paper's people: {_share(PAPER['people'])}, chance 50 %). Over the 56 "
+        f"{_share(p['accuracy'])} of {p['trials']} trials (the paper's people: {_share(PAPER['people'])}, chance 50 %). Over the {len(study.categories.ordered_pairs)} "
         f"cells of true and false label, clicks and time correlate {_r(p['r_clicks_time'])} (paper .93), clicks and accuracy "
         f"{_r(p['r_clicks_accuracy'])} (−.56), time and accuracy {_r(p['r_time_accuracy'])} (−.65)."
     )
     if p["reason"]:
         text += f" Not every correlation is defined: {p['reason']}."
-    if not study.synthetic:
+    if not study.provenance.drawn:
         text += " These pictures come without landmarks, so the simulated clicks aim where eyes and mouth usually are."
     shown = [
         _figure(
             study,
             "fig02_people_confusion",
-            "Answers of the simulated people (Fig. 2). A row offers each foil in one seventh of its trials, so an error cell cannot exceed .14.",
+            f"Answers of the simulated people (Fig. 2). {_foils(study)}",
         ),
         _figure(study, "fig03a_people_accuracy", "Accuracy by true and false label (Fig. 3a)."),
         _figure(study, "fig03b_people_clicks", "Clicks before the decision (Fig. 3b)."),
@@ -175,16 +200,25 @@ def _people(study, s):
     )
 
 
+def _foils(study) -> str:
+    foils = len(study.categories) - 1
+    if foils == 1:
+        return "Every trial offers the one foil there is."
+    limit = f"{1 / foils:.2f}".replace("0.", ".")
+    return f"A row offers each foil in one of {foils} trials, so an error cell cannot exceed {limit}."
+
+
 def _networks(study, s):
+    count, members = len(study.categories), len(s["members"])
     text = (
-        f"One binary network for each of the 28 pairs, trained on as many pictures of either label, "
+        f"One binary network for each of the {members} pair{'s' * (members > 1)}, trained on as many pictures of either label, "
         f"{training_ends(study.config, s['members'])} Each member votes for one label; the weighted vote counts its larger logit.\n\n"
-        "The multiclass model decides among all eight at once. Accuracy counts every picture alike, balanced accuracy every "
-        "expression alike: with as unequal classes as in photographs, only the second tells how rare expressions fare.\n\n"
-        + OURS
+        f"The multiclass model decides among all {_count(count)} at once. Accuracy counts every picture alike, balanced "
+        f"accuracy every category alike: with as unequal classes as in photographs, only the second tells how rare ones "
+        "fare.\n\n" + OURS
     )
     rows = []
-    for model in MODELS:
+    for model in models_of(study):
         score = _score(s, model)
         low, high = accuracy_interval(confusion_counts(study, model))
         rows.append(
@@ -193,32 +227,34 @@ def _networks(study, s):
                 "accuracy": score["accuracy"],
                 "95 % interval": f"{low:.3f} to {high:.3f}",
                 "balanced accuracy": score["balanced_accuracy"],
-                "paper, on AffectNet": PAPER[model],
+                **({"paper, on AffectNet": PAPER[model]} if _is_papers(study) else {}),
                 **score["recall"],
             }
         )
-    members = study.folder.read_table("members_validated")
+    table = study.folder.read_table("members_validated")
     tables = [
         (
             pd.DataFrame(rows),
             f"Accuracy (Wilson's interval over pictures) and recall on {len(study.evaluation_pictures)} evaluation pictures.",
         ),
-        (members.drop(columns=["first", "second"]), "The 28 members."),
-        (
-            study.folder.read_table("members_finetuned"),
-            "The 28 members after fine-tuning on what the simulated people uncovered.",
-        ),
+        (table.drop(columns=["first", "second"]), "The members."),
     ]
+    if study.config.people != "none":
+        told = "The members after fine-tuning on what the simulated people uncovered."
+        tables.append((study.folder.read_table("members_finetuned"), told))
     shown = [
-        _figure(study, "training", "Training accuracy of the 28 members; a line ends where its member stops."),
+        _figure(study, "training", "Training accuracy of the members; a line ends where its member stops."),
         _figure(study, "members", "Every member: training and validation accuracy."),
         _figure(study, "fig05a_ensemble_simple_vote", "Ensemble, simple vote (Fig. 5a)."),
         _figure(study, "fig05b_ensemble_weighted_vote", "Ensemble, weighted vote (Fig. 5b)."),
         _figure(study, "fig07_multiclass", "Multiclass model (Fig. 7)."),
-        _figure(study, "fig08a_finetuned_simple_vote", "Fine-tuned ensemble, simple vote (Fig. 8a)."),
-        _figure(study, "fig08b_finetuned_weighted_vote", "Fine-tuned ensemble, weighted vote (Fig. 8b)."),
-        _figure(study, "recall", "Recall by expression."),
     ]
+    if study.config.people != "none":
+        shown += [
+            _figure(study, "fig08a_finetuned_simple_vote", "Fine-tuned ensemble, simple vote (Fig. 8a)."),
+            _figure(study, "fig08b_finetuned_weighted_vote", "Fine-tuned ensemble, weighted vote (Fig. 8b)."),
+        ]
+    shown.append(_figure(study, "recall", "Recall of every model."))
     return Section("Networks", text, shown, tables)
 
 
@@ -238,7 +274,7 @@ def _weak_members(study):
 
 def _saliency(study, s):
     weak = _weak_members(study)
-    pairs = [EXPRESSIONS.pair_name(pair) for pair in study.study_pairs]
+    pairs = [study.categories.pair_name(pair) for pair in study.study_pairs]
     shown_first = first_of_each(study)
     text = (
         "Each study image is explained through its own pair's member, for its true label. CAM and Grad-CAM of its logit come "
@@ -249,7 +285,7 @@ def _saliency(study, s):
     )
     if weak:
         text += (
-            f"\n\n{len(weak)} of 28 members are not shown to be better than guessing on their validation pictures (the "
+            f"\n\n{len(weak)} of {len(s['members'])} members are not shown to be better than guessing on their validation pictures (the "
             f"95 % interval of their accuracy does not lie above 50 %): {', '.join(weak.values())}. Maps through them explain a guess; "
             f"{sum(pair in weak for pair in pairs)} of the {len(pairs)} study images are theirs."
         )
@@ -260,11 +296,15 @@ def _saliency(study, s):
         _figure(
             study,
             "fig09_saliency",
-            f"One image through three methods, and what simulated people uncovered (Fig. 9).{first}",
+            f"One image through three methods{_uncovered(study)} (Fig. 9).{first}",
         ),
-        _figure(study, "saliency_by_expression", f"One study image of each expression.{through}"),
+        _figure(study, "saliency_by_expression", f"One study image of each category.{through}"),
     ]
     return Section("Explanations", text, shown, [])
+
+
+def _uncovered(study) -> str:
+    return "" if study.config.people == "none" else ", and what simulated people uncovered"
 
 
 def _comparison(study, s):
@@ -322,12 +362,15 @@ def _said(table):
 
 def _honesty(study, s):
     seconds = pd.DataFrame({"stage": list(s["seconds"]), "seconds": list(s["seconds"].values())})
+    people = study.config.people != "none"
     text = (
-        "People are simulated, so nothing here compares networks with people. One seed, one run: intervals are over pictures or pairs, not "
-        "over seeds. The training accuracy that stops a member is the running one, over the augmented pictures of an epoch. Fine-tuning "
-        "uses the study images themselves, as the paper does. Extremal Perturbation's area is a share of the image. Every number "
-        "stands in tables/ as CSV and in summary.json; flags.txt repeats the run."
-    ) + _time_limit(study)
+        ("People are simulated, so nothing here compares networks with people. " if people else "")
+        + "One seed, one run: intervals are over pictures or pairs, not over seeds. The training accuracy that stops a member "
+        "is the running one, over the augmented pictures of an epoch. "
+        + ("Fine-tuning uses the study images themselves, as the paper does. " if people else "")
+        + "Extremal Perturbation's area is a share of the image. Every number stands in tables/ as CSV and in summary.json; "
+        "flags.txt repeats the run." + _time_limit(study)
+    )
     return Section("What to keep in mind", text, [], [(seconds, "Seconds by stage.")])
 
 

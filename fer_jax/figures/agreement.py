@@ -4,12 +4,12 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from fer_jax.categories import Categories
 from fer_jax.errors import UsageError
 from fer_jax.expressions import EXPRESSIONS
 from fer_jax.figures import style
+from fer_jax.provenance import UNKNOWN, Provenance
 
-# A row of two-choice answers offers each foil in one seventh of its trials.
-FOIL_LIMIT = 1 / 7
 _NAMED = 6  # cells
 
 
@@ -22,64 +22,72 @@ def draw_confusion_scatter(
     title: str = "Errors of people and of the network, cell by cell",
     human_name: str = "people",
     model_name: str = "network",
-    simulated: bool = False,
-    synthetic: bool = False,
+    categories: Categories = EXPRESSIONS,
+    provenance: Provenance = UNKNOWN,
 ) -> Axes:
-    """The 56 error cells of two confusion matrices against each other; the largest are named.
+    """Draw the K(K-1) error cells of two confusion matrices against each other. The largest are named.
 
     Args:
-      human: shares (8, 8), rows true.
-      model: shares (8, 8), rows true.
+      human: shares (K, K), rows true.
+      model: shares (K, K), rows true.
       ax: where to draw; a new figure if None.
       title: the caller's, with r where it is known.
       human_name: for the horizontal axis.
       model_name: for the vertical axis.
-      simulated: the people are simulated.
-      synthetic: the faces are drawn by a program.
+      categories: what rows and columns are.
+      provenance: what pictures and people are, for the heading.
 
     Returns:
       The axes.
 
     Raises:
-      UsageError: a matrix is not (8, 8).
+      UsageError: a matrix is not (K, K).
     """
     human, model = np.asarray(human, np.float64), np.asarray(model, np.float64)
+    size = len(categories)
     for name, matrix in (("human", human), ("model", model)):
-        if matrix.shape != (len(EXPRESSIONS), len(EXPRESSIONS)):
-            raise UsageError(f"`{name}`: wanted shares of shape (8, 8), got {matrix.shape}.")
-    known = ~np.eye(len(EXPRESSIONS), dtype=bool) & np.isfinite(human) & np.isfinite(model)
+        if matrix.shape != (size, size):
+            raise UsageError(f"`{name}`: wanted shares of shape ({size}, {size}), got {matrix.shape}.")
+    known = ~np.eye(size, dtype=bool) & np.isfinite(human) & np.isfinite(model)
     rows, columns = np.nonzero(known)
     x, y = human[known], model[known]
     ax = style.axes_of(ax, 6.4, 5.4)
     right, top = 1.12 * x.max(initial=0.01), 1.12 * y.max(initial=0.01)
-    if 0.06 < x.max(initial=0) <= FOIL_LIMIT + 1e-9:
-        right = 1.1 * FOIL_LIMIT
-        ax.axvline(FOIL_LIMIT, color=style.GREY, linewidth=1, linestyle=":", label="most that one foil can draw, 1/7")
+    limit = 1 / (size - 1)  # a row of two-choice answers offers each foil in as many of its trials
+    if 0.4 * limit < x.max(initial=0) <= limit + 1e-9 and size > 2:
+        right = 1.1 * limit
+        ax.axvline(
+            limit, color=style.GREY, linewidth=1, linestyle=":", label=f"most that one foil can draw, 1/{size - 1}"
+        )
     ax.plot([0, 1], [0, 1], color=style.GREY, linewidth=1, linestyle="--", label="equal shares")
     ax.scatter(x, y, s=30, color=style.BLUE, alpha=0.75, linewidth=0)
-    _name_largest(ax, rows, columns, x, y, right, top)
+    _name_largest(ax, categories, rows, columns, x, y, right, top)
     ax.set_xlim(-0.02 * right, right)
     ax.set_ylim(-0.02 * top, top)
     ax.grid(True)
-    ax.set_xlabel(f"share of the true label's answers, {'simulated ' if simulated else ''}{human_name}")
+    ax.set_xlabel(f"share of the true label's answers, {'simulated ' if provenance.simulated else ''}{human_name}")
     ax.set_ylabel(f"share of the true label's answers, {model_name}")
     ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=2)
     notes = [f"n = {len(x)} error cells", "true → answer"]
-    style.set_heading(ax, style.heading(title, notes, simulated=simulated, synthetic=synthetic))
+    style.set_heading(ax, style.heading(title, notes, provenance=provenance))
     return ax
 
 
 @style.styled
 def draw_correlations(
-    table: pd.DataFrame, ax: Axes | None = None, *, simulated: bool = False, synthetic: bool = False
+    table: pd.DataFrame,
+    ax: Axes | None = None,
+    *,
+    categories: Categories = EXPRESSIONS,
+    provenance: Provenance = UNKNOWN,
 ) -> Axes:
-    """Correlation of each model's confusions with people's, with and without the diagonal, side by side.
+    """Draw the correlation of each model's confusions with people's, with and without the diagonal, side by side.
 
     Args:
       table: one row a model: model (name), r_all, r_off_diagonal, p_qap; NaN where undefined.
       ax: where to draw; a new figure if None.
-      simulated: the people are simulated.
-      synthetic: the faces are drawn by a program.
+      categories: whose confusions they are.
+      provenance: what pictures and people are, for the heading.
 
     Returns:
       The axes.
@@ -93,7 +101,10 @@ def draw_correlations(
     places = np.arange(len(table))
     ax.axvline(0, color=style.GREY, linewidth=1)
     ax.hlines(places, values[:, 0], values[:, 1], color=style.PALE, linewidth=3, zorder=1)
-    kinds = (("all 64 cells, as in the paper", "s", style.SKY), ("56 error cells", "o", style.VERMILLION))
+    kinds = (
+        (f"all {len(categories) ** 2} cells, as in the paper", "s", style.SKY),
+        (f"{len(categories.ordered_pairs)} error cells", "o", style.VERMILLION),
+    )
     for column, (label, marker, colour) in enumerate(kinds):
         ax.scatter(values[:, column], places, marker=marker, s=46, color=colour, label=label, zorder=2)
     texts = [
@@ -110,10 +121,10 @@ def draw_correlations(
     ax.set_ylim(len(table) - 0.4, -0.6)
     ax.tick_params(axis="y", length=0)
     ax.grid(True, axis="x")
-    ax.set_xlabel(f"correlation with {'simulated ' if simulated else ''}people's confusions (r)")
+    ax.set_xlabel(f"correlation with {'simulated ' if provenance.simulated else ''}people's confusions (r)")
     ax.figure.legend(loc="outside lower center", ncols=2)
     title, note = "Confusions of people and networks", "p: exact permutation test over the error cells"
-    style.set_heading(ax, style.heading(title, [note], simulated=simulated, synthetic=synthetic))
+    style.set_heading(ax, style.heading(title, [note], provenance=provenance))
     return ax
 
 
@@ -127,14 +138,14 @@ def _p(p):
     return "< .001" if p < 0.001 else style.number(p, 3)
 
 
-def _name_largest(ax, rows, columns, x, y, right, top):
+def _name_largest(ax, categories, rows, columns, x, y, right, top):
     """Names beside the cells farthest out, moved apart where they would fall on each other."""
     far = np.argsort(-((x / right) ** 2) - (y / top) ** 2, kind="stable")[:_NAMED]
     heights = style.spread(y[far], 0.05 * top, 0, 0.97 * top)
     for cell, height in zip(far, heights, strict=True):
         left = x[cell] > 0.55 * right
         ax.annotate(
-            f"{EXPRESSIONS[rows[cell]]} → {EXPRESSIONS[columns[cell]]}",
+            f"{categories[rows[cell]]} → {categories[columns[cell]]}",
             (x[cell], y[cell]),
             (x[cell] + (-0.02 if left else 0.02) * right, height),
             ha="right" if left else "left",

@@ -1,6 +1,6 @@
-"""Matrices over the eight expressions: confusions (paper Figs 2, 5–8) and values per true and false label (Fig. 3).
+"""Matrices over the categories: confusions (paper Figs 2, 5–8) and values per true and false label (Fig. 3).
 
-Contract: rows are the true label, in the order of `EXPRESSIONS`.
+Contract: rows are the true label, in the order of the categories.
 """
 
 import numpy as np
@@ -9,12 +9,13 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 
+from fer_jax.categories import Categories
 from fer_jax.errors import UsageError
-from fer_jax.expressions import EXPRESSIONS, index_of
+from fer_jax.expressions import EXPRESSIONS, canonical_name
 from fer_jax.figures import style
+from fer_jax.provenance import UNKNOWN, Provenance
 
 _COLOURS = "Blues"
-_SIZE = (6.4, 5.9)
 
 
 @style.styled
@@ -24,40 +25,41 @@ def draw_confusion(
     *,
     title: str = "Confusion matrix",
     interval: tuple[float, float] | None = None,
-    simulated: bool = False,
-    synthetic: bool = False,
+    categories: Categories = EXPRESSIONS,
+    provenance: Provenance = UNKNOWN,
 ) -> Axes:
-    """A confusion matrix: colours by the square root of a row's share, shares printed plain (paper Fig. 2).
+    """Draw a confusion matrix: colours by the square root of a row's share, shares printed plain (paper Fig. 2).
 
     Args:
-      counts: whole numbers (8, 8), rows true, columns given. A row without answers is shown as empty.
+      counts: whole numbers (K, K), rows true, columns given. A row without answers is shown as empty.
       ax: where to draw; a new figure if None.
       title: what the matrix is of.
       interval: 95 % interval of the accuracy, to be printed; none is computed here, since answers of the same people
         are not independent.
-      simulated: the people are simulated.
-      synthetic: the faces are drawn by a program.
+      categories: what rows and columns are.
+      provenance: what pictures and people are, for the heading.
 
     Returns:
       The axes.
 
     Raises:
-      UsageError: not (8, 8), or not whole numbers from 0.
+      UsageError: not (K, K), or not whole numbers from 0.
     """
     counts = np.asarray(counts)
-    if counts.shape != (len(EXPRESSIONS), len(EXPRESSIONS)):
-        raise UsageError(f"`counts`: wanted shape (8, 8), got {counts.shape}; count over all eight expressions.")
+    size = len(categories)
+    if counts.shape != (size, size):
+        raise UsageError(f"`counts`: wanted shape ({size}, {size}), one row a category, got {counts.shape}.")
     if not np.isfinite(counts).all() or (counts < 0).any() or (counts != np.floor(counts)).any():
         raise UsageError("`counts`: wanted whole numbers from 0, got others; pass counts, not shares.")
     totals = counts.sum(1)
     shares = np.where(totals[:, None] > 0, counts / np.maximum(totals, 1)[:, None], np.nan)
     words = [[style.number(share) if share else "0" for share in row] for row in shares]
-    ax = style.axes_of(ax, *_SIZE)
-    _matrix(ax, np.sqrt(shares), words, Normalize(0, 1))
+    ax = style.axes_of(ax, *_size(categories))
+    _matrix(ax, np.sqrt(shares), words, Normalize(0, 1), categories)
     ax.set_xlabel("answer")
     for row, total in enumerate(totals):
-        ax.text(7.65, row, style.count(total), ha="left", va="center", fontsize=8, color=style.GREY)
-    ax.text(7.65, -0.72, "n", ha="left", va="center", fontsize=8, color=style.GREY)
+        ax.text(size - 0.35, row, style.count(total), ha="left", va="center", fontsize=8, color=style.GREY)
+    ax.text(size - 0.35, -0.72, "n", ha="left", va="center", fontsize=8, color=style.GREY)
     total = counts.sum()
     notes = [f"n = {style.count(total)}"]
     if total:
@@ -65,7 +67,7 @@ def draw_confusion(
         if interval is not None:
             said += f" (95 % {style.number(interval[0])}–{style.number(interval[1])})"
         notes += [said, f"mean of rows {style.number(float(np.nanmean(np.diagonal(shares))))}"]
-    style.set_heading(ax, style.heading(title, notes, simulated=simulated, synthetic=synthetic))
+    style.set_heading(ax, style.heading(title, notes, provenance=provenance))
     return ax
 
 
@@ -77,19 +79,19 @@ def draw_pair_matrix(
     *,
     title: str | None = None,
     fmt: str = "{:.2f}",
-    simulated: bool = False,
-    synthetic: bool = False,
+    categories: Categories = EXPRESSIONS,
+    provenance: Provenance = UNKNOWN,
 ) -> Axes:
-    """A value for each true and false label, the diagonal empty (paper Fig. 3).
+    """Draw a value for each true and false label, the diagonal empty (paper Fig. 3).
 
     Args:
-      table: 56 rows (fewer leave cells empty): true_label and false_label (names or numbers), n and `value`.
+      table: K(K-1) rows (fewer leave cells empty): true_label and false_label (names or numbers), n and `value`.
       value: the column to show; NaN is shown as empty.
       ax: where to draw; a new figure if None.
       title: what is shown; the column's name if None.
       fmt: how a value is printed, as for `str.format`.
-      simulated: the people are simulated.
-      synthetic: the faces are drawn by a program.
+      categories: what rows and columns are.
+      provenance: what pictures and people are, for the heading.
 
     Returns:
       The axes.
@@ -98,39 +100,44 @@ def draw_pair_matrix(
       UsageError: a column is missing, or a cell is there twice or on the diagonal.
     """
     style.need_columns("table", table, ("true_label", "false_label", "n", value))
-    cells = np.full((len(EXPRESSIONS), len(EXPRESSIONS)), np.nan)
+    cells = np.full((len(categories), len(categories)), np.nan)
     seen = set()
     for true, false, one in zip(table["true_label"], table["false_label"], table[value], strict=True):
-        cell = _index(true), _index(false)
+        cell = _index(true, categories), _index(false, categories)
         if cell in seen or cell[0] == cell[1]:
             raise UsageError(f"`table`: wanted two labels, each pair of them once, got {true}, {false}; average first.")
         seen.add(cell)
         cells[cell] = one
     words = [[style.MISSING if np.isnan(cell) else _plain(fmt.format(cell)) for cell in row] for row in cells]
-    for same in range(len(EXPRESSIONS)):
+    for same in range(len(categories)):
         words[same][same] = ""
-    ax = style.axes_of(ax, *_SIZE)
+    ax = style.axes_of(ax, *_size(categories))
     known = cells[~np.isnan(cells)]
     low, high = (known.min(), known.max()) if len(known) else (0.0, 1.0)
-    _matrix(ax, cells, words, Normalize(low - (0.15 * (high - low) or 1.0), high))
+    _matrix(ax, cells, words, Normalize(low - (0.15 * (high - low) or 1.0), high), categories)
     ax.set_xlabel("false label (foil)")
     n = table["n"].fillna(0)
     notes = [f"n = {style.count(n.sum())} answers"]
     if len(known):
         notes += [f"{style.count(n.min())}–{style.count(n.max())} a cell", f"mean {_plain(fmt.format(known.mean()))}"]
-    style.set_heading(ax, style.heading(title or value, notes, simulated=simulated, synthetic=synthetic))
+    style.set_heading(ax, style.heading(title or value, notes, provenance=provenance))
     return ax
 
 
-def _index(label):
-    return int(label) if isinstance(label, int | np.integer) else index_of(label)
+def _size(categories) -> tuple[float, float]:
+    """Return inches that give every cell as much room as eight have in the paper's figures, and the heading its own."""
+    return max(4.6, 2.4 + 0.5 * len(categories)), max(3.6, 1.9 + 0.5 * len(categories))
+
+
+def _index(label, categories):
+    return int(label) if isinstance(label, int | np.integer) else categories.index_of(canonical_name(label))
 
 
 def _plain(text):
     return text.replace("0.", ".", 1) if text.startswith("0.") else text.replace("-", "−")
 
 
-def _matrix(ax, values, words, norm):
+def _matrix(ax, values, words, norm, categories):
     """Cells coloured by value, with words in a colour that can be read on them; a NaN cell is grey."""
     colours = colormaps[_COLOURS].with_extremes(bad=style.PALE)
     ax.imshow(np.ma.masked_invalid(values), cmap=colours, norm=norm, interpolation="nearest")
@@ -141,10 +148,10 @@ def _matrix(ax, values, words, norm):
         empty = words[row][column] in ("0", style.MISSING)
         ink = "white" if dark else style.GREY if empty else style.INK
         ax.text(column, row, words[row][column], ha="center", va="center", fontsize=9, color=ink)
-    ax.set_xticks(range(len(EXPRESSIONS)), EXPRESSIONS, rotation=40, ha="right", rotation_mode="anchor")
-    ax.set_yticks(range(len(EXPRESSIONS)), EXPRESSIONS)
-    ax.set_xticks(np.arange(len(EXPRESSIONS) - 1) + 0.5, minor=True)
-    ax.set_yticks(np.arange(len(EXPRESSIONS) - 1) + 0.5, minor=True)
+    ax.set_xticks(range(len(categories)), list(categories), rotation=40, ha="right", rotation_mode="anchor")
+    ax.set_yticks(range(len(categories)), list(categories))
+    ax.set_xticks(np.arange(len(categories) - 1) + 0.5, minor=True)
+    ax.set_yticks(np.arange(len(categories) - 1) + 0.5, minor=True)
     ax.tick_params(which="both", length=0)
     ax.grid(which="minor", color="white", linewidth=1.5)
     ax.set_ylabel("true label")

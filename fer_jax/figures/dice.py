@@ -5,6 +5,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from fer_jax.figures import style
+from fer_jax.provenance import UNKNOWN, Provenance
 
 RESAMPLES = 2000  # of the pairs, for the interval of a mean (ours)
 
@@ -16,8 +17,7 @@ def draw_dice(
     *,
     baselines: pd.DataFrame | None = None,
     title: str = "Overlap of people's and networks' maps (Dice)",
-    simulated: bool = False,
-    synthetic: bool = False,
+    provenance: Provenance = UNKNOWN,
 ) -> Axes:
     """Dice of every pair by method, the mean with its interval, and what chance and baselines reach.
 
@@ -29,8 +29,7 @@ def draw_dice(
       ax: where to draw; a new figure if None.
       baselines: baseline (name), dice (mean under the same protocol).
       title: what is shown.
-      simulated: the people are simulated.
-      synthetic: the faces are drawn by a program.
+      provenance: what pictures and people are, for the heading.
 
     Returns:
       The axes.
@@ -58,7 +57,7 @@ def draw_dice(
     if baselines is not None:
         _baselines(ax, baselines)
     notes = ["◆ mean, 95 % interval over pairs", "- - chance"]
-    style.set_heading(ax, style.heading(title, notes, simulated=simulated, synthetic=synthetic, width=80))
+    style.set_heading(ax, style.heading(title, notes, provenance=provenance, width=80))
     return ax
 
 

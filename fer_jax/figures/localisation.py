@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from fer_jax.errors import UsageError
 from fer_jax.figures import style
 from fer_jax.figures.people import set_suptitle
+from fer_jax.provenance import UNKNOWN, Provenance
 
 _COLUMNS = ("method", "kind", "score", "mean", "ci_low", "ci_high", "chance")
 _COLOURS = "Blues"
@@ -27,8 +28,7 @@ def draw_localisation(
     names: Mapping[str, str] | None = None,
     title: str = "Which maps find the evidence",
     notes: Sequence[str] = (),
-    simulated: bool = False,
-    synthetic: bool = False,
+    provenance: Provenance = UNKNOWN,
 ) -> Figure:
     """A panel for each score: methods below one another, means with intervals, chance as a line.
 
@@ -38,8 +38,7 @@ def draw_localisation(
       names: what a score's panel is called; its own name if not in it.
       title: of the figure.
       notes: said below the title, such as n.
-      simulated: the people are simulated.
-      synthetic: the faces are drawn by a program.
+      provenance: what pictures and people are, for the heading.
 
     Returns:
       A figure of one panel a score.
@@ -67,7 +66,7 @@ def draw_localisation(
     handles, labels = panels[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
     letters = int(_LETTERS_AN_INCH * width)
-    set_suptitle(figure, style.heading(title, notes, simulated=simulated, synthetic=synthetic, width=letters))
+    set_suptitle(figure, style.heading(title, notes, provenance=provenance, width=letters))
     return figure
 
 
@@ -78,8 +77,7 @@ def draw_localisation_score(
     ax: Axes | None = None,
     *,
     title: str | None = None,
-    simulated: bool = False,
-    synthetic: bool = False,
+    provenance: Provenance = UNKNOWN,
 ) -> Axes:
     """One score of every method, with its interval and chance.
 
@@ -88,8 +86,7 @@ def draw_localisation_score(
       score: which.
       ax: where to draw; a new figure if None.
       title: what is shown; the score's name if None.
-      simulated: the people are simulated.
-      synthetic: the faces are drawn by a program.
+      provenance: what pictures and people are, for the heading.
 
     Returns:
       The axes.
@@ -119,7 +116,7 @@ def draw_localisation_score(
     ax.tick_params(axis="y", length=0)
     ax.grid(True, axis="x")
     ax.set_xlabel(f"{score}, mean over pairs")
-    style.set_heading(ax, style.heading(title or score, simulated=simulated, synthetic=synthetic))
+    style.set_heading(ax, style.heading(title or score, provenance=provenance))
     return ax
 
 
@@ -131,8 +128,7 @@ def draw_pair_scores(
     *,
     title: str | None = None,
     notes: Sequence[str] = (),
-    simulated: bool = False,
-    synthetic: bool = False,
+    provenance: Provenance = UNKNOWN,
 ) -> Axes:
     """One score of every pair and method as a matrix, the pairs that are easiest over all methods on top.
 
@@ -142,8 +138,7 @@ def draw_pair_scores(
       ax: where to draw; a new figure if None.
       title: what is shown; the score's name if None.
       notes: said below the title, such as n.
-      simulated: the people are simulated.
-      synthetic: the faces are drawn by a program.
+      provenance: what pictures and people are, for the heading.
 
     Returns:
       The axes.
@@ -172,6 +167,6 @@ def draw_pair_scores(
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)
     letters = int(_LETTERS_AN_INCH * (width - 1.6))
-    text = style.heading(title or score, notes, simulated=simulated, synthetic=synthetic, width=letters)
+    text = style.heading(title or score, notes, provenance=provenance, width=letters)
     style.set_heading(ax, text)
     return ax

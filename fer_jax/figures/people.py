@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from fer_jax.errors import UsageError
 from fer_jax.figures import style
+from fer_jax.provenance import UNKNOWN, Provenance
 
 _ORDER_COLOURS = LinearSegmentedColormap.from_list("click_order", [(1, 0, 0), (1, 1, 0)])  # §4.3
 _PANELS_A_ROW = 4
@@ -25,8 +26,7 @@ def draw_stimuli(
     names: Sequence[str],
     *,
     title: str = "What a participant sees",
-    simulated: bool = False,
-    synthetic: bool = False,
+    provenance: Provenance = UNKNOWN,
 ) -> Figure:
     """Pictures as they are, as they first appear, and as uncovered, one column an expression (paper Fig. 1).
 
@@ -36,8 +36,7 @@ def draw_stimuli(
       revealed: the same, partly uncovered by clicks.
       names: N column titles.
       title: of the figure.
-      simulated: the people are simulated.
-      synthetic: the faces are drawn by a program.
+      provenance: what pictures and people are, for the heading.
 
     Returns:
       A figure of 3 × N panels.
@@ -59,7 +58,7 @@ def draw_stimuli(
     for ax, name in zip(panels[0], names, strict=True):
         ax.set_title(name, fontsize=9)
     notes = [f"n = {len(names)} pictures"]
-    set_suptitle(figure, style.heading(title, notes, simulated=simulated, synthetic=synthetic))
+    set_suptitle(figure, style.heading(title, notes, provenance=provenance))
     return figure
 
 
@@ -68,16 +67,14 @@ def draw_click_sequence(
     pictures: Sequence[tuple[np.ndarray, str]],
     *,
     title: str = "Order of the clicks",
-    simulated: bool = False,
-    synthetic: bool = False,
+    provenance: Provenance = UNKNOWN,
 ) -> Figure:
     """Pictures side by side with a caption each, and the scale of the click colours (paper Fig. 4).
 
     Args:
       pictures: (picture, caption) for each panel; clicks are painted in already, first red, last yellow.
       title: of the figure.
-      simulated: the people are simulated.
-      synthetic: the faces are drawn by a program.
+      provenance: what pictures and people are, for the heading.
 
     Returns:
       A figure with one panel a picture, at most four in a row.
@@ -99,7 +96,7 @@ def draw_click_sequence(
         bare(ax, picture)
         ax.set_xlabel(caption, fontsize=8.5, linespacing=1.3)
     scale_bar(figure, panels, ScalarMappable(Normalize(0, 1), _ORDER_COLOURS), ("first click", "last click"), 0.4)
-    set_suptitle(figure, style.heading(title, simulated=simulated, synthetic=synthetic))
+    set_suptitle(figure, style.heading(title, provenance=provenance))
     return figure
 
 

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from fer_jax.errors import UsageError
 from fer_jax.figures import style
 from fer_jax.figures.people import bare, scale_bar, set_suptitle
+from fer_jax.provenance import UNKNOWN, Provenance
 
 _HEAT = "inferno"
 _ALPHA = (0.15, 0.75)  # how much of the face a low and a high value cover
@@ -27,8 +28,7 @@ def draw_saliency(
     *,
     title: str = "One picture, explained",
     notes: Sequence[str] = ("n = 1 picture",),
-    simulated: bool = False,
-    synthetic: bool = False,
+    provenance: Provenance = UNKNOWN,
 ) -> Figure:
     """A picture and its maps in one row (paper Fig. 9).
 
@@ -37,8 +37,7 @@ def draw_saliency(
       maps: name -> (h, w), stretched over the picture. A map that does not vary is said to be so, not drawn.
       title: of the figure.
       notes: said below the title, such as what the network predicts.
-      simulated: the people are simulated.
-      synthetic: the faces are drawn by a program.
+      provenance: what pictures and people are, for the heading.
 
     Returns:
       A figure of 1 + len(maps) panels.
@@ -46,7 +45,7 @@ def draw_saliency(
     Raises:
       UsageError: no map, or shapes that do not fit.
     """
-    return _panels([(image, maps, "")], 1.75, title, notes, simulated, synthetic)
+    return _panels([(image, maps, "")], 1.75, title, notes, provenance)
 
 
 @style.styled
@@ -55,8 +54,7 @@ def draw_saliency_grid(
     *,
     outlines: Sequence[np.ndarray] | None = None,
     title: str = "One picture of each expression, explained",
-    simulated: bool = False,
-    synthetic: bool = False,
+    provenance: Provenance = UNKNOWN,
 ) -> Figure:
     """Several pictures and their maps, one row a picture.
 
@@ -64,8 +62,7 @@ def draw_saliency_grid(
       rows: (image and maps as for `draw_saliency`, caption); the same names of maps in every row.
       outlines: bool (h, w) for each row, a region such as a known truth, whose border is drawn on that row's maps.
       title: of the figure.
-      simulated: the people are simulated.
-      synthetic: the faces are drawn by a program.
+      provenance: what pictures and people are, for the heading.
 
     Returns:
       A figure of len(rows) × (1 + number of maps) panels.
@@ -73,7 +70,7 @@ def draw_saliency_grid(
     Raises:
       UsageError: no row, or names or shapes that do not fit.
     """
-    figure = _panels(rows, 1.3, title, (f"n = {len(rows)} picture{'s' * (len(rows) > 1)}",), simulated, synthetic)
+    figure = _panels(rows, 1.3, title, (f"n = {len(rows)} picture{'s' * (len(rows) > 1)}",), provenance)
     if outlines is not None:
         _outline(figure, rows, outlines)
     return figure
@@ -96,14 +93,14 @@ def _outline(figure, rows, outlines):
             ax.contour(x, y, region, levels=[0.5], colors=[style.SKY], linewidths=0.9)
 
 
-def _panels(rows, side, title, notes, simulated, synthetic):
+def _panels(rows, side, title, notes, provenance):
     if not len(rows) or not rows[0][1]:
         raise UsageError("`maps`: wanted at least one picture with at least one map, got none.")
     names = list(rows[0][1])
     width = side * (1 + len(names)) + 0.4
     letters = min(80, int(_LETTERS_AN_INCH * width))
     said = (*notes, "each map by its own range")
-    heading = style.heading(title, said, simulated=simulated, synthetic=synthetic, width=letters)
+    heading = style.heading(title, said, provenance=provenance, width=letters)
     figure = style.new_figure(width, side * len(rows) + 1.25 + _LINE * max(0, heading.count("\n") - 1))
     panels = figure.subplots(len(rows), 1 + len(names), squeeze=False)
     for line, (image, maps, caption) in zip(panels, rows, strict=True):

@@ -15,6 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from fer_jax.errors import StorageError, UsageError
+from fer_jax.provenance import Provenance
 
 # Okabe and Ito (2008): told apart with any common colour blindness.
 BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"
@@ -62,22 +63,20 @@ def axes_of(ax: Axes | None, width: float, height: float) -> Axes:
     return new_figure(width, height).add_subplot() if ax is None else ax
 
 
-def heading(title: str, notes: Iterable[str] = (), *, simulated: bool, synthetic: bool, width: int = 64) -> str:
-    """The title, and below it whose data it is and further notes, broken into lines.
+def heading(title: str, notes: Iterable[str] = (), *, provenance: Provenance, width: int = 64) -> str:
+    """Return the title, and below it whose data it is and further notes, broken into lines.
 
     Args:
       title: what the figure shows.
       notes: such as "n = 3,720".
-      simulated: the people are simulated observers.
-      synthetic: the faces are drawn by a program.
+      provenance: what pictures and people are.
       width: characters a line.
 
     Returns:
       Text of one or more lines.
     """
-    marks = [words for said, words in ((simulated, "simulated people"), (synthetic, "synthetic faces")) if said]
     # A note is not torn apart: its own spaces stand in for ones that do not break.
-    parts = [part.replace(" ", "\x1f") for part in (*marks, *notes) if part]
+    parts = [part.replace(" ", "\x1f") for part in (*provenance.warnings, *notes) if part]
     below = textwrap.wrap(" · ".join(parts), width, break_long_words=False, break_on_hyphens=False)
     return "\n".join([*textwrap.wrap(title, width), *(line.removesuffix(" ·") for line in below)]).replace("\x1f", " ")
 

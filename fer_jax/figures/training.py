@@ -1,4 +1,4 @@
-"""How the networks learned and what they came to know: curves, the 28 members, recall by expression."""
+"""How the networks learned and what they came to know: curves, the members, recall by category."""
 
 from collections.abc import Mapping
 
@@ -10,6 +10,7 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 from fer_jax.errors import UsageError
 from fer_jax.expressions import EXPRESSIONS
 from fer_jax.figures import style
+from fer_jax.provenance import UNKNOWN, Provenance
 
 TARGET = 0.9  # §5.1: training stops at 90 %
 _STOPS = {
@@ -27,8 +28,7 @@ def draw_training(
     *,
     target: float | None = TARGET,
     title: str = "Training accuracy of the members",
-    simulated: bool = False,
-    synthetic: bool = False,
+    provenance: Provenance = UNKNOWN,
 ) -> Axes:
     """Draw a thin line for each member and a dot where it ends, coloured by whether the target was reached.
 
@@ -37,8 +37,7 @@ def draw_training(
       ax: where to draw; a new figure if None.
       target: the accuracy at which a member stops; None if it trains to its limit.
       title: what is shown.
-      simulated: the networks learned from simulated people's clicks.
-      synthetic: the faces are drawn by a program.
+      provenance: what pictures and people are, for the heading.
 
     Returns:
       The axes.
@@ -76,7 +75,7 @@ def draw_training(
     ax.grid(True)
     ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=4, columnspacing=1.4)
     notes = [f"n = {len(lines)} members"]
-    style.set_heading(ax, style.heading(title, notes, simulated=simulated, synthetic=synthetic, width=76))
+    style.set_heading(ax, style.heading(title, notes, provenance=provenance, width=76))
     return ax
 
 
@@ -87,8 +86,7 @@ def draw_members(
     *,
     target: float | None = TARGET,
     title: str = "The members: training and validation accuracy",
-    simulated: bool = False,
-    synthetic: bool = False,
+    provenance: Provenance = UNKNOWN,
 ) -> Axes:
     """Every member's two accuracies on one line, sorted by validation accuracy.
 
@@ -98,8 +96,7 @@ def draw_members(
       ax: where to draw; a new figure if None.
       target: the accuracy at which a member stops; None if it trains to its limit.
       title: what is shown.
-      simulated: the networks learned from simulated people's clicks.
-      synthetic: the faces are drawn by a program.
+      provenance: what pictures and people are, for the heading.
 
     Returns:
       The axes.
@@ -113,7 +110,7 @@ def draw_members(
     if unknown:
         raise UsageError(f"`members`: wanted stopped_by to be one of {', '.join(_STOPS)}, got {unknown[0]!r}.")
     members = members.sort_values("validation_accuracy", kind="stable", na_position="first")
-    ax = style.axes_of(ax, 7.4, 1.5 + 0.235 * len(members))
+    ax = style.axes_of(ax, 7.4, 1.5 + 0.235 * max(len(members), 4))
     places = np.arange(len(members))
     train = members["train_accuracy"].to_numpy(np.float64)
     validation = members["validation_accuracy"].to_numpy(np.float64)
@@ -140,7 +137,7 @@ def draw_members(
     ax.set_xlabel("accuracy: filled validation, open training")
     ax.figure.legend(loc="outside lower center", ncols=3)
     notes = [f"n = {len(members)} members"]
-    style.set_heading(ax, style.heading(title, notes, simulated=simulated, synthetic=synthetic, width=56))
+    style.set_heading(ax, style.heading(title, notes, provenance=provenance, width=56))
     return ax
 
 
@@ -149,36 +146,36 @@ def draw_recall(
     scores: Mapping[str, Mapping[str, float]],
     ax: Axes | None = None,
     *,
-    title: str = "Recall by expression",
-    simulated: bool = False,
-    synthetic: bool = False,
+    title: str | None = None,
+    provenance: Provenance = UNKNOWN,
 ) -> Axes:
-    """Share of each expression that each model recognises: where a model leans, its dots scatter.
+    """Draw the share of each category that each model recognises. Where a model leans, its dots scatter.
 
     Args:
-      scores: model -> expression -> recall (0..1; NaN or None where there was no picture).
+      scores: model -> category -> recall (0..1; NaN or None where there was no picture), in one order.
       ax: where to draw; a new figure if None.
-      title: what is shown.
-      simulated: the networks learned from simulated people's clicks.
-      synthetic: the faces are drawn by a program.
+      title: what is shown; None says "Recall by expression", or "Recall by category" where others than the paper's
+        are among them.
+      provenance: what pictures and people are, for the heading.
 
     Returns:
       The axes.
 
     Raises:
-      UsageError: no model, or a model lacks an expression.
+      UsageError: no model, or a model lacks a category of another.
     """
     if not scores:
         raise UsageError("`scores`: wanted at least one model with its recalls, got none.")
+    categories = list(next(iter(scores.values())))
     ax = style.axes_of(ax, 7.6, 4.6)
-    places = np.arange(len(EXPRESSIONS))
+    places = np.arange(len(categories))
     for place in places[::2]:
         ax.axvspan(place - 0.5, place + 0.5, color="#f6f6f6", zorder=0)
     for model, (name, recalls) in enumerate(scores.items()):
-        lacking = [expression for expression in EXPRESSIONS if expression not in recalls]
+        lacking = [category for category in categories if category not in recalls]
         if lacking:
-            raise UsageError(f"`scores`: wanted a recall for every expression, {name} lacks {', '.join(lacking)}.")
-        values = np.asarray([recalls[expression] for expression in EXPRESSIONS], np.float64)
+            raise UsageError(f"`scores`: wanted a recall for every category, {name} lacks {', '.join(lacking)}.")
+        values = np.asarray([recalls[category] for category in categories], np.float64)
         mean = style.number(float(np.nanmean(values)) if np.isfinite(values).any() else None)
         ax.scatter(
             places + 0.6 * ((model + 0.5) / len(scores) - 0.5),
@@ -189,17 +186,20 @@ def draw_recall(
             label=f"{name} (mean {mean})",
             zorder=3,
         )
-    ax.axhline(1 / len(EXPRESSIONS), color=style.GREY, linewidth=1, linestyle=":", label="chance 12.5 %")
-    ax.set_xticks(places, EXPRESSIONS)
+    chance = 1 / len(categories)
+    ax.axhline(chance, color=style.GREY, linewidth=1, linestyle=":", label=f"chance {100 * chance:.3g} %")
+    ax.set_xticks(places, categories)
     ax.tick_params(axis="x", length=0)
-    ax.set_xlim(-0.5, len(EXPRESSIONS) - 0.5)
+    ax.set_xlim(-0.5, len(categories) - 0.5)
     ax.set_ylim(-0.02, 1.02)
     _percent(ax.yaxis)
     ax.grid(True, axis="y")
     ax.set_ylabel("recall")
     ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.07), ncols=2)
+    kind = "expression" if set(categories) <= set(EXPRESSIONS) else "category"
+    title = title or f"Recall by {kind}"
     notes = [f"n = {len(scores)} models"]
-    style.set_heading(ax, style.heading(title, notes, simulated=simulated, synthetic=synthetic, width=76))
+    style.set_heading(ax, style.heading(title, notes, provenance=provenance, width=76))
     return ax
 
 

@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from fer_jax import figures
 from fer_jax.errors import UsageError
 from fer_jax.expressions import EXPRESSIONS
+from fer_jax.provenance import Provenance
 
 RANDOM = np.random.default_rng(7)
 COUNTS = RANDOM.integers(0, 90, (8, 8))
@@ -19,6 +20,7 @@ DICE = pd.DataFrame(
     [(p, m, RANDOM.uniform(0.2, 0.8), 0.25) for m in ("CAM", "Grad-CAM") for p in range(28)],
     columns=["unit", "method", "dice", "chance"],
 )
+MARKED = Provenance(pictures="drawn", people="simulated")
 METRICS = pd.DataFrame(
     [
         ("ensemble", EXPRESSIONS.pair_name(p), e, 64 * e, min(0.5 + e * (p + 1) / 100, 0.95))
@@ -82,7 +84,7 @@ def test_axes_come_back_and_say_whose_data_they_show(name):
     own = Figure(layout="constrained").add_subplot()
     assert AXES[name](ax=own) is own
     assert "simulated" not in own.get_title() and "synthetic" not in own.get_title()
-    drawn = AXES[name](simulated=True, synthetic=True)
+    drawn = AXES[name](provenance=MARKED)
     assert isinstance(drawn, Axes)
     assert "simulated people" in drawn.get_title() and "synthetic faces" in drawn.get_title()
     drawn.figure.draw_without_rendering()
@@ -90,7 +92,7 @@ def test_axes_come_back_and_say_whose_data_they_show(name):
 
 @pytest.mark.parametrize("name", PANELS)
 def test_panels_come_back_and_say_whose_data_they_show(name):
-    drawn = PANELS[name](simulated=True, synthetic=True)
+    drawn = PANELS[name](provenance=MARKED)
     assert isinstance(drawn, Figure)
     assert "simulated people" in drawn.get_suptitle() and "synthetic faces" in drawn.get_suptitle()
     assert "simulated" not in PANELS[name]().get_suptitle()
@@ -99,7 +101,7 @@ def test_panels_come_back_and_say_whose_data_they_show(name):
 
 def test_nothing_sticks_out_of_a_figure():
     for name, draw in AXES.items():
-        figure = draw(simulated=True, synthetic=True).figure
+        figure = draw(provenance=MARKED).figure
         figure.draw_without_rendering()
         box, tight = figure.bbox_inches, figure.get_tightbbox()
         assert tight.x0 >= -0.02 and tight.x1 <= box.width + 0.02, name
@@ -219,7 +221,7 @@ def test_recall_keeps_models_apart():
         (lambda: figures.draw_saliency(PICTURES[0], {}), "`maps`"),
         (lambda: figures.draw_saliency_grid([(PICTURES[0], MAPS, ""), (PICTURES[0], {"x": 0}, "")]), "`rows`"),
         (lambda: figures.draw_members(MEMBERS.assign(stopped_by="bored")), "'bored'"),
-        (lambda: figures.draw_recall({"votes": {"happy": 1}}), "votes lacks neutral"),
+        (lambda: figures.draw_recall({"votes": {"happy": 1, "sad": 1}, "other": {"happy": 1}}), "other lacks sad"),
         (lambda: figures.draw_recall({}), "`scores`"),
     ],
 )

@@ -5,6 +5,7 @@ from matplotlib import pyplot as plt
 from fer_jax import figures
 from fer_jax.errors import StorageError, UsageError
 from fer_jax.figures import style
+from fer_jax.provenance import Provenance
 
 
 @pytest.mark.parametrize(
@@ -34,13 +35,13 @@ def test_spread_of_more_labels_than_fit_is_even():
 
 def test_a_heading_tears_no_note_apart_and_ends_no_line_with_a_dot():
     notes = ["n = 3,720 answers", "mean of rows .49"]
-    text = style.heading("Title", notes, simulated=True, synthetic=True, width=40)
+    text = style.heading("Title", notes, provenance=Provenance(pictures="drawn", people="simulated"), width=40)
     title, *below = text.split("\n")
     assert title == "Title" and len(below) > 1
     assert not any(line.endswith("·") for line in below)
     for part in ("simulated people", "synthetic faces", *notes):
         assert any(part in line for line in below)
-    assert style.heading("Title", simulated=False, synthetic=False) == "Title"
+    assert style.heading("Title", provenance=Provenance()) == "Title"
 
 
 def _drawn():
