@@ -43,6 +43,13 @@ def _landmarks(study) -> np.ndarray:
     found = []
     for image, label in zip(table["image"], table["true_label"], strict=True):
         number = int(image.rpartition("/")[2])  # of the face, whichever of them the study took
-        parameters = faces.draw(config.seed, "validation", number, preset=config.faces, expression=index_of(label))
+        parameters = faces.draw(
+            config.seed,
+            "validation",
+            number,
+            preset=config.faces,
+            expression=index_of(label),
+            categories=study.categories,
+        )
         found.append(faces.render(parameters, size=config.image_size).landmarks)
     return np.stack(found)

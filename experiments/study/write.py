@@ -2,15 +2,15 @@
 
 import pandas as pd
 
-from experiments.config import StudyConfig
 from experiments.explanations import METHOD_NAMES
 from experiments.study.compare import models_of, write_summary
 from experiments.study.draw import MODEL_NAMES, first_of_each
 from experiments.study.explain import METHODS
+from experiments.study.flag_sentences import ep_schedule, ep_score, training_card, training_ends
 from experiments.study.study import COPIES, PICTURES_RECORD, Study
 from experiments.study.time_limit import limits_of
 from experiments.study.vote import accuracy_interval, confusion_counts, near_chance
-from fer_jax import figures, saliency
+from fer_jax import figures
 from fer_jax.expressions import EXPRESSIONS
 from fer_jax.figures import Headline, Section
 
@@ -280,7 +280,7 @@ def _saliency(study, s):
         "Each study image is explained through its own pair's member, for its true label. CAM and Grad-CAM of its logit come "
         "from the last feature map; for this architecture Grad-CAM is the positive part of CAM by construction, so they can "
         f"differ only where CAM is negative. Extremal Perturbation looks for the {study.config.area:.0%} of the image that "
-        f"keep {_ep_score(study.config)} highest, in {_ep_schedule(study.config)}; its masks cover "
+        f"keep {ep_score(study.config)} highest, in {ep_schedule(study.config)}; its masks cover "
         f"{study.folder.read_arrays('maps')['final_area'].mean():.0%} on average."
     )
     if weak:
@@ -382,59 +382,6 @@ def _time_limit(study):
     ]
     minutes = max((one["minutes"] for one in limits), default=0)
     return f"\n\nTraining was shortened to end within {minutes:g} minutes: {'; '.join(told)}." if told else ""
-
-
-_LIMITS = {"max_epochs": "the limit of {} epochs", "max_images": "the limit of {} images"}
-
-
-def training_card(config: StudyConfig, members: list[dict]) -> tuple[str, str, str]:
-    """Tell how training ended: figure, what it counts, and a note.
-
-    Args:
-      config: the run's.
-      members: rows with `stopped_by` and `epochs`.
-    """
-    if config.stop_accuracy:
-        reached = sum(member["stopped_by"] == "target" for member in members)
-        note = f"training accuracy of {config.stop_accuracy:.0%}, at which a member stops"
-        return f"{reached} of {len(members)}", "members reached the target", note
-    epochs = sorted({member["epochs"] for member in members})
-    told = str(epochs[0]) if len(epochs) == 1 else f"{epochs[0]} to {epochs[-1]}"
-    return told, "epochs a member", "trained to its limit, whatever its training accuracy"
-
-
-def training_ends(config: StudyConfig, members: list[dict]) -> str:
-    """Tell until when members trained, and which limit ended how many; arguments as of `training_card`."""
-    stops = [member["stopped_by"] for member in members]
-    ends = [
-        f"{stops.count(name)} ended at {words.format(f'{getattr(config, name):,}')}"
-        for name, words in _LIMITS.items()
-        if name in stops
-    ]
-    if "failed" in stops:
-        ends.append(f"{stops.count('failed')} failed")
-    if not config.stop_accuracy:
-        return f"whatever its training accuracy: {', '.join(ends)}."
-    ends.insert(0, f"{stops.count('target')} of {len(stops)} reached that")
-    return f"until it was right on {config.stop_accuracy:.0%} of an epoch's augmented training pictures: {', '.join(ends)}."
-
-
-def _ep_schedule(config):
-    steps = f"{config.ep_iterations} iterations"
-    return (
-        steps
-        if config.ep_iterations == saliency.PUBLISHED_ITERATIONS
-        else f"{steps} that take the published schedule of {saliency.PUBLISHED_ITERATIONS}"
-    )
-
-
-def _ep_score(config):
-    what = "the logit of the true label" if config.ep_target == "true" else "the true label's lead over the foil"
-    return (
-        what
-        if config.ep_reward_scale == 1
-        else f"{what} (times {config.ep_reward_scale:g}, against the weight of the area)"
-    )
 
 
 def _figure(study, name, caption):

@@ -16,7 +16,7 @@ import pytest
 from experiments import reproduce
 from experiments.config import StudyConfig, resolve
 from experiments.harness import command
-from experiments.study import codebook, stages, write
+from experiments.study import codebook, flag_sentences, stages
 from experiments.study.run_folder import FinishedFiles
 from experiments.study.stage_records import StageRecords
 from experiments.study.stage_table import FREE, STAGES, TABLE
@@ -188,12 +188,14 @@ def test_the_summary_follows_from_the_tables(finished):
 def test_the_report_tells_how_training_ended():
     members = [{"stopped_by": "target", "epochs": 3}] * 20 + [{"stopped_by": "max_images", "epochs": 13}] * 8
     config = resolve(StudyConfig(out="run"))
-    assert write.training_card(config, members)[0] == "20 of 28"
-    assert write.training_ends(config, members).endswith("20 of 28 reached that, 8 ended at the limit of 6,240 images.")
+    assert flag_sentences.training_card(config, members)[0] == "20 of 28"
+    assert flag_sentences.training_ends(config, members).endswith(
+        "20 of 28 reached that, 8 ended at the limit of 6,240 images."
+    )
     members = [{"stopped_by": "max_epochs", "epochs": 30}] * 27 + [{"stopped_by": "failed", "epochs": 2}]
     config = resolve(StudyConfig(out="run", stop_accuracy=0.0, max_epochs=30))
-    assert write.training_card(config, members)[:2] == ("2 to 30", "epochs a member")
-    ends = write.training_ends(config, members)
+    assert flag_sentences.training_card(config, members)[:2] == ("2 to 30", "epochs a member")
+    ends = flag_sentences.training_ends(config, members)
     assert ends == "whatever its training accuracy: 27 ended at the limit of 30 epochs, 1 failed."
 
 
