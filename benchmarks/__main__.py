@@ -34,19 +34,18 @@ class BenchmarkConfig:
     model: str = option(
         "resnet50", "Network; mini is one block a stage, for a quick look.", choices=("resnet50", "mini")
     )
-    size: int = option(224, "Side of the pictures, pixels.")
-    repeats: int = option(5, "Pairs of runs.")
-    iterations: int = option(8, "Extremal Perturbation: iterations in a timed run.")
+    size: int = option(224, "Side of the pictures, pixels.", low=32, high=1024)
+    repeats: int = option(5, "Pairs of runs.", low=1, high=1000)
+    iterations: int = option(8, "Extremal Perturbation: iterations in a timed run.", low=1, high=10_000)
     run: str = option("", "Run folder of experiments.reproduce, for the rows on stopping early.")
-    images: int = option(56, "With --run: pictures, evenly from the run's study pictures.")
+    images: int = option(56, "With --run: pictures, evenly from the run's study pictures.", low=1, high=100_000)
 
 
 def benchmark(suite: str | None, config: BenchmarkConfig) -> None:
     """Measure, print the table as it grows, write the rows."""
     if suite not in SUITES:
         raise UsageError(f"`suite`: wanted one of {', '.join(SUITES)} as the first argument, got {suite or 'none'}.")
-    bounds = {"size": (32, 1024), "repeats": (1, 1000), "iterations": (1, 10_000), "images": (1, 100_000)}
-    command.check_bounds(config, bounds)
+    command.check_bounds(config)
     out = pathlib.Path(config.out) if config.out else None
     if out and (out.suffix != ".json" or out.is_dir()):
         raise UsageError(f"`--out`: wanted a name that ends in .json, got {out}.")

@@ -12,7 +12,7 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
 
-from experiments.harness.locking import lock
+from experiments.harness.locked_folder import lock
 from fer_jax.data.file_tree import open_tree
 from fer_jax.errors import DataError, StorageError, UsageError, printable
 

@@ -8,7 +8,7 @@ from experiments.study.stage_table import STAGES, left_out
 from fer_jax.errors import UsageError
 from fer_jax.expressions import EXPRESSIONS, parse_categories, parse_class_map
 
-READ_AT_ONCE = ("class_folders", "ferplus", "fer2013", "affectnet", "ckplus", "rafdb", "expw")
+READ_AT_ONCE = ("ferplus", "fer2013", "affectnet", "ckplus", "rafdb", "expw", "class_folders")
 DATASETS = ("procedural_faces", *READ_AT_ONCE, "prepared")
 # Flags -> the pictures that they say something of.
 _OWNERS = {
@@ -45,7 +45,10 @@ class StudyConfig:
         None, "Architecture of the members and the multiclass model.", choices=("tiny", "small", "resnet50")
     )
     image_size: int | None = option(
-        None, "Side of the pictures the networks and the participants see, pixels (ours: the paper gives none)."
+        None,
+        "Side of the pictures the networks and the participants see, pixels (ours: the paper gives none).",
+        low=32,
+        high=1024,
     )
     seed: int = option(0, "Seed of everything random.")
     stages: str = option(
@@ -55,11 +58,17 @@ class StudyConfig:
         0.0,
         "Minutes the whole study may take, about: training and fine-tuning are shortened to fit (ours; 0: as long as "
         "it takes). The limits given stand in limits.json and in flags.txt, which repeats the run.",
+        low=0.0,
+        high=1e6,
     )
     overwrite: bool = option(False, "Delete an existing run in --out first.")
     faces: str = option("easy", "Difficulty of the procedural faces.", choices=FACE_PRESETS)
-    train_per_expression: int = option(240, "Procedural faces drawn for training, per expression.")
-    validation_per_expression: int = option(95, "Procedural faces drawn for validation, per expression.")
+    train_per_expression: int = option(
+        240, "Procedural faces drawn for training, per expression.", low=8, high=1_000_000
+    )
+    validation_per_expression: int = option(
+        95, "Procedural faces drawn for validation, per expression.", low=12, high=1_000_000
+    )
     target: str = option(
         "plurality", "FER+ label: plurality of the votes, or more than half.", choices=("plurality", "majority")
     )
@@ -88,11 +97,15 @@ class StudyConfig:
         "With --crop=box or eyes: faces as the set gives them, or found by face_api=FILE.tgz (with landmarks), lbp, "
         "haar or yunet=FILE.onnx; see BUILD.md.",
     )
-    max_reject_frac: float = option(0.01, "Photographs read at once: largest share of unusable rows of a split.")
+    max_reject_frac: float = option(
+        0.01, "Photographs read at once: largest share of unusable rows of a split.", low=0.0, high=1.0
+    )
     dedupe: bool = option(True, "Photographs: leave out training pictures that are in validation or test, too (ours).")
-    per_ordered_pair: int = option(5, "Study images per (true, foil); fewer where a set cannot give them.")
-    learning_rate: float | None = option(None, "Adam's learning rate.")
-    batch_size: int | None = option(None, "Images a step and member.")
+    per_ordered_pair: int = option(
+        5, "Study images per (true, foil); fewer where a set cannot give them.", low=1, high=1000
+    )
+    learning_rate: float | None = option(None, "Adam's learning rate.", low=1e-8, high=10.0)
+    batch_size: int | None = option(None, "Images a step and member.", low=2, high=4096)
     members: str = option(
         "all",
         "Members to train: all, pairs by number such as 0-6,9, or 1/4 for every fourth from 1. "
@@ -119,18 +132,24 @@ class StudyConfig:
         0.9,
         "Training accuracy at which a member stops (paper §5.1); 0: at its limit only (the paper's second ensemble: "
         "--max_epochs=30).",
+        low=0.0,
+        high=1.0,
     )
     max_epochs: int | None = option(
         None,
         "Epochs after which a member stops in any case; 0: no limit.",
         unset="from the preset, without limit where only --max_images is given",
+        low=0,
+        high=100_000,
     )
     max_images: int | None = option(
         None,
         "Images after which a member stops in any case, whole epochs (ours); 0: no limit.",
         unset="from the preset, without limit where only --max_epochs is given",
+        low=0,
+        high=10**12,
     )
-    multiclass_epochs: int | None = option(None, "Epochs of the multiclass model.")
+    multiclass_epochs: int | None = option(None, "Epochs of the multiclass model.", low=1, high=100_000)
     class_weights: str | None = option(
         None,
         "Weights of the multiclass loss (paper §5.2, without a formula): N/(8 n) or its square root (both ours).",
@@ -146,27 +165,36 @@ class StudyConfig:
         "BatchNorm of a finished member: its running average, or one pass over training pictures (ours).",
         choices=("running", "population"),
     )
-    slots: int = option(0, "Members trained side by side; 0: all on a CPU, one elsewhere, fewer where memory ends.")
-    memory_gb: float = option(0.0, "Memory that training may take, GiB; 0: what the device or the machine has free.")
+    slots: int = option(
+        0, "Members trained side by side; 0: all on a CPU, one elsewhere, fewer where memory ends.", low=0, high=28
+    )
+    memory_gb: float = option(
+        0.0, "Memory that training may take, GiB; 0: what the device or the machine has free.", low=0.0, high=1e6
+    )
     over_members: str | None = option(
         None, "How slots run on a device.", choices=("loop", "map", "vmap"), unset="by platform"
     )
     over_devices: str = option(
         "none", "How slots are split over this machine's devices.", choices=("none", "shard_map", "pmap")
     )
-    devices: int = option(0, "Devices to split over; 0: all of them.")
-    data_devices: int = option(1, "Of them, devices that share each member's batch (with --over_devices=shard_map).")
-    save_every_s: float = option(60.0, "Seconds between two checkpoints of running members.")
+    devices: int = option(0, "Devices to split over; 0: all of them.", low=0, high=100_000)
+    data_devices: int = option(
+        1, "Of them, devices that share each member's batch (with --over_devices=shard_map).", low=1, high=100_000
+    )
+    save_every_s: float = option(60.0, "Seconds between two checkpoints of running members.", low=0.0, high=1e9)
     people: str = option(
         "simulated",
         "Who uncovers the study images: simulated people, who know the paper's eight expressions, or none, which "
         "leaves out people, fine-tuning and the comparison.",
         choices=("simulated", "none"),
     )
-    participants: int = option(24, "Simulated participants.")
-    area: float = option(0.1, "Extremal Perturbation: share of the image to keep.")
+    participants: int = option(24, "Simulated participants.", low=4, high=10_000)
+    area: float = option(0.1, "Extremal Perturbation: share of the image to keep.", low=1e-3, high=0.999)
     ep_iterations: int | None = option(
-        None, "Extremal Perturbation: steps in which the published schedule of 800 iterations is taken (fewer is ours)."
+        None,
+        "Extremal Perturbation: steps in which the published schedule of 800 iterations is taken (fewer is ours).",
+        low=1,
+        high=100_000,
     )
     ep_target: str | None = option(
         None,
@@ -174,15 +202,20 @@ class StudyConfig:
         choices=("true", "difference"),
     )
     ep_reward_scale: float | None = option(
-        None, "Extremal Perturbation: factor on the score, which competes with an area weight of 300 upward (ours)."
+        None,
+        "Extremal Perturbation: factor on the score, which competes with an area weight of 300 upward (ours).",
+        low=1e-3,
+        high=1e6,
     )
     finetune_images: int | None = option(
-        None, "Fine-tuning: images each member sees (ours: the paper gives no length)."
+        None, "Fine-tuning: images each member sees (ours: the paper gives no length).", low=1, high=10**9
     )
     finetune_learning_rate: float | None = option(
-        None, "Fine-tuning: Adam's learning rate (ours: the paper gives none)."
+        None, "Fine-tuning: Adam's learning rate (ours: the paper gives none).", low=1e-8, high=10.0
     )
-    masked_ratio: float = option(0.5, "Fine-tuning: share of click-revealed images, the rest unmasked (ours).")
+    masked_ratio: float = option(
+        0.5, "Fine-tuning: share of click-revealed images, the rest unmasked (ours).", low=0.0, high=1.0
+    )
 
 
 # `paper` takes from §5.1 and §5.2 the architecture, Adam's 1e-4, the batch of 64 and the epochs, and the saliency
@@ -246,33 +279,7 @@ def resolve(config: StudyConfig) -> StudyConfig:
             f"`--data_dir`: --dataset={config.dataset} wants the folder or zip its pictures lie in, got none."
         )
     config = dataclasses.replace(config, crop=_checked_crop(config))
-    bounds = {
-        "image_size": (32, 1024),
-        "train_per_expression": (8, 1_000_000),
-        "validation_per_expression": (12, 1_000_000),
-        "per_ordered_pair": (1, 1000),
-        "batch_size": (2, 4096),
-        "max_epochs": (0, 100_000),
-        "max_images": (0, 10**12),
-        "multiclass_epochs": (1, 100_000),
-        "participants": (4, 10_000),
-        "ep_iterations": (1, 100_000),
-        "ep_reward_scale": (1e-3, 1e6),
-        "finetune_images": (1, 10**9),
-        "slots": (0, 28),
-        "memory_gb": (0.0, 1e6),
-        "area": (1e-3, 0.999),
-        "stop_accuracy": (0.0, 1.0),
-        "max_reject_frac": (0.0, 1.0),
-        "devices": (0, 100_000),
-        "data_devices": (1, 100_000),
-        "masked_ratio": (0.0, 1.0),
-        "learning_rate": (1e-8, 10.0),
-        "finetune_learning_rate": (1e-8, 10.0),
-        "save_every_s": (0.0, 1e9),
-        "minutes": (0.0, 1e6),
-    }
-    check_bounds(config, bounds)
+    check_bounds(config)
     if not config.max_epochs and not config.max_images:
         raise UsageError("`--max_epochs`: wanted a limit of epochs, or of images by --max_images, got 0 for both.")
     wanted = EXPRESSIONS if config.categories is None else parse_categories(config.categories)

@@ -16,15 +16,15 @@ import contextlib
 import dataclasses
 import pathlib
 import sys
-import types
 
 import numpy as np
 import pandas as pd
 
 from experiments.harness import command
 from experiments.harness.command import option
+from experiments.harness.locked_folder import LockedFolder
 from experiments.harness.progress import Progress
-from experiments.study.run_folder import FinishedFiles, RunFolder, sha256, versions
+from experiments.study.run_folder import FinishedFiles, sha256, versions
 from fer_jax.errors import StorageError, UsageError
 from fer_jax.expressions import EXPRESSIONS
 
@@ -40,8 +40,8 @@ class EvaluateConfig:
 
     run: str = option("", "Run folder of experiments.reproduce whose decisions are scored.")
     out: str = option("", "Folder for the tables; none given: the run's own, evaluation/.")
-    resamples: int = option(2000, "Bootstrap resamples of the pictures.")
-    seed: int = option(0, "Seed of the resamples and of the halves for temperatures.")
+    resamples: int = option(2000, "Bootstrap resamples of the pictures.", low=40, high=1_000_000)
+    seed: int = option(0, "Seed of the resamples and of the halves for temperatures.", low=0, high=2**63 - 1)
     finetuned: bool = option(False, "Score the fine-tuned ensemble as well.")
 
 
@@ -49,7 +49,7 @@ def evaluate(config: EvaluateConfig) -> None:
     """Score every rule; write the tables, print them and their folder."""
     if not config.run:
         raise UsageError("`--run`: wanted a run folder, such as --run=runs/first, got none.")
-    command.check_bounds(config, {"resamples": (40, 1_000_000), "seed": (0, 2**63 - 1)})
+    command.check_bounds(config)
     sources = {"predictions": read_predictions(config.run, "predictions")}
     if config.finetuned:
         sources["predictions_finetuned"] = read_predictions(config.run, "predictions_finetuned")
@@ -59,34 +59,12 @@ def evaluate(config: EvaluateConfig) -> None:
                 f"`{config.run}/predictions_finetuned.npz`: its labels are not those of predictions.npz."
             )
     out = pathlib.Path(config.out or pathlib.Path(config.run) / "evaluation")
-    with contextlib.closing(EvaluationFolder(out)) as folder:
+    with contextlib.closing(LockedFolder(out, record=_RECORD, holds="scores", leftovers=_OURS)) as folder:
         scores, members = _tables(sources, config)
         folder.write_text("scores.csv", _as_csv(scores))
         folder.write_text("members.csv", _as_csv(members))
         folder.write_json(_RECORD, _record(sources, config))
     print(f"{_page(scores, members)}\n\n{out}")
-
-
-class EvaluationFolder(RunFolder):
-    """A locked folder of scores, which a later evaluation replaces.
-
-    Args:
-      path: where.
-
-    Raises:
-      UsageError: the folder holds other files, or is in use.
-      StorageError: it cannot be written.
-    """
-
-    record = _RECORD
-    holds = "scores"
-    without_record = _OURS
-
-    def __init__(self, path: pathlib.Path):
-        super().__init__(types.SimpleNamespace(out=path, overwrite=False))
-
-    def _check_config(self):
-        """Nothing to go on with: what is there will be written anew."""
 
 
 def read_predictions(run: str, name: str) -> dict[str, np.ndarray]:

@@ -18,7 +18,7 @@ import sys
 
 from experiments.harness import command
 from experiments.harness.command import option
-from fer_jax.errors import UsageError
+from fer_jax.errors import UsageError, check_range
 
 _METHODS = "cam,grad_cam,extremal_perturbation"
 _FURTHER = "hires_cam,grad_cam_plus_plus,layer_cam,input_x_gradient,integrated_gradients,smooth_grad,rise"
@@ -47,7 +47,10 @@ class ExplainConfig:
         "experiments.export says, or numbers.",
     )
     image_size: int = option(
-        0, "With --weights: side of its input, pixels; 0: what a file of experiments.export says, or 224."
+        0,
+        "With --weights: side of its input, pixels; 0: what a file of experiments.export says, or 224.",
+        low=0,
+        high=1024,
     )
     target: str = option("", "Class to explain, by name or number; none given: the one predicted for each picture.")
     methods: str = option(
@@ -66,6 +69,8 @@ class ExplainConfig:
         0,
         "Extremal Perturbation: steps in which the published schedule of 800 is taken (with --stop=converged: at most "
         "so many of its own); 0: the run's, or 800.",
+        low=0,
+        high=100_000,
     )
     variant: str = option("preserve", "Extremal Perturbation: variant.", choices=("preserve", "delete", "dual"))
     perturbation: str = option("blur", "Extremal Perturbation: what is done to the rest.", choices=("blur", "fade"))
@@ -73,7 +78,9 @@ class ExplainConfig:
     ep_score: str = option(
         "auto", "Extremal Perturbation: score to keep; auto: the run's, or the logit.", choices=("auto", *_SCORES)
     )
-    ep_reward_scale: float = option(0.0, "Extremal Perturbation: factor on that score; 0: the run's, or 1.")
+    ep_reward_scale: float = option(
+        0.0, "Extremal Perturbation: factor on that score; 0: the run's, or 1.", low=0, high=1e6
+    )
     crop: str = option(
         "square",
         "What the network sees of a picture: the whole, squeezed; the central square; or a square around its largest "
@@ -86,7 +93,7 @@ class ExplainConfig:
         "BUILD.md.",
         unset="none",
     )
-    chunk: int = option(8, "Pictures explained at once: more needs more memory.")
+    chunk: int = option(8, "Pictures explained at once: more needs more memory.", low=1, high=4096)
 
 
 def explain(config: ExplainConfig) -> None:
@@ -161,13 +168,9 @@ def _check(config) -> tuple[tuple[str, ...], tuple[float, ...]]:
         raise UsageError("`--detector`: goes with --crop=face only; leave it out.")
     if config.crop == "face" and not config.detector:
         raise UsageError("`--detector`: --crop=face wants one, such as face_api=FILE.tgz or lbp; see BUILD.md.")
-    bounds = {
-        "iterations": (0, 100_000),
-        "chunk": (1, 4096),
-        "ep_reward_scale": (0, 1e6),
-        "image_size": (32 if config.image_size else 0, 1024),
-    }
-    command.check_bounds(config, bounds)
+    command.check_bounds(config)
+    if config.image_size:
+        check_range("image_size", config.image_size, 32, 1024)
     methods = command.parse_names("methods", config.methods, f"{_METHODS},{_FURTHER}".split(","), wanted="some of")
     return methods, _areas(config.area)
 

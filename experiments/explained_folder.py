@@ -9,7 +9,6 @@ import io
 import json
 import pathlib
 import sys
-import types
 import zipfile
 from collections.abc import Callable
 
@@ -18,9 +17,10 @@ import pandas as pd
 
 from experiments.explanations import OFFERED
 from experiments.harness.command import StopRequest
+from experiments.harness.locked_folder import LockedFolder
 from experiments.harness.progress import Progress
 from experiments.picture_files import PictureFile
-from experiments.study.run_folder import RunFolder, versions
+from experiments.study.run_folder import FinishedFiles, versions
 from fer_jax import figures
 from fer_jax.data import ImageRejected
 from fer_jax.errors import DataError, StorageError, UsageError
@@ -35,7 +35,7 @@ _WIDE = 1.5
 _DRAWN = range(0x20, 0x250)
 
 
-class ExplainedFolder(RunFolder):
+class ExplainedFolder(LockedFolder, FinishedFiles):
     """A locked folder of explanations that were all made in one way.
 
     Args:
@@ -48,15 +48,17 @@ class ExplainedFolder(RunFolder):
       StorageError: it cannot be written, or its record cannot be read.
     """
 
-    record = _RECORD
-    holds = "explanations"
-
     def __init__(self, out: str, images: str, made: dict):
         self.made = json.loads(json.dumps(made))
         self._images = str(pathlib.Path(images).resolve())
-        super().__init__(types.SimpleNamespace(out=out, overwrite=False))
+        super().__init__(out, record=_RECORD, holds="explanations", leftovers=("LOCK", "flags.txt"))
+        try:
+            self._check_record()
+        except BaseException:
+            self.close()
+            raise
 
-    def _check_config(self):
+    def _check_record(self):
         if not self.has(_RECORD):
             record = {"schema": SCHEMA, "images": self._images, "made": self.made, "versions": versions()}
             self.write_json(_RECORD, record)

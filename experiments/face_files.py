@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 import cv2
 import numpy as np
 
-from experiments.harness.locking import lock
+from experiments.harness.locked_folder import lock
 from fer_jax import data, faces, parallel
 from fer_jax.errors import StorageError, UsageError
 from fer_jax.expressions import EXPRESSIONS

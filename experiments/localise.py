@@ -48,13 +48,25 @@ class LocalisationConfig:
         "", f"Run folder of experiments.reproduce on drawn faces; none given: {MADE_RUN} is made or used."
     )
     out: str = option("", "JSON file for all tables, such as localisation.json; none given: printed alone.")
-    images: int = option(280, "Faces to explain, a multiple of 56: as many of each (true, foil).")
-    area: float = option(0.1, "Share of the pixels that counts as evident.")
+    images: int = option(
+        280,
+        "Faces to explain, a multiple of 56: as many of each (true, foil).",
+        low=len(EXPRESSIONS.ordered_pairs),
+        high=1_000_000,
+    )
+    area: float = option(0.1, "Share of the pixels that counts as evident.", low=0.001, high=0.999)
     methods: str = option(_METHODS, "Comma-separated methods.")
     score: str = option("logit", "Grad-CAM: score to explain.", choices=("logit", "difference", "probability"))
-    iterations: int = option(0, "Extremal Perturbation: steps of the published schedule of 800; 0: the run's.")
-    resamples: int = option(2000, "Bootstrap resamples of the pairs.")
-    seed: int = option(0, "Seed of untrained weights, random fields and resamples; the faces follow the run's seed.")
+    iterations: int = option(
+        0, "Extremal Perturbation: steps of the published schedule of 800; 0: the run's.", low=0, high=100_000
+    )
+    resamples: int = option(2000, "Bootstrap resamples of the pairs.", low=40, high=1_000_000)
+    seed: int = option(
+        0,
+        "Seed of untrained weights, random fields and resamples; the faces follow the run's seed.",
+        low=0,
+        high=2**31 - 1,
+    )
 
 
 def localise(config: LocalisationConfig) -> int:
@@ -98,14 +110,7 @@ def localise(config: LocalisationConfig) -> int:
 
 def _check(config) -> tuple[str, ...]:
     """The methods; raises where a flag is wrong whatever the run."""
-    bounds = {
-        "images": (len(EXPRESSIONS.ordered_pairs), 1_000_000),
-        "area": (0.001, 0.999),
-        "iterations": (0, 100_000),
-        "resamples": (40, 1_000_000),
-        "seed": (0, 2**31 - 1),
-    }
-    command.check_bounds(config, bounds)
+    command.check_bounds(config)
     cells = len(EXPRESSIONS.ordered_pairs)
     if config.images % cells:
         raise UsageError(

@@ -71,7 +71,7 @@ class PrepareConfig:
         None, "Photographs: classes to rename or drop, such as angry_faces:anger,unknown:drop.", unset="none"
     )
     crop: str = option("none", "Photographs: what is kept.", choices=("none", "square", "box", "eyes"))
-    box_margin: float = option(1.25, "Photographs: side of the crop, in units of the face's box.")
+    box_margin: float = option(1.25, "Photographs: side of the crop, in units of the face's box.", low=1.0, high=4.0)
     detector: str = option(
         "given",
         "Photographs: boxes as given, or found by face_api=FILE.tgz, lbp, haar or yunet=FILE.onnx; see BUILD.md.",
@@ -87,16 +87,20 @@ class PrepareConfig:
         "none", "Photographs: draw a stand-in for that list from validation.", choices=("none", "seeded")
     )
     dedupe: bool = option(True, "Photographs: drop training pictures that are in validation or test, too (ours).")
-    max_reject_frac: float = option(0.01, "Photographs: largest share of unusable rows of a split.")
+    max_reject_frac: float = option(0.01, "Photographs: largest share of unusable rows of a split.", low=0.0, high=1.0)
     preset: str = option("study", "Procedural faces: difficulty.", choices=PRESETS)
     image_size: int | None = option(
-        None, "Side, pixels.", unset="procedural faces 224; photographs 224 with a crop, as they are without"
+        None,
+        "Side, pixels.",
+        unset="procedural faces 224; photographs 224 with a crop, as they are without",
+        low=1,
+        high=4096,
     )
     train_images: int = option(8_000, "Procedural faces: pictures for training.", fills=("images",))
     validation_images: int = option(1_600, "Procedural faces: pictures for validation.", fills=("images",))
     stimuli_images: int = option(280, "Procedural faces: pictures for a study with people.", fills=("images",))
-    seed: int = option(0, "Seed of the procedural faces, or of the drawn study images.")
-    workers: int = option(0, "Threads or processes that work side by side; 0: one for each core.")
+    seed: int = option(0, "Seed of the procedural faces, or of the drawn study images.", low=0, high=2**63)
+    workers: int = option(0, "Threads or processes that work side by side; 0: one for each core.", low=0, high=1024)
     audit_labels: str | None = option(
         None, "Also put eight pictures of each class, drawn at random, on this PNG.", unset="none"
     )
@@ -111,10 +115,7 @@ def prepare(config: PrepareConfig) -> None:
         raise UsageError(
             f"`--manual_dir`: --dataset={config.dataset} wants the folder (pictures: or zip) of yours, got none."
         )
-    bounds = {"max_reject_frac": (0.0, 1.0), "box_margin": (1.0, 4.0), "workers": (0, 1024), "seed": (0, 2**63)}
-    if config.image_size is not None:
-        bounds["image_size"] = (1, 4096)
-    command.check_bounds(config, bounds)
+    command.check_bounds(config)
     if "://" in config.data_dir:
         raise UsageError(f"`--data_dir`: wanted a folder of this machine, got {config.data_dir}.")
     if config.audit_labels and pathlib.Path(config.audit_labels).suffix != ".png":

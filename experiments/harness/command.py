@@ -13,7 +13,7 @@ import re
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from types import UnionType
 from typing import Any, get_args
 
@@ -33,8 +33,10 @@ def option(
     choices: Sequence[str] | None = None,
     unset: str = "from the preset",
     fills: Sequence[str] = (),
+    low: float | None = None,
+    high: float | None = None,
 ) -> Any:
-    """A field of a script's configuration that becomes a flag.
+    """Return a field of a script's configuration that becomes a flag.
 
     Args:
       default: its value where the flag is not given.
@@ -42,8 +44,11 @@ def option(
       choices: the values allowed, or None for any.
       unset: what a default of None means.
       fills: arguments of the library that it fills and that have other names, so that messages can name the flag.
+      low: the least number that is allowed, given with `high`.
+      high: the greatest number that is allowed.
     """
-    told = {"help": text, "choices": choices, "unset": unset, "fills": tuple(fills)}
+    bounds = None if low is None else (low, high)
+    told = {"help": text, "choices": choices, "unset": unset, "fills": tuple(fills), "bounds": bounds}
     return dataclasses.field(default=default, metadata=told)
 
 
@@ -96,20 +101,20 @@ def parse(config_class: type, argv: Sequence[str], *, usage: str) -> Any:
     return config_class(**{field.name: values[field.name].value for field in dataclasses.fields(config_class)})
 
 
-def check_bounds(config: Any, bounds: Mapping[str, tuple[float, float]]) -> None:
-    """Refuse numbers out of range, both ends included.
+def check_bounds(config: Any) -> None:
+    """Refuse numbers outside the bounds that stand beside their flags; both ends are allowed, and so is None.
 
     Args:
       config: a dataclass of `option`s.
-      bounds: field -> (lowest, highest).
 
     Raises:
       UsageError: the first that is out of range, by its flag.
     """
-    for name, (low, high) in bounds.items():
-        value = getattr(config, name)
-        if not low <= value <= high:
-            raise UsageError(f"`--{name}`: wanted a number in [{_plain(low)}, {_plain(high)}], got {value}.")
+    for field in dataclasses.fields(config):
+        value, bounds = getattr(config, field.name), field.metadata["bounds"]
+        if bounds and value is not None and not bounds[0] <= value <= bounds[1]:
+            low, high = map(_plain, bounds)
+            raise UsageError(f"`--{field.name}`: wanted a number in [{low}, {high}], got {value}.")
 
 
 def parse_names(flag: str, text: str, known: Sequence[str], *, wanted: str) -> tuple[str, ...]:
@@ -289,7 +294,9 @@ def _flag_page(config_class) -> str:
     for field in dataclasses.fields(config_class):
         default = field.metadata["unset"] if field.default is None else repr(field.default)
         choices = f" One of {', '.join(field.metadata['choices'])}." if field.metadata["choices"] else ""
-        lines.append(f"  --{field.name}\n      {field.metadata['help']}{choices} Default: {default}.")
+        bounds = field.metadata["bounds"]
+        between = f" From {_plain(bounds[0])} to {_plain(bounds[1])}." if bounds else ""
+        lines.append(f"  --{field.name}\n      {field.metadata['help']}{choices}{between} Default: {default}.")
     lines.append("  --flagfile\n      Read flags from a file, such as the flags.txt of an earlier run.")
     lines.append("  --debug\n      Show tracebacks of errors.")
     return "\n".join(lines)

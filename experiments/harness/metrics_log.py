@@ -7,7 +7,7 @@ import pathlib
 import shutil
 import sys
 
-from experiments.study.run_folder import plain
+from experiments.harness.locked_folder import plain
 
 LOG = "metrics.jsonl"  # in the run folder
 BOARD = "tensorboard"  # folder beside the log

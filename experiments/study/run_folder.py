@@ -3,13 +3,11 @@
 import contextlib
 import dataclasses
 import hashlib
-import io
 import json
 import os
 import pathlib
 import platform
 import secrets
-import shutil
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -19,11 +17,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from experiments.harness.locking import lock
+from experiments.harness.locked_folder import LockedFolder, plain
 from experiments.harness.numerics import numerics, tell_changes
 from experiments.study.stage_records import StageRecords
 from experiments.study.stage_table import LIMITS
-from fer_jax.errors import StorageError, UsageError
+from fer_jax.errors import StorageError
 
 SCHEMA = 2
 # Where a run lies and what it does next is the next command's to say; everything else is recorded and repeated.
@@ -119,7 +117,7 @@ class FinishedFiles:
         return self.has(f"stages/{stage}.json")
 
 
-class RunFolder(FinishedFiles):
+class RunFolder(LockedFolder, FinishedFiles):
     """A locked run folder.
 
     Args:
@@ -130,24 +128,17 @@ class RunFolder(FinishedFiles):
       StorageError: it cannot be written.
     """
 
-    record = "run.json"  # what makes a folder ours
-    holds = "run of ours"
-    without_record = ("LOCK", "flags.txt")  # what a process killed at its very beginning may leave
-
     def __init__(self, config: Any):
-        super().__init__(config.out)
+        super().__init__(
+            config.out,
+            record="run.json",
+            holds="run of ours",
+            leftovers=("LOCK", "flags.txt"),
+            overwrite=config.overwrite,
+        )
         self.config = config
         self._identity: dict[str, Any] = {"run": None, "numerics": None}
-        self._refuse_strangers()
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            self._lock = open(self.path / "LOCK", "a+", encoding="utf-8")  # noqa: SIM115  held while the process lives
-        except OSError as error:
-            raise StorageError(f"`--out`: {self.path} cannot be written: {error.strerror}. Choose another.") from error
-        try:
-            self._take_lock()
-            if config.overwrite:
-                self._clear()
             self._check_config()
         except BaseException:
             self.close()
@@ -157,43 +148,6 @@ class RunFolder(FinishedFiles):
     def run(self) -> str | None:
         """The run's identity."""
         return self._identity["run"]
-
-    def close(self) -> None:
-        """Let go of the lock."""
-        self._lock.close()
-
-    def _refuse_strangers(self):
-        """Before anything is written: the folder may be one of pictures."""
-        if not self.path.is_dir() or (self.path / self.record).exists():
-            return
-        names = sorted(entry.name for entry in self.path.iterdir())
-        strangers = [name for name in names if name not in self.without_record and not name.endswith(".unfinished")]
-        if strangers and self.config.overwrite:
-            raise UsageError(f"`--overwrite`: {self.path} is no run folder of ours; remove it yourself.")
-        if strangers:
-            raise UsageError(
-                f"`--out`: {self.path} is not empty and holds no {self.holds} ({strangers[0]}). Choose another."
-            )
-
-    def _take_lock(self):
-        if not lock(self._lock, f"`--out`: {self.path}"):
-            self._lock.seek(0)
-            raise UsageError(f"`--out`: {self.path} is in use by {self._lock.read().strip() or 'another run'}.")
-        self._lock.truncate(0)
-        self._lock.write(f"process {os.getpid()} on {platform.node()}\n")
-        self._lock.flush()
-
-    def _clear(self):
-        """Delete an existing run: first what says that stages have ended, last what makes the folder ours."""
-        entries = [entry for entry in self.path.iterdir() if entry.name != "LOCK"]
-        try:
-            for entry in sorted(entries, key=lambda entry: (entry.name == self.record, entry.name != "stages")):
-                if entry.is_dir() and not entry.is_symlink():
-                    shutil.rmtree(entry)
-                else:
-                    entry.unlink()
-        except OSError as error:
-            raise StorageError(f"`--overwrite`: {error.filename} cannot be deleted: {error.strerror}.") from error
 
     def _check_config(self):
         wanted = {k: v for k, v in dataclasses.asdict(self.config).items() if k not in _NOT_REPEATED}
@@ -246,48 +200,13 @@ class RunFolder(FinishedFiles):
         flags = {field.name: config.get(field.name, field.default) for field in dataclasses.fields(self.config)}
         StageRecords(self, type(self.config)(**flags)).adopt()
 
-    def file(self, *parts: str) -> pathlib.Path:
-        """A path inside the run folder, its parent folders made."""
-        path = self.path.joinpath(*parts)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return path
-
-    def write_bytes(self, name: str, content: bytes) -> pathlib.Path:
-        """Write a file whole or not at all.
-
-        Raises:
-          StorageError: the disk is full or cannot be written; nothing unfinished is left on it.
-        """
-        path = self.path / name
-        unfinished = path.with_name(f".{path.name}.unfinished")
-        try:
-            self.file(name)
-            unfinished.write_bytes(content)
-            os.replace(unfinished, path)
-        except OSError as error:
-            unfinished.unlink(missing_ok=True)
-            raise StorageError(
-                f"`{path}`: cannot be written: {error.strerror}. Nothing finished is lost; free the disk and run again."
-            ) from error
-        return path
-
-    def write_text(self, name: str, text: str) -> pathlib.Path:
-        """Write UTF-8 text."""
-        return self.write_bytes(name, text.encode())
-
-    def write_json(self, name: str, value: Any) -> pathlib.Path:
-        """Write JSON; numbers that are not finite become null."""
-        return self.write_text(name, json.dumps(plain(value), indent=1, allow_nan=False) + "\n")
-
     def write_table(self, name: str, table: pd.DataFrame) -> pathlib.Path:
         """Write a table as CSV under `tables/`."""
         return self.write_text(f"tables/{name}.csv", table.to_csv(index=False, lineterminator="\n"))
 
     def write_arrays(self, name: str, **arrays: np.ndarray) -> pathlib.Path:
         """Write arrays as one NPZ, which says whose it is."""
-        buffer = io.BytesIO()
-        np.savez(buffer, **arrays, **({_RUN: np.asarray(self.run)} if self.run else {}))
-        return self.write_bytes(f"{name}.npz", buffer.getvalue())
+        return super().write_arrays(name, **arrays, **({_RUN: np.asarray(self.run)} if self.run else {}))
 
 
 def sha256(file: pathlib.Path) -> str:
@@ -318,18 +237,3 @@ def _version(name) -> str:
         return metadata.version(name)
     except metadata.PackageNotFoundError:
         return "not installed"
-
-
-def plain(value):
-    """JSON-ready copy: numpy scalars and arrays become plain, what is not finite becomes None."""
-    if isinstance(value, dict):
-        return {str(key): plain(entry) for key, entry in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [plain(entry) for entry in value]
-    if isinstance(value, np.ndarray):
-        return plain(value.tolist())
-    if isinstance(value, np.generic):
-        value = value.item()
-    if isinstance(value, float) and not np.isfinite(value):
-        return None
-    return value
