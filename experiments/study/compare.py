@@ -52,12 +52,12 @@ def _dice(study):
     pairs = study.study_pairs
     tables, grids = [], []
     for method in METHODS:
-        table = comparing.attention.dice_per_pair(human, maps[method], pairs)
+        table = comparing.dice.dice_per_pair(human, maps[method], pairs)
         tables.append(table.assign(unit=[study.categories.pair_name(unit) for unit in table["unit"]], method=method))
-        grids.append(comparing.attention.dice_grid(human, maps[method], pairs).assign(method=method))
+        grids.append(comparing.dice.dice_grid(human, maps[method], pairs).assign(method=method))
     study.folder.write_table("dice", pd.concat(tables, ignore_index=True))
     study.folder.write_table("dice_options", pd.concat(grids, ignore_index=True))
-    study.folder.write_table("dice_baselines", comparing.attention.baselines(human, pairs))
+    study.folder.write_table("dice_baselines", comparing.dice.baselines(human, pairs))
 
 
 def dice_groups(study: Study) -> dict[str, np.ndarray]:

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from fer_jax.compare import attention, confusion, localisation, statistics
+from fer_jax.compare import confusion, dice, localisation, statistics
 from fer_jax.errors import UsageError
 
 
@@ -168,48 +168,48 @@ def test_one_pair_has_a_difference_but_no_interval():
 def test_masks_of_numbers_are_refused(kind):
     mask = np.eye(4, dtype=bool)
     with pytest.raises(UsageError, match="wanted a boolean mask"):
-        attention.dice(255 * mask.astype(kind), mask)  # int masks 255 and 2 gave 0
+        dice.dice(255 * mask.astype(kind), mask)  # int masks 255 and 2 gave 0
     with pytest.raises(UsageError, match="masks of one size"):
-        attention.dice(mask, np.eye(5, dtype=bool))
+        dice.dice(mask, np.eye(5, dtype=bool))
 
 
 def test_one_bad_pixel_costs_its_own_image_only():
     random = np.random.default_rng(0)
     human, model = random.random((2, 12, 8, 9))
     pairs = np.repeat([0, 1, 2], 4)
-    whole, base = attention.dice_per_pair(human, model, pairs), attention.baselines(human, pairs)
+    whole, base = dice.dice_per_pair(human, model, pairs), dice.baselines(human, pairs)
     spoilt = human.copy()
     spoilt[0, 3, 3] = np.nan
-    table = attention.dice_per_pair(spoilt, model, pairs)
+    table = dice.dice_per_pair(spoilt, model, pairs)
     assert table["n_images"].tolist() == [3, 4, 4]
     assert table["n_missing"].tolist() == [1, 0, 0]
     pd.testing.assert_frame_equal(table[1:], whole[1:])
-    rest = attention.dice_per_pair(human[1:], model[1:], pairs[1:])
+    rest = dice.dice_per_pair(human[1:], model[1:], pairs[1:])
     assert table["dice"][0] == rest["dice"][0]
-    found = attention.baselines(spoilt, pairs)
-    pd.testing.assert_frame_equal(found, attention.baselines(human[1:], pairs[1:]))
+    found = dice.baselines(spoilt, pairs)
+    pd.testing.assert_frame_equal(found, dice.baselines(human[1:], pairs[1:]))
     assert (found["n"] == 3).all()  # were 0
     assert (found["baseline"] == base["baseline"]).all()
     # The model's bad pixel costs the same image.
     model[0, 0, 0] = np.inf
-    pd.testing.assert_frame_equal(attention.dice_per_pair(human, model, pairs), table)
+    pd.testing.assert_frame_equal(dice.dice_per_pair(human, model, pairs), table)
 
 
 def test_a_pair_without_maps_says_why():
     human, model = np.random.default_rng(0).random((2, 6, 5, 5))
     pairs = np.repeat([0, 1, 2], 2)
     human[:2], model[2:4], human[4], model[5] = np.nan, np.nan, np.nan, np.nan
-    table = attention.dice_per_pair(human, model, pairs)
+    table = dice.dice_per_pair(human, model, pairs)
     assert table["reason"].tolist() == ["no human map", "no model map", "no image with both maps"]
     assert table[["dice", "area_human", "chance", "corrected"]].isna().all(axis=None)
-    assert attention.baselines(np.full((3, 5, 5), np.nan), np.zeros(3, int))["dice"].isna().all()
-    assert attention.dice_grid(human, model, pairs)["n"].eq(0).all()
+    assert dice.baselines(np.full((3, 5, 5), np.nan), np.zeros(3, int))["dice"].isna().all()
+    assert dice.dice_grid(human, model, pairs)["n"].eq(0).all()
 
 
 def test_other_pairs_leave_no_rounding_behind():
     human = np.zeros((4, 6, 6))
     human[:2] = np.random.default_rng(0).random((2, 6, 6)) * 0.1  # the other pair's maps are empty
-    base = attention.baselines(human, np.repeat([0, 1], 2)).set_index("baseline")
+    base = dice.baselines(human, np.repeat([0, 1], 2)).set_index("baseline")
     # Of the two pairs one has no human map that varies, the other no map of other pairs: nothing to compare.
     assert base.loc["other pairs", "n"] == 0
     assert math.isnan(base.loc["other pairs", "dice"])
@@ -218,8 +218,8 @@ def test_other_pairs_leave_no_rounding_behind():
 def test_maps_and_pairs_of_other_kinds():
     maps = np.zeros((2, 3, 3))
     with pytest.raises(UsageError, match=r"wanted whole numbers \(2,\)"):
-        attention.dice_per_pair(maps, maps, np.array([0.5, 1]))
+        dice.dice_per_pair(maps, maps, np.array([0.5, 1]))
     with pytest.raises(UsageError, match="at least one"):
-        attention.baselines(np.zeros((0, 3, 3)), np.zeros(0, int))
+        dice.baselines(np.zeros((0, 3, 3)), np.zeros(0, int))
     with pytest.raises(UsageError, match="maps of numbers"):
-        attention.binary_maps(np.full((1, 2, 2), "x"))
+        dice.binary_maps(np.full((1, 2, 2), "x"))

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from fer_jax.compare import attention, reference_maps
+from fer_jax.compare import dice, reference_maps
 from fer_jax.errors import UsageError
 
 
@@ -19,7 +19,7 @@ def test_the_centre_is_a_gaussian_about_the_middle():
 
 def test_people_are_held_against_the_same_centre():
     human = np.broadcast_to(reference_maps.centre(24, 24), (6, 24, 24))
-    table = attention.baselines(human, np.arange(6) // 2).set_index("baseline")
+    table = dice.baselines(human, np.arange(6) // 2).set_index("baseline")
     assert table.loc["centre", "dice"] == 1
 
 
