@@ -2,7 +2,7 @@
 
 Contract: a category is an integer 0..K-1 (an index into its `Categories`), an unordered pair an integer 0..K(K-1)/2-1,
 an ordered pair (true category, then foil) an integer 0..K(K-1)-1. Pairs are in lexicographic order. The paper's eight
-expressions are one instance, `fer_jax.EXPRESSIONS` (§3); one binary member stands for each unordered pair (§5.1).
+expressions are one instance, `fer_jax.EXPRESSIONS` (§3). One binary member stands for each unordered pair (§5.1).
 """
 
 import dataclasses
@@ -53,7 +53,7 @@ class Categories(Sequence[str]):
 
     @functools.cached_property
     def pairs(self) -> tuple[tuple[int, int], ...]:
-        """The K(K-1)/2 unordered pairs; within a pair the smaller index is class 0."""
+        """The K(K-1)/2 unordered pairs. Within a pair the smaller index is class 0."""
         return tuple(itertools.combinations(range(len(self)), 2))
 
     @functools.cached_property
@@ -70,7 +70,7 @@ class Categories(Sequence[str]):
         """Return the index of a category given by its exact name.
 
         Raises:
-          DataError: there is none; the message lists the names, and the near one.
+          DataError: no category has the name. The message lists the names and the nearest one.
         """
         if name in self.names:
             return self.names.index(name)

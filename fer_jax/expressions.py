@@ -65,7 +65,9 @@ _NEAR = {
 
 
 def _key(name: str) -> str:
-    """A name as it is compared: a folder's name may be composed in several ways (macOS takes letters apart)."""
+    """Return a name in one form, to be compared: macOS stores accented letters of a folder's name in two
+    parts.
+    """
     apart = unicodedata.normalize("NFKD", name.strip())
     bare = "".join(letter for letter in apart if not unicodedata.combining(letter))
     return unicodedata.normalize("NFC", bare).casefold()
@@ -83,13 +85,13 @@ def index_of(name: str) -> int:
     """Return the index of an expression given by name or by a common alias.
 
     Args:
-      name: such as "happy", "Happiness" or "angry"; also in German, French, Spanish, Korean, Japanese or Chinese.
+      name: such as "happy", "Happiness" or "angry", also in German, French, Spanish, Korean, Japanese or Chinese.
 
     Returns:
       An index into `EXPRESSIONS`.
 
     Raises:
-      DataError: the name is none of the known ones; the message lists them, and says what was probably meant.
+      DataError: the name is unknown. The message lists the known names and the one that was probably meant.
     """
     index = _INDEX_OF_NAME.get(_key(name))
     if index is None:
@@ -111,7 +113,9 @@ def paper_first(names: Iterable[str]) -> list[str]:
 
 
 def parse_categories(text: str) -> Categories:
-    """Return the categories that a flag names, such as "happy,sad,anger"; the paper's eight by any of their names.
+    """Return the categories that a flag names, such as "happy,sad,anger".
+
+    The paper's eight go by any of their names.
 
     Raises:
       UsageError: fewer than two, an empty one, or one that comes twice.
@@ -141,10 +145,10 @@ def parse_class_map(text: str) -> dict[str, str | None]:
 
 
 def _hint(key: str) -> str:
-    """What an unknown name may mean: first by its meaning, then as a slip of the pen."""
+    """Guess what an unknown name means: first by its meaning, then as a slip of the pen."""
     if key in _MEANT:
         return f" Did you mean `{_MEANT[key]}`?"
-    # A slip changes a letter or two; a looser likeness takes one expression for another.
+    # A slip changes a letter or two. A looser likeness takes one expression for another.
     known = (*_INDEX_OF_NAME, *_MEANT)
     swapped = [name for name in known if sorted(name) == sorted(key)]
     near = swapped or difflib.get_close_matches(key, known, n=1, cutoff=0.8)

@@ -46,11 +46,8 @@ PENDING = {
     "experiments/harness",
     "experiments/localisation",
     "experiments/study",
-    "fer_jax/categories",
     "fer_jax/compare",
     "fer_jax/data",
-    "fer_jax/expressions",
-    "fer_jax/figures",
     "fer_jax/human",
     "fer_jax/saliency",
 }

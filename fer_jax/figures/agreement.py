@@ -30,7 +30,7 @@ def draw_confusion_scatter(
     Args:
       human: shares (K, K), rows true.
       model: shares (K, K), rows true.
-      ax: where to draw; a new figure if None.
+      ax: where to draw, a new figure if None.
       title: the caller's, with r where it is known.
       human_name: for the horizontal axis.
       model_name: for the vertical axis.
@@ -84,8 +84,8 @@ def draw_correlations(
     """Draw the correlation of each model's confusions with people's, with and without the diagonal, side by side.
 
     Args:
-      table: one row a model: model (name), r_all, r_off_diagonal, p_qap; NaN where undefined.
-      ax: where to draw; a new figure if None.
+      table: one row a model: model (name), r_all, r_off_diagonal, p_qap, with NaN where undefined.
+      ax: where to draw, a new figure if None.
       categories: whose confusions they are.
       provenance: what pictures and people are, for the heading.
 
@@ -129,7 +129,7 @@ def draw_correlations(
 
 
 def _beside(ax, place, across, words, size, colour):
-    """Words right of the axes, a fixed number of points off, which the layout can reckon with."""
+    """Write words right of the axes, a fixed number of points off, where the layout counts them in."""
     at = {"xy": (1, place), "xycoords": ax.get_yaxis_transform(), "xytext": (across, 0), "textcoords": "offset points"}
     ax.annotate(words, **at, ha="center", va="center", fontsize=size, color=colour, annotation_clip=False)
 
@@ -139,7 +139,7 @@ def _p(p):
 
 
 def _name_largest(ax, categories, rows, columns, x, y, right, top):
-    """Names beside the cells farthest out, moved apart where they would fall on each other."""
+    """Write names beside the cells farthest out, moved apart where they would overlap."""
     far = np.argsort(-((x / right) ** 2) - (y / top) ** 2, kind="stable")[:_NAMED]
     heights = style.spread(y[far], 0.05 * top, 0, 0.97 * top)
     for cell, height in zip(far, heights, strict=True):

@@ -32,10 +32,10 @@ def draw_confusion(
 
     Args:
       counts: whole numbers (K, K), rows true, columns given. A row without answers is shown as empty.
-      ax: where to draw; a new figure if None.
+      ax: where to draw, a new figure if None.
       title: what the matrix is of.
-      interval: 95 % interval of the accuracy, to be printed; none is computed here, since answers of the same people
-        are not independent.
+      interval: 95 % interval of the accuracy, to be printed. None is computed here, since answers of the same
+        people are not independent.
       categories: what rows and columns are.
       provenance: what pictures and people are, for the heading.
 
@@ -86,9 +86,9 @@ def draw_pair_matrix(
 
     Args:
       table: K(K-1) rows (fewer leave cells empty): true_label and false_label (names or numbers), n and `value`.
-      value: the column to show; NaN is shown as empty.
-      ax: where to draw; a new figure if None.
-      title: what is shown; the column's name if None.
+      value: the column to show. NaN is shown as empty.
+      ax: where to draw, a new figure if None.
+      title: what is shown, the column's name if None.
       fmt: how a value is printed, as for `str.format`.
       categories: what rows and columns are.
       provenance: what pictures and people are, for the heading.
@@ -138,7 +138,7 @@ def _plain(text):
 
 
 def _matrix(ax, values, words, norm, categories):
-    """Cells coloured by value, with words in a colour that can be read on them; a NaN cell is grey."""
+    """Draw cells coloured by value, with words in a readable colour on them. A NaN cell is grey."""
     colours = colormaps[_COLOURS].with_extremes(bad=style.PALE)
     ax.imshow(np.ma.masked_invalid(values), cmap=colours, norm=norm, interpolation="nearest")
     for row, column in np.ndindex(values.shape):

@@ -19,14 +19,14 @@ def draw_dice(
     title: str = "Overlap of people's and networks' maps (Dice)",
     provenance: Provenance = UNKNOWN,
 ) -> Axes:
-    """Dice of every pair by method, the mean with its interval, and what chance and baselines reach.
+    """Draw the Dice of every pair by method, the mean with its interval, and what chance and baselines reach.
 
     The interval is a percentile bootstrap over pairs: it speaks of other pairs, not of other people. One pair has none.
 
     Args:
       table: long, one row a unit and method: unit, method (name), dice, chance (the Dice of unrelated masks of the same
         areas). Rows without dice are left out and not counted.
-      ax: where to draw; a new figure if None.
+      ax: where to draw, a new figure if None.
       baselines: baseline (name), dice (mean under the same protocol).
       title: what is shown.
       provenance: what pictures and people are, for the heading.
@@ -74,7 +74,7 @@ def _box(ax, place, values, colour):
         medianprops={"color": colour, "linewidth": 2},
         manage_ticks=False,
     )
-    # Neighbouring values go to different sides, so equal ones stay apart; no chance in it.
+    # Neighbouring values go to different sides, so equal ones stay apart. Nothing is drawn at random.
     ranks = np.argsort(np.argsort(values, kind="stable"), kind="stable")
     ax.scatter(
         place + 0.3 * ((ranks * 0.618034) % 1 - 0.5), values, s=16, color=colour, alpha=0.55, linewidth=0, zorder=3

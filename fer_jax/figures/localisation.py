@@ -30,12 +30,12 @@ def draw_localisation(
     notes: Sequence[str] = (),
     provenance: Provenance = UNKNOWN,
 ) -> Figure:
-    """A panel for each score: methods below one another, means with intervals, chance as a line.
+    """Draw a panel for each score: methods below one another, means with intervals, chance as a line.
 
     Args:
       table: long, one row a method and score: method (name), kind (what methods of one colour share), score, mean,
         ci_low, ci_high, chance (NaN for none). Methods and scores are drawn in their order.
-      names: what a score's panel is called; its own name if not in it.
+      names: score -> title of its panel. The title of a score that is not in it is the score.
       title: of the figure.
       notes: said below the title, such as n.
       provenance: what pictures and people are, for the heading.
@@ -79,13 +79,13 @@ def draw_localisation_score(
     title: str | None = None,
     provenance: Provenance = UNKNOWN,
 ) -> Axes:
-    """One score of every method, with its interval and chance.
+    """Draw one score of every method, with its interval and chance.
 
     Args:
       table: see `draw_localisation`.
       score: which.
-      ax: where to draw; a new figure if None.
-      title: what is shown; the score's name if None.
+      ax: where to draw, a new figure if None.
+      title: what is shown, the score's name if None.
       provenance: what pictures and people are, for the heading.
 
     Returns:
@@ -130,13 +130,13 @@ def draw_pair_scores(
     notes: Sequence[str] = (),
     provenance: Provenance = UNKNOWN,
 ) -> Axes:
-    """One score of every pair and method as a matrix, the pairs that are easiest over all methods on top.
+    """Draw one score of every pair and method as a matrix, the easiest pairs over all methods on top.
 
     Args:
-      table: one row a pair and method: pair_name, method (name), and the score; NaN is shown as empty.
+      table: one row a pair and method: pair_name, method (name), and the score. NaN is shown as empty.
       score: its column.
-      ax: where to draw; a new figure if None.
-      title: what is shown; the score's name if None.
+      ax: where to draw, a new figure if None.
+      title: what is shown, the score's name if None.
       notes: said below the title, such as n.
       provenance: what pictures and people are, for the heading.
 

@@ -28,7 +28,7 @@ def draw_stimuli(
     title: str = "What a participant sees",
     provenance: Provenance = UNKNOWN,
 ) -> Figure:
-    """Pictures as they are, as they first appear, and as uncovered, one column an expression (paper Fig. 1).
+    """Draw pictures as they are, as they first appear, and as uncovered, one column an expression (paper Fig. 1).
 
     Args:
       sharp: (N, H, W, 3).
@@ -69,10 +69,10 @@ def draw_click_sequence(
     title: str = "Order of the clicks",
     provenance: Provenance = UNKNOWN,
 ) -> Figure:
-    """Pictures side by side with a caption each, and the scale of the click colours (paper Fig. 4).
+    """Draw pictures side by side with a caption each, and the scale of the click colours (paper Fig. 4).
 
     Args:
-      pictures: (picture, caption) for each panel; clicks are painted in already, first red, last yellow.
+      pictures: (picture, caption) for each panel. Clicks are painted in already, first red, last yellow.
       title: of the figure.
       provenance: what pictures and people are, for the heading.
 
@@ -109,7 +109,7 @@ def bare(ax, picture: np.ndarray) -> None:
 
 
 def scale_bar(figure: Figure, panels, scale: ScalarMappable, ends: tuple[str, str], shrink: float) -> None:
-    """A horizontal bar of colours below all panels, its two ends named."""
+    """Draw a horizontal bar of colours below all panels, its two ends named."""
     bar = figure.colorbar(scale, ax=panels, orientation="horizontal", shrink=shrink, aspect=35, pad=0.02)
     bar.set_ticks([0, 1], labels=list(ends))
     bar.outline.set_visible(False)

@@ -1,6 +1,6 @@
 """The report: one HTML file that a person reads without a network, its pictures inside it.
 
-Contract: all text is plain; it is escaped, and blank lines part paragraphs. Nothing is fetched and nothing runs.
+Contract: all text is plain. It is escaped, and blank lines part paragraphs. Nothing is fetched and nothing runs.
 """
 
 import base64
@@ -19,7 +19,7 @@ from fer_jax.figures.stylesheet import STYLESHEET
 from fer_jax.figures.tables import table_html
 
 _ROOMY = 1.2  # times the least width: as large as a picture is shown where there is room
-# A picture is not shown so small that its text falls below this; on a narrow screen it scrolls instead.
+# A picture is not shown so small that its text falls below this. On a narrow screen the picture scrolls instead.
 _SMALLEST_TEXT_PX = 11
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
@@ -42,8 +42,8 @@ class Section:
     Attributes:
       title: one line, also its entry in the table of contents.
       text: paragraphs, parted by blank lines.
-      figures: (path of a PNG, caption); the caption is the picture's alternative text too.
-      tables: (table, caption); a long one is folded.
+      figures: (path of a PNG, caption). The caption is the picture's alternative text, too.
+      tables: (table, caption). A long table is folded.
     """
 
     title: str
@@ -53,10 +53,10 @@ class Section:
 
 
 def write_report(path: str | pathlib.Path, title: str, headline: Headline, sections: Sequence[Section]) -> pathlib.Path:
-    """Write the report; the same content gives the same bytes.
+    """Write the report. The same content gives the same bytes.
 
     Args:
-      path: of the HTML file; an older one is replaced only when the new one is whole.
+      path: of the HTML file. An older file is replaced only when the new one is whole.
       title: of the page.
       headline: the cards at the top.
       sections: in reading order.

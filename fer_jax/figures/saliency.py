@@ -1,6 +1,6 @@
 """Maps over faces: what a network needs and where people looked, side by side (paper Fig. 9).
 
-Contract: images are (H, W, 3), maps float (h, w) of any range; each map is shown by its own range.
+Contract: images are (H, W, 3), maps float (h, w) of any range. Each map is shown by its own range.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,7 +18,7 @@ from fer_jax.provenance import UNKNOWN, Provenance
 
 _HEAT = "inferno"
 _ALPHA = (0.15, 0.75)  # how much of the face a low and a high value cover
-_LETTERS_AN_INCH, _LINE = 12, 0.2  # of a heading; inches
+_LETTERS_AN_INCH, _LINE = 12, 0.2  # of a heading, in inches
 
 
 @style.styled
@@ -30,7 +30,7 @@ def draw_saliency(
     notes: Sequence[str] = ("n = 1 picture",),
     provenance: Provenance = UNKNOWN,
 ) -> Figure:
-    """A picture and its maps in one row (paper Fig. 9).
+    """Draw a picture and its maps in one row (paper Fig. 9).
 
     Args:
       image: uint8 (H, W, 3), or float in [0, 1].
@@ -56,10 +56,10 @@ def draw_saliency_grid(
     title: str = "One picture of each expression, explained",
     provenance: Provenance = UNKNOWN,
 ) -> Figure:
-    """Several pictures and their maps, one row a picture.
+    """Draw several pictures and their maps, one row a picture.
 
     Args:
-      rows: (image and maps as for `draw_saliency`, caption); the same names of maps in every row.
+      rows: (image and maps as for `draw_saliency`, caption), with the same names of maps in every row.
       outlines: bool (h, w) for each row, a region such as a known truth, whose border is drawn on that row's maps.
       title: of the figure.
       provenance: what pictures and people are, for the heading.
@@ -120,7 +120,7 @@ def _panels(rows, side, title, notes, provenance):
 
 
 def _overlay(ax, image, name, values):
-    """A map over the grey face: the higher, the lighter and the denser."""
+    """Lay a map over the grey face: the higher, the lighter and the denser."""
     if values.ndim != 2:
         raise UsageError(f"`maps`: wanted {name} of shape (h, w), got {values.shape}.")
     bare(ax, image.mean(-1, keepdims=True).repeat(3, -1) / (255 if image.dtype == np.uint8 else 1))

@@ -1,6 +1,6 @@
 """What all figures share: palette, sizes, titles that say whose data it is, numbers as text, and saving.
 
-Contract: sizes are inches; a share is printed without its leading zero (.49), a missing value as an en dash.
+Contract: sizes are inches. A share is printed without its leading zero (.49), a missing value as an en dash.
 """
 
 import pathlib
@@ -54,12 +54,12 @@ styled = matplotlib.rc_context(RC)
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """An empty figure of the given size in inches, known to no window system."""
+    """Create an empty figure of the given size in inches, known to no window system."""
     return Figure(figsize=(width, height), layout="constrained")
 
 
 def axes_of(ax: Axes | None, width: float, height: float) -> Axes:
-    """The axes given, or those of a new figure of the given size in inches."""
+    """Return the axes given, or those of a new figure of the given size in inches."""
     return new_figure(width, height).add_subplot() if ax is None else ax
 
 
@@ -87,7 +87,7 @@ def set_heading(ax: Axes, text: str) -> None:
 
 
 def number(value: float | None, decimals: int = 2) -> str:
-    """A value as text: .49, −.56, 1.00, and an en dash for NaN or None."""
+    """Return a value as text: .49, −.56, 1.00, and an en dash for NaN or None."""
     if value is None or not np.isfinite(value):
         return MISSING
     text = f"{value:.{decimals}f}"
@@ -97,7 +97,7 @@ def number(value: float | None, decimals: int = 2) -> str:
 
 
 def count(value: float) -> str:
-    """A whole number with separators between thousands: 3,720; an en dash for NaN."""
+    """Return a whole number with separators between thousands: 3,720, and an en dash for NaN."""
     return f"{int(value):,}" if np.isfinite(value) else MISSING
 
 
@@ -112,11 +112,11 @@ def need_columns(name: str, table: pd.DataFrame, columns: Iterable[str]) -> None
 
 
 def spread(values: np.ndarray, gap: float, low: float, high: float) -> np.ndarray:
-    """Places for labels: as near the values as a distance of `gap` between neighbours within [low, high] allows.
+    """Return places for labels: as near the values as a distance of `gap` between neighbours within [low, high] allows.
 
     Args:
       values: (n,), in any order.
-      gap: least distance between two labels; if n labels do not fit, they are set evenly.
+      gap: least distance between two labels. Labels that do not fit are set evenly.
       low: lowest place.
       high: highest place.
 
@@ -141,7 +141,7 @@ def save(figure: Figure, path: str | pathlib.Path) -> tuple[pathlib.Path, pathli
 
     Args:
       figure: a matplotlib figure.
-      path: without suffix; missing folders are made.
+      path: without suffix. Missing folders are made.
 
     Returns:
       The paths of the PNG and of the SVG.
@@ -172,7 +172,7 @@ def _settle(figure):
 
 
 def _isotonic(values):
-    """The nearest sequence that does not fall, by pooling neighbours that do."""
+    """Return the nearest sequence that does not fall, by pooling neighbours that do."""
     blocks: list[list[float]] = []  # [mean, size]
     for value in values:
         blocks.append([float(value), 1.0])

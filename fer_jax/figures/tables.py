@@ -1,6 +1,6 @@
 """Tables of the report: numbers rounded for reading, names without underscores, long ones folded.
 
-Contract: every column is rounded alike, so that its numbers can be compared down the page; the CSV holds all digits.
+Contract: the numbers of a column are rounded alike, so that they compare down the page. The CSV holds all digits.
 """
 
 import html
@@ -10,16 +10,16 @@ import pandas as pd
 
 from fer_jax.figures.style import MISSING
 
-_FOLD = 12  # rows; a longer table is folded
+_FOLD = 12  # rows that are shown unfolded
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def table_html(table: pd.DataFrame, caption: str) -> str:
-    """A table as HTML, escaped, within a box that scrolls.
+    """Return a table as HTML, escaped, within a box that scrolls.
 
     Args:
       table: its index is not shown.
-      caption: above the table; of a folded one, the line to open it by.
+      caption: above the table. A folded table is opened by it.
 
     Returns:
       HTML.
@@ -49,14 +49,14 @@ def table_html(table: pd.DataFrame, caption: str) -> str:
 
 
 def column_texts(name: str, values: list) -> list[str]:
-    """The cells of a column as text.
+    """Return the cells of a column as text.
 
-    Whole numbers stay whole; others get decimals by the column's largest, very small ones a power of ten. A column
+    Whole numbers stay whole. Others get decimals by the column's largest, very small ones a power of ten. A column
     named p or p_… is printed as "< .001" where it is smaller.
 
     Args:
       name: of the column.
-      values: numbers, words, truth values or lists; a missing value becomes an en dash.
+      values: numbers, words, truth values or lists. A missing value becomes an en dash.
 
     Returns:
       One text a row.

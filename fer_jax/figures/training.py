@@ -34,8 +34,8 @@ def draw_training(
 
     Args:
       metrics: long, one row a member and epoch: model, pair, epoch, images, train_accuracy (0..1).
-      ax: where to draw; a new figure if None.
-      target: the accuracy at which a member stops; None if it trains to its limit.
+      ax: where to draw, a new figure if None.
+      target: the accuracy at which a member stops, None if it trains to its limit.
       title: what is shown.
       provenance: what pictures and people are, for the heading.
 
@@ -88,13 +88,13 @@ def draw_members(
     title: str = "The members: training and validation accuracy",
     provenance: Provenance = UNKNOWN,
 ) -> Axes:
-    """Every member's two accuracies on one line, sorted by validation accuracy.
+    """Draw every member's two accuracies on one line, sorted by validation accuracy.
 
     Args:
       members: one row a member: pair (name), train_images, epochs, train_accuracy, validation_accuracy (0..1, NaN where
         unknown), stopped_by ("target", "max_epochs", "max_images" or "failed").
-      ax: where to draw; a new figure if None.
-      target: the accuracy at which a member stops; None if it trains to its limit.
+      ax: where to draw, a new figure if None.
+      target: the accuracy at which a member stops, None if it trains to its limit.
       title: what is shown.
       provenance: what pictures and people are, for the heading.
 
@@ -152,10 +152,10 @@ def draw_recall(
     """Draw the share of each category that each model recognises. Where a model leans, its dots scatter.
 
     Args:
-      scores: model -> category -> recall (0..1; NaN or None where there was no picture), in one order.
-      ax: where to draw; a new figure if None.
-      title: what is shown; None says "Recall by expression", or "Recall by category" where others than the paper's
-        are among them.
+      scores: model -> category -> recall 0..1, in one order. NaN or None where there was no picture.
+      ax: where to draw, a new figure if None.
+      title: what is shown. None stands for "Recall by expression", or for "Recall by category" where others than
+        the paper's are among them.
       provenance: what pictures and people are, for the heading.
 
     Returns:
@@ -212,7 +212,7 @@ def _percent(axis):
 
 
 def _name_ends(ax, lines, target):
-    """Names of the members that ended farthest below the target, left of their ends."""
+    """Write the names of the members that ended farthest below the target, left of their ends."""
     below = sorted((line for line in lines if line[2][-1] < target), key=lambda line: line[2][-1])[:3]
     low, high = ax.get_ylim()
     heights = style.spread(np.asarray([values[-1] for _, _, values in below]), 0.04 * (high - low), low, high)
