@@ -211,7 +211,7 @@ def _foils(study) -> str:
 def _networks(study, s):
     count, members = len(study.categories), len(s["members"])
     text = (
-        f"One binary network for each of the {members} pair{'s' * (members > 1)}, trained on as many pictures of either label, "
+        f"One binary network for {f'each of the {members} pairs' if members > 1 else 'the one pair'}, trained on as many pictures of either label, "
         f"{training_ends(study.config, s['members'])} Each member votes for one label; the weighted vote counts its larger logit.\n\n"
         f"The multiclass model decides among all {_count(count)} at once. Accuracy counts every picture alike, balanced "
         f"accuracy every category alike: with as unequal classes as in photographs, only the second tells how rare ones "

@@ -67,7 +67,7 @@ def draw_confusion(
         if interval is not None:
             said += f" (95 % {style.number(interval[0])}–{style.number(interval[1])})"
         notes += [said, f"mean of rows {style.number(float(np.nanmean(np.diagonal(shares))))}"]
-    style.set_heading(ax, style.heading(title, notes, provenance=provenance))
+    style.set_heading(ax, style.heading(title, notes, provenance=provenance, width=_letters(categories)))
     return ax
 
 
@@ -120,13 +120,18 @@ def draw_pair_matrix(
     notes = [f"n = {style.count(n.sum())} answers"]
     if len(known):
         notes += [f"{style.count(n.min())}–{style.count(n.max())} a cell", f"mean {_plain(fmt.format(known.mean()))}"]
-    style.set_heading(ax, style.heading(title or value, notes, provenance=provenance))
+    style.set_heading(ax, style.heading(title or value, notes, provenance=provenance, width=_letters(categories)))
     return ax
 
 
 def _size(categories) -> tuple[float, float]:
     """Return inches that give every cell as much room as eight have in the paper's figures, and the heading its own."""
     return max(4.6, 2.4 + 0.5 * len(categories)), max(3.6, 1.9 + 0.5 * len(categories))
+
+
+def _letters(categories) -> int:
+    """Return how many letters of a heading go beside the matrix without widening the figure."""
+    return round(10 * _size(categories)[0])
 
 
 def _index(label, categories):

@@ -136,7 +136,7 @@ def draw_members(
     ax.grid(True, axis="x")
     ax.set_xlabel("accuracy: filled validation, open training")
     ax.figure.legend(loc="outside lower center", ncols=3)
-    notes = [f"n = {len(members)} members"]
+    notes = [f"n = {len(members)} member{'s' * (len(members) != 1)}"]
     style.set_heading(ax, style.heading(title, notes, provenance=provenance, width=56))
     return ax
 

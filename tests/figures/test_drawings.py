@@ -6,6 +6,7 @@ from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
 
 from fer_jax import figures
+from fer_jax.categories import Categories
 from fer_jax.errors import UsageError
 from fer_jax.expressions import EXPRESSIONS
 from fer_jax.provenance import Provenance
@@ -281,3 +282,33 @@ def test_one_pair_has_a_mean_and_no_interval():
     ax = figures.draw_dice(DICE[DICE["unit"] == DICE["unit"][0]])
     labels = [label.get_text() for label in ax.get_xticklabels()]
     assert all("(no interval)" in label and label.endswith("n = 1 pair") for label in labels)
+
+
+@pytest.mark.parametrize("count", [2, 3, 4, 7])
+def test_any_number_of_categories_fits_into_its_figures(count):
+    categories = Categories(tuple(f"category {number}" for number in range(count)))
+    counts = np.random.default_rng(count).integers(5, 40, (count, count))
+    shares = counts / counts.sum(1, keepdims=True)
+    table = pd.DataFrame(
+        [(categories[a], categories[b], 0.5, 9) for a, b in categories.ordered_pairs],
+        columns=["true_label", "false_label", "accuracy", "n"],
+    )
+    about = {"categories": categories, "provenance": MARKED}
+    drawn = [
+        figures.draw_confusion(counts, title="Fine-tuned, weighted vote", interval=(0.4, 0.6), **about),
+        figures.draw_pair_matrix(table, "accuracy", title="Time from first click to decision (s)", **about),
+        figures.draw_confusion_scatter(shares, shares.T, **about),
+        figures.draw_recall({"Ensemble, simple vote": dict(zip(categories, shares.diagonal(), strict=True))}),
+    ]
+    assert [label.get_text() for label in drawn[0].get_xticklabels()] == list(categories)
+    for ax in drawn:
+        ax.figure.draw_without_rendering()
+        box, tight = ax.figure.bbox_inches, ax.figure.get_tightbbox()
+        assert tight.x0 >= -0.01 and tight.x1 <= box.x1 + 0.01 and tight.y1 <= box.y1 + 0.01
+    assert f"chance {100 / count:.3g} %" in drawn[3].get_legend_handles_labels()[1]
+    assert "Recall by category" in drawn[3].get_title()
+
+
+def test_a_matrix_of_another_size_than_its_categories_is_named():
+    with pytest.raises(UsageError, match=r"wanted shape \(2, 2\), one row a category, got \(8, 8\)"):
+        figures.draw_confusion(np.ones((8, 8), int), categories=Categories(("genuine", "posed")))
