@@ -14,7 +14,7 @@ import pandas as pd
 
 from experiments.evaluation import Decisions
 from fer_jax import metrics
-from fer_jax.expressions import EXPRESSIONS
+from fer_jax.categories import Categories
 
 REFERENCE = "simple_vote"
 COMPARED = ("accuracy", "balanced_accuracy", "macro_f1")  # told also as a difference from the reference's
@@ -43,24 +43,26 @@ def score(
     *,
     resamples: int,
     seed: int,
+    categories: Categories,
     tell: Callable[[int], None] = lambda done: None,
 ) -> pd.DataFrame:
     """Score rules on the same pictures, and on the same resamples of them.
 
     Args:
       decisions: by rule; `REFERENCE` must be one.
-      labels: (N,) in 0..7.
+      labels: (N,) in 0..K-1.
       resamples: how many.
       seed: of the resamples.
+      categories: what the labels are.
       tell: called with the number of resamples done.
 
     Returns:
       One row a rule and measure: rule, measure, value, low, high (percentile interval), n. `ece` has no interval, as
       a resample's is larger on average: its bins hold fewer different pictures.
     """
-    whole = _spread(decisions, labels, [np.arange(len(labels))[None]])
+    whole = _spread(decisions, labels, categories, [np.arange(len(labels))[None]])
     values = {rule: {name: each.item() for name, each in found.items()} for rule, found in whole.items()}
-    spreads = _spread(decisions, labels, _resampled_rows(labels, resamples, seed), tell)
+    spreads = _spread(decisions, labels, categories, _resampled_rows(labels, resamples, seed), tell)
     for scored in (values, spreads):
         for rule in decisions.keys() - {REFERENCE}:
             for name in COMPARED:
@@ -69,13 +71,15 @@ def score(
         if made.shares is not None:
             error = metrics.expected_calibration_error(jnp.asarray(made.shares), jnp.asarray(labels))
             values[rule]["ece"] = error.item()
-    sizes = np.bincount(labels, minlength=len(EXPRESSIONS))
-    return pd.DataFrame([row for rule in decisions for row in _rows(rule, values[rule], spreads[rule], sizes)])
+    sizes = np.bincount(labels, minlength=len(categories))
+    return pd.DataFrame(
+        [row for rule in decisions for row in _rows(rule, values[rule], spreads[rule], sizes, categories)]
+    )
 
 
-def _spread(decisions, labels, blocks, tell=lambda done: None):
+def _spread(decisions, labels, categories, blocks, tell=lambda done: None):
     """Measures of every rule, each (R,), on blocks (b, N) of picture numbers that make R resamples."""
-    cells = {rule: labels.astype(np.int64) * len(EXPRESSIONS) + made.predicted for rule, made in decisions.items()}
+    cells = {rule: labels.astype(np.int64) * len(categories) + made.predicted for rule, made in decisions.items()}
     distances = {
         rule: np.asarray(_distances(made.shares, labels), np.float64)
         for rule, made in decisions.items()
@@ -84,12 +88,12 @@ def _spread(decisions, labels, blocks, tell=lambda done: None):
     counts, briers, done = {rule: [] for rule in cells}, {rule: [] for rule in distances}, 0
     for rows in blocks:
         for rule, cell in cells.items():
-            counts[rule].append(_counts(cell[rows]))
+            counts[rule].append(_counts(cell[rows], len(categories)))
         for rule, distance in distances.items():
             briers[rule].append(distance[rows].mean(1))
         done += len(rows)
         tell(done)
-    found = {rule: _of_counts(np.concatenate(parts)) for rule, parts in counts.items()}
+    found = {rule: _of_counts(np.concatenate(parts), categories) for rule, parts in counts.items()}
     for rule, parts in briers.items():
         found[rule]["brier"] = np.concatenate(parts)
     return found
@@ -107,25 +111,23 @@ def _resampled_rows(labels, resamples, seed):
         yield order[starts + random.integers(sizes, size=(count, len(labels)))]
 
 
-def _counts(cells):
-    """Confusion counts (R, 8, 8) of cells (R, N), numbered row by row."""
-    size = len(EXPRESSIONS) ** 2
+def _counts(cells, classes):
+    """Return confusion counts (R, K, K) of cells (R, N), numbered row by row."""
+    size = classes**2
     numbered = cells + size * np.arange(len(cells))[:, None]
-    return np.bincount(numbered.reshape(-1), minlength=size * len(cells)).reshape(
-        -1, len(EXPRESSIONS), len(EXPRESSIONS)
-    )
+    return np.bincount(numbered.reshape(-1), minlength=size * len(cells)).reshape(-1, classes, classes)
 
 
-def _of_counts(counts):
+def _of_counts(counts, categories):
     """Measures of confusion counts (R, 8, 8), each (R,) in float64."""
     found = {name: np.asarray(values, np.float64) for name, values in _measures(counts.astype(np.int32)).items()}
     recalls = found.pop("recall")
-    return found | {f"recall_{name}": recalls[:, label] for label, name in enumerate(EXPRESSIONS)}
+    return found | {f"recall_{name}": recalls[:, label] for label, name in enumerate(categories)}
 
 
-def _rows(rule, value, spread, sizes):
+def _rows(rule, value, spread, sizes, categories):
     tail = (1 - LEVEL) / 2
     for name, number in value.items():
         low, high = np.quantile(spread[name], (tail, 1 - tail)) if name in spread else (np.nan, np.nan)
-        n = sizes[EXPRESSIONS.index(name.removeprefix("recall_"))] if name.startswith("recall_") else sizes.sum()
+        n = sizes[categories.index(name.removeprefix("recall_"))] if name.startswith("recall_") else sizes.sum()
         yield {"rule": rule, "measure": name, "value": number, "low": low, "high": high, "n": int(n)}

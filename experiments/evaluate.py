@@ -26,7 +26,6 @@ from experiments.harness.locked_folder import LockedFolder
 from experiments.harness.progress import Progress
 from experiments.study.run_folder import FinishedFiles, sha256, versions
 from fer_jax.errors import StorageError, UsageError
-from fer_jax.expressions import EXPRESSIONS
 
 SCHEMA = 1
 _RECORD = "settings.json"
@@ -60,7 +59,9 @@ def evaluate(config: EvaluateConfig) -> None:
             )
     out = pathlib.Path(config.out or pathlib.Path(config.run) / "evaluation")
     with contextlib.closing(LockedFolder(out, record=_RECORD, holds="scores", leftovers=_OURS)) as folder:
-        scores, members = _tables(sources, config)
+        from experiments.study.study import categories_of
+
+        scores, members = _tables(sources, categories_of(FinishedFiles(config.run)), config)
         folder.write_text("scores.csv", _as_csv(scores))
         folder.write_text("members.csv", _as_csv(members))
         folder.write_json(_RECORD, _record(sources, config))
@@ -75,7 +76,7 @@ def read_predictions(run: str, name: str) -> dict[str, np.ndarray]:
       name: "predictions" or "predictions_finetuned".
 
     Returns:
-      ensemble_logits (28, N, 2), labels (N,) int32 and, of the first, multiclass_logits (N, 8).
+      ensemble_logits (M, N, 2), labels (N,) int32 and, of the first, multiclass_logits (N, K).
 
     Raises:
       UsageError: no run folder, or a stage that has not ended.
@@ -92,12 +93,14 @@ def read_predictions(run: str, name: str) -> dict[str, np.ndarray]:
             f"`--run`: {run} has no {what} yet (stage {_STAGES[name]}); finish it: "
             f"python -m experiments.reproduce --flagfile={run}/flags.txt --out={run}"
         )
-    saved = folder.read_arrays(name)
+    from experiments.study.study import categories_of
+
+    saved, categories = folder.read_arrays(name), categories_of(folder)
     try:
         count = len(saved["labels"])
-        wanted = {"ensemble_logits": (EXPRESSIONS.num_pairs, count, 2), "labels": (count,)}
+        wanted = {"ensemble_logits": (categories.num_pairs, count, 2), "labels": (count,)}
         if name == "predictions":
-            wanted["multiclass_logits"] = (count, len(EXPRESSIONS))
+            wanted["multiclass_logits"] = (count, len(categories))
         arrays = {each: saved[each] for each in wanted}
     except (KeyError, TypeError) as error:
         raise StorageError(f"`{file}`: cannot be read: {type(error).__name__}: {error}.") from error
@@ -105,31 +108,33 @@ def read_predictions(run: str, name: str) -> dict[str, np.ndarray]:
         if arrays[each].shape != shape or not count:
             raise StorageError(f"`{file}`: wanted {each} {shape}, N > 0 pictures, got {arrays[each].shape}.")
     labels = arrays["labels"]
-    if labels.dtype.kind not in "iu" or labels.min() < 0 or labels.max() >= len(EXPRESSIONS):
-        raise StorageError(f"`{file}`: wanted labels in 0..{len(EXPRESSIONS) - 1}, got {labels.min()}..{labels.max()}.")
+    if labels.dtype.kind not in "iu" or labels.min() < 0 or labels.max() >= len(categories):
+        raise StorageError(f"`{file}`: wanted labels in 0..{len(categories) - 1}, got {labels.min()}..{labels.max()}.")
     for each in wanted:
         if not np.isfinite(arrays[each]).all():
             raise StorageError(f"`{file}`: wanted finite {each}, got NaN or infinity: a network failed. Train it anew.")
     return arrays
 
 
-def _tables(sources, config):
-    """Scores of all rules, and of all members."""
+def _tables(sources, categories, config):
+    """Return scores of all rules, and of all members."""
     from experiments import bootstrap, evaluation
 
     first = sources["predictions"]
     labels = first["labels"]
     half = evaluation.split_halves(labels, config.seed)
     decisions = evaluation.ensemble_decisions(first["ensemble_logits"], labels, half)
-    members = [evaluation.member_table(first["ensemble_logits"], labels, half).assign(ensemble="trained")]
+    members = [evaluation.member_table(first["ensemble_logits"], labels, half, categories).assign(ensemble="trained")]
     decisions |= evaluation.multiclass_decisions(first["multiclass_logits"], labels, half)
     if "predictions_finetuned" in sources:
         logits = sources["predictions_finetuned"]["ensemble_logits"]
         tuned = evaluation.ensemble_decisions(logits, labels, half)
         decisions |= {f"finetuned_{rule}": made for rule, made in tuned.items()}
-        members.append(evaluation.member_table(logits, labels, half).assign(ensemble="finetuned"))
+        members.append(evaluation.member_table(logits, labels, half, categories).assign(ensemble="finetuned"))
     progress = Progress("resampling", config.resamples, unit="resamples")
-    scores = bootstrap.score(decisions, labels, resamples=config.resamples, seed=config.seed, tell=progress.update)
+    scores = bootstrap.score(
+        decisions, labels, resamples=config.resamples, seed=config.seed, categories=categories, tell=progress.update
+    )
     progress.finish(f"{len(labels)} pictures, {len(decisions)} rules")
     table = pd.concat(members, ignore_index=True)
     return scores, table[["ensemble", *table.columns.drop("ensemble")]]
@@ -142,10 +147,10 @@ def _record(sources, config):
         "sha256": {name: sha256(pathlib.Path(config.run) / f"{name}.npz") for name in sources},
         "resamples": config.resamples,
         "seed": config.seed,
-        "interval": "95 % percentile bootstrap over pictures, drawn within each expression, temperatures as fitted; "
+        "interval": "95 % percentile bootstrap over pictures, drawn within each category, temperatures as fitted; "
         "ece has none",
-        "temperatures": "fitted on one random half of the pictures (halved within each expression), used on the other",
-        "vote_probabilities": "ballots over their sum: at most about 1/4, so underconfident by construction",
+        "temperatures": "fitted on one random half of the pictures (halved within each category), used on the other",
+        "vote_probabilities": "ballots over their sum: at most about 2/K, so underconfident by construction",
         "versions": versions(),
     }
 
@@ -155,7 +160,7 @@ def _as_csv(table):
 
 
 def _page(scores, members):
-    """What is printed: scores with intervals in percent, recalls, and what temperatures did to the members."""
+    """Return what is printed: scores with intervals in percent, recalls, and what temperatures did to the members."""
     cells = scores.set_index(["rule", "measure"])
     rules = list(dict.fromkeys(scores["rule"]))
 
@@ -170,9 +175,11 @@ def _page(scores, members):
         "ECE %": column("ece", interval=False),
         "Brier": column("brier", scale=1.0, interval=False),
     }
-    recalls = {name: column(f"recall_{name}", interval=False) for name in EXPRESSIONS}
+    measures = scores.loc[scores["rule"] == rules[0], "measure"]
+    names = list(measures[measures.str.startswith("recall_")].str.removeprefix("recall_"))
+    recalls = {name: column(f"recall_{name}", interval=False) for name in names}
     count = cells.loc[(rules[0], "accuracy"), "n"]
-    sizes = ", ".join(f"{name} {cells.loc[(rules[0], f'recall_{name}'), 'n']}" for name in EXPRESSIONS)
+    sizes = ", ".join(f"{name} {cells.loc[(rules[0], f'recall_{name}'), 'n']}" for name in names)
     lines = [f"{count} pictures; in brackets 95 % intervals over pictures", *_aligned(rules, main), ""]
     lines += [f"Recall, % (pictures: {sizes})", *_aligned(rules, recalls)]
     for name, table in members.groupby("ensemble", sort=False):

@@ -1,6 +1,6 @@
 """What a run's logits decide under every rule, and how well calibrated its networks are.
 
-Contract: ensemble logits are (28, N, 2), multiclass logits (N, 8), labels (N,) in 0..7, `half` bool (N,): temperatures
+Contract: ensemble logits are (M, N, 2), multiclass logits (N, K), labels (N,) in 0..K-1, `half` bool (N,): temperatures
 fitted on the pictures of one half temper those of the other.
 """
 
@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from fer_jax import ensemble, metrics
-from fer_jax.expressions import EXPRESSIONS
+from fer_jax.categories import Categories, pairs_of
 
 _STREAM = 0  # of the seed
 
@@ -64,8 +64,8 @@ def cross_tempered(logits, labels, where, half) -> tuple[np.ndarray, np.ndarray]
 
 
 def ensemble_decisions(logits: np.ndarray, labels: np.ndarray, half: np.ndarray) -> dict[str, Decisions]:
-    """Every vote of 28 members (paper §5.2: the first two)."""
-    own, sides = _own_pictures(labels)
+    """Decide by every vote of M members (paper §5.2: the first two)."""
+    own, sides = _own_pictures(labels, len(logits))
     tempered, _ = cross_tempered(logits, sides, own, half)
     return {
         "simple_vote": _decide(ensemble.simple_vote, ensemble.ballots, logits),
@@ -86,26 +86,27 @@ def multiclass_decisions(logits: np.ndarray, labels: np.ndarray, half: np.ndarra
     }
 
 
-def member_table(logits: np.ndarray, labels: np.ndarray, half: np.ndarray) -> pd.DataFrame:
-    """Each member on the pictures of its own two expressions.
+def member_table(logits: np.ndarray, labels: np.ndarray, half: np.ndarray, categories: Categories) -> pd.DataFrame:
+    """Score each member on the pictures of its own two categories.
 
     Args:
-      logits: (28, N, 2).
+      logits: (M, N, 2).
       labels: (N,).
       half: bool (N,).
+      categories: what the labels are.
 
     Returns:
-      28 rows: pair, n, accuracy, ece and nll (as they are, and with the other half's temperature), temperature
+      M rows: pair, n, accuracy, ece and nll (as they are, and with the other half's temperature), temperature
       (fitted on all), temperature_a and temperature_b (where `half` is False, True). A temperature is 1 without
-      pictures of both expressions; everything else is NaN without pictures.
+      pictures of both categories; everything else is NaN without pictures.
     """
-    own, sides = _own_pictures(labels)
+    own, sides = _own_pictures(labels, len(logits))
     tempered, fitted = cross_tempered(logits, sides, own, half)
     count = own.sum(1)
     right = ((logits.argmax(-1) == sides) & own).sum(1)
     return pd.DataFrame(
         {
-            "pair": [EXPRESSIONS.pair_name(pair) for pair in range(EXPRESSIONS.num_pairs)],
+            "pair": [categories.pair_name(pair) for pair in range(categories.num_pairs)],
             "n": count,
             "accuracy": np.where(count > 0, right / np.maximum(count, 1), np.nan),
             "ece": _member_ece(logits, sides, own),
@@ -135,7 +136,7 @@ def _temperatures(logits, labels, where):
     return np.where(several, _fit(logits, labels, where), 1.0)
 
 
-def _own_pictures(labels):
-    """Which pictures are of a member's own expressions, and on which side, 0 or 1, of its pair; (28, N) both."""
-    first, second = (np.asarray(EXPRESSIONS.pairs)[:, side, None] for side in range(2))
+def _own_pictures(labels, members):
+    """Return which pictures are of a member's two categories, and on which side, 0 or 1, of its pair, (M, N) both."""
+    first, second = (np.asarray(pairs_of(members))[:, side, None] for side in range(2))
     return (labels == first) | (labels == second), (labels == second).astype(np.int32)

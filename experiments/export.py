@@ -16,7 +16,6 @@ import sys
 from experiments.harness import command
 from experiments.harness.command import option
 from fer_jax.errors import UsageError
-from fer_jax.expressions import EXPRESSIONS
 
 _SUFFIX = ".safetensors"
 
@@ -40,12 +39,14 @@ def export(config: ExportConfig) -> None:
     if not config.run:
         raise UsageError("`--run`: wanted a run folder, such as --run=runs/first, got none.")
     if every and (not config.out or out.is_file() or out.suffix == _SUFFIX):
-        raise UsageError(f"`--out`: wanted a folder for 28 files, such as --out=members, got {config.out!r}.")
+        raise UsageError(f"`--out`: wanted a folder for a file a member, such as --out=members, got {config.out!r}.")
     if not every and (out.suffix != _SUFFIX or out.is_dir()):
         raise UsageError(f"`--out`: wanted a file that ends in {_SUFFIX}, got {config.out!r}.")
     from experiments import networks
+    from experiments.study.study import open_run
 
-    pairs = [EXPRESSIONS.pair_name(index) for index in range(EXPRESSIONS.num_pairs)] if every else [config.pair]
+    names = open_run(config.run).categories if every else None
+    pairs = [config.pair] if names is None else [names.pair_name(index) for index in range(names.num_pairs)]
     for pair in pairs:
         network = networks.from_run(config.run, pair, finetuned=config.finetuned)
         networks.to_file(network, out / f"{pair}{_SUFFIX}" if every else out)

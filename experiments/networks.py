@@ -15,8 +15,9 @@ from experiments.explanations import score_of_config
 from experiments.study.run_folder import sha256
 from experiments.study.study import PICTURES_RECORD, open_run
 from fer_jax import checkpoints, images, models
+from fer_jax.categories import Categories
 from fer_jax.errors import DataError, UsageError
-from fer_jax.expressions import EXPRESSIONS, index_of
+from fer_jax.expressions import EXPRESSIONS, canonical_name, index_of
 
 WEIGHTS_PX = 224
 _SAID = "fer_jax"  # entry of a file's metadata: a JSON object
@@ -57,11 +58,11 @@ def from_run(path: str, pair: str, *, finetuned: bool = False) -> Network:
       UsageError: no run, an unknown pair, `finetuned` without a pair, or a network that is not trained yet.
       StorageError: a checkpoint that is damaged or was made by another version.
     """
-    chosen = parse_pair(pair) if pair else None
-    if finetuned and chosen is None:
+    if finetuned and not pair:
         raise UsageError("`--finetuned`: only members were fine-tuned; add --pair, such as --pair=happy-sad.")
     study = open_run(path)
-    config = study.config
+    config, categories = study.config, study.categories
+    chosen = parse_pair(pair, categories) if pair else None
     if chosen is None:
         name, stage, what = "multiclass", "multiclass", "multiclass network"
     elif finetuned:
@@ -76,12 +77,12 @@ def from_run(path: str, pair: str, *, finetuned: bool = False) -> Network:
         )
     identity = {"checkpoint": name, "sha256": sha256(folder / "manifest.json"), "model": config.model}
     if chosen is None:
-        variables, names = study.load_multiclass(), EXPRESSIONS
+        variables, names = study.load_multiclass(), categories.names
     else:
-        _warn_of_member(study.folder, chosen, finetuned)
+        _warn_of_member(study.folder, categories.pair_name(chosen), finetuned)
         variables = study.load_member(chosen, name)
-        names = tuple(EXPRESSIONS[index] for index in EXPRESSIONS.pairs[chosen])
-        identity["pair"] = EXPRESSIONS.pair_name(chosen)
+        names = tuple(categories[index] for index in categories.pairs[chosen])
+        identity["pair"] = categories.pair_name(chosen)
     pictures = study.folder.read_json(PICTURES_RECORD) if study.folder.has(PICTURES_RECORD) else {}
     return Network(
         build=lambda **options: study.network(len(names), **options),
@@ -152,19 +153,23 @@ def to_file(network: Network, path: pathlib.Path) -> None:
     checkpoints.write_safetensors(path, arrays, metadata={"format": "pt", _SAID: json.dumps(said)})
 
 
-def parse_pair(text: str) -> int:
-    """Index 0..27 of a pair given as two expressions with a hyphen, in either order.
+def parse_pair(text: str, categories: Categories) -> int:
+    """Return the index of a pair given as two categories with a hyphen, in either order.
 
     Raises:
       UsageError: it is none.
     """
     parts = text.split("-")
-    if len(parts) != 2:
-        raise UsageError(f"`--pair`: wanted two expressions with a hyphen, such as happy-sad, got {text!r}.")
-    first, second = (_expression("pair", part) for part in parts)
+    # A name of one's own may have hyphens, too.
+    splits = [("-".join(parts[:cut]), "-".join(parts[cut:])) for cut in range(1, len(parts))]
+    known = [split for split in splits if all(canonical_name(name) in categories for name in split)]
+    if not splits:
+        example = categories.pair_name(0)
+        raise UsageError(f"`--pair`: wanted two categories with a hyphen, such as {example}, got {text!r}.")
+    first, second = (_category("pair", name, categories) for name in (known or splits)[0])
     if first == second:
-        raise UsageError(f"`--pair`: wanted two different expressions, got {text!r}.")
-    return EXPRESSIONS.pair_index(first, second)
+        raise UsageError(f"`--pair`: wanted two different categories, got {text!r}.")
+    return categories.pair_index(first, second)
 
 
 def parse_target(text: str, class_names: tuple[str, ...]) -> int:
@@ -190,18 +195,19 @@ def parse_target(text: str, class_names: tuple[str, ...]) -> int:
     raise UsageError(f"`--target`: {wanted}; this network does not know it.")
 
 
-def _expression(flag, name) -> int:
+def _category(flag, name, categories) -> int:
     try:
-        return index_of(name)
+        if categories == EXPRESSIONS:
+            return index_of(name)
+        return categories.index_of(canonical_name(name))
     except DataError as error:
         raise UsageError(f"`--{flag}`: {str(error).partition(': ')[2]}") from None
 
 
-def _warn_of_member(folder, pair, finetuned):
+def _warn_of_member(folder, name, finetuned):
     """Say what makes an explanation of a member worth little."""
     from experiments.study.vote import near_chance
 
-    name = EXPRESSIONS.pair_name(pair)
     if folder.has("tables/members.csv"):
         members = folder.read_table("members").set_index("pair")
         if name in members.index and members.loc[name, "stopped_by"] == "failed":

@@ -47,6 +47,12 @@ SOURCE_NAMES = {
 }
 
 
+def categories_of(folder: FinishedFiles) -> Categories:
+    """Return the categories of a run's pictures: the paper's eight for a run of before there were others."""
+    names = folder.read_json(PICTURES_RECORD).get("categories") if folder.has(PICTURES_RECORD) else None
+    return EXPRESSIONS if names is None else Categories(tuple(names))
+
+
 @dataclasses.dataclass(frozen=True)
 class Pictures:
     """Bytes (N, H, W, 3) with canonical labels (N,) and names; `images` may be read when indexed by rows."""
@@ -117,8 +123,7 @@ class Study:
     @functools.cached_property
     def categories(self) -> Categories:
         """The categories of the run's pictures, as the stage `data` found them."""
-        names = self.folder.read_json(PICTURES_RECORD).get("categories") if self.folder.has(PICTURES_RECORD) else None
-        return EXPRESSIONS if names is None else Categories(tuple(names))
+        return categories_of(self.folder)
 
     # Pictures
 

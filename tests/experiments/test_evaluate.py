@@ -112,7 +112,9 @@ def test_an_interval_has_the_width_of_the_stratified_binomial():
     labels = made["labels"]
     half = evaluation.split_halves(labels, 0)
     decisions = evaluation.ensemble_decisions(made["ensemble_logits"], labels, half)
-    table = bootstrap.score(decisions, labels, resamples=2000, seed=0).set_index(["rule", "measure"])
+    table = bootstrap.score(decisions, labels, resamples=2000, seed=0, categories=EXPRESSIONS).set_index(
+        ["rule", "measure"]
+    )
     right = decisions["simple_vote"].predicted == labels
     within = [right[labels == label] for label in range(8)]
     error = np.sqrt(sum(group.size * group.var() for group in within)) / 600
@@ -129,7 +131,7 @@ def test_temperatures_undo_what_made_the_networks_too_sure(scored):
     assert scores[("calibrated_multiclass", "brier")] < scores[("multiclass", "brier")]
     made = predictions(seed=1, count=1500)
     half = evaluation.split_halves(made["labels"], 0)
-    table = evaluation.member_table(made["ensemble_logits"], made["labels"], half)
+    table = evaluation.member_table(made["ensemble_logits"], made["labels"], half, EXPRESSIONS)
     assert (table["temperature"] > 1.2).all()
     assert (table["nll_calibrated"] < table["nll"]).sum() >= 25
     assert table["ece_calibrated"].mean() < table["ece"].mean() / 2
@@ -203,11 +205,12 @@ def test_blocks_do_not_change_the_resamples(monkeypatch):
     made = predictions()
     decisions = evaluation.multiclass_decisions(made["multiclass_logits"], made["labels"], np.arange(N) % 2 == 0)
     decisions = {bootstrap.REFERENCE: decisions["multiclass"]}
-    whole = bootstrap.score(decisions, made["labels"], resamples=50, seed=4)
+    whole = bootstrap.score(decisions, made["labels"], resamples=50, seed=4, categories=EXPRESSIONS)
     monkeypatch.setattr(bootstrap, "_BLOCK", 7 * N)
     told = []
     pd.testing.assert_frame_equal(
-        bootstrap.score(decisions, made["labels"], resamples=50, seed=4, tell=told.append), whole
+        bootstrap.score(decisions, made["labels"], resamples=50, seed=4, categories=EXPRESSIONS, tell=told.append),
+        whole,
     )
     assert told == [7, 14, 21, 28, 35, 42, 49, 50]
 

@@ -98,7 +98,7 @@ def test_a_file_that_says_nonsense_of_itself_is_refused(run, tmp_path, said, cap
         (["--run="], "`--run`: wanted a run folder, such as --run=runs/first, got none"),
         (["--out=net.pth"], "`--out`: wanted a file that ends in .safetensors, got 'net.pth'"),
         (["--out="], "`--out`: wanted a file that ends in .safetensors, got ''"),
-        (["--pair=all"], "`--out`: wanted a folder for 28 files, such as --out=members, got 'net.safetensors'"),
+        (["--pair=all"], "`--out`: wanted a folder for a file a member, such as --out=members, got 'net.safetensors'"),
         (["--pair=happy-hapy"], "`--pair`: "),
         (["--finetuned"], "`--finetuned`: only members were fine-tuned; add --pair"),
         (["--run=gone"], "`--run`: wanted a run folder of experiments.reproduce, got gone"),
