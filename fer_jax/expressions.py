@@ -65,9 +65,7 @@ _NEAR = {
 
 
 def _key(name: str) -> str:
-    """Return a name in one form, to be compared: macOS stores accented letters of a folder's name in two
-    parts.
-    """
+    """Return a name in the form that is compared. macOS stores accented letters as two characters."""
     apart = unicodedata.normalize("NFKD", name.strip())
     bare = "".join(letter for letter in apart if not unicodedata.combining(letter))
     return unicodedata.normalize("NFC", bare).casefold()

@@ -18,7 +18,7 @@ from fer_jax.expressions import EXPRESSIONS
 
 
 class Batches:
-    """Training batches, one after another; where it stands is a number, and going on from there is exact.
+    """Training batches, one after another. Their place is a number, and going on from it is exact.
 
     Args:
       source: a prepared split, or anything with `labels` and `images(rows)`.
@@ -83,7 +83,7 @@ class Batches:
         return self._draw.first_epoch
 
     def at(self, step: int) -> dict[str, np.ndarray]:
-        """The batch of one step, without moving on."""
+        """Return the batch of one step, without moving on."""
         rows = self._draw.rows(step)
         labels = self._source.labels[rows]
         if self._pair is not None:
@@ -103,7 +103,7 @@ class Batches:
         return self._waiting.pop(step).result()
 
     def state(self) -> dict[str, Any]:
-        """Where it stands, as plain JSON: the next step, and what the stream is a function of."""
+        """Return the place as plain JSON: the next step, and what the stream is a function of."""
         return {"step": self._step} | self._identity
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -122,7 +122,7 @@ class Batches:
 
 
 def evaluation_batches(source: PreparedSplit, *, batch_size: int) -> Iterator[dict[str, np.ndarray]]:
-    """One pass in order; the last batch is filled up with its own first picture at weight 0, never dropped.
+    """Yield one pass in order. The last batch is filled up with its first picture at weight 0, never dropped.
 
     Args:
       source: see `Batches`.
@@ -142,7 +142,7 @@ def evaluation_batches(source: PreparedSplit, *, batch_size: int) -> Iterator[di
 
 
 def grain_source(source: PreparedSplit):
-    """A prepared split as a `grain.MapDataset` of {"image", "expression"}, for pipelines of your own.
+    """Return a prepared split as a `grain.MapDataset` of {"image", "expression"}, for pipelines of your own.
 
     Grain's order is Grain's: shuffled there, pictures come in another order than from `Batches`.
 

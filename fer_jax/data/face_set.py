@@ -74,7 +74,7 @@ class FaceSet:
         return len(self.images)
 
     def select(self, indices: Sequence[int] | np.ndarray) -> "FaceSet":
-        """The pictures at some positions, each at most once, in the order given."""
+        """Return the pictures at some positions, each at most once, in the order given."""
         indices = np.asarray(indices, np.int64)
         return FaceSet(
             self.images[indices],
@@ -95,7 +95,7 @@ class Read:
     Attributes:
       splits: split name -> pictures. Only splits that the source has.
       rejected: one row for each listed picture that is not in `splits`: split, row, path, reason, detail.
-      release: which copy of which set this is; goes into every result.
+      release: which copy of which set this is, noted in every result.
       flagged: one row for each picture that is odd in a way worth telling: split, row, path, flags, detail.
       left_out: split -> how many rows of which label were left out, and why.
       remarks: what a user should know of this copy, a sentence each.
@@ -112,7 +112,7 @@ class Read:
 
 
 def without_shared(read: Read, *, held_out: Sequence[str] = ("validation", "test")) -> Read:
-    """The same without training pictures that are held out, too: pictures with equal pixels in another split.
+    """Drop training pictures whose pixels also occur in a held-out split.
 
     FER+ has 307 of them: 253 of its 3,396 validation pictures.
 
@@ -121,7 +121,7 @@ def without_shared(read: Read, *, held_out: Sequence[str] = ("validation", "test
       held_out: splits that stay whole.
 
     Returns:
-      Splits whose other pictures are in none of them; each dropped one is a row of `rejected`, reason "duplicate".
+      The set without them. Each dropped picture is a row of `rejected`, reason "duplicate".
     """
     seen = {}
     for split in held_out:
@@ -159,7 +159,7 @@ def class_weights(labels: np.ndarray, *, categories: Categories = EXPRESSIONS) -
       categories: what labels are indices into.
 
     Returns:
-      float32 (K,); over the split, the weights average to 1.
+      float32 (K,). Over the split, the weights average to 1.
 
     Raises:
       DataError: a category without a picture.
@@ -174,7 +174,7 @@ def class_weights(labels: np.ndarray, *, categories: Categories = EXPRESSIONS) -
 
 
 def fingerprint(faces: FaceSet) -> str:
-    """SHA-256 (64 hex digits) over shape, pixels, labels and names: equal for equal content, whatever the source."""
+    """Return the SHA-256 (64 hex digits) over shape, pixels, labels and names, equal for equal content."""
     digest = hashlib.sha256(json.dumps([list(faces.images.shape), faces.names.tolist()]).encode())
     digest.update(faces.labels.astype("<i4").tobytes())
     digest.update(np.ascontiguousarray(faces.images).data)

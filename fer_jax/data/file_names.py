@@ -20,7 +20,7 @@ def is_document(path: str) -> bool:
 
 
 def is_picture(path: str) -> bool:
-    """Return whether a file's name is that of a picture; pictures under other names are told by their content."""
+    """Return whether a file's name is that of a picture. Pictures under other names are recognised by their content."""
     return bool(_PICTURES.fullmatch(path))
 
 

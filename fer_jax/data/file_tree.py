@@ -25,38 +25,38 @@ _ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError
 
 
 class Tree(Protocol):
-    """Read access to the files below a root; `name` is how messages call it."""
+    """Read access to the files below a root, called `name` in messages."""
 
     name: str
 
     def files(self, under: str = "") -> list[str]:
-        """Paths of all visible files below a folder, sorted."""
+        """Return the paths of all visible files below a folder, sorted."""
         ...
 
     def folders(self, under: str = "") -> list[str]:
-        """Paths of the visible folders directly in a folder, sorted."""
+        """Return the paths of the visible folders directly in a folder, sorted."""
         ...
 
     def listed(self, under: str = "") -> list[str]:
-        """Paths of the visible files directly in a folder, sorted."""
+        """Return the paths of the visible files directly in a folder, sorted."""
         ...
 
     def has(self, path: str) -> bool:
-        """Whether there is such a file."""
+        """Return whether there is such a file."""
         ...
 
     def read(self, path: str) -> bytes:
-        """A whole file; `ImageRejected` if it is missing, outside, larger than `MAX_BYTES`, or damaged."""
+        """Read a whole file. `ImageRejected`: it is missing, outside, larger than `MAX_BYTES`, or damaged."""
         ...
 
     def open(self, path: str) -> IO[bytes]:
-        """A file as a stream."""
+        """Open a file as a stream."""
         ...
 
 
 @contextlib.contextmanager
 def open_tree(path: str | os.PathLike) -> Iterator[Tree]:
-    """A folder or zip as a `Tree`, for a `with` statement.
+    """Open a folder or zip as a `Tree`, for a `with` statement.
 
     Raises:
       DataError: there is nothing, neither a folder nor a zip, or a zip with entries that are absolute, go up, or link.
@@ -84,7 +84,7 @@ def open_tree(path: str | os.PathLike) -> Iterator[Tree]:
 
 
 def lines(tree: Tree, path: str) -> Iterator[tuple[int, str]]:
-    """Number (from 1) and text of each line that is not blank; bytes that are no UTF-8 are replaced.
+    """Number (from 1) and text of each line that is not blank. Bytes that are no UTF-8 are replaced.
 
     Raises:
       DataError: the file cannot be read.
@@ -100,7 +100,7 @@ def lines(tree: Tree, path: str) -> Iterator[tuple[int, str]]:
 
 
 class _Folder:
-    """Names that are no UTF-8 are told with escapes; `_raw` leads back to the files."""
+    """Names that are no UTF-8 are shown with escapes. `_raw` leads back to the files."""
 
     def __init__(self, root: pathlib.Path):
         self.name, self._root = str(root), root
@@ -243,7 +243,7 @@ class _Zip:
 
 
 def _entry_name(entry: zipfile.ZipInfo) -> str:
-    """The name of an entry as its maker meant it: some tools write Windows' separators, or UTF-8 without saying so."""
+    """Return an entry's name as meant: some tools write Windows' separators, or UTF-8 without saying so."""
     name = entry.filename.replace("\\", "/")
     if entry.flag_bits & _UTF8 or name.isascii():
         return name
@@ -261,7 +261,7 @@ def _is(entry, wanted) -> bool:
 
 
 def _identity(path: str) -> tuple[int, int] | None:
-    """What a folder is, whatever path leads to it; None where there is none."""
+    """Return what identifies a folder, whatever path leads to it, or None where there is none."""
     try:
         status = os.stat(path)
     except OSError:

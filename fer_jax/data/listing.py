@@ -19,7 +19,7 @@ Box = tuple[float, float, float, float]  # left, top, width, height in pixels of
 
 
 class Quality(enum.IntFlag):
-    """What a reader of a stored picture may want to know of its way; the bits are part of the prepared sets."""
+    """What a reader of a stored picture may want to know of its history. The bits are part of the prepared sets."""
 
     BAD_BOX = 1
     NO_LANDMARKS = 2
@@ -55,9 +55,9 @@ class Row:
 
     Attributes:
       row: its place in the list of its source, from 0.
-      path: relative to the root; one path may stand in several rows (several faces).
+      path: relative to the root. A picture of several faces has several rows.
       label: an index into the `categories` of its listing.
-      load: the file's bytes, or decoded pixels uint8 (H, W, 3) where a source has no file; raises `ImageRejected`.
+      load: the file's bytes, or decoded pixels uint8 (H, W, 3) where a source has no file. Raises `ImageRejected`.
       source_label: the source's own number of the label, −1 where it has none.
       soft_label: float32 (K,) that sums to 1, or None.
       box: the face, or None.
@@ -88,7 +88,7 @@ class Row:
 class Rejection:
     """A row that is left out: `reason` is one of `REASONS`, row is −1 for a file that no list names.
 
-    `label` is what the row would have been, so that counts can be explained; `DROP` where nobody knows.
+    `label` is what the row would have been, so that counts can be explained, or `DROP` where nobody knows.
     """
 
     row: int
@@ -103,11 +103,11 @@ class Listing:
     """A source that was recognised.
 
     Attributes:
-      release: which copy of which set this is, such as "affectnet original"; goes into every result.
+      release: which copy of which set this is, such as "affectnet original", noted in every result.
       splits: split name -> a call that yields its rows anew.
       exif: "ignore" where boxes and landmarks were measured on the stored pixels, else "apply".
       remarks: what a user should know of this copy, a sentence each.
-      categories: what labels are indices into; of a source's rows, perhaps with some that have no picture.
+      categories: what labels are indices into. Some of a source's may have no picture.
       counts: split name -> number of its rows, where they were counted before.
     """
 
@@ -125,7 +125,7 @@ class Listing:
 
 
 def without_repeats(rows: Iterable[Row | Rejection]) -> Iterator[Row | Rejection]:
-    """The rows of a source in which a path stands once; one that stood before becomes the rejection it is."""
+    """Yield the rows of a source, each path once. A repeated path becomes a rejection."""
     seen = set()
     for row in rows:
         if isinstance(row, Row):

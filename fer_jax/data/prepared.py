@@ -28,8 +28,8 @@ class PreparedSplit:
     Args:
       path: the set's folder (with dataset_info.json).
       split: a split, or several or a part of one in TFDS' words: "train", "train[:10%]", "validation+test".
-      size: side wanted: pictures become central squares of it; None: as stored.
-      workers: threads that decode a batch; small pictures are decoded faster by one.
+      size: side of the central squares that pictures become, None for pictures as stored.
+      workers: threads that decode a batch. One thread decodes small pictures faster.
 
     Raises:
       UsageError: no such split, or TFDS is not installed.
@@ -54,7 +54,7 @@ class PreparedSplit:
         return len(self._source)
 
     def __getitem__(self, row: int) -> dict[str, Any]:
-        """One picture with its label: image uint8 (H, W, 3), expression int32."""
+        """Return one picture with its label: image uint8 (H, W, 3), expression int32."""
         if not -len(self) <= row < len(self):
             raise IndexError(f"`row`: wanted -{len(self)}..{len(self) - 1}, got {row}.")
         record = self._records([row % len(self)])[0]
@@ -84,7 +84,7 @@ class PreparedSplit:
         return np.asarray([self._label(record) for part in parts for record in part], np.int32)
 
     def images(self, rows: Sequence[int] | np.ndarray) -> np.ndarray:
-        """Pictures of some rows, in the order given.
+        """Return the pictures of some rows, in the order given.
 
         Args:
           rows: int (B,), 0..N−1.
@@ -108,7 +108,7 @@ class PreparedSplit:
         return np.stack(found) if found else np.zeros((0, side, side, 3), np.uint8)
 
     def feature(self, name: str, rows: Sequence[int] | np.ndarray) -> list:
-        """One text or whole number of some rows, without decoding their pictures.
+        """Read one text or whole number of some rows, without decoding their pictures.
 
         Args:
           name: such as "file_name", "row" or "content_hash".
@@ -131,7 +131,7 @@ class PreparedSplit:
         return found
 
     def examples(self, rows: Sequence[int] | np.ndarray) -> list[dict]:
-        """Everything that is stored of some rows, as TFDS decodes it."""
+        """Read everything that is stored of some rows, as TFDS decodes it."""
         source = self._builder.as_data_source(self.split)
         return [source[int(row)] for row in rows]
 
@@ -158,7 +158,7 @@ class PreparedSplit:
 
 
 def open_prepared(path: str | os.PathLike):
-    """TFDS' builder of a prepared set.
+    """Return TFDS' builder of a prepared set.
 
     Args:
       path: its folder, or one above it that holds a single set.
@@ -194,7 +194,7 @@ def open_prepared(path: str | os.PathLike):
 
 
 def _below(path):
-    """Sets a few folders down; half-built ones of killed builds are not visible."""
+    """Return the sets a few folders down. Half-built ones of killed builds are not visible."""
     for depth in range(1, 4):
         for file in path.glob("*/" * depth + "dataset_info.json"):
             if not any(part.startswith("incomplete.") for part in file.parts):
@@ -202,7 +202,7 @@ def _below(path):
 
 
 def _stored_labels(file, count, categories, wanted) -> np.ndarray | None:
-    """The list of labels beside the shards, if it is whole and of these shards."""
+    """Return the list of labels beside the shards, if it is whole and of these shards."""
     try:
         labels = np.load(file, allow_pickle=False)
     except (OSError, ValueError, EOFError):
@@ -221,7 +221,7 @@ def _raw(builder, split):
 
 
 def _feature(record: bytes, name: str):
-    """One feature of a record; TFDS' own decoder makes arrays of all of them, at a tenth of the speed."""
+    """Decode one feature of a record. TFDS' decoder makes arrays of all of them, at a tenth of the speed."""
     return _example_class().FromString(record).features.feature[name]
 
 

@@ -1,6 +1,6 @@
 """How many pictures of each expression the published copies hold, and how a copy's own counts differ from them.
 
-Counts are in canonical order. Sources: Mollahosseini et al. 2017 (AffectNet; those of the later set from its users),
+Counts are in canonical order. Sources: Mollahosseini et al. 2017 (AffectNet, the later set's from its users),
 FER+'s label.csv (its other list, fer2013new.csv, has other votes, which nobody here has counted), Lucey et al. 2010
 (CK+, labelled sequences), Li, Deng & Du 2017 (RAF-DB).
 """
@@ -38,7 +38,7 @@ PUBLISHED["rafdb folders"] = PUBLISHED["rafdb basic aligned"]
 PUBLISHED["affectnet original_with_auto"] = PUBLISHED["affectnet original"]
 # Labelled sequences of all people together: one apex frame each.
 CKPLUS_SEQUENCES = (0, 69, 28, 83, 25, 59, 45, 18)
-# The paper names counts that no release of AffectNet has (§3); both are reported.
+# The paper names counts that no release of AffectNet has (§3). Both are reported.
 PAPER_COUNTS = {"affectnet": {"labelled": 440_601, "happy": 143_991, "contempt": 5_119}}
 
 
@@ -50,7 +50,7 @@ def differences(
     *,
     categories: Categories = EXPRESSIONS,
 ) -> list[str] | None:
-    """What a copy has more or less of than was published, each with what became of the rest.
+    """Compare a copy with the published counts, each difference with what became of the rest.
 
     Args:
       release: as a `Listing` calls it.
@@ -60,8 +60,8 @@ def differences(
       categories: what labels are indices into.
 
     Returns:
-      A line for each expression that differs, none where the counts are the published ones; None where nothing is
-      published for this copy.
+      A line for each expression that differs, none where the counts are the published ones. None where nothing
+      is published for this copy.
     """
     wanted = PUBLISHED.get(release, {}).get(split)
     if wanted is None:

@@ -1,6 +1,6 @@
 """Sets of photographs: one opened as a listing, or read into memory, each split a `FaceSet` of pictures of one size.
 
-Contract: rows in = pictures kept + rows rejected; nothing is skipped without a row in `rejected`.
+Contract: rows in = pictures kept + rows rejected. Nothing is skipped without a row in `rejected`.
 """
 
 import collections
@@ -43,7 +43,7 @@ def open_source(
     class_map: str | Mapping[str, str] | None = None,
     **options,
 ) -> Iterator[Listing]:
-    """Open a set and yield its listing, for a `with` statement; its rows can be loaded inside.
+    """Open a set and yield its listing, for a `with` statement. Its rows can be loaded inside.
 
     Args:
       name: a key of `SOURCES`.
@@ -82,16 +82,16 @@ def read(
     Args:
       name: a key of `SOURCES`.
       root: the set's folder or zip.
-      size: side of the pictures, pixels; None: of the published ones, where a set has one side.
-      categories: names to take, in the order of the labels, such as "happy,sad,anger"; None: the paper's expressions,
-        those that are there, or the class folders' own names.
+      size: side of the pictures, pixels. None takes that of the published ones, where a set has one side.
+      categories: names to take, in the order of the labels, such as "happy,sad,anger". None takes the paper's
+        expressions, those that are there, or the class folders' names.
       class_map: class of the source (by name or number) -> category or "drop", such as "angry_faces:anger".
       complete: splits that must hold pictures of every category.
-      crop: see `Framing`; None: "box" for sets of whole photographs with boxes, else "square".
-      exif: see `decode`; None: as the listing says.
+      crop: see `Framing`. None takes "box" for sets of whole photographs with boxes, else "square".
+      exif: see `decode`. None follows the listing.
       detector: see `Framing`.
       max_reject_frac: largest share of rows of a split that may be rejected for an unexpected reason.
-      progress: called after each row with the number of rows done and of all; may raise to end the reading.
+      progress: called after each row with the number of rows done and of all. It may raise to end the reading.
       **options: of that source, see the functions of `SOURCES`.
 
     Returns:
@@ -99,7 +99,7 @@ def read(
 
     Raises:
       UsageError: an argument out of range.
-      DataError: nothing there, or something else; `TooManyRejected`, too much of it damaged.
+      DataError: nothing there, or something else. `TooManyRejected` if too much of it is damaged.
     """
     chosen, renamed = asked_categories(categories), asked_class_map(class_map)
     list_rows = _source(name, options, chosen, renamed)
@@ -161,7 +161,7 @@ class TooManyRejected(DataError):
 
 
 def _listed(tree: Tree, list_rows: Callable[[Tree], Listing]) -> Listing:
-    """A source's listing, also where it lies in the one folder that a zip or download has put around it.
+    """Yield a source's listing, also where a zip or download has put one folder around it.
 
     Raises:
       DataError: what the source's reader says of the root, or that it lies there as an archive.
@@ -176,7 +176,7 @@ def _listed(tree: Tree, list_rows: Callable[[Tree], Listing]) -> Listing:
 
 
 def _found(tree: Tree, list_rows: Callable[[Tree], Listing]) -> Listing | DataError:
-    """The listing of a tree or of the one folder in it, or what is wrong."""
+    """Return the listing of a tree or of the one folder in it, or what is wrong."""
     try:
         return _with_archives(list_rows(tree), tree)
     except DataError as error:
@@ -192,7 +192,7 @@ def _found(tree: Tree, list_rows: Callable[[Tree], Listing]) -> Listing | DataEr
 
 
 def _with_archives(listing: Listing, tree: Tree) -> Listing:
-    """The listing with a word on archives that lie beside what was read: they may hold a part of the set."""
+    """Return the listing with a word on archives beside what was read: they may hold a part of the set."""
     packed = list(filter(is_archive, tree.listed()))
     if not packed:
         return listing
@@ -219,8 +219,8 @@ def _decoded(
       one_done: called after each row.
 
     Returns:
-      The pictures, perhaps none; what was left out; and what is odd about the others, with the columns
-      `FLAGGED_COLUMNS`. Names are the rows' paths; where one path has several faces, the row's number is added.
+      The pictures, perhaps none, what was left out, and what is odd about the others, with the
+      columns `FLAGGED_COLUMNS`. Names are the rows' paths. Where one path has several faces, the row's number is added.
     """
     rejected = [row for row in rows if isinstance(row, Rejection)]
     side = framing.size or 1
@@ -267,7 +267,7 @@ def _decoded(
 
 
 def _framed(row: Row, framing: Framing) -> Framed:
-    """A row's picture as it is kept, with what its file was."""
+    """Return a row's picture as it is kept, with what its file was."""
     loaded = row.load()
     framed = frame(pixels(loaded, framing.exif), row, framing)
     facts = file_facts(loaded)[0] if isinstance(loaded, bytes) else Quality(0)
@@ -275,7 +275,7 @@ def _framed(row: Row, framing: Framing) -> Framed:
 
 
 def rejected_table(rejected: dict[str, list[Rejection]]) -> pd.DataFrame:
-    """The rejected rows of all splits, with the columns `REJECTED_COLUMNS`."""
+    """Return the rejected rows of all splits, with the columns `REJECTED_COLUMNS`."""
     table = [(split, *dataclasses.astuple(rejection)[:4]) for split, rows in rejected.items() for rejection in rows]
     return pd.DataFrame(table, columns=list(REJECTED_COLUMNS))
 
@@ -362,7 +362,7 @@ def _source(name, options, categories, class_map) -> Callable[[Tree], Listing]:
 
 
 def _looks_like(tree: Tree, name: str) -> str | None:
-    """Return the set that a tree can be read as; class folders first, for some sets are read from these, too."""
+    """Return the set that a tree can be read as. Class folders come first, for some sets are read from these, too."""
     for other in ("class_folders", *SOURCES):
         if other != name:
             try:

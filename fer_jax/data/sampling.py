@@ -23,12 +23,12 @@ UNDERSAMPLE = ("fixed", "per_epoch")
 
 
 def epoch_order(n: int, *, seed: int, member: int, epoch: int) -> np.ndarray:
-    """The order in which a member sees its pictures in one epoch.
+    """Return the order in which a member sees its pictures in one epoch.
 
     Args:
       n: pictures of the member, at least 1.
       seed: 0..2⁶⁴−1.
-      member: whole number from 0; the pair's index for a member of the ensemble.
+      member: whole number from 0, the pair's index for a member of the ensemble.
       epoch: from 0.
 
     Returns:
@@ -43,15 +43,15 @@ def epoch_order(n: int, *, seed: int, member: int, epoch: int) -> np.ndarray:
 
 
 def stream_indices(n: int, *, seed: int, member: int, start: int, count: int) -> np.ndarray:
-    """Samples [start, start + count) of the endless stream of a member's epochs.
+    """Return samples [start, start + count) of the endless stream of a member's epochs.
 
-    Batches cut from it are always full and may cross an epoch's end; within an epoch each picture comes once.
+    Batches cut from it are always full and may cross an epoch's end. Within an epoch each picture comes once.
 
     Args:
       n: pictures of the member, at least 1.
       seed: 0..2⁶⁴−1.
       member: whole number from 0.
-      start: samples already seen, from 0; step s of batches of B starts at s·B.
+      start: samples already seen, from 0. Step s of batches of B starts at s·B.
       count: samples wanted.
 
     Returns:
@@ -88,7 +88,7 @@ def pair_subset(
       seed: 0..2⁶⁴−1.
       undersample: "fixed", drawn once (the paper speaks of one data-set size per model), or "per_epoch", drawn anew
         for each `epoch` (ours: sees more of the larger class).
-      epoch: from 0; only with "per_epoch".
+      epoch: from 0, with "per_epoch" alone.
       categories: what labels are indices into.
 
     Returns:
@@ -128,7 +128,7 @@ def _permutation(n, *words) -> np.ndarray:
 
 
 def _stream(n, key) -> np.ndarray:
-    """The first n outputs of SplitMix64 from the state `key`: all different, for the mix is a bijection."""
+    """Return the first n outputs of SplitMix64 from the state `key`: all different, for the mix is a bijection."""
     return _mixed(key + _INCREMENT * np.arange(1, n + 1, dtype=np.uint64))
 
 
@@ -156,7 +156,7 @@ class Draw:
 
     Args:
       labels: int (N,), 0..K-1, of all training pictures.
-      pair: index into `categories.pairs`: a member's own balanced pictures; None: all of them.
+      pair: index into `categories.pairs`, for a member's balanced pictures. None takes all pictures.
       seed: 0..2⁶⁴−1.
       batch_size: pictures a step.
       undersample: see `pair_subset`.
@@ -194,13 +194,13 @@ class Draw:
         self.size = len(self.first_epoch)
 
     def rows(self, step: int) -> np.ndarray:
-        """The rows of one step.
+        """Return the rows of one step.
 
         Args:
           step: from 0.
 
         Returns:
-          int32 (B,); within an epoch of the stream each row comes once.
+          int32 (B,). Within an epoch of the stream each row comes once.
         """
         start, count = step * self._batch_size, self._batch_size
         member = self._categories.num_pairs if self._pair is None else self._pair

@@ -1,7 +1,8 @@
 """Which categories of a listing are taken, in which order and under which names.
 
-Contract: before a selection, labels are indices into what a source calls its classes; after it, into
-`Listing.categories`. What a set cannot give is refused here, from its listing, before a picture is decoded.
+Contract: before a selection, labels are indices into what a source calls its classes. After it,
+they are indices into `Listing.categories`. What a set cannot give is refused here, from its listing, before a picture
+is decoded.
 """
 
 import collections
@@ -44,7 +45,7 @@ def asked_class_map(class_map: str | Mapping[str, str] | None) -> dict[str, str]
 
 
 def expression_of(name: str) -> str | None:
-    """Return the expression that a name is an alias of; None if it is none."""
+    """Return the expression that a name is an alias of, None if it is none."""
     try:
         return EXPRESSIONS[index_of(name)]
     except DataError:
@@ -55,7 +56,7 @@ def mapped(classes: Mapping[Any, Sequence[str]], class_map: Mapping[str, str]) -
     """Return the category's name for each class, or `DROPPED`.
 
     Args:
-      classes: class -> the names that it goes by; it keeps the first unless `class_map` says otherwise.
+      classes: class -> the names that it goes by. It keeps the first unless `class_map` says otherwise.
       class_map: see `asked_class_map`.
 
     Raises:
@@ -79,7 +80,7 @@ def vocabulary(names: Sequence[str], *, mixed: bool = False) -> Categories:
     """Return the categories that names of classes make: the paper's in the paper's order, others sorted by name.
 
     Args:
-      names: of the classes that are kept; an expression goes by its own name.
+      names: of the classes that are kept. An expression goes by its name in the paper.
       mixed: whether expressions and other names may stand together.
 
     Raises:

@@ -1,6 +1,6 @@
 """Lines of somebody's csv, cell by cell, so that what is wrong is named as file:line:column.
 
-Contract: every line is parsed by itself; a stray quote spoils one row and not the rest.
+Contract: every line is parsed by itself. A stray quote spoils one row and not the rest.
 """
 
 import csv
@@ -16,7 +16,7 @@ _WHOLE = re.compile(r"(-?[0-9]{1,11})(?:\.0*)?", re.ASCII)
 
 
 class CellError(DataError):
-    """A cell that is not what its column promises; the message starts with file:line:column."""
+    """A cell that is not what its column promises. The message starts with file:line:column."""
 
 
 class Cells:
@@ -41,11 +41,11 @@ class Cells:
         self._cells: Mapping[str, str] = dict(zip(columns, map(str.strip, fields), strict=True))
 
     def text(self, column: str) -> str:
-        """The cell without blanks around it."""
+        """Return the cell without blanks around it."""
         return self._cells[column]
 
     def whole(self, column: str, low: int, high: int) -> int:
-        """A whole number within both ends.
+        """Return a whole number within both ends.
 
         Raises:
           CellError: anything else.
@@ -56,7 +56,7 @@ class Cells:
         raise self.error(column, f"a whole number in {low}..{high}")
 
     def real(self, column: str, low: float = -math.inf, high: float = math.inf) -> float:
-        """A finite number within both ends.
+        """Return a finite number within both ends.
 
         Raises:
           CellError: anything else.
@@ -68,7 +68,7 @@ class Cells:
         raise self.error(column, f"a number{span}")
 
     def error(self, column: str, wanted: str) -> CellError:
-        """What to raise, or to note, where a cell is not what is wanted."""
+        """Return what to raise, or to note, where a cell is not what is wanted."""
         return CellError(
             f"{self.where}:{self.line}:{column}: wanted {wanted}, got {shown(self._cells.get(column, ''))}"
         )
@@ -80,13 +80,13 @@ def texts(rows: Iterable[Cells | CellError], column: str) -> Iterator[str]:
 
 
 def whole(text: str) -> int | None:
-    """Return the whole number that a text is, also as other programs write it ("3.0"); None if it is none."""
+    """Return the whole number that a text is, also as other programs write it ("3.0"), or None if it is none."""
     match = _WHOLE.fullmatch(text)
     return int(match[1]) if match else None
 
 
 def real(text: str) -> float:
-    """A number written with ASCII digits, or NaN: `float` would take underscores and other scripts too."""
+    """Return a number written with ASCII digits, or NaN: `float` would take underscores and other scripts too."""
     if not text.isascii() or "_" in text or len(text) > _SHOWN:
         return math.nan
     try:
@@ -96,23 +96,23 @@ def real(text: str) -> float:
 
 
 def shown(text: str) -> str:
-    """A cell as a message shows it: cut, and without line breaks."""
+    """Return a cell as a message shows it: cut, and without line breaks."""
     return repr(text if len(text) <= _SHOWN else f"{text[:_SHOWN]}...")
 
 
 def records(
     numbered: Iterable[tuple[int, str]], *, header: tuple[str, ...] | None = None, where: str = "", delimiter: str = ","
 ) -> Iterator[tuple[int, list[str]]]:
-    """Fields of csv lines.
+    """Yield the fields of csv lines.
 
     Args:
       numbered: line numbers and texts.
       header: wanted first line in lower case, or None if there is none.
       where: the file's name, for the message.
-      delimiter: between fields; a blank takes any run of blanks.
+      delimiter: between fields. A blank takes any run of blanks.
 
     Yields:
-      Line number and fields; a line that is no csv yields itself as one field.
+      Line number and fields. A line that is no csv yields itself as one field.
 
     Raises:
       DataError: another header.
@@ -136,12 +136,13 @@ def records(
 def table(
     tree: Tree, path: str, columns: Sequence[str], *, header: bool = True, delimiter: str = ","
 ) -> Iterator[Cells | CellError]:
-    """A file's lines as cells by name; a line of another length comes as the error it is.
+    """Yield a file's lines as cells by name. A line of another length comes as the error it is.
 
     Args:
       tree: where the file lies.
       path: its path there.
-      columns: wanted names, in the order that the header, where there is one, must have; it may hold further ones.
+      columns: wanted names, in the order that the header, where there is one, must have. The header may hold further
+        ones.
       header: whether the first line names the columns.
       delimiter: see `records`.
 

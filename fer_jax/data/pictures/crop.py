@@ -1,7 +1,7 @@
 """From a picture to the square around its face: picture, box and landmarks go through one matrix.
 
-Contract: pictures are uint8 (H, W, 3); a matrix is float64 (2, 3) and takes source pixels (x, y) to crop pixels, pixel
-centres at whole numbers; a box is (left, top, width, height) in pixels, its left and top edges half a pixel before the
+Contract: pictures are uint8 (H, W, 3). A matrix is float64 (2, 3) and takes source pixels (x, y) to crop pixels, pixel
+centres at whole numbers. A box is (left, top, width, height) in pixels, its left and top edges half a pixel before the
 first pixel's centre, as annotation tools count.
 """
 
@@ -28,7 +28,7 @@ class Crop(NamedTuple):
     Attributes:
       image: uint8 (size, size, 3).
       matrix: float64 (2, 3), source to crop pixels.
-      padded: share of it that lies outside the picture, 0..1; there the picture's border is repeated.
+      padded: share of the square outside the picture, 0..1. There the picture's border is repeated.
     """
 
     image: np.ndarray
@@ -37,7 +37,7 @@ class Crop(NamedTuple):
 
 
 def usable(box: Box | None, shape: tuple[int, ...], *, margin: float = 1.0) -> bool:
-    """Whether a box is one: finite, not empty, on the picture, no larger than a face can be with its margin."""
+    """Return whether a box is usable: finite, not empty, on the picture, no larger than a face with its margin."""
     if box is None or not np.isfinite(box).all():
         return False
     left, top, width, height = box
@@ -49,7 +49,7 @@ def usable(box: Box | None, shape: tuple[int, ...], *, margin: float = 1.0) -> b
 
 
 def crop_box(image: np.ndarray, box: Box, *, size: int, margin: float = 1.0) -> Crop:
-    """The square around a box, its side `margin` times the box's longer one, by area downwards and cubic upwards.
+    """Cut the square around a box, its side `margin` times the box's longer one, by area downwards, cubic upwards.
 
     The same bytes on OpenCV 4 and 5.
 
@@ -57,7 +57,7 @@ def crop_box(image: np.ndarray, box: Box, *, size: int, margin: float = 1.0) -> 
       image: uint8 (H, W, 3).
       box: usable.
       size: side wanted, pixels.
-      margin: 1 for the box alone; 1.25 is what AffectNet's users do.
+      margin: 1 for the box alone. AffectNet's users take 1.25.
 
     Raises:
       UsageError: a box that is none, see `usable`.
@@ -80,7 +80,7 @@ def crop_box(image: np.ndarray, box: Box, *, size: int, margin: float = 1.0) -> 
 
 
 def crop_eyes(image: np.ndarray, landmarks: np.ndarray, *, size: int) -> Crop:
-    """The picture turned, scaled and moved so that the eyes lie where those of the drawn faces do.
+    """Turn, scale and move a picture so that the eyes lie where those of the drawn faces do.
 
     OpenCV 4 and 5 round such warps differently: equal to a few grey levels only.
 
@@ -115,7 +115,7 @@ def crop_eyes(image: np.ndarray, landmarks: np.ndarray, *, size: int) -> Crop:
 
 
 def alignable(landmarks: np.ndarray) -> bool:
-    """Whether landmarks can be aligned: 68 finite points, and the eyes not in one place."""
+    """Return whether landmarks can be aligned: 68 finite points, and the eyes not in one place."""
     landmarks = np.asarray(landmarks)
     if landmarks.shape != (68, 2) or not np.isfinite(landmarks).all() or np.abs(landmarks).max() > 1e6:
         return False
@@ -124,7 +124,7 @@ def alignable(landmarks: np.ndarray) -> bool:
 
 
 def eyes_matrix(landmarks: np.ndarray, *, size: int) -> np.ndarray:
-    """The similarity that `crop_eyes` applies: float64 (2, 3)."""
+    """Return the similarity that `crop_eyes` applies: float64 (2, 3)."""
     left, right = (np.asarray(landmarks[eye], np.float64).mean(0) for eye in (LEFT_EYE, RIGHT_EYE))
     across = right - left
     # As a complex number: multiplied by `turn`, the vector between the eyes becomes level and as long as wanted.
@@ -135,17 +135,17 @@ def eyes_matrix(landmarks: np.ndarray, *, size: int) -> np.ndarray:
 
 
 def square_matrix(left: int, top: int, *, scale: float) -> np.ndarray:
-    """Of a cut whose first pixel was (left, top), resized by `scale`: float64 (2, 3)."""
+    """Return the matrix of a cut whose first pixel was (left, top), resized by `scale`: float64 (2, 3)."""
     return np.array([[scale, 0, (0.5 - left) * scale - 0.5], [0, scale, (0.5 - top) * scale - 0.5]])
 
 
 def transform(points: np.ndarray, matrix: np.ndarray) -> np.ndarray:
-    """Points (..., 2) through a matrix (2, 3)."""
+    """Send points (..., 2) through a matrix (2, 3)."""
     return points @ matrix[:, :2].T + matrix[:, 2]
 
 
 def transform_box(box: Box, matrix: np.ndarray) -> Box:
-    """The upright box around a box's corners after a matrix."""
+    """Return the upright box around a box's corners after a matrix."""
     left, top, width, height = box
     edges = np.array([(x, y) for x in (left, left + width) for y in (top, top + height)], np.float64) - 0.5
     corners = transform(edges, matrix) + 0.5

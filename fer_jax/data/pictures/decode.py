@@ -1,6 +1,6 @@
 """From the bytes of a file that nobody has checked to pixels that nobody need check again.
 
-Contract: pictures are uint8 (H, W, 3) RGB, upright; whatever cannot become one raises `ImageRejected`.
+Contract: pictures are uint8 (H, W, 3) RGB, upright. Whatever cannot become one raises `ImageRejected`.
 """
 
 import cv2
@@ -26,7 +26,7 @@ REASONS = (
     "duplicate",
     "label_unknown",
 )
-# What a sound data set has too; everything else counts towards `max_reject_frac`.
+# A sound data set has these, too. Everything else counts towards `max_reject_frac`.
 EXPECTED_REASONS = ("label_dropped", "document", "duplicate")
 
 # Older ones return half a JPEG without a word, refuse GIF, and do not turn WebP.
@@ -51,8 +51,8 @@ def decode(data: bytes, *, exif: str = "apply") -> np.ndarray:
 
     Args:
       data: the whole file.
-      exif: "apply" turns the picture as its orientation tag says; "ignore" does not (where boxes or landmarks were
-        measured on the stored pixels).
+      exif: "apply" turns the picture as its orientation tag says. "ignore" does not, for boxes or landmarks that
+        were measured on the stored pixels.
 
     Returns:
       uint8 (H, W, 3) RGB.
@@ -111,7 +111,7 @@ _TURNED_BACK = {
 
 
 def square(image: np.ndarray, size: int) -> np.ndarray:
-    """The central square of a picture, resized by area downwards and by cubic interpolation upwards.
+    """Return the central square of a picture, resized by area downwards and by cubic interpolation upwards.
 
     Args:
       image: uint8 (H, W, C).
@@ -127,7 +127,7 @@ def square(image: np.ndarray, size: int) -> np.ndarray:
 
 
 def resized(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """A picture at (width, height), by area where it shrinks and by cubic interpolation where it grows."""
+    """Return a picture at (width, height), by area where it shrinks and by cubic interpolation where it grows."""
     if (image.shape[1], image.shape[0]) == tuple(size):
         return np.ascontiguousarray(image)
     shrinks = image.shape[0] * image.shape[1] > size[0] * size[1]
@@ -135,7 +135,7 @@ def resized(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def encode_png(image: np.ndarray) -> bytes:
-    """A PNG, lossless, the same bytes each time.
+    """Encode a picture as PNG, lossless, the same bytes each time.
 
     Args:
       image: uint8 (H, W, 3) RGB, or (H, W, 1).

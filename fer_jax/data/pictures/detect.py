@@ -1,4 +1,4 @@
-"""Face detectors, whichever this machine has; none is ever fetched.
+"""Face detectors, whichever this machine has. None is ever fetched.
 
 Contract: a detector takes uint8 (H, W, 3) RGB and returns float64 (N, 4) boxes (left, top, width, height) in pixels.
 One that finds landmarks, too, has a method `landmarks(picture, box)`, float32 (68, 2).
@@ -28,12 +28,12 @@ _SAME_FACE = 0.5
 
 
 def face_detector(name: str) -> FaceDetector:
-    """A detector by name.
+    """Return a detector by name.
 
     Args:
-      name: "face_api=FILE.tgz", the networks of the npm package `@vladmandic/face-api`, which find landmarks, too (see
-        `FaceApi`); "lbp", the cascade of scikit-image, if installed; "haar", the one that OpenCV 4 brings along (5 does
-        not); or "yunet=FILE.onnx", OpenCV's network with a model file of yours.
+      name: "face_api=FILE.tgz", the networks of the npm package `@vladmandic/face-api`, which find landmarks, too
+        (see `FaceApi`), "lbp", the cascade of scikit-image, if installed, "haar", the cascade that OpenCV 4 brings
+        along (5 does not), or "yunet=FILE.onnx", OpenCV's network with a model file of yours.
 
     Raises:
       UsageError: an unknown name, a detector that this machine lacks, or a model that cannot be read.
@@ -52,7 +52,7 @@ def face_detector(name: str) -> FaceDetector:
 
 
 def largest(boxes: np.ndarray) -> Box | None:
-    """The box of most pixels, None where there is none."""
+    """Return the box of most pixels, or None where there is none."""
     if not len(boxes):
         return None
     left, top, width, height = max(boxes, key=lambda box: box[2] * box[3]).tolist()
@@ -60,15 +60,15 @@ def largest(boxes: np.ndarray) -> Box | None:
 
 
 def matching(boxes: np.ndarray, given: Box | None) -> tuple[Box | None, Quality]:
-    """The detected box of the labelled face.
+    """Return the detected box of the labelled face.
 
     Args:
       boxes: (N, 4), detected.
       given: the box in the list of the source, which says whose expression was labelled, or None.
 
     Returns:
-      The detection that overlaps the given box most, if by half or more (intersection over union), else the given box,
-      flagged; without a given box the largest detection. Nothing detected is flagged, and never costs the row.
+      The detection that overlaps the given box most, if by half or more (intersection over union), else the given
+      box, flagged. Without a given box the largest detection. Nothing detected is flagged, and never costs the row.
     """
     if not len(boxes):
         return given, Quality.UNDETECTED
@@ -82,7 +82,7 @@ def matching(boxes: np.ndarray, given: Box | None) -> tuple[Box | None, Quality]
 
 
 def overlap(first, second) -> float:
-    """Intersection over union of two boxes."""
+    """Return the intersection over union of two boxes."""
     width = min(first[0] + first[2], second[0] + second[2]) - max(first[0], second[0])
     height = min(first[1] + first[3], second[1] + second[3]) - max(first[1], second[1])
     common = max(width, 0.0) * max(height, 0.0)
@@ -151,7 +151,7 @@ def _yunet(file) -> FaceDetector:
 
 
 def _for_detection(picture):
-    """A picture no larger than detectors want, and the factor back."""
+    """Return a picture no larger than detectors want, and the factor back."""
     scale = max(1.0, max(picture.shape[:2]) / _DETECTION_PX)
     if scale == 1:
         return picture, scale

@@ -79,13 +79,13 @@ def store(row: Row, framing: Framing, *, encoding: str = "png") -> Stored:
 
 
 def file_facts(data: bytes) -> tuple[Quality, bool]:
-    """What a file is, from its bytes alone.
+    """Describe a file from its bytes alone.
 
     Args:
       data: a file that `image_header` knows.
 
     Returns:
-      WAS_ALPHA and EXIF_TURNED where they apply; and whether the file can be stored as it is: JPEG or PNG, three
+      WAS_ALPHA and EXIF_TURNED where they apply. Then whether the file can be stored as it is: JPEG or PNG, three
       channels or grey, 8 bits, no palette or transparency, no orientation tag but "upright".
     """
     header = image_header(data)
@@ -99,7 +99,7 @@ def file_facts(data: bytes) -> tuple[Quality, bool]:
 
 
 def _bounded(framing):
-    """Even the whole picture is kept no larger than readers like."""
+    """Limit even the whole picture to the side that readers like."""
     if framing.crop == "none" and framing.size is None:
         return dataclasses.replace(framing, size=MAX_STORED_SIDE)
     return framing

@@ -3,7 +3,7 @@
 The package is the user's: `npm pack @vladmandic/face-api` leaves a file of 25 MB, of which these networks are 550 kB.
 Nothing of it is shipped or fetched here. The networks run in NumPy: 416 px take some 50 ms on a core.
 
-Contract: pictures are uint8 (H, W, 3) RGB; boxes are float64 (N, 4), left, top, width, height in pixels; landmarks are
+Contract: pictures are uint8 (H, W, 3) RGB. Boxes are float64 (N, 4), left, top, width, height in pixels. Landmarks are
 float32 (68, 2), x and y in pixels, in iBUG's order.
 """
 
@@ -28,8 +28,9 @@ _ANCHORS = np.array(
 )
 _LANDMARKS_PX = 112
 _OVERLAP = 0.4
-# Searches of a picture until one shows a face (ours): as it is; on black, since the network wants something around a
-# face and pictures of faces are often cut close, which small pictures mostly are; and, if it is large, at more pixels.
+# Searches of a picture until one shows a face (ours): as it is, then on black, then, if the picture is large, at
+# more pixels.
+# The network wants something around a face, and pictures of faces, small ones above all, are often cut close.
 _WHOLE_PX, _LARGER_PX = 416, (832, 1664)
 _BORDER, _BORDERED_PX = 0.75, 224
 _SMALL_PX = 256
@@ -39,7 +40,7 @@ class FaceApi:
     """A detector with landmarks: called with a picture it returns boxes, best first.
 
     Attributes:
-      score: least probability of a face, 0..1; .5 is the package's default.
+      score: least probability of a face, 0..1. The package's default is .5.
     """
 
     def __init__(self, path: str, *, score: float = 0.5):
@@ -114,7 +115,7 @@ class FaceApi:
 
 
 def _searches(longer_px: int) -> list[tuple[bool, int]]:
-    """Pairs (on a black border, pixels of the network's input), in the order of the search."""
+    """Yield pairs (on a black border, pixels of the network's input), in the order of the search."""
     first = [(False, _WHOLE_PX), (True, _BORDERED_PX)]
     if longer_px <= _SMALL_PX:
         return first[::-1]
@@ -122,7 +123,7 @@ def _searches(longer_px: int) -> list[tuple[bool, int]]:
 
 
 def _read_network(path, name) -> dict[str, np.ndarray]:
-    """Arrays by name out of a manifest and its bytes, float32."""
+    """Read arrays by name out of a manifest and its bytes, float32."""
     manifest, binary = f"{name}-weights_manifest.json", f"{name}.bin"
     try:
         described, content = _read_files(pathlib.Path(path), manifest, binary)
@@ -152,7 +153,7 @@ def _read_files(path, *names) -> list[bytes]:
 
 
 def _detector_network(weights, square) -> np.ndarray:
-    """uint8 (S, S, 3) -> float32 (S/32, S/32, 25): five boxes a cell, each four numbers and a logit."""
+    """Map uint8 (S, S, 3) to float32 (S/32, S/32, 25): five boxes a cell, each four numbers and a logit."""
     x = (square.astype(np.float32) - _DETECTOR_MEAN) / 255
     x = _leaky(_convolution(x, weights["conv0/filters"]) + weights["conv0/bias"])
     for layer in range(1, 6):
@@ -162,7 +163,7 @@ def _detector_network(weights, square) -> np.ndarray:
 
 
 def _landmark_network(weights, square) -> np.ndarray:
-    """uint8 (112, 112, 3) -> float32 (68, 2), in shares of the side."""
+    """Map uint8 (112, 112, 3) to float32 (68, 2), in shares of the side."""
     x = (square.astype(np.float32) - _LANDMARKS_MEAN) / 255
     for block in range(4):
         # Halving with zeros at the far edges only, where the side is even.
@@ -195,7 +196,7 @@ def _convolution(x, filters, *, stride=1):
 
 
 def _shifted(x, stride):
-    """The nine views of a picture under a 3 x 3 filter without padding."""
+    """Return the nine views of a picture under a 3 x 3 filter without padding."""
     rows, columns = ((length - 3) // stride + 1 for length in x.shape[:2])
     for row in range(3):
         for column in range(3):
@@ -203,7 +204,7 @@ def _shifted(x, stride):
 
 
 def _largest_of_four(x, *, stride):
-    """2 x 2 maxima; the last row and column stand alone where their neighbours are missing."""
+    """Return 2 x 2 maxima. The last row and column stand alone where their neighbours are missing."""
     x = np.pad(x, ((0, stride == 1 or x.shape[0] % 2), (0, stride == 1 or x.shape[1] % 2), (0, 0)), mode="edge")
     ahead = np.maximum(x[:-1], x[1:])
     return np.maximum(ahead[:, :-1], ahead[:, 1:])[::stride, ::stride]

@@ -1,6 +1,6 @@
 """How a listed picture becomes the one that is kept: turned upright, cropped, scaled, with its box and landmarks.
 
-Contract: what goes in is a `Row` and its pixels uint8 (H, W, 3); what comes out never needs a look at the source again.
+Contract: what goes in is a `Row` and its pixels uint8 (H, W, 3). What comes out never needs a look at the source again.
 """
 
 import dataclasses
@@ -28,14 +28,14 @@ class Framing:
     """Which part of a picture is kept, and how large.
 
     Attributes:
-      crop: "none", the whole picture, shrunk to `size` on its longer side if it is larger; "square", its central
-        square; "box", the square around the face's box, `box_margin` times as wide; "eyes", turned and scaled so that
-        the eyes lie where those of the drawn faces do. "box" without a box falls back to "square", "eyes" without
-        landmarks to "box"; both are flagged.
-      size: side, pixels; None only for "none": as it is.
+      crop: "none", the whole picture, shrunk to `size` on its longer side if it is larger, "square", its
+        central square, "box", the square around the face's box, `box_margin` times as wide, or "eyes", turned and
+        scaled so that the eyes lie where those of the drawn faces do. "box" without a box falls back to "square",
+        "eyes" without landmarks to "box". Both are flagged.
+      size: side, pixels. None keeps the side, for "none" alone.
       box_margin: for "box".
       exif: see `decode`.
-      detector: finds faces, and where it can the landmarks of pictures that have none; None: what is given.
+      detector: finds faces, and where it can the landmarks of pictures that have none. None relies on the listing.
 
     Raises:
       UsageError: an option out of range.
@@ -68,7 +68,7 @@ class Framed:
 
     Attributes:
       image: uint8 (H, W, 3).
-      box: the face in pixels of `image`, cut to it; None where unknown.
+      box: the face in pixels of `image`, cut to it, or None where unknown.
       landmarks: float32 (68, 2) in pixels of `image`, or None.
       quality: what was met on the way.
     """
@@ -80,7 +80,7 @@ class Framed:
 
 
 def pixels(loaded: bytes | np.ndarray, exif: str) -> np.ndarray:
-    """What `Row.load` returned, decoded: uint8 (H, W, 3)."""
+    """Decode what `Row.load` returned: uint8 (H, W, 3)."""
     return loaded if isinstance(loaded, np.ndarray) else decode(loaded, exif=exif)
 
 
@@ -123,7 +123,7 @@ def frame(image: np.ndarray, row: Row, framing: Framing) -> Framed:
 
 
 def _cropped(image, box, landmarks, framing):
-    """Picture, matrix and flags of the crop that can be made."""
+    """Return picture, matrix and flags of the crop that can be made."""
     crop, size, quality = framing.crop, framing.size, Quality(0)
     rows, columns = image.shape[:2]
     if crop == "none":
@@ -150,7 +150,7 @@ def _cropped(image, box, landmarks, framing):
 
 
 def _one_colour(image) -> bool:
-    """Whether nothing is to be seen; of most pictures the first row tells."""
+    """Return whether a picture is of one colour. The first row of most shows that it is not."""
     first = np.ptp(image[0], axis=0).max() <= _ONE_COLOUR
     return bool(first and np.ptp(image.reshape(-1, image.shape[-1]), axis=0).max() <= _ONE_COLOUR)
 
@@ -160,7 +160,7 @@ def _padding(done: crops.Crop) -> Quality:
 
 
 def _cut(box: Box, shape) -> Box | None:
-    """A box cut to the picture; None if nothing of it is left."""
+    """Cut a box to the picture, or return None if nothing of it is left."""
     left, top = max(box[0], 0.0), max(box[1], 0.0)
     right, bottom = min(box[0] + box[2], float(shape[1])), min(box[1] + box[3], float(shape[0]))
     return (left, top, right - left, bottom - top) if right > left and bottom > top else None

@@ -6,7 +6,7 @@ Contract: bytes in, (type, width, height) out, None for anything that is none of
 import struct
 from collections.abc import Iterator
 
-# Frame headers carry the size; these three of the range are tables and arithmetic-coding conditions instead.
+# Frame headers carry the size. These three of the range are tables and arithmetic-coding conditions instead.
 JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 UPRIGHT = 1  # of the eight values of the orientation tag
 _ORIENTATION = 0x112
@@ -15,7 +15,7 @@ _JPEG_END_OF_HEADERS = frozenset({0xD9, 0xDA})
 
 
 def image_header(data: bytes) -> tuple[str, int, int] | None:
-    """Type and size of a picture, from its content alone; the file's suffix has no say.
+    """Return type and size of a picture, from its content alone. The file's suffix has no say.
 
     Args:
       data: a whole file, or enough of its start.
@@ -34,7 +34,7 @@ def image_header(data: bytes) -> tuple[str, int, int] | None:
 
 
 def jpeg_segments(data: bytes) -> Iterator[tuple[int, int, int]]:
-    """The segments of a JPEG before its pixels: each one's marker, and where its content starts and stops.
+    """Yield the segments of a JPEG before its pixels: each one's marker, and where its content starts and stops.
 
     Raises:
       IndexError, struct.error: the file ends among them.
@@ -58,7 +58,7 @@ def orientation(exif: bytes) -> int:
     """Read the orientation tag of a TIFF block.
 
     Args:
-      exif: a TIFF file, or the block of EXIF in another; may be empty.
+      exif: a TIFF file, or the block of EXIF in another, perhaps empty.
 
     Returns:
       1..8, `UPRIGHT` where it has none.

@@ -1,7 +1,7 @@
 """CK+ (Lucey et al. 2010, 10.1109/CVPRW.2010.5543262): sequences from a neutral face to the peak of an expression.
 
 Contract: `cohn-kanade-images/S005/001/*.png` with `Emotion/S005/001/*_emotion.txt`, one number as text, side by side or
-each in the folder that its zip unpacks to; or the 48 px class folders, or the csv of pixels, that others made. No split
+each in the folder that its zip unpacks to, or the 48 px class folders, or the csv of pixels, that others made. No split
 is official: people, never pictures, are dealt out by a hash of their id.
 """
 
@@ -40,7 +40,7 @@ def list_ckplus(
 
     Args:
       tree: the root of `cohn-kanade-images` and `Emotion`, of class folders, or of a csv.
-      apex_frames: last frames of a labelled sequence that show its label; its first frame is neutral.
+      apex_frames: last frames of a labelled sequence that show its label. Its first frame is neutral.
       folds: people are dealt into so many folds by a hash of their id.
       fold: 0..folds − 1, the one that becomes "validation".
       label_table: key of `LABEL_TABLES`: whose numbering a csv's emotions, or numbered class folders, are.
@@ -79,7 +79,7 @@ def list_ckplus(
 
 
 def _with_people(tree, name) -> str | None:
-    """The folder of a name in which people's folders are: a zip often unpacks to a folder of its own name.
+    """Return the folder of a name in which people's folders are: a zip often unpacks to a folder of its own name.
 
     Raises:
       DataError: there are several.
@@ -95,7 +95,7 @@ def _with_people(tree, name) -> str | None:
 
 
 def _pixels(tree, csvs, label_table) -> Listing:
-    """A csv of pixels, whose numbering is its maker's: several orders are about."""
+    """Return the listing of a csv of pixels. Its numbering is its maker's: several orders are about."""
     if len(csvs) > 1:
         raise DataError(f"`path`: {tree.name} holds {csvs[0]} and {csvs[1]}; give a folder with one of them.")
     if label_table is None:
@@ -124,7 +124,7 @@ def _dealt(release, rows, folds, fold, remarks) -> Listing:
 
 
 def _fold(text, folds) -> int:
-    """The fold of a person, or of the person whose sequence a path lies in."""
+    """Return the fold of a person, or of the person whose sequence a path lies in."""
     match = _SUBJECT.search(text + "/")
     person = match[0] if match else text
     return int.from_bytes(hashlib.sha256(person.encode()).digest()[:8]) % folds
@@ -169,7 +169,7 @@ def _sequence(tree, images, sequence, labels, apex_frames, row) -> Iterator[Row 
 
 
 def _named_after_people(listing) -> Iterator[Row | Rejection]:
-    """Class folders' rows, counted through, with the person in each file name."""
+    """Yield class folders' rows, counted through, with the person in each file name."""
     number = 0
     for rows in listing.splits.values():
         for row in rows():

@@ -1,6 +1,6 @@
 """Plain class folders: every picture lies in a folder named after its expression.
 
-Contract: `happy/x.png` or `train/happy/x.png`; folder names go through the aliases of `expressions.index_of`, a number
+Contract: `happy/x.png` or `train/happy/x.png`. Folder names go through the aliases of `expressions.index_of`, a number
 before them ("0_happy") counts for nothing. What a bare number means is never guessed.
 """
 
@@ -40,15 +40,15 @@ def list_folders(
     any_names: bool = False,
     mixed: bool = False,
 ) -> Listing:
-    """Return the listing of class folders, alone or below split folders; a single pool is called "train".
+    """Return the listing of class folders, alone or below split folders. A single pool is called "train".
 
     Rows are counted along the sorted file names.
 
     Args:
       tree: the root.
-      label_table: key of `LABEL_TABLES` for folders that are named by number; without it such a name is an error.
+      label_table: key of `LABEL_TABLES` for folders that are named by number. Without it such a name is an error.
       release_name: of the listing.
-      class_map: see `read`; keys are folders' names.
+      class_map: see `read`. Its keys are folders' names.
       any_names: folders that are all named after no expression make categories of their own.
       mixed: expressions and other names may stand together.
 
@@ -76,12 +76,12 @@ def check_table(label_table: str | None) -> None:
 
 
 def split_of(folder: str) -> str | None:
-    """Return the split that a folder's name means, such as "validation" for "Val" or "val_set"; None if none."""
+    """Return the split that a folder's name means, such as "validation" for "Val" or "val_set", None if none."""
     return SPLIT_FOLDERS.get(_SET.sub("", folder.lower()))
 
 
 class _Names(NamedTuple):
-    """How names of folders become categories; see `list_folders`."""
+    """How names of folders become categories, see `list_folders`."""
 
     label_table: str | None
     class_map: Mapping[str, str]
@@ -93,8 +93,8 @@ class _Layout(NamedTuple):
     """Class folders as found.
 
     Attributes:
-      files: split -> (file, label or None, own number) in the order of the names; no label is a picture that lies in
-        no class folder.
+      files: split -> (file, label or None, own number) in the order of the names. A picture that lies in no class
+        folder has no label.
       labels: folder -> label.
       categories: what labels are indices into.
     """
@@ -105,7 +105,7 @@ class _Layout(NamedTuple):
 
 
 def _layout(tree: Tree, names: _Names) -> _Layout:
-    """Files outside class folders (lists, licences) are no rows, unless they are pictures."""
+    """List the files by split. Files outside class folders (lists, licences) are no rows, unless they are pictures."""
     parts = [(name, name.split("/")) for name in tree.files()]
     tops = {part[0] for name, part in parts if len(part) > 1 and not is_document(name)}
     if not tops:
@@ -192,7 +192,7 @@ def _labels(tree, folders, inside, level, names: _Names) -> tuple[dict[str, int]
 
 
 def is_class_folder(name: str) -> bool:
-    """Whether a folder's name is an expression's, an alias of one, or a number."""
+    """Return whether a folder's name is an expression's, an alias of one, or a number."""
     try:
         return _is_number(name) or index_of(_COUNTED.sub("", name, count=1)) >= 0
     except DataError:

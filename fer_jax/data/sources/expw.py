@@ -1,7 +1,7 @@
 """ExpW (Zhang et al. 2018, 10.1007/s11263-017-1055-1): faces in whole photographs, seven expressions, with boxes.
 
-Contract: `label/label.lst`, a line a face: name, face id, top, left, right, bottom, confidence, label; top stands
-BEFORE left. Pictures lie in `image/origin/`. Boxes are in pixels of the picture as stored.
+Contract: `label/label.lst`, a line a face: name, face id, top, left, right, bottom, confidence, label. Top
+stands BEFORE left. Pictures lie in `image/origin/`. Boxes are in pixels of the picture as stored.
 """
 
 import functools

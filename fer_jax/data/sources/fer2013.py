@@ -1,6 +1,6 @@
 """FER2013 as a csv: one line a picture, 48 x 48 grey values as text, and a usage that names the split.
 
-Contract: the columns emotion, pixels and Usage, in any order, perhaps with others; the labels are FER2013's own seven
+Contract: the columns emotion, pixels and Usage, in any order, perhaps with others. The labels are FER2013's seven
 (`LABEL_TABLES["fer2013"]`), no contempt. Class folders made from it are read, too.
 """
 
@@ -53,7 +53,7 @@ def list_fer2013(tree: Tree) -> Listing:
 
 
 def pixels_file(tree: Tree) -> str | None:
-    """Find the csv of the whole set; None where there is none.
+    """Find the csv of the whole set, None where there is none.
 
     Raises:
       DataError: there are several.
@@ -71,7 +71,7 @@ def header_of(tree: Tree, path: str) -> tuple[str, ...]:
 
 
 def pixel_splits(tree: Tree, path: str, label_table: str) -> dict[str, Callable[[], Iterator[Row | Rejection]]]:
-    """Read the splits of a csv of pixels; all is "train" where it has no Usage.
+    """Read the splits of a csv of pixels. All is "train" where it has no Usage.
 
     Args:
       tree: where the file lies.
@@ -120,7 +120,7 @@ def _row(row, cells, name, label_table) -> Row | Rejection:
 
 
 def pixel_loader(text: str) -> Callable[[], np.ndarray]:
-    """How to get a picture from its 2,304 grey values as text, which is not kept: bytes are a quarter of it.
+    """Return the loader of a picture from its 2,304 grey values. Kept are bytes, a quarter of the text.
 
     Args:
       text: whole numbers 0..255, separated by blanks, row by row.

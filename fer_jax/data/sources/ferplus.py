@@ -4,8 +4,8 @@ Contract: the zip, the unpacked folder and FER2013's csv pair give the same pict
 content. A vote row is ten whole numbers in FER+'s own order (`LABEL_TABLES["ferplus"]`).
 
 FER+ has published two lists of votes that are not the same, and `release` says which one was read. `label.csv` lies in
-the folders of its repository and gives each face a box (12 columns). `fer2013new.csv` is the list of the csv pair; its
-tool also writes it into the folders, as a `label.csv` without boxes (11 columns).
+the folders of its repository and gives each face a box (12 columns). `fer2013new.csv` is the list of the csv pair.
+Its tool also writes it into the folders, as a `label.csv` without boxes (11 columns).
 """
 
 import functools
@@ -69,14 +69,14 @@ def _listed(rows: Callable[[], Iterable[Row | Rejection]]) -> Iterator[Row | Rej
 
 
 def ferplus_labels(votes: np.ndarray, *, target: str) -> tuple[np.ndarray, np.ndarray]:
-    """Labels of vote counts.
+    """Return the labels of vote counts.
 
     Args:
       votes: int (N, 10), columns as `VOTE_COLUMNS`.
       target: see `list_ferplus`.
 
     Returns:
-      int32 (N,) canonical labels with `DROP` for the rows left out; str (N,) why those are left out, else "".
+      int32 (N,) canonical labels with `DROP` for the rows left out, and str (N,) why those are left out, else "".
     """
     if target not in TARGETS:
         raise UsageError(f"`target`: wanted one of {', '.join(TARGETS)}, got {target!r}.")
@@ -97,7 +97,7 @@ def ferplus_labels(votes: np.ndarray, *, target: str) -> tuple[np.ndarray, np.nd
 
 
 def soft_labels(votes: np.ndarray) -> np.ndarray:
-    """The eight counts of int (N, 10) votes as float32 (N, 8) rows that sum to 1, zeros where nobody voted for them."""
+    """Return the eight counts of int (N, 10) votes as float32 (N, 8) rows that sum to 1, or zeros without a vote."""
     eight = _canonical_votes(votes)
     return (eight / np.maximum(eight.sum(1, keepdims=True), 1)).astype(np.float32)
 
@@ -133,7 +133,7 @@ def _layout(tree: Tree, target: str) -> dict[str, Callable[[], Iterable[Row | Re
 
 
 def _list_read(tree) -> str:
-    """Which of FER+'s two lists the votes are of, or both where splits differ in it."""
+    """Say which of FER+'s two lists the votes are of, both where splits differ in it."""
     columns = (len(next(records(lines(tree, path)), (0, ()))[1]) for path in _label_lists(tree).values())
     named = {_LISTS.get(number, LABEL_FILE) for number in columns} or {VOTES_FILE}
     return " and ".join(sorted(named, reverse=True))
@@ -161,7 +161,7 @@ def _label_lists(tree) -> dict[str, str]:
 
 
 def _folder_rows(tree, split, where, target):
-    """Rows of `label.csv` (name, perhaps a box, ten counts), then the pictures it does not name."""
+    """Yield the rows of `label.csv` (name, perhaps a box, ten counts), then the pictures it does not name."""
     shown, found = FOLDERS[split], []
     for row, (line, fields) in enumerate(records(lines(tree, where))):
         fault = "" if len(fields) in (11, 12) else f"{len(fields)}: wanted 11 or 12 columns, got {len(fields)}"
@@ -184,7 +184,7 @@ def _folder_rows(tree, split, where, target):
 
 
 def _csv_rows(tree, pixels_path, votes_path, target) -> dict[str, Callable[[], Iterable[Row | Rejection]]]:
-    """Rows of the csv pair, which are in the same order; the pictures get the names that FER+'s tool gives them."""
+    """Yield the rows of the csv pair, which are in the same order. Pictures get the names of FER+'s tool."""
     found = {split: [] for split in FOLDERS}
     loaders = {}
     usage = next(iter(USAGES))
@@ -213,7 +213,7 @@ def _csv_rows(tree, pixels_path, votes_path, target) -> dict[str, Callable[[], I
 
 
 def _in_step(tree, pixels_path, votes_path) -> Iterator[tuple[Cells | CellError, Cells | CellError]]:
-    """The pixels' line and the votes' line of each row."""
+    """Yield the pixels' line and the votes' line of each row."""
     pixels = table(tree, pixels_path, ("pixels", "Usage"))
     votes = table(tree, votes_path, ("Usage", "Image name", *VOTE_COLUMNS))
     for pixel_cells, vote_cells in itertools.zip_longest(pixels, votes):
@@ -223,7 +223,7 @@ def _in_step(tree, pixels_path, votes_path) -> Iterator[tuple[Cells | CellError,
 
 
 def _voted_rows(found, folder, target, load):
-    """Rows or rejections from (row, file:line, name, ten counts as text, fault)."""
+    """Yield rows or rejections from (row, file:line, name, ten counts as text, fault)."""
     parsed = [None if fault else _counts(fields) for _, _, _, fields, fault in found]
     votes = np.asarray([counts or (0,) * len(VOTE_COLUMNS) for counts in parsed], np.int64).reshape(-1, 10)
     labels, why = ferplus_labels(votes, target=target)

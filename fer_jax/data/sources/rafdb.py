@@ -1,7 +1,7 @@
 """RAF-DB basic (Li, Deng & Du 2017, 10.1109/CVPR.2017.277): faces of the web, seven expressions, aligned to 100 px.
 
 Contract: `EmoLabel/list_patition_label.txt` (their spelling), a name and a label 1..7 a line, and the pictures
-`Image/aligned/<stem>_aligned.jpg`; or `train_labels.csv` and `test_labels.csv` with the pictures in `train/1` etc.
+`Image/aligned/<stem>_aligned.jpg`, or `train_labels.csv` and `test_labels.csv` with the pictures in `train/1` etc.
 """
 
 import functools
@@ -55,7 +55,7 @@ def list_rafdb(tree: Tree) -> Listing:
 
 
 def _folder(tree, path) -> str:
-    """Where the aligned pictures are, relative to the root."""
+    """Return the folder of the aligned pictures, relative to the root."""
     beside = path.rpartition("/")[0]
     around = beside.rpartition("/")[0]
     bases = [f"{base}/{folder}".strip("/") for base in dict.fromkeys((around, beside)) for folder in _ALIGNED]
@@ -78,7 +78,7 @@ def _listed(tree, path, folder, prefix) -> Iterator[Row | Rejection]:
 
 
 def _rows(tree, path, folder, prefix) -> Iterator[Row | Rejection]:
-    """Rows of one split; a line that belongs to none goes with the training set's."""
+    """Yield the rows of one split. A line that belongs to none goes with the training set's."""
     row = 0
     for cells in table(tree, path, ("name", "label"), header=False, delimiter=" "):
         name = cells.text("name") if isinstance(cells, Cells) else ""
@@ -109,7 +109,7 @@ def _csv_rows(tree, split, path) -> Iterator[Row | Rejection]:
 
 
 def _foldered_rows(tree, split, path) -> Iterator[Row | Rejection]:
-    """Rows of a csv whose pictures lie in folders of their labels' numbers, or in none."""
+    """Yield the rows of a csv whose pictures lie in folders of their labels' numbers, or in none."""
     header = header_of(tree, path)
     name_column = next((name for name in ("image", "image_name", "name", "filename") if name in header), "image")
     label_column = next((name for name in ("label", "label_index") if name in header), "label")

@@ -5,12 +5,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from fer_jax.data.file_names import is_archive
 from fer_jax.data.file_tree import Tree
 
-# Of a list's pictures so many are looked for, if any is found among them; else the first ones, then fewer.
+# So many of a list's pictures are looked for if one of them is there, else the first ones, then fewer.
 _ENOUGH, _EACH, _THEN_EVERY = 50, 1000, 64
 
 
 def find_files(tree: Tree, names: tuple[str, ...], *, depth: int = 2) -> list[str]:
-    """Find files of given names (in any case) at the root or a few folders down; numbered folders hold pictures only.
+    """Find files of given names (in any case) at the root or a few folders down. Numbered folders hold pictures only.
 
     Args:
       tree: where to look.
@@ -45,11 +45,11 @@ def base_of(tree: Tree, bases: Sequence[str], names: Iterable[str]) -> tuple[str
 
     Args:
       tree: where the pictures are.
-      bases: folders that come into question, the likeliest first; "" is the root.
+      bases: folders that come into question, the likeliest first. "" is the root.
       names: the list's paths, in its order.
 
     Returns:
-      The folder, or None where no picture is in any of them; and how many pictures were looked for.
+      The folder, or None where no picture is in any of them, and how many pictures were looked for.
     """
     hits, looked = dict.fromkeys(bases, 0), 0
     for number, name in enumerate(names):
@@ -70,7 +70,7 @@ def archives(tree: Tree) -> list[str]:
 
 
 def _folders(tree, depth) -> Iterator[str]:
-    """The root, then the folders so many levels down, level by level; numbered ones are left out with all in them."""
+    """Yield the root, then the folders so many levels down, level by level, without numbered ones and all in them."""
     level = [""]
     yield from level
     for _ in range(depth):

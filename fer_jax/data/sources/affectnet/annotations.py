@@ -13,7 +13,7 @@ ABSENT = -2  # valence and arousal of Uncertain and No-Face
 
 
 def annotated_row(number: int, *, valence: float, arousal: float, quality: Quality = NO_QUALITY, **fields: Any) -> Row:
-    """A row of AffectNet with what its annotations say of its quality.
+    """Return a row of AffectNet with what its annotations say of its quality.
 
     Args:
       number: AffectNet's own number of a label that is among the eight.
@@ -29,14 +29,14 @@ def annotated_row(number: int, *, valence: float, arousal: float, quality: Quali
 
 
 def points(values: np.ndarray) -> np.ndarray | None:
-    """136 numbers as landmarks float32 (68, 2), or None if they are none."""
+    """Return 136 numbers as landmarks float32 (68, 2), or None if they are none."""
     if values.size == 2 * LANDMARKS and np.isfinite(values).all() and np.abs(values).max() < 1e6:
         return values.reshape(LANDMARKS, 2).astype(np.float32)
     return None
 
 
 def consistent(label: int, valence: float, arousal: float) -> bool:
-    """EmoNet's rule for AffectNet (Toisoul et al. 2021, 10.1038/s42256-020-00280-0).
+    """Check a label by EmoNet's rule for AffectNet (Toisoul et al. 2021, 10.1038/s42256-020-00280-0).
 
     Args:
       label: index into `EXPRESSIONS`.
@@ -44,7 +44,7 @@ def consistent(label: int, valence: float, arousal: float) -> bool:
       arousal: −1..1, NaN where absent.
 
     Returns:
-      Whether the label fits; True where one of the two is absent.
+      Whether the label fits, True where one of the two numbers is absent.
     """
     if math.isnan(valence) or math.isnan(arousal):
         return True

@@ -44,7 +44,7 @@ def list_original(
     drop_bad_box: bool = False,
     votes: str | os.PathLike | None = None,
 ) -> Listing:
-    """What the csv lists hold.
+    """Return the listing of the csv lists.
 
     Args:
       tree: the root.
@@ -75,7 +75,7 @@ def list_original(
 
 
 def _base(tree: Tree, path: str) -> str:
-    """The folder that a list's paths start from."""
+    """Return the folder that a list's paths start from."""
     parents = [str(parent).removeprefix(".") for parent in pathlib.PurePosixPath(path).parents]
     near = [folder for parent in parents for folder in tree.folders(parent) if not _numbered(folder)]
     near += [folder for parent in near for folder in tree.folders(parent) if not _numbered(folder)]
@@ -93,7 +93,7 @@ def _base(tree: Tree, path: str) -> str:
 
 
 def _path(text: str) -> str:
-    """A cell's path, also as Windows writes it."""
+    """Return a cell's path, also as Windows writes it."""
     return text.replace("\\", "/")
 
 
@@ -121,7 +121,7 @@ def _rows(tree, path, base, drop_bad_box, soft) -> Iterator[Row | Rejection]:
 
 
 def _vote(given, cells: Cells) -> np.ndarray | None:
-    """The labels given to a row, if they were given to its picture."""
+    """Return the shares of people's labels of a row, and refuse labels of another picture."""
     if given is None:
         return None
     name, shares = given
@@ -168,7 +168,7 @@ def _row(tree, row, cells: Cells, base, drop_bad_box, soft_label) -> Row | Rejec
 
 
 def _read(tree, base, name) -> bytes:
-    """The file as named, or as named before somebody percent-encoded it."""
+    """Read the file as named, or as named before somebody percent-encoded it."""
     try:
         return tree.read(_joined(base, name))
     except ImageRejected as error:
@@ -179,7 +179,7 @@ def _read(tree, base, name) -> bytes:
 
 
 def _box(cells: Cells, notes) -> Box | None:
-    """One row of the training list says "NULL"; others are negative."""
+    """Return a row's box, or None and a note. One row of the training list says "NULL", others are negative."""
     try:
         left, top = (cells.real(column) for column in _BOX[:2])
         width, height = (cells.real(column, 1) for column in _BOX[2:])
@@ -216,7 +216,7 @@ def _affect(cells: Cells, column, notes) -> float:
 
 
 def read_votes(paths: str | os.PathLike) -> dict[int, tuple[str, np.ndarray]]:
-    """AffectNetC25's csvs: 25 people's labels of some training pictures.
+    """Read AffectNetC25's csvs: 25 people's labels of some training pictures.
 
     Args:
       paths: a csv, or several with commas between, of the columns index or row_number (of the original's training.csv,

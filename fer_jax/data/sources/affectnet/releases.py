@@ -1,7 +1,7 @@
 """AffectNet (Mollahosseini et al. 2017, 10.1109/TAFFC.2017.2740923) as it lies on people's disks: which copy it is.
 
-Contract: a copy is recognised by its marker files. Two kinds under one root, or none, is an error that says what was
-looked for; `release` picks one. The official validation set is never called test.
+Contract: a copy is recognised by its marker files. Two kinds under one root, or none, is an error that says what
+was looked for. `release` picks one. The official validation set is never called test.
 """
 
 import os
@@ -77,7 +77,7 @@ _LOOKED_FOR = {
 
 
 def _layouts(tree) -> dict[str, list[str]]:
-    """Release -> the marker files found; `original_with_auto` stands beside `original` where both lists are there."""
+    """Release -> its marker files there. `original_with_auto` stands beside `original` where both lists are."""
     found: dict[str, list[str]] = {}
     manual = find_files(tree, MANUAL, depth=3)
     automatic = find_files(tree, (AUTOMATIC,), depth=3)
@@ -105,7 +105,7 @@ def _class_folders(tree, tops):
 
 
 def _only(tree, found) -> str:
-    """The one release there is; the manual lists alone where the automatic ones lie beside them."""
+    """Return the only release, the manual lists where the automatic ones lie beside them."""
     if "original" in found and "original_with_auto" in found:
         found = {name: files for name, files in found.items() if name != "original_with_auto"}
     if len(found) == 1:

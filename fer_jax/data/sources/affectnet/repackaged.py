@@ -1,6 +1,6 @@
 """AffectNet repackaged by others: labels in the file names, or in a list that a model made.
 
-Contract: `<id>s<expression>s<1000 valence>s<1000 arousal>.jpg`; or `labels.csv` with the columns pth and label.
+Contract: `<id>s<expression>s<1000 valence>s<1000 arousal>.jpg`, or `labels.csv` with the columns pth and label.
 """
 
 import functools
@@ -22,12 +22,12 @@ _THOUSAND = 1000
 
 
 def is_named(tree: Tree) -> bool:
-    """Whether the first pictures, at the root or in folders of splits, carry their labels in their names."""
+    """Return whether the first pictures, at the root or in folders of splits, carry their labels in their names."""
     return any(_NAMED.fullmatch(path.rpartition("/")[2]) for folder in _folders(tree) for path in tree.listed(folder))
 
 
 def list_named(tree: Tree) -> Listing:
-    """What pictures named after their labels hold; without folders of splits all are "train"."""
+    """Return the listing of pictures named after their labels. Without folders of splits all are "train"."""
     files: dict[str, list[str]] = {}
     for folder in _folders(tree):
         found = tree.files(folder) if folder else tree.listed()
@@ -65,7 +65,7 @@ def _affect(thousandths) -> float:
 
 
 def list_relabelled(tree: Tree, path: str) -> Listing:
-    """What a list of a model's labels holds: pth, label (a name), perhaps further columns."""
+    """Return the listing of a list of a model's labels: pth, label (a name), perhaps further columns."""
     rows = functools.partial(_relabelled_rows, tree, path)
     remark = "Labels were given by a model, not by people."
     return Listing("affectnet relabelled", {"train": rows}, remarks=(remark,))

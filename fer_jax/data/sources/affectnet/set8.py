@@ -45,7 +45,7 @@ def sets_of(tree: Tree) -> dict[str, str]:
 
 
 def list_arrays(tree: Tree) -> Listing:
-    """What the sets hold, in the order of the pictures' numbers."""
+    """Return the listing of the sets, in the order of the pictures' numbers."""
     sets = sets_of(tree)
     splits = {split: functools.partial(_rows, tree, name) for name, split in sets.items()}
     return Listing("affectnet set8", splits, exif="ignore")
@@ -63,7 +63,7 @@ def _rows(tree, name) -> Iterator[Row | Rejection]:
 
 
 def _paths(tree, name) -> tuple[list[str], list[str]]:
-    """The pictures of a set in the order of their numbers, and the stems of labels without one."""
+    """Return the pictures of a set in the order of their numbers, and the stems of labels without one."""
     paths = sorted(tree.files(f"{name}/images"), key=_number)
     pictured = {_stem(path) for path in paths}
     labels = (path for path in tree.files(f"{name}/annotations") if path.endswith("_exp.npy"))
@@ -135,7 +135,7 @@ def _landmarks(tree, path, notes) -> np.ndarray | None:
 
 
 def _scalar(data: bytes) -> float:
-    """The one number of a file, as number or text; NaN if it holds something else."""
+    """Return the one number of a file, as number or text, NaN if it holds something else."""
     array = small_array(data, at_most=1)
     if array.size != 1:
         return math.nan
@@ -146,7 +146,7 @@ def _scalar(data: bytes) -> float:
 
 
 def small_array(data: bytes, *, at_most: int) -> np.ndarray:
-    """A NumPy file of a few numbers or texts; what its header claims is checked before anything is made of it.
+    """Read a NumPy file of a few numbers or texts. Its header's claims are checked before anything is made of them.
 
     Args:
       data: the whole `.npy` file.
