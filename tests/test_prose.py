@@ -47,7 +47,6 @@ PENDING = {
     "experiments/localisation",
     "experiments/study",
     "fer_jax/compare",
-    "fer_jax/human",
     "fer_jax/saliency",
 }
 

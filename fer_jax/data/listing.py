@@ -107,7 +107,7 @@ class Listing:
       splits: split name -> a call that yields its rows anew.
       exif: "ignore" where boxes and landmarks were measured on the stored pixels, else "apply".
       remarks: what a user should know of this copy, a sentence each.
-      categories: what labels are indices into. Some of a source's may have no picture.
+      categories: what labels are indices into. Some categories of a source may have no picture.
       counts: split name -> number of its rows, where they were counted before.
     """
 

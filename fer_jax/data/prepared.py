@@ -194,7 +194,7 @@ def open_prepared(path: str | os.PathLike):
 
 
 def _below(path):
-    """Return the sets a few folders down. Half-built ones of killed builds are not visible."""
+    """Yield the sets a few folders down. Half-built ones of killed builds are not visible."""
     for depth in range(1, 4):
         for file in path.glob("*/" * depth + "dataset_info.json"):
             if not any(part.startswith("incomplete.") for part in file.parts):

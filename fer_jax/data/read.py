@@ -161,7 +161,7 @@ class TooManyRejected(DataError):
 
 
 def _listed(tree: Tree, list_rows: Callable[[Tree], Listing]) -> Listing:
-    """Yield a source's listing, also where a zip or download has put one folder around it.
+    """Return a source's listing, also where a zip or download has put one folder around it.
 
     Raises:
       DataError: what the source's reader says of the root, or that it lies there as an archive.

@@ -1,6 +1,6 @@
 """One simulated person's trials, all at once: click by click, evidence adds up to a choice.
 
-Contract: T trials, at most K clicks each, R regions; row t of every array is a trial, NaN stands after the last click.
+Contract: T trials, at most K clicks each, R regions. Row t of every array is a trial. NaN stands after the last click.
 The running sum of evidence ("belief") favours the true label where positive.
 """
 
@@ -88,7 +88,7 @@ class _Chance:
     start: np.ndarray  # (T,), normal
 
     def take(self, trials, click) -> "_Chance":
-        """Of some trials, at one click."""
+        """Return the draws of some trials, at one click."""
         of_click = {name: getattr(self, name)[trials, click] for name in ("gumbel", "jitter", "anywhere", "noise")}
         return dataclasses.replace(self, **of_click)
 
@@ -108,7 +108,7 @@ def _draw(generator, trials, most) -> _Chance:
 
 
 def _habits() -> np.ndarray:
-    """(R + 1, R): appeal of the next region after each region; the last row is for the first click."""
+    """Return (R + 1, R): appeal of the next region after each region. The last row is for the first click."""
     table = np.full((NUM_REGIONS + 1, NUM_REGIONS), -2.6)
     table[:, [EYE_LEFT, EYE_RIGHT, MOUTH]] = 0
     table[:, NOSE], table[:, GLABELLA] = -1.6, -1.3
@@ -121,7 +121,7 @@ _HABITS = _habits()
 
 
 def _appeal(images, observer, profile, dynamics, visits, previous, belief, click) -> np.ndarray:
-    """(T, R): how much each region attracts the next click."""
+    """Return (T, R): how much each region attracts the next click."""
     habit = _HABITS[previous]
     if click == 0:
         habit[:, EYE_LEFT] += observer.left_bias
@@ -134,7 +134,7 @@ def _appeal(images, observer, profile, dynamics, visits, previous, belief, click
 
 
 def _aim(images, observer, profile, appeal, luck) -> tuple[np.ndarray, np.ndarray]:
-    """The region (T,) and the point (T, 2) of the next click."""
+    """Return the region (T,) and the point (T, 2) of the next click."""
     centres, rows = images.centres, np.arange(len(images.strength))
     if profile.aim == "region":
         region = (appeal + luck.gumbel).argmax(1)
@@ -146,20 +146,20 @@ def _aim(images, observer, profile, appeal, luck) -> tuple[np.ndarray, np.ndarra
 
 
 def _shown(images, points, region, dynamics) -> np.ndarray:
-    """(T,): what a disc shows of its region's evidence; beside the region it shows less."""
+    """Return (T,): what a disc shows of its region's evidence. Beside the region it shows less."""
     rows = np.arange(len(region))
     miss = np.linalg.norm(points - images.centres[rows, region], axis=1) / images.unit
     return (NUM_REGIONS * images.share[rows, region]) ** dynamics.gain_power * np.exp(-2 * miss**2)
 
 
 def _clock(images, observer, dynamics, chance, clicks, doubt) -> tuple[np.ndarray, np.ndarray]:
-    """Times of the clicks (T, K) and of the answer (T,), seconds from onset."""
+    """Return the times of the clicks (T, K) and of the answer (T,), seconds from onset."""
     pace = observer.speed * images.pace
     hard = np.clip(1.6 - images.strength, 0.2, 2.2)[:, None]
     interval = dynamics.click_s * np.exp(dynamics.click_spread * chance.interval) * pace[:, None]
     interval *= 1 + dynamics.hesitation * doubt * hard
     onset = (dynamics.onset_s * observer.speed * np.exp(dynamics.onset_spread * chance.onset))[:, None]
-    # Interval k follows click k; after the last one comes the choice itself.
+    # Interval k follows click k. After the last one comes the choice itself.
     ends = onset + np.cumsum(interval, 1)
     starts = np.concatenate([onset, ends[:, :-1]], 1)
     times = np.where(np.arange(starts.shape[1]) < clicks[:, None], starts, np.nan)

@@ -1,7 +1,7 @@
 """From clicks to maps: what people uncovered of each image.
 
-Contract: maps are float32 (T, H, W) in the study table's row order. Only clicks on the image that the person chose open
-discs; the pixel clicked is (floor x, floor y). Every kind of map takes the same clicks, and tables that contradict
+Contract: maps are float32 (T, H, W) in the study table's row order. Only clicks on the image that the person chose
+open discs. The pixel clicked is (floor x, floor y). Every kind of map takes the same clicks, and tables that contradict
 themselves (a click off the image that is flagged inside, clicks that are counted but not there, tiles that a program
 opened) are refused, as a map of them would be wrong.
 """
@@ -29,7 +29,7 @@ def attention_maps(
     human_map: str = "union",
     sigma_px: float | None = None,
 ) -> np.ndarray:
-    """Mean over people of what each uncovered (paper §5.3).
+    """Average over people what each uncovered (paper §5.3).
 
     Args:
       trials: of the people who are analysed.
@@ -38,16 +38,16 @@ def attention_maps(
       radius: of the disc a click opens, pixels.
       trials_used: "correct" (the paper conditions on it for Fig. 4 only), or "all", answered or not.
       human_map: "union" of a person's discs, "counts" of discs over each pixel, or "gaussian" around each click.
-      sigma_px: deviation of the Gaussian, pixels; None takes the radius (ours).
+      sigma_px: deviation of the Gaussian, pixels. None takes the radius (ours).
 
     Returns:
-      float32 (T, H, W), 0 or more; at most 1 for "union". NaN throughout for an image without a trial to use, of which
-      `people_per_image` says 0; zero throughout where people used nothing but the blurred image.
+      float32 (T, H, W), 0 or more, at most 1 for "union". NaN throughout for an image without a trial to use, of
+      which `people_per_image` says 0. Zero throughout where people used nothing but the blurred image.
 
     Raises:
       UsageError: an unknown option, or a size, radius or deviation that cannot be.
-      DataError: a trial of an image that the study does not have; another size of the pictures, or radius, than the
-        trials record; answers or clicks that contradict each other.
+      DataError: a trial of an image that the study does not have, another size of the pictures, or radius, than
+        the trials record, or answers or clicks that contradict each other.
     """
     if human_map not in HUMAN_MAPS:
         raise UsageError(f"`human_map`: wanted one of {', '.join(HUMAN_MAPS)}, got {human_map!r}.")
@@ -82,7 +82,7 @@ def attention_maps(
 
 
 def people_per_image(trials: Trials, study: pd.DataFrame, *, trials_used: str = "correct") -> np.ndarray:
-    """How many trials each image's map is the mean of: int64 (T,); 0 where it is NaN for want of trials."""
+    """Count the trials that each image's map is the mean of: int64 (T,), 0 where it is NaN for want of trials."""
     return np.bincount(_used(trials, study, trials_used)["image_row"], minlength=len(study))
 
 
@@ -96,25 +96,25 @@ def click_sequence(
     average: str = "alpha",
     trials_used: str = "correct",
 ) -> np.ndarray:
-    """The order of the clicks on one image as colours, from red (first) to yellow (last), as in Fig. 4 of the paper.
+    """Return the order of the clicks on one image as colours, from red (first) to yellow (last) (paper Fig. 4).
 
-    Click i of n is (1, (i − 1)/(n − 1), 0); the only click of a trial is red. One picture a person, then averaged.
+    Click i of n is (1, (i − 1)/(n − 1), 0). The only click of a trial is red. One picture a person, then averaged.
 
     Args:
       trials: of the people who are analysed.
       image: its name.
       image_px: side of the stimulus, or (height, width).
       radius: of the disc a click opens, pixels.
-      overlap: "last": the later disc lies on top; "mean": colours of overlapping discs are averaged.
-      average: "alpha": colours weighted by coverage (ours); "plain": mean of pictures that are black elsewhere.
+      overlap: "last" lays the later disc on top, "mean" averages the colours of overlapping discs.
+      average: "alpha" weights colours by coverage (ours), "plain" takes the mean of pictures that are black elsewhere.
       trials_used: "correct" or "all".
 
     Returns:
-      float32 (H, W, 4), RGBA in [0, 1]; alpha is the share of people who opened the pixel.
+      float32 (H, W, 4), RGBA in [0, 1]. Alpha is the share of people who opened the pixel.
 
     Raises:
       UsageError: an unknown option, or a size or radius that cannot be.
-      DataError: nobody saw the image, or nobody was right about it; what `attention_maps` refuses.
+      DataError: nobody saw the image, or nobody was right about it, or what `attention_maps` refuses.
     """
     if overlap not in ("last", "mean"):
         raise UsageError(f"`overlap`: wanted last or mean, got {overlap!r}.")
@@ -144,31 +144,31 @@ def click_sequence(
 
 
 def revealed(trials: Trials, study: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
-    """The pictures as people saw them when they were right: the fine-tuning set of §5.1, masks still as clicks.
+    """Return the pictures as people saw them when they were right: the fine-tuning set of §5.1, masks still as clicks.
 
     Args:
       trials: of the people who are analysed.
       study: a study table of T images.
 
     Returns:
-      Row of the study image, int32 (N,), ascending; and the clicks, float32 (N, K, 2): centres of the pixels clicked, x
+      Row of the study image, int32 (N,), ascending, and the clicks, float32 (N, K, 2): centres of the pixels clicked, x
       then y, in the order clicked, then NaN, as `fer_jax.masks.reveal` takes them. N correct trials, at most K clicks.
 
     Raises:
-      DataError: a trial of an image that the study does not have; answers or clicks that contradict each other.
+      DataError: a trial of an image that the study does not have, or answers or clicks that contradict each other.
     """
     used = _used(trials, study, "correct")
     clicked = _points(trials, used, None)
     most = max((len(points) for points in clicked), default=0)
     padded = np.full((len(used), max(most, 1), 2), np.nan, np.float32)
     for row, points in enumerate(clicked):
-        # Pixel centres survive the rounding to float32; 223.999999 would become 224.
+        # Pixel centres survive the rounding to float32. 223.999999 would become 224.
         padded[row, : len(points)] = np.floor(points) + 0.5
     return np.asarray(used["image_row"], np.int32), padded
 
 
 def _size(image_px) -> tuple[int, int]:
-    """Height and width."""
+    """Return height and width."""
     sides = tuple(image_px) if isinstance(image_px, (tuple, list)) else (image_px, image_px)
     if len(sides) != 2:
         raise UsageError(f"`image_px`: wanted one side or (height, width), got {image_px!r}.")
@@ -177,7 +177,7 @@ def _size(image_px) -> tuple[int, int]:
 
 
 def _used(trials: Trials, study, trials_used) -> pd.DataFrame:
-    """The trials to use, sorted by image and person, with the study row of each, `image_row`."""
+    """Return the trials to use, sorted by image and person, with the study row of each, `image_row`."""
     if trials_used not in TRIALS_USED:
         raise UsageError(f"`trials_used`: wanted one of {', '.join(TRIALS_USED)}, got {trials_used!r}.")
     table = trials.trials
@@ -206,7 +206,7 @@ def _check_recorded(used, size, radius) -> None:
 
 
 def _points(trials: Trials, used: pd.DataFrame, size: tuple[int, int] | None) -> list[np.ndarray]:
-    """The points (K, 2) that opened discs, trial by trial as in `used`, in the order clicked.
+    """Return the points (K, 2) that opened discs, trial by trial as in `used`, in the order clicked.
 
     Where `size` (height, width) is None, pictures are square, and their trial says how large if it does.
     """
@@ -239,7 +239,7 @@ def _points(trials: Trials, used: pd.DataFrame, size: tuple[int, int] | None) ->
 
 
 def _sequence(points, size, radius, overlap) -> tuple[np.ndarray, np.ndarray]:
-    """Coverage (0 or 1) and green of one person's discs."""
+    """Return coverage (0 or 1) and green of one person's discs."""
     count = np.zeros(size, np.float32)
     green = np.zeros_like(count)
     disc = np.zeros(size, np.uint8)

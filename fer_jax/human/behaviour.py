@@ -26,7 +26,7 @@ _ROUNDING = 64 * np.finfo(np.float64).eps
 
 
 def person_table(trials: Trials) -> pd.DataFrame:
-    """Return one row a person, in the order met; people without a trial stand last.
+    """Return one row a person, in the order met. People without a trial stand last.
 
     Args:
       trials: of everybody.
@@ -52,7 +52,7 @@ def person_table(trials: Trials) -> pd.DataFrame:
 
 
 def image_table(trials: Trials, study: pd.DataFrame, *, time: str = "mean", time_trials: str = "clean") -> pd.DataFrame:
-    """Accuracy, clicks and time of each image.
+    """Return accuracy, clicks and time of each image.
 
     Args:
       trials: of the people who are analysed.
@@ -78,13 +78,13 @@ def pair_table(
     time_trials: str = "clean",
     categories: Categories = EXPRESSIONS,
 ) -> pd.DataFrame:
-    """Accuracy, clicks and time of each ordered pair: the cells of Fig. 3 of the paper.
+    """Return accuracy, clicks and time of each ordered pair: the cells of Fig. 3 of the paper.
 
     Args:
       trials: of the people who are analysed.
-      study: a study table; trials of other images do not count.
+      study: a study table. Trials of other images do not count.
       time: "mean", "median", or "log" (geometric mean of those above 0) of the time from first click to answer.
-      time_trials: "clean" leaves trials with a reload or a lost focus out of the times; "all" does not.
+      time_trials: "clean" leaves trials with a reload or a lost focus out of the times. "all" does not.
       categories: whose ordered pairs are the rows.
 
     Returns:
@@ -111,7 +111,7 @@ def pair_table(
 
 
 def correlations(pairs: pd.DataFrame) -> dict[str, float | int | str]:
-    """Pearson correlations over the cells of a `pair_table` (paper §4.3: .93, −.56, −.65 over 56 cells).
+    """Return Pearson correlations over the cells of a `pair_table` (paper §4.3: .93, −.56, −.65 over 56 cells).
 
     Args:
       pairs: a pair table. Each correlation takes the cells that have both of its values: a missing time costs the
@@ -151,7 +151,7 @@ def confusion(trials: Trials, *, categories: Categories = EXPRESSIONS) -> tuple[
     """Return how often each category was given for each (Fig. 2 of the paper).
 
     Args:
-      trials: of the people who are analysed; trials without a response do not count.
+      trials: of the people who are analysed. Trials without a response do not count.
       categories: what the rows and columns are.
 
     Returns:
@@ -173,7 +173,7 @@ def confusion(trials: Trials, *, categories: Categories = EXPRESSIONS) -> tuple[
 
 
 def d_prime(hit_rate: float, false_alarm_rate: float) -> tuple[float, float]:
-    """Yes/no sensitivity d′ = z(H) − z(F) and criterion c = −½ (z(H) + z(F)).
+    """Return the yes/no sensitivity d′ = z(H) − z(F) and criterion c = −½ (z(H) + z(F)).
 
     Args:
       hit_rate: strictly inside (0, 1).
@@ -183,7 +183,7 @@ def d_prime(hit_rate: float, false_alarm_rate: float) -> tuple[float, float]:
       d′ and c.
 
     Raises:
-      UsageError: a rate that is not inside (0, 1); correct it first, as `sensitivity` does.
+      UsageError: a rate that is not inside (0, 1). Correct it first, as `sensitivity` does.
     """
     for name, rate in (("hit_rate", hit_rate), ("false_alarm_rate", false_alarm_rate)):
         if not 0 < rate < 1:
@@ -237,7 +237,7 @@ def of_study(trials: Trials, study: pd.DataFrame) -> Trials:
       study: a study table.
 
     Returns:
-      Its trials, missing labels filled from it; the other tables as they are.
+      The study's trials, missing labels filled from the study. The other tables are returned as they are.
 
     Raises:
       DataError: a study table that is none, or a trial with other labels or more options than the study has.
@@ -260,7 +260,7 @@ def _names(answered) -> set[str]:
 
 
 def _answered(table) -> pd.DataFrame:
-    """The answered trials, `correct` as a number."""
+    """Return the answered trials, `correct` as a number."""
     for column in ("n_clicks", "rt_decision_ms"):
         values = table[column].astype("Float64")
         refuse(TABLE_NAMES["trials"], table, (values < 0).fillna(False), column, "a number from 0, or nothing")
@@ -299,11 +299,11 @@ def _measured(trials, by, time, time_trials) -> pd.DataFrame:
 
 
 def _filled(table) -> pd.DataFrame:
-    """The same table with counts of 0 where there was no answer."""
+    """Fill in counts of 0 where there was no answer."""
     return table.fillna({"n": 0, "n_times": 0}).astype({"n": "int64", "n_times": "int64"})
 
 
 def varies(values: npt.ArrayLike) -> bool:
-    """Return whether numbers (n,) differ by more than rounding; False if there are none."""
+    """Return whether numbers (n,) differ by more than rounding, False if there are none."""
     values = np.asarray(values, np.float64)
     return bool(values.size and np.ptp(values) > _ROUNDING * np.abs(values).max())

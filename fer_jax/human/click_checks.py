@@ -1,4 +1,4 @@
-"""What must hold before clicks, answers and pictures count as one data set; the first thing that does not is named.
+"""What must hold before clicks, answers and pictures count as one data set. The first fault is named.
 
 Contract: T images of S x S pixels, N trials. Every refusal is one line: table, row (counted from 1, the header left
 out), column, what was wanted, what came. Rows are checked column by column, in the order of the rules below.
@@ -130,14 +130,14 @@ def check_clicks(trials: Trials, *, image_px: int, names: Mapping[str, str] = TA
 
 
 def opened_clicks(trials: Trials) -> np.ndarray:
-    """How many discs each trial opened: int64 (N,)."""
+    """Count the discs that each trial opened: int64 (N,)."""
     keys = ["participant", "trial"]
     counts = trials.clicks[trials.clicks["inside"].fillna(False).to_numpy(bool)].groupby(keys).size()
     return counts.reindex(pd.MultiIndex.from_frame(trials.trials[keys]), fill_value=0).to_numpy(np.int64)
 
 
 def check_kind(trials: Trials, *, allow_mixed: bool, names: Mapping[str, str] = TABLE_NAMES) -> str:
-    """Whether the answers come from people or programs.
+    """Say whether the answers come from people or programs.
 
     Args:
       trials: tables that `check_trials` let pass.
@@ -186,6 +186,6 @@ def check_hashes(
 
 
 def _outside(values, low, high, *, missing: bool = False) -> np.ndarray:
-    """Where numbers lie outside [low, high]; what is missing counts as `missing`."""
+    """Return where numbers lie outside [low, high]. A missing number counts as `missing`."""
     values = values.to_numpy(np.float64)
     return np.where(np.isnan(values), missing, (values < low) | (values > high))

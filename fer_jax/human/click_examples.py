@@ -1,6 +1,6 @@
 """What a data set of clicks stores of each trial, and the way back.
 
-Contract: an example is a dict of the features of `datasets/click_study`; `trial_examples` and `original_examples` make
+Contract: an example is a dict of the features of `datasets/click_study`. `trial_examples` and `original_examples` make
 them of a `ClickSet`, `from_examples` makes the same set of them again and checks every stored mask against its clicks.
 """
 
@@ -39,14 +39,14 @@ _NOBODY = {
 
 
 def trial_examples(click_set: ClickSet) -> Iterator[dict[str, Any]]:
-    """What is stored of each trial, right or wrong, in the order of the table.
+    """Yield what is stored of each trial, right or wrong, in the order of the table.
 
     Args:
       click_set: as `assemble` left it.
 
     Yields:
-      image uint8 (S, S, 3), sharp; mask uint8 (S, S, 1), 255 where open; clicks float32 (K, 2), click_ms float32 (K,)
-      and click_inside bool (K,); labels 0..7; the rest as in the tables, a missing number as NaN, a missing text as "".
+      image uint8 (S, S, 3), sharp, mask uint8 (S, S, 1), 255 where open, clicks float32 (K, 2), click_ms float32 (K,)
+      and click_inside bool (K,), labels 0..7, the rest as in the tables, a missing number as NaN, a missing text as "".
     """
     row_of = {image: row for row, image in enumerate(click_set.study["image"])}
     size = (click_set.image_px, click_set.image_px)
@@ -66,13 +66,13 @@ def trial_examples(click_set: ClickSet) -> Iterator[dict[str, Any]]:
 
 
 def original_examples(click_set: ClickSet) -> Iterator[dict[str, Any]]:
-    """Each image of the study once, unmasked, with the features of `trial_examples`.
+    """Yield each image of the study once, unmasked, with the features of `trial_examples`.
 
     Args:
       click_set: as `assemble` left it.
 
     Yields:
-      As `trial_examples`; an open mask, no clicks, response -1, participant "", trial, block, radius and blur 0.
+      As `trial_examples`, with an open mask, no clicks, response -1, participant "", trial, block, radius and blur 0.
     """
     size = click_set.image_px
     for row in range(len(click_set.study)):
@@ -87,20 +87,20 @@ def original_examples(click_set: ClickSet) -> Iterator[dict[str, Any]]:
 def from_examples(
     trials: Iterable[Example], originals: Iterable[Example], *, synthetic: bool | None = None
 ) -> ClickSet:
-    """The set that examples were made of; every mask, fold, pair and picture is checked again.
+    """Rebuild the set that examples were made of. Every mask, fold, pair and picture is checked again.
 
     Args:
       trials: as `trial_examples` yields them, or as TFDS reads them (text as bytes). Pictures may be left as the bytes
         of their PNG, which spares decoding each of the T images once a trial.
       originals: as `original_examples` yields them.
-      synthetic: whether the faces were drawn; None if not known.
+      synthetic: whether the faces were drawn, None if not known.
 
     Returns:
-      The set; people's and simulated trials may be mixed, as they were stored.
+      The set. People's and simulated trials may be mixed, as they were stored.
 
     Raises:
       DataError: a feature that is missing or odd, a mask that is not the union of its clicks' discs, a picture that is
-        not the original's, or what `assemble` refuses; with the number of the example, counted from 1.
+        not the original's, or what `assemble` refuses. The message has the number of the example, counted from 1.
     """
     pictures = _Pictures()
     rows = [
@@ -140,7 +140,7 @@ def from_examples(
 
 
 class _Pictures:
-    """Pictures as stored; equal bytes are decoded once."""
+    """Pictures as stored. Equal bytes are decoded once."""
 
     def __init__(self):
         self._decoded: dict[bytes, np.ndarray] = {}
@@ -157,7 +157,7 @@ class _Pictures:
 
 
 class _Reader:
-    """The features of one example; what is missing or odd is named."""
+    """The features of one example. A missing or odd feature is named."""
 
     def __init__(self, example: Example, where: str):
         self._example, self.where = example, where
@@ -188,7 +188,7 @@ class _Reader:
 
 
 def _original(reader, pictures) -> tuple[dict[str, Any], np.ndarray]:
-    """A row of the study table, and its picture."""
+    """Read a row of the study table, and its picture."""
     pixels = pictures.pixels(reader.value("image"), reader.where)
     if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape != (*pixels.shape[:1] * 2, 3):
         raise DataError(f"{reader.where}: image: wanted uint8 (S, S, 3), got {pixels.dtype} {pixels.shape}.")
@@ -204,7 +204,7 @@ def _original(reader, pictures) -> tuple[dict[str, Any], np.ndarray]:
 
 
 def _trial(reader, pictures, originals) -> tuple[dict[str, Any], tuple[np.ndarray, ...]]:
-    """A row of the trials' table, and its clicks: points, times, flags."""
+    """Read a row of the trials' table, and its clicks: points, times, flags."""
     image = reader.text("image_id")
     if image not in originals:
         raise DataError(f"{reader.where}: image_id: wanted an image of the originals, got {image!r}.")

@@ -35,8 +35,8 @@ def load(source: str | os.PathLike, *, images: str | os.PathLike | None = None, 
     Args:
       source: a folder that `human.trials.write` wrote, or the run folder of a whole study, whose stages data, design
         and people have ended.
-      images: folder of the sharp stimuli, square PNGs called as the trials call their images (".png" may be left out
-        there); None looks in `source`/images. A run brings its own pictures.
+      images: folder of the sharp stimuli, square PNGs called as the trials call their images (".png" may be left
+        out there). None looks in `source`/images. A run brings its own pictures.
       allow_mixed: take people's and simulated trials at once.
 
     Returns:
@@ -64,14 +64,14 @@ def load(source: str | os.PathLike, *, images: str | os.PathLike | None = None, 
 
 
 def read_stimuli(folder: str | os.PathLike, names: list[str]) -> tuple[np.ndarray, list[str]]:
-    """Stimuli by name, from a folder of PNGs.
+    """Read stimuli by name, from a folder of PNGs.
 
     Args:
       folder: where they lie.
-      names: T paths relative to it, with "/"; ".png" may be left out.
+      names: T paths relative to the folder, with "/". ".png" may be left out.
 
     Returns:
-      uint8 (T, S, S, 3), RGB; and the SHA-256 of each file.
+      uint8 (T, S, S, 3), RGB, and the SHA-256 of each file.
 
     Raises:
       DataError: a name that leads out of the folder, a file that is missing or no PNG, pictures of several sizes.
@@ -139,7 +139,7 @@ def _drawn(file) -> bool:
 
 
 def _study_table(file) -> pd.DataFrame:
-    """The study images with `row`, their place among the validation pictures."""
+    """Return the study images with `row`, their place among the validation pictures."""
     try:
         text: dict[Hashable, Any] = dict.fromkeys(COLUMNS, "str")
         table = pd.read_csv(file, dtype=text, keep_default_na=False)
@@ -155,7 +155,7 @@ def _study_table(file) -> pd.DataFrame:
 
 
 def _run_pictures(file, study) -> np.ndarray:
-    """The study's pictures out of the validation split of a run, looked up by row and checked by name."""
+    """Read the study's pictures out of the validation split of a run, by row, and check their names."""
     try:
         with zipfile.ZipFile(file) as archive:
             unpacked = sum(archive.getinfo(f"validation_{part}.npy").file_size for part in ("images", "names"))

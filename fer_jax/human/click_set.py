@@ -22,7 +22,7 @@ from fer_jax.human.trials import Trials, typed_tables
 
 FOLDS = 5
 
-# What an example holds of the tables; the rest (sides, screen, pauses) stays with the study.
+# What an example holds of the tables. The rest (sides, screen, pauses) stays with the study.
 STORED_TRIALS = (
     "participant", "simulated", "block", "trial", "image", "true_label", "false_label", "n_options", "response",
     "correct", "n_clicks", "rt_decision_ms", "image_px", "reveal_radius_px", "blur_k", "source",
@@ -35,13 +35,13 @@ class ClickSet:
     """What `assemble` checked.
 
     Attributes:
-      trials: the tables, with the columns of `STORED_TRIALS` and `STORED_CLICKS` filled; points and times are float32
-        numbers, and a point lies in the pixel that was clicked.
+      trials: the tables, with the columns of `STORED_TRIALS` and `STORED_CLICKS` filled. Points and times are
+        float32 numbers, and a point lies in the pixel that was clicked.
       study: one row an image: image, true_label, false_label, pair (0..27), fold (0..4), content_hash (SHA-256 of the
         RGB bytes).
       pictures: uint8 (T, S, S, 3), RGB, sharp.
       simulated: "none", "all" or "mixed": whether programs answered.
-      synthetic: whether the faces were drawn; None if not known.
+      synthetic: whether the faces were drawn, None if not known.
     """
 
     trials: Trials
@@ -81,12 +81,12 @@ def assemble(
     Args:
       trials: of a study with two options.
       pictures: uint8 (T, S, S, 3), RGB, sharp, as shown.
-      study: a study table of T images in their order, balanced or not; None takes `study_of(trials)`.
+      study: a study table of T images in their order, balanced or not. None takes `study_of(trials)`.
       allow_mixed: take people's and simulated trials at once.
-      synthetic: whether the faces were drawn; None if not known.
-      file_hashes: T SHA-256 digests of the pictures' files, 64 hex digits; an image_sha256 of the trials may name the
+      synthetic: whether the faces were drawn, None if not known.
+      file_hashes: T SHA-256 digests of the pictures' files, 64 hex digits. An image_sha256 of the trials may name the
         file or the RGB bytes.
-      names: how messages call each table; None takes its name.
+      names: how messages call each table. None takes its name.
 
     Returns:
       The set.
@@ -124,10 +124,10 @@ def assemble(
 
 
 def study_of(trials: Trials) -> pd.DataFrame:
-    """The study table that the trials imply: each image once, by ordered pair, then by name.
+    """Return the study table that the trials imply: each image once, by ordered pair, then by name.
 
     Args:
-      trials: that `click_checks.check_options` let pass; of those that contradict each other the first counts.
+      trials: that `click_checks.check_options` let pass. Of those that contradict each other the first counts.
 
     Returns:
       A study table with a fresh index.
@@ -141,10 +141,10 @@ def study_of(trials: Trials) -> pd.DataFrame:
 
 
 def folds(study: pd.DataFrame) -> np.ndarray:
-    """Cross-validation by image, the same for an image whoever saw it.
+    """Deal images to folds for cross-validation, the same for an image whoever saw it.
 
     Each ordered pair deals its images, sorted by name, to the five folds in turn (ours). With the paper's five, a fold
-    holds two images of an unordered pair, one of each expression; with fewer, the last folds hold none.
+    holds two images of an unordered pair, one of each expression. With fewer, the last folds hold none.
 
     Args:
       study: a study table of T images, in any order.
@@ -158,7 +158,9 @@ def folds(study: pd.DataFrame) -> np.ndarray:
 
 
 def masks(click_set: ClickSet, trials: Sequence[int] | np.ndarray | None = None) -> np.ndarray:
-    """What people had opened when they answered, redrawn: bool (N, S, S), of all trials or those at some positions."""
+    """Rebuild the masks that people had opened when they answered: bool (N, S, S), of all trials or those at some
+    positions.
+    """
     points = points_of(click_set)
     chosen = range(len(points)) if trials is None else trials
     size = (click_set.image_px, click_set.image_px)
@@ -167,12 +169,12 @@ def masks(click_set: ClickSet, trials: Sequence[int] | np.ndarray | None = None)
 
 
 def points_of(click_set: ClickSet) -> list[np.ndarray]:
-    """The clicks that opened a disc, trial by trial: float32 (K, 2), x then y, in the order clicked."""
+    """Return the clicks that opened a disc, trial by trial: float32 (K, 2), x then y, in the order clicked."""
     return [points[inside] for points, _, inside in clicks_of(click_set)]
 
 
 def clicks_of(click_set: ClickSet) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """All clicks, trial by trial, in the order clicked.
+    """Return all clicks, trial by trial, in the order clicked.
 
     Args:
       click_set: as `assemble` left it.
@@ -192,7 +194,7 @@ def clicks_of(click_set: ClickSet) -> list[tuple[np.ndarray, np.ndarray, np.ndar
 
 
 def _stored(trials: Trials) -> Trials:
-    """The tables as a data set keeps them: clicks in the order of their trials, numbers that float32 can hold."""
+    """Return the tables as a data set keeps them: clicks in the order of their trials, numbers as float32 holds."""
     table = trials.trials[list(STORED_TRIALS)]
     table = table.assign(n_clicks=click_checks.opened_clicks(trials), rt_decision_ms=_single(table["rt_decision_ms"]))
     keys = ["participant", "trial"]
@@ -216,7 +218,7 @@ def _stored(trials: Trials) -> Trials:
 
 
 def _single(column: pd.Series, *, same_pixel: bool = False) -> np.ndarray:
-    """Values as float32 rounds them, in float64; 223.999999 would become 224, the next pixel, and is kept below it."""
+    """Round values to float32, in float64. 223.999999 would become 224, the next pixel, and is kept below."""
     values = column.to_numpy(np.float64)
     single = values.astype(np.float32)
     if same_pixel:

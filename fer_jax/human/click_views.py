@@ -45,17 +45,17 @@ class RevealedViews:
         return len(self.rows) * len(MOVES)
 
     def batch(self, step: int, batch_size: int, *, masked_ratio: float, draw: Draw) -> dict[str, np.ndarray]:
-        """The views of one step: first masked ones, then unmasked ones.
+        """Return the views of one step: first masked ones, then unmasked ones.
 
         Args:
           step: from 0.
           batch_size: B views.
-          masked_ratio: share of masked views, 0..1; without a correct trial all are unmasked.
+          masked_ratio: share of masked views, 0..1. Without a correct trial all are unmasked.
           draw: the order of each kind, "masked" or "whole", such as a stretch of `fer_jax.data.stream_indices`.
 
         Returns:
-          row int (B,), study image; points float32 (B, K, 2), NaN throughout where unmasked; shift int32 (B, 2), rows
-          and columns by which the mask moves; masked bool (B,).
+          row int (B,), study image, points float32 (B, K, 2), NaN throughout where unmasked, shift int32 (B, 2),
+          rows and columns by which the mask moves, and masked bool (B,).
 
         Raises:
           UsageError: a ratio out of range.
@@ -77,12 +77,12 @@ class RevealedViews:
 
 
 def views_of_pair(click_set: ClickSet, pair: int, *, held_out: int | None = None) -> RevealedViews:
-    """The fine-tuning views of one member: the correct trials of its pair's images, and these images unmasked.
+    """Return the fine-tuning views of one member: the correct trials of its pair's images, and these images unmasked.
 
     Args:
-      click_set: checked; participants to be left out are taken out of the trials before.
+      click_set: checked. Participants to be left out are taken out of the trials before.
       pair: index into `PAIRS`.
-      held_out: a fold, 0..4, whose images are kept for scoring; None keeps none.
+      held_out: a fold, 0..4, whose images are kept for scoring. None keeps none.
 
     Returns:
       Views whose rows count in `click_set.study`.
@@ -106,7 +106,7 @@ def views_of_pair(click_set: ClickSet, pair: int, *, held_out: int | None = None
 
 
 def select(rows: np.ndarray, points: np.ndarray, whole: np.ndarray) -> RevealedViews:
-    """The views of some images out of what `attention.revealed` found for all.
+    """Select the views of some images out of `attention.revealed`'s of all.
 
     Args:
       rows: int (N,), study image of each correct trial.
@@ -121,7 +121,7 @@ def select(rows: np.ndarray, points: np.ndarray, whole: np.ndarray) -> RevealedV
 
 
 def shown(batch: dict[str, Any], pictures: np.ndarray, *, radius: int, blur_k: int) -> np.ndarray:
-    """The pictures of a batch of views, on the host.
+    """Return the pictures of a batch of views, on the host.
 
     Args:
       batch: as `RevealedViews.batch` returns it.
@@ -130,7 +130,7 @@ def shown(batch: dict[str, Any], pictures: np.ndarray, *, radius: int, blur_k: i
       blur_k: side of the blur window, pixels.
 
     Returns:
-      uint8 (B, S, S, 3): sharp where the moved mask is open, blurred and grey elsewhere; sharp throughout if unmasked.
+      uint8 (B, S, S, 3): sharp where the moved mask is open, blurred and grey elsewhere, sharp throughout if unmasked.
     """
     found = pictures[batch["row"]]
     for view in np.flatnonzero(batch["masked"]):

@@ -44,7 +44,7 @@ PROFILES = {
     "centre": Profile(aim="centre"),
 }
 
-# How readily (true, foil) is taken for what it is; below 1: the truth looks like the foil. 1 where not named.
+# How readily (true, foil) is taken for what it is. Below 1 the truth looks like the foil. 1 where not named.
 CONFUSABILITY = {
     ("contempt", "neutral"): 0.40,
     ("neutral", "contempt"): 1.05,
@@ -136,7 +136,7 @@ class Observer:
       noise: deviation of what a first visit adds to L.
       left_bias: preference for the image-left eye at the first click.
       spread: deviation of the clicked point from a region's centre, interocular distances.
-      speed: factor on all times; above 1 is slow.
+      speed: factor on all times. Above 1 is slow.
       lapse: share of trials answered by guessing.
     """
 
@@ -150,7 +150,7 @@ class Observer:
 
 
 def draw_observer(seed: int, person: int, dynamics: Dynamics | None = None) -> Observer:
-    """The observer number `person`, from 0, of the cohort `seed`."""
+    """Draw the observer number `person`, from 0, of the cohort `seed`."""
     dynamics = dynamics or Dynamics()
     generator = generator_of(seed, PERSON_STREAM, person)
     threshold, gain, noise, left, speed = generator.standard_normal(5)
@@ -171,8 +171,8 @@ class Images:
 
     Attributes:
       side: pixels.
-      strength: (T,), how readily an image is taken for what it is; a negative one misleads.
-      share: (T, R) of the evidence; rows sum to 1.
+      strength: (T,), how readily an image is taken for what it is. A negative one misleads.
+      share: (T, R) of the evidence. Rows sum to 1.
       caution: (T,), factor on the bound.
       pace: (T,), factor on the times.
       centres: (T, R, 2), pixels.
@@ -188,7 +188,7 @@ class Images:
     unit: np.ndarray
 
     def take(self, rows: np.ndarray) -> "Images":
-        """Some images, in the order given."""
+        """Return some images, in the order given."""
         arrays = {field.name: getattr(self, field.name) for field in dataclasses.fields(self) if field.name != "side"}
         return Images(side=self.side, **{name: array[rows] for name, array in arrays.items()})
 
@@ -202,7 +202,7 @@ def draw_images(
     landmarks: np.ndarray | None = None,
     dynamics: Dynamics | None = None,
 ) -> Images:
-    """Draw what the images of a study are like; arguments as for `observers.simulate`.
+    """Draw what the images of a study are like. Arguments as for `observers.simulate`.
 
     Raises:
       DataError: arrays that do not fit the study.
@@ -244,5 +244,5 @@ def _confusability() -> np.ndarray:
 
 
 def generator_of(*words: int) -> np.random.Generator:
-    """The stream that belongs to a tuple of whole numbers."""
+    """Return the stream that belongs to a tuple of whole numbers."""
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence(words)))

@@ -1,7 +1,8 @@
 """The columns of the four tables of a click study: order, type and meaning, in one place.
 
-Contract: text is pandas `str`, whole numbers `Int64`, real numbers `float64` and finite, yes/no `boolean`; a missing
-value is NaN or NA, never a zero or an empty string. Times are in ms, points in image pixels with the origin top left.
+Contract: text is pandas `str`, whole numbers `Int64`, real numbers `float64` and finite, yes/no `boolean`. A
+missing value is NaN or NA, never a zero or an empty string. Times are in ms, points in image pixels with the origin top
+left.
 """
 
 from collections.abc import Mapping
@@ -97,7 +98,7 @@ EVENTS = {
 
 TABLES = {"participants": PARTICIPANTS, "trials": TRIALS, "clicks": CLICKS, "events": EVENTS}
 
-# What names a row; none of it may be missing, and no two rows may agree in all of it.
+# The columns that name a row. None may be missing, and no two rows may agree in all of them.
 KEYS = {
     "participants": ("participant",),
     "trials": ("participant", "trial"),
@@ -114,7 +115,7 @@ _KINDS = {TEXT: "text", WHOLE: "whole numbers", REAL: "finite numbers", FLAG: "0
 
 
 def typed(table: str, columns: Mapping[str, Any] | pd.DataFrame) -> pd.DataFrame:
-    """A table with all its columns in their order and type; those not given are missing throughout.
+    """Return a table with all its columns in their order and type. Columns not given are missing throughout.
 
     Args:
       table: a key of `TABLES`.

@@ -1,7 +1,7 @@
 """What tells two expressions apart, region by region: the material that simulated observers see.
 
-Contract: regions are those of `REGIONS`; left is image-left, and an eye includes its brow. Evidence is float64 (T, R),
-0 or more, one row an image; only ratios within one study count. Evidence of photographs comes from the tables of
+Contract: regions are those of `REGIONS`. Left is image-left, and an eye includes its brow. Evidence is float64 (T, R),
+0 or more, one row an image. Only ratios within one study count. Evidence of photographs comes from the tables of
 `fer_jax.action_units`.
 """
 
@@ -32,7 +32,7 @@ _REGION_WEIGHT = np.where(np.arange(NUM_REGIONS) == CHIN, 0.5, 1.0)
 
 
 def photograph_evidence(true_labels, false_labels) -> np.ndarray:
-    """Evidence for images known by their labels only: the differences of the two expressions' action units.
+    """Return evidence for images known by their labels only: the differences of the two expressions' action units.
 
     Args:
       true_labels: T names of expressions.
@@ -52,7 +52,7 @@ def photograph_evidence(true_labels, false_labels) -> np.ndarray:
 
 
 def difference_evidence(maps: np.ndarray, centres: np.ndarray, radius: int) -> np.ndarray:
-    """Evidence for images whose difference map is known, such as the pair oracle's of procedural faces.
+    """Return evidence for images whose difference map is known, such as the pair oracle's of procedural faces.
 
     Args:
       maps: (T, H, W), 0 or more: how much each pixel tells the true expression from the foil.
@@ -79,12 +79,12 @@ def difference_evidence(maps: np.ndarray, centres: np.ndarray, radius: int) -> n
 
 
 def region_centres(count: int, *, image_px: int, landmarks: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """Where the regions lie in each image.
+    """Locate the regions in each image.
 
     Args:
       count: T images.
       image_px: side of the images.
-      landmarks: (T, 68, 2), pixels, iBUG order; None takes the standard crop for all.
+      landmarks: (T, 68, 2), pixels, iBUG order. None takes the standard crop for all.
 
     Returns:
       Centres (T, R, 2) in pixels, and the distance between the eyes (T,) in pixels.

@@ -14,7 +14,7 @@ from fer_jax.human.trials import TABLE_NAMES, Trials, refuse, refuse_doubles
 # §4.1: one person lay more than 3 standard deviations below the sample's mean accuracy.
 OUTLIER_SD = 3.0
 
-# Reasons that the rules here give; whatever else is recorded is the study's own decision.
+# Reasons that the rules here give. Any other recorded reason is the study's decision.
 _RULES = ("incomplete", "too many trials", "outlier")
 _RECORDED = "recorded"
 
@@ -35,11 +35,11 @@ def exclude(
       trials: of everybody.
       study: the study table. Trials of other images, such as practice, then count for nobody, and an image that a
         person answered twice is an error. None takes all trials.
-      n_expected: answered trials of a complete person; None takes the images of `study` or, without one, the number
-        that most people have (ours; of two equally frequent ones the larger). Complete people have the number of
+      n_expected: answered trials of a complete person. None takes the images of `study` or, without one, the
+        number that most people have (ours, of two equally frequent ones the larger). Complete people have the number of
         blocks that most of them have.
       sd_ddof: 1 divides the variance by n − 1, 0 by n (the paper does not say).
-      outlier_sample: whose mean and deviation count: "complete" people or "all"; the candidate is always among them.
+      outlier_sample: whose mean and deviation count: "complete" people or "all". The candidate is always among them.
 
     Returns:
       The trials of those kept, and one row for each exclusion. Where the sample is so small that the rule can never
@@ -105,7 +105,7 @@ def exclude(
 
 
 def mark_excluded(trials: Trials, exclusions: pd.DataFrame) -> Trials:
-    """Write into the participants' table whom `exclude` left out, and why; `exclude` finds the same people again.
+    """Write into the participants' table whom `exclude` left out, and why. `exclude` finds the same people again.
 
     Args:
       trials: of everybody.
@@ -127,7 +127,7 @@ def mark_excluded(trials: Trials, exclusions: pd.DataFrame) -> Trials:
 
 
 def _recorded(people) -> pd.Series:
-    """Why the participants' table excludes a person, by participant; only those whom no rule of `exclude` put there."""
+    """Return why the participants' table excludes people, without those whom a rule of `exclude` put there."""
     why = people["exclusion_reason"].fillna("")
     by_rule = why.map(lambda text: text.startswith(tuple(f"{rule}: " for rule in _RULES))).astype(bool)
     out = people["excluded"].fillna(False).to_numpy(bool) & ~by_rule.to_numpy()
@@ -149,5 +149,5 @@ def _most_frequent(counts) -> int:
 
 
 def largest_z(n: int, *, sd_ddof: int = 1) -> float:
-    """The largest z that any of n values can have: (n − 1)/√n with the n − 1 deviation."""
+    """Return the largest z that any of n values can have: (n − 1)/√n with the n − 1 deviation."""
     return math.sqrt((n - 1) * (n - sd_ddof) / n) if n > sd_ddof else 0.0

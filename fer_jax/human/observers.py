@@ -1,6 +1,6 @@
 """Simulated people who uncover faces click by click and choose between two labels.
 
-Simulations test code; they are never evidence about people. Every row they leave says simulated = 1.
+Simulations test code. They are never evidence about people. Every row they leave says simulated = 1.
 """
 
 import dataclasses
@@ -54,18 +54,18 @@ def simulate(
 
     Args:
       study: a study table of T images.
-      seed: whole number from 0; of images, people and plans alike.
+      seed: whole number from 0, of images, people and plans alike.
       image_px: side of the stimuli.
       participants: S people.
-      evidence: (T, R), 0 or more, how much each region tells the truth from the foil; None takes the table for
-        photographs. `evidence.difference_evidence` makes it from the pair oracle of procedural faces.
-      landmarks: (T, 68, 2), pixels; None places the regions by the standard crop.
+      evidence: (T, R), 0 or more, how much each region tells the truth from the foil. None takes the table
+        for photographs. `evidence.difference_evidence` makes it from the pair oracle of procedural faces.
+      landmarks: (T, 68, 2), pixels. None places the regions by the standard crop.
       profile: a key of `PROFILES`, or a profile.
       with_dropouts: the last two people are one who mostly guesses and one who skips the last block, as in §4.1.
-      reveal_radius: disc radius, pixels; None takes `masks.reveal_radius`.
-      blur_k: blur window, pixels; None takes `masks.blur_size`.
+      reveal_radius: disc radius, pixels. None takes `masks.reveal_radius`.
+      blur_k: blur window, pixels. None takes `masks.blur_size`.
       blocks: breaks cut the trials into this many.
-      dynamics: numbers of the model; None takes the calibrated ones.
+      dynamics: numbers of the model. None takes the calibrated ones.
 
     Returns:
       Trials of S people, all simulated.
@@ -111,7 +111,7 @@ def simulate(
 
 
 def _rows(code: str, plan: pd.DataFrame, answers: Answers) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    """One person's rows of the tables of participants, trials and clicks."""
+    """Return one person's rows of the tables of participants, trials and clicks."""
     trial, click = np.nonzero(np.isfinite(answers.times_s))
     times = np.round(1000 * answers.times_s, 2)
     total = np.round(1000 * answers.answer_s, 2)

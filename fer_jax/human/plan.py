@@ -75,7 +75,7 @@ def draw_plan(
 
 
 def _left_is_true(true, false, sizes, side, generator) -> np.ndarray:
-    """Whether the true label stands on the left, for every trial."""
+    """Decide for every trial whether the true label stands on the left."""
     if side == "fixed":
         order = paper_first({*true, *false})
         return np.array([order.index(a) < order.index(b) for a, b in zip(true, false, strict=True)])

@@ -1,7 +1,7 @@
 """Logs of other laboratories, read into the same tables.
 
-Contract: every reader returns `Trials` whose `source` names the format; what a log does not have stays missing, and
-what looks wrong is marked, never dropped.
+Contract: every reader returns `Trials` whose `source` names the format. What a log does not have stays missing.
+What looks wrong is marked, never dropped.
 """
 
 import os
@@ -33,14 +33,14 @@ _MOST_TRIALS = 100_000
 def read_wegrzyn2017(folder: str | os.PathLike) -> Trials:
     """Read the tile logs of Wegrzyn et al. 2017: faces uncovered tile by tile, then one of seven expressions named.
 
-    Tiles become clicks at the tile's centre with chosen = 0, because the program chose them; the moment a person
+    Tiles become clicks at the tile's centre with chosen = 0, because the program chose them. The moment a person
     stopped the uncovering is an event `stop`. Marks: stop_at_onset (stopRT ≤ 0), choice_before_stop, choice_over_60_s.
 
     Args:
       folder: holds the files `pandas_logfileNNN.csv`, one a person.
 
     Returns:
-      Trials; participants are called by the number in the file's name.
+      Trials. Participants are called by the number in the file's name.
 
     Raises:
       DataError: no such file, or a bad row as file:line:column.
@@ -112,7 +112,7 @@ def _wegrzyn_person(path: pathlib.Path) -> dict[str, pd.DataFrame]:
 
 
 def _wegrzyn_log(path: pathlib.Path) -> pd.DataFrame:
-    """One file with its columns checked; row i stands on line i + 2."""
+    """Read one file and check its columns. Row i stands on line i + 2."""
     text: dict[Hashable, Any] = dict.fromkeys(("button", "evaluation", "filename", "maskList", "time"), "str")
     try:
         log = pd.read_csv(path, dtype=text, encoding="utf-8")

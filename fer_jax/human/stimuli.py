@@ -1,6 +1,6 @@
 """Stimuli on the host: what `fer_jax.masks` computes on the device, by OpenCV, for servers and builders without jax.
 
-Contract: pictures are uint8 RGB; points are (x, y) in image pixels, origin top left, the pixel clicked is
+Contract: pictures are uint8 RGB. Points are (x, y) in image pixels, origin top left, the pixel clicked is
 (floor x, floor y). Both sides agree byte for byte.
 """
 
@@ -10,18 +10,18 @@ import numpy as np
 from fer_jax.errors import DataError, check_count
 
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-# Refused from the header, before anything is decoded (ours); a stimulus is some hundred pixels wide.
+# Refused from the header, before anything is decoded (ours). A stimulus is some hundred pixels wide.
 MAX_STIMULUS_PX = 4096
 
 
 def decode(data: bytes) -> np.ndarray:
-    """A stimulus from its file: a PNG, for only a lossless one gives everybody the pixels that people saw.
+    """Decode a stimulus from its file: a PNG, for only a lossless one gives everybody the pixels that people saw.
 
     Args:
       data: the whole file.
 
     Returns:
-      uint8 (H, W, 3) RGB; a grey file has three equal channels.
+      uint8 (H, W, 3) RGB. A grey file has three equal channels.
 
     Raises:
       DataError: no PNG, one with transparency or 16 bits, one too large, or damaged.
@@ -43,11 +43,11 @@ def decode(data: bytes) -> np.ndarray:
 
 
 def blurred(sharp: np.ndarray, k: int) -> np.ndarray:
-    """What a participant sees before the first click: blurred first, grey second (paper §4.2).
+    """Return what a participant sees before the first click: blurred first, grey second (paper §4.2).
 
     Args:
       sharp: uint8 (H, W, 3) or (N, H, W, 3), RGB.
-      k: side of the blur window, pixels; 70 in the paper.
+      k: side of the blur window, pixels, 70 in the paper.
 
     Returns:
       uint8 (H, W, 1) or (N, H, W, 1).
@@ -65,10 +65,10 @@ def blurred(sharp: np.ndarray, k: int) -> np.ndarray:
 
 
 def reveal_mask(points: np.ndarray, size: tuple[int, int], radius: int) -> np.ndarray:
-    """Union of the discs that clicks open, equal to `fer_jax.masks.reveal`.
+    """Return the union of the discs that clicks open, equal to `fer_jax.masks.reveal`.
 
     Args:
-      points: float (N, 2), x then y; a point with a NaN opens nothing.
+      points: float (N, 2), x then y. A point with a NaN opens nothing.
       size: (height, width).
       radius: whole pixels, at least 0.
 
@@ -88,7 +88,7 @@ def draw_discs(canvas: np.ndarray, points: np.ndarray, radius: int, value: float
 
     Args:
       canvas: C-contiguous (H, W), uint8 or float32.
-      points: float (N, 2), x then y; a point with a NaN paints nothing.
+      points: float (N, 2), x then y. A point with a NaN paints nothing.
       radius: whole pixels, at least 0.
       value: what to paint.
 
@@ -130,12 +130,12 @@ def check_mask(mask: np.ndarray, points: np.ndarray, *, image_px: int, radius: i
 
 
 def shift(mask: np.ndarray, rows: int, columns: int) -> np.ndarray:
-    """A mask moved by whole pixels; the vacated edge is closed (ours). Equal to `fer_jax.masks.shift`.
+    """Move a mask by whole pixels. The vacated edge is closed (ours). Equal to `fer_jax.masks.shift`.
 
     Args:
       mask: (H, W).
-      rows: pixels downward; negative moves up.
-      columns: pixels to the right; negative moves left.
+      rows: pixels downward, upward if negative.
+      columns: pixels to the right, to the left if negative.
 
     Returns:
       An array like `mask`.
@@ -149,7 +149,7 @@ def shift(mask: np.ndarray, rows: int, columns: int) -> np.ndarray:
 
 
 def composite(sharp: np.ndarray, veiled: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """The sharp picture where the mask is open, the veiled one elsewhere.
+    """Return the sharp picture where the mask is open, the veiled one elsewhere.
 
     Args:
       sharp: uint8 (H, W, 3).
@@ -163,7 +163,7 @@ def composite(sharp: np.ndarray, veiled: np.ndarray, mask: np.ndarray) -> np.nda
 
 
 def _discs(points, size, radius) -> np.ndarray:
-    """Every pixel with dx² + dy² <= radius² of a clicked one."""
+    """Mark every pixel with dx² + dy² <= radius² of a clicked one."""
     reach = np.arange(-radius, radius + 1)
     disc = reach[:, None] ** 2 + reach**2 <= radius**2
     around = np.zeros((size + 2 * radius,) * 2, bool)

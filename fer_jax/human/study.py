@@ -33,7 +33,7 @@ def make_study(
     per_ordered_pair: int = PER_ORDERED_PAIR,
     categories: Categories = EXPRESSIONS,
 ) -> pd.DataFrame:
-    """Draw a balanced study from a pool by a seeded rule; the paper picked its 280 images by hand (§3).
+    """Draw a balanced study from a pool by a seeded rule. The paper picked its 280 images by hand (§3).
 
     Each category is drawn from a stream of its own, so more pictures of one leave the others' as they are.
 
@@ -86,11 +86,11 @@ def largest_balanced(
     max_share: float = 0.6,
     categories: Categories = EXPRESSIONS,
 ) -> int:
-    """The most images per ordered pair, up to `wanted`, that a pool can give.
+    """Return the most images per ordered pair, up to `wanted`, that a pool can give.
 
     Args:
       labels: int (N,), 0..K-1, of the pool.
-      wanted: images per ordered pair hoped for; 5 in the paper.
+      wanted: images per ordered pair hoped for, 5 in the paper.
       max_share: at most this share of any category's images, so that evaluation keeps some (ours).
       categories: what the labels are.
 
@@ -121,12 +121,12 @@ def largest_balanced(
 def check_study(
     study: pd.DataFrame, per_ordered_pair: int | None = None, *, folder: str | pathlib.Path | None = None
 ) -> int:
-    """Check that a study table is balanced; any categories and counts are welcome.
+    """Check that a study table is balanced. Any categories and counts are welcome.
 
     Args:
       study: columns image, true_label, false_label.
-      per_ordered_pair: images wanted for each ordered pair; None takes the first pair's count.
-      folder: where the image files lie; each is then decoded once. None checks the table only.
+      per_ordered_pair: images wanted for each ordered pair. None takes the first pair's count.
+      folder: where the image files lie. Each is then decoded once. None checks the table only.
 
     Returns:
       The number of images per ordered pair.
@@ -169,7 +169,7 @@ def check_images(study: pd.DataFrame) -> None:
 
 
 def positions(study: pd.DataFrame, images: pd.Series) -> npt.NDArray[np.int64]:
-    """The row of each named image in a study table: int64, as many as names, -1 where the study has no such image.
+    """Return the row of each named image in a study table: int64, as many as names, -1 where no image has the name.
 
     Raises:
       DataError: the study names an image twice.

@@ -1,8 +1,8 @@
 """One table of a click study as a CSV file, as this library or a spreadsheet wrote it.
 
 Contract: written are UTF-8, a header row, commas, decimal points, line feeds, and empty cells where a value is missing.
-Read are also a byte order mark, semicolons or tabs between cells and, with these, decimal commas; columns in any order.
-A bad row is named as file:line:column.
+Read are also a byte order mark, semicolons or tabs between cells and, with these, decimal commas, and columns in any
+order. A bad row is named as file:line:column.
 """
 
 import csv
@@ -14,7 +14,7 @@ import pandas as pd
 from fer_jax.errors import DataError, StorageError
 from fer_jax.human.columns import ADDED, FLAG, KEYS, REAL, TABLES, TEXT, WHOLE, typed
 
-# A spreadsheet takes a cell that starts so for a formula; such text is written behind an apostrophe.
+# A spreadsheet takes a cell that starts so for a formula. Such text is written behind an apostrophe.
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "'")
 
 
@@ -40,7 +40,7 @@ def read_table(path: pathlib.Path, table: str) -> pd.DataFrame:
       table: a key of `TABLES`.
 
     Returns:
-      A typed table; columns that only later versions of the schema have may be missing from the file.
+      A typed table. Columns that only later versions of the schema have may be missing from the file.
 
     Raises:
       DataError: no such file, or a bad row as file:line:column.
@@ -77,7 +77,7 @@ def _check_header(path, table, header) -> None:
 
 
 def _cells(path: pathlib.Path, table: str) -> tuple[list[str], list[list[str]], list[int], str]:
-    """Header, rows, the line each row starts on, and the decimal mark."""
+    """Return header, rows, the line each row starts on, and the decimal mark."""
     try:
         text = path.read_bytes().decode("utf-8-sig")
     except FileNotFoundError as error:

@@ -3,7 +3,7 @@
 Contract: four DataFrames with the columns of `fer_jax.human.columns`. On disk: a Psych-DS folder with
 `dataset_description.json` and one CSV a table under `data/`: UTF-8, header row, decimal point, empty cell = missing,
 0/1 for yes/no, times in ms. `read` after `write` gives back equal tables. What a spreadsheet makes of them is read too:
-a byte order mark, semicolons or tabs between cells and, with these, decimal commas; columns in any order.
+a byte order mark, semicolons or tabs between cells and, with these, decimal commas, and columns in any order.
 """
 
 import dataclasses
@@ -38,7 +38,7 @@ class Trials:
     events: pd.DataFrame
 
     def of(self, participants) -> "Trials":
-        """The rows of some people, in the order they stand."""
+        """Return the rows of some people, in the order they stand."""
         chosen = set(participants)
         tables = {name: getattr(self, name) for name in TABLES}
         return Trials(
@@ -66,16 +66,16 @@ def answers(table: pd.DataFrame, *, name: str = TABLE_NAMES["trials"]) -> pd.Ser
     """Return which trials were answered, and whether rightly.
 
     Args:
-      table: of trials. Where it has responses at all, a trial without one is not answered, whatever `correct` says; a
-        log without responses is taken at its `correct`.
+      table: of trials. Where it has responses at all, a trial without one is not answered, whatever `correct` says.
+        A log without responses is taken at its `correct`.
       name: how messages call the table.
 
     Returns:
       boolean, one a trial: right or wrong, NA where it was not answered.
 
     Raises:
-      DataError: two rows of one trial; a response that is neither of the two options; `correct` that contradicts the
-        response.
+      DataError: two rows of one trial, a response that is neither of the two options, or a `correct` that
+        contradicts it.
     """
     refuse_doubles(table, "trials", name)
     correct = table["correct"].astype(FLAG)
@@ -106,7 +106,7 @@ def refuse(name: str, table: pd.DataFrame, bad, columns: str | tuple[str, ...], 
     Args:
       name: of the table.
       table: its rows.
-      bad: one truth value a row; a missing one counts as bad.
+      bad: one truth value a row. A missing one counts as bad.
       columns: what is shown of the row.
       wanted: instead.
     """
@@ -124,7 +124,7 @@ def refuse(name: str, table: pd.DataFrame, bad, columns: str | tuple[str, ...], 
 
 
 def write(folder: str | os.PathLike, trials: Trials) -> None:
-    """Write the four tables; a file is complete or not there.
+    """Write the four tables. A file is complete or not there.
 
     Args:
       folder: made if it does not exist.
@@ -174,7 +174,7 @@ def read(folder: str | os.PathLike) -> Trials:
 
 
 def file_name(table: str) -> str:
-    """Where a table lies in the folder of a study, such as "data/study-fer2afc_description-trials_data.csv"."""
+    """Return where a table lies in the folder of a study, such as "data/study-fer2afc_description-trials_data.csv"."""
     return f"data/study-fer2afc_description-{table}_data.csv"
 
 

@@ -115,7 +115,7 @@ class FaceApi:
 
 
 def _searches(longer_px: int) -> list[tuple[bool, int]]:
-    """Yield pairs (on a black border, pixels of the network's input), in the order of the search."""
+    """Return pairs (on a black border, pixels of the network's input), in the order of the search."""
     first = [(False, _WHOLE_PX), (True, _BORDERED_PX)]
     if longer_px <= _SMALL_PX:
         return first[::-1]
@@ -196,7 +196,7 @@ def _convolution(x, filters, *, stride=1):
 
 
 def _shifted(x, stride):
-    """Return the nine views of a picture under a 3 x 3 filter without padding."""
+    """Yield the nine views of a picture under a 3 x 3 filter without padding."""
     rows, columns = ((length - 3) // stride + 1 for length in x.shape[:2])
     for row in range(3):
         for column in range(3):

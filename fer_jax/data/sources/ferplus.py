@@ -184,7 +184,7 @@ def _folder_rows(tree, split, where, target):
 
 
 def _csv_rows(tree, pixels_path, votes_path, target) -> dict[str, Callable[[], Iterable[Row | Rejection]]]:
-    """Yield the rows of the csv pair, which are in the same order. Pictures get the names of FER+'s tool."""
+    """Return the rows of the csv pair, in their common order. Pictures get the names of FER+'s tool."""
     found = {split: [] for split in FOLDERS}
     loaders = {}
     usage = next(iter(USAGES))

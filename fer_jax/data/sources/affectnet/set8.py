@@ -146,7 +146,7 @@ def _scalar(data: bytes) -> float:
 
 
 def small_array(data: bytes, *, at_most: int) -> np.ndarray:
-    """Read a NumPy file of a few numbers or texts. Its header's claims are checked before anything is made of them.
+    """Read a NumPy file of a few numbers or texts. What the header claims is checked first.
 
     Args:
       data: the whole `.npy` file.
