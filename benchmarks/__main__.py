@@ -3,11 +3,11 @@
     python -m benchmarks saliency --out=saliency.json
     python -m benchmarks training --out=training.json
 
-No figure of the paper. Every number is a median of paired runs (A B A B); what is claimed is their ratio. Suites:
-`saliency` (ResNet-50 at 224 px, about five minutes on two cores, peers in JAX; where torch is installed also torch
-running the same mathematics; with --run also what stopping on convergence saves and costs on a run's study pictures).
-`training` (the stacked ensemble against its members one by one, plain stacking and torch; a whole run of 28 small
-members; useful slot-steps, memory, data path; about five minutes).
+No figure of the paper. Every number is a median of paired runs (A B A B). What is claimed is their ratio.
+`saliency`: ResNet-50 at 224 px against peers in JAX and, where torch is installed, torch running the same mathematics.
+With --run also what stopping on convergence saves and costs on a run's study pictures.
+`training`: the stacked ensemble against its members one by one, plain stacking and torch. Then a whole run of 28 small
+members, useful slot-steps, memory and the data path. Either suite takes about five minutes on two cores.
 --out writes the rows as JSON: a list of {"name", "ours", "theirs", "unit", "ratio", "goal", "holds"}.
 """
 
@@ -66,7 +66,7 @@ def benchmark(suite: str | None, config: BenchmarkConfig) -> None:
 
 
 def main(argv: list[str]) -> int:
-    """Take the suite's name off the arguments, run, answer errors; returns the exit code."""
+    """Take the suite's name off the arguments, run, answer errors, and return the exit code."""
     name, *rest = argv
     suite = rest.pop(0) if rest and not rest[0].startswith("-") else None
     return command.run(functools.partial(benchmark, suite), BenchmarkConfig, usage=__doc__, argv=[name, *rest])

@@ -14,16 +14,16 @@ _COMPARISONS = {">=": operator.ge, "<=": operator.le}
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """One line of a benchmark's table; the fields are the keys of its JSON.
+    """One line of a benchmark's table. The fields are the keys of its JSON.
 
     Attributes:
       name: what was measured.
       ours: our figure.
-      theirs: the peer's, or what ours is held against; None where there is none.
+      theirs: the peer's, or what ours is held against, None where there is none.
       unit: of both.
-      ratio: how the two compare, as the row's name or goal says; None where ours itself is held against the goal.
-      goal: such as ">= 1.6", of the ratio or else of ours; empty for a figure without one.
-      holds: whether the goal is met; None without one.
+      ratio: how the two compare, as the row's name or goal says. None where ours itself is held against the goal.
+      goal: such as ">= 1.6", of the ratio or else of ours, empty for a figure without one.
+      holds: whether the goal is met, None without one.
     """
 
     name: str
@@ -36,7 +36,7 @@ class Row:
 
 
 def row(name: str, ours, theirs, unit: str, *, ratio=None, goal: str = "") -> Row:
-    """A row that says itself whether its goal holds."""
+    """Return a row that says whether its goal holds."""
     ours, theirs, ratio = (None if value is None else float(value) for value in (ours, theirs, ratio))
     holds = None
     if goal:
@@ -59,12 +59,12 @@ def speed_row(
 
     Args:
       name: of the row.
-      ours: a call; what it returns is waited for.
+      ours: a call. Its result is waited for.
       theirs: the peer's call.
       repeats: pairs timed, after one of each to warm up.
       goal: of the ratio.
-      parts: pieces of work (images × iterations) in a call of ours and of theirs; milliseconds are given for one.
-      cost: the ratio is ours / theirs; else theirs / ours, a speed.
+      parts: pieces of work (images × iterations) in a call of ours and of theirs. Milliseconds are given for one.
+      cost: the ratio is ours / theirs, else theirs / ours, a speed.
 
     Returns:
       Medians in ms, and the median of the pairs' ratios.
@@ -78,13 +78,13 @@ def speed_row(
 
 
 def table(rows: list[Row]) -> str:
-    """Rows as aligned text."""
+    """Return rows as aligned text."""
     head = ("name", "ours", "theirs", "unit", "ratio", "goal", "holds")
     return aligned([head, *(tuple(_shown(value) for value in dataclasses.astuple(each)) for each in rows)])
 
 
 def aligned(lines: Sequence[Sequence[str]]) -> str:
-    """Lines of equally many words as columns."""
+    """Align lines of equally many words as columns."""
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     padded = (zip(line, widths, strict=True) for line in lines)
     return "\n".join("  ".join(text.ljust(width) for text, width in line).rstrip() for line in padded)

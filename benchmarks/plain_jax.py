@@ -1,7 +1,7 @@
 """The methods as one would first write them in JAX: the benchmark's peers where torch is not installed, and oracles.
 
 Extremal Perturbation here keeps a tensor of taps × pixels, sorts the mask, gathers pyramid levels, and leaves its
-gradient to autodiff, operation by operation; only the network is compiled. Settings are the published ones.
+gradient to autodiff, operation by operation. Only the network is compiled. Settings are the published ones.
 """
 
 import math
@@ -28,7 +28,7 @@ class Geometry(NamedTuple):
 
 
 def geometry(size: int) -> Geometry:
-    """The layout of a mask with its margin for pictures of `size` pixels."""
+    """Return the layout of a mask with its margin for pictures of `size` pixels."""
     grid, radius, padding = math.ceil(size / STEP), 1 + math.ceil(SIGMA / STEP), 1 + math.ceil(2 * SIGMA / STEP)
     window, cells = 2 * radius + 1, grid + 2 * padding - 2 * radius
     full = STEP * (cells - 1) + 1
@@ -40,13 +40,13 @@ def geometry(size: int) -> Geometry:
 
 
 def sorted_area_term(mask: jax.Array, area: float) -> jax.Array:
-    """The published area term: mean squared distance of the sorted mask from a step."""
+    """Compute the published area term: mean squared distance of the sorted mask from a step."""
     wanted = jnp.arange(mask.size) >= int(mask.size * (1 - area))
     return jnp.mean((jnp.sort(mask.reshape(-1)) - wanted.astype(mask.dtype)) ** 2)
 
 
 def extremal(score, levels: jax.Array, layout: Geometry, *, iterations: int) -> jax.Array:
-    """Extremal Perturbation of one picture.
+    """Run Extremal Perturbation of one picture.
 
     Args:
       score: compiled, from (1, H, W, C) to a scalar.
@@ -92,7 +92,7 @@ def extremal(score, levels: jax.Array, layout: Geometry, *, iterations: int) -> 
 
 
 def full_graph_grad_cam(model, variables, images: jax.Array, targets: jax.Array) -> Any:
-    """Grad-CAM (B, h, w) by differentiating the whole network, its parameters included, as hooks on a graph do."""
+    """Compute Grad-CAM (B, h, w) by differentiating the whole network with its parameters, as hooks on a graph do."""
     last = model.layers[-1]
     features = model.apply(variables, images, stop_after=last)
 

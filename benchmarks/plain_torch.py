@@ -1,7 +1,7 @@
 """The same mathematics in eager torch, as the field runs it: the benchmark's peers where torch is installed.
 
 Written from the published formulas. Networks are functions of a torchvision state dict (bottleneck ResNets, v1.5) in
-evaluation; the layout of activations is torch's own ("contiguous") or "channels_last".
+evaluation. The layout of activations is torch's default ("contiguous") or "channels_last".
 """
 
 import importlib
@@ -19,7 +19,7 @@ _EPSILON = 1e-5
 
 
 def tensors(state: dict[str, np.ndarray], *, layout: str = "contiguous", trainable: bool = False) -> dict[str, Any]:
-    """A state dict of arrays as torch tensors."""
+    """Convert a state dict of arrays to torch tensors."""
     given = {name: torch.tensor(array) for name, array in state.items()}
     if layout == "channels_last":
         for name, tensor in given.items():
@@ -32,13 +32,13 @@ def tensors(state: dict[str, np.ndarray], *, layout: str = "contiguous", trainab
 
 
 def picture(image: np.ndarray, *, layout: str = "contiguous"):
-    """(B, H, W, C) as torch's (B, C, H, W)."""
+    """Convert (B, H, W, C) to torch's (B, C, H, W)."""
     moved = torch.tensor(np.ascontiguousarray(np.moveaxis(image, -1, 1)))
     return moved.contiguous(memory_format=torch.channels_last) if layout == "channels_last" else moved
 
 
 def network(state: dict[str, Any], images, *, train: bool = False):
-    """Logits (B, classes) and last features (B, C, h, w); `train` normalises by the batch (and keeps no average)."""
+    """Return logits (B, classes) and last features (B, C, h, w). `train` normalises by the batch, with no average."""
     functional = torch.nn.functional
 
     def conv(name, x, stride=1, padding=0):
@@ -68,7 +68,7 @@ def network(state: dict[str, Any], images, *, train: bool = False):
 
 
 def extremal(state: dict[str, Any], levels, layout: Geometry, target: int, *, iterations: int):
-    """Extremal Perturbation of one picture; `levels` (L, C, H, W); returns the mask (H, W) of the last step."""
+    """Run Extremal Perturbation of one picture, `levels` (L, C, H, W). Returns the mask (H, W) of the last step."""
     height, width = levels.shape[2:]
     weights = torch.tensor(layout.weights)
     wanted = (torch.arange(layout.full**2) >= int(layout.full**2 * (1 - plain_jax.AREA))).float()
@@ -107,7 +107,7 @@ def extremal(state: dict[str, Any], levels, layout: Geometry, target: int, *, it
 
 
 def full_graph_grad_cam(state: dict[str, Any], images, targets, size: int):
-    """Grad-CAM (B, size, size) by a backward pass through the whole network, whose parameters ask for gradients."""
+    """Compute Grad-CAM (B, size, size) by a backward pass through the whole network with its parameters."""
     logits, features = network(state, images)
     features.retain_grad()
     logits.gather(1, targets[:, None]).sum().backward()
@@ -118,7 +118,7 @@ def full_graph_grad_cam(state: dict[str, Any], images, targets, size: int):
 
 
 def adam_step(state: dict[str, Any], images, labels):
-    """A call that takes one training step with Adam and returns its loss."""
+    """Return a call that takes one training step with Adam and returns its loss."""
     optimiser = torch.optim.Adam([tensor for tensor in state.values() if tensor.requires_grad], 1e-4)
 
     def step():
@@ -132,7 +132,7 @@ def adam_step(state: dict[str, Any], images, labels):
 
 
 def stacked_gradients(members: list[dict[str, Any]], images, labels):
-    """A call that takes the gradients of many members at once: torch.func's vmap over stacked parameters.
+    """Return a call that takes the gradients of many members at once: torch.func's vmap over stacked parameters.
 
     Args:
       members: state dicts of one architecture.

@@ -34,7 +34,7 @@ class Subject(NamedTuple):
 
 
 def rows(config) -> Iterator[Row]:
-    """The suite's rows, each as soon as it is measured."""
+    """Yield the suite's rows, each as soon as it is measured."""
     model = MODELS[config.model](num_classes=2)
     shape = (GRAD_CAM_BATCH, config.size, config.size, 3)
     variables = jax.jit(model.init)(jax.random.key(0), jnp.zeros((1, *shape[1:])))
@@ -56,7 +56,7 @@ def rows(config) -> Iterator[Row]:
 
 
 def _area_term(subject) -> list[Row]:
-    """Value and gradient of the area term of masks with their margin, without and with a sort."""
+    """Time value and gradient of the area term of masks with their margin, without and with a sort."""
     side = plain_jax.geometry(subject.config.size).full
     out = []
     for batch in (1, EXTREMAL_BATCH):
@@ -87,7 +87,7 @@ def _area_term(subject) -> list[Row]:
 
 
 def optimiser(subject, iterations: int) -> Callable[..., jax.Array]:
-    """Extremal Perturbation with published settings over a batch: (variables, images) -> masks."""
+    """Return Extremal Perturbation with published settings over a batch: (variables, images) -> masks."""
     net = subject.folded.clone(lowering=models.default_lowering("frozen"))
 
     def explain(variables, image):
@@ -101,7 +101,7 @@ def optimiser(subject, iterations: int) -> Callable[..., jax.Array]:
 
 
 def _extremal(subject) -> list[Row]:
-    """One iteration for one picture: four in one compiled loop, against one at a time, eagerly."""
+    """Time one iteration for one picture: four in one compiled loop, against one at a time, eagerly."""
     config, images = subject.config, subject.images[:EXTREMAL_BATCH]
     explain = optimiser(subject, config.iterations)
     layout = plain_jax.geometry(config.size)
@@ -127,7 +127,7 @@ def _extremal(subject) -> list[Row]:
 
 
 def _compile(subject) -> list[Row]:
-    """Tracing and compiling the whole optimisation of 800 iterations, anew each time."""
+    """Time tracing and compiling the whole optimisation of 800 iterations, anew each time."""
     seconds = []
     for _ in range(subject.config.repeats):
         explain = optimiser(subject, 800)
@@ -138,7 +138,7 @@ def _compile(subject) -> list[Row]:
 
 
 def _memory(subject) -> list[Row]:
-    """Working memory of the compiled program over few and many pictures, four at a time."""
+    """Measure the working memory of the compiled program over few and many pictures, four at a time."""
     explain = optimiser(subject, 2)
 
     def working_bytes(count):
@@ -156,7 +156,7 @@ def _memory(subject) -> list[Row]:
 
 
 def _maps(subject):
-    """(variables, images, targets) -> logits, CAM of the target and Grad-CAM, at the pictures' size."""
+    """Return (variables, images, targets) -> logits, CAM of the target and Grad-CAM, at the pictures' size."""
     size = (subject.config.size,) * 2
 
     def explain(variables, images, targets):
@@ -176,7 +176,7 @@ def _maps(subject):
 
 
 def _grad_cam(subject) -> list[Row]:
-    """Grad-CAM at full size, from one forward pass, against differentiating the whole network."""
+    """Time Grad-CAM at full size, from one forward pass, against differentiating the whole network."""
     config, images = subject.config, subject.images
     targets = jnp.arange(len(images)) % 2
     maps = _maps(subject)
@@ -206,7 +206,7 @@ def _grad_cam(subject) -> list[Row]:
 
 
 def _all_from_one_pass(subject) -> list[Row]:
-    """What three results cost beside the forward pass they come from."""
+    """Time three results beside the forward pass they come from."""
     targets = jnp.zeros(len(subject.images), jnp.int32)
     maps = jax.jit(_maps(subject))
     forward = jax.jit(lambda variables, images: subject.folded.apply(variables, images).logits)

@@ -17,7 +17,7 @@ CHUNK = 4
 
 
 def rows(subject) -> list[Row]:
-    """Stopped masks against those of the whole schedule, for the published score and for the run's own."""
+    """Compare stopped masks with those of the whole schedule, for the published score and for the run's own."""
     study = open_run(subject.config.run)
     count = min(subject.config.images, len(study.study_table)) // CHUNK * CHUNK
     shown = np.linspace(0, len(study.study_table) - 1, count).astype(int)
@@ -59,7 +59,7 @@ def rows(subject) -> list[Row]:
 
 
 def _explained(build, variables, pictures, targets, settings):
-    """Every picture through its own member, a few at a time: (arrays, seconds without compiling)."""
+    """Explain every picture through its pair's member, a few at a time: (arrays, seconds without compiling)."""
     explain_one = functools.partial(explanations.explain_picture, explanations.networks(build), settings)
     explain = jax.jit(jax.vmap(explain_one))
     parts, seconds = [], 0.0

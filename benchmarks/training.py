@@ -42,7 +42,7 @@ class Subject(NamedTuple):
 
 
 def rows(config) -> Iterator[Row]:
-    """The suite's rows, each as soon as it is measured."""
+    """Yield the suite's rows, each as soon as it is measured."""
     subject = Subject(config, functools.partial(LARGE[config.model], num_classes=2))
     suite: dict[str, Callable[[Subject], list[Row]]] = {
         "stacked step": _stacked,
@@ -59,13 +59,13 @@ def rows(config) -> Iterator[Row]:
 
 
 def member_step(model):
-    """One member's step with Adam, on normalised floats: (state, {"image", "labels"}) -> state."""
+    """Return one member's step with Adam, on normalised floats: (state, {"image", "labels"}) -> state."""
     step = training.make_step(model, optax.adam(1e-4), training.cross_entropy(), lambda key, batch: batch["image"])
     return lambda state, batch: step(state, batch, jax.random.key(0), jnp.bool_(True))
 
 
 def start(model, members: int, size: int, batch: int):
-    """Fresh states and batches of members, stacked."""
+    """Return fresh states and batches of members, stacked."""
     variables = ensemble.init(jax.random.key(0), model, members=members)
     states = jax.jit(jax.vmap(lambda v: training.init_state(v, optax.adam(1e-4))))(variables)
     pictures = jax.random.normal(jax.random.key(1), (members, batch, size, size, 3))
@@ -74,7 +74,7 @@ def start(model, members: int, size: int, batch: int):
 
 
 def _stacked(subject) -> list[Row]:
-    """Four large members of two pictures at half size: every layout against one after another."""
+    """Time four large members of two pictures at half size: every layout against one after another."""
     size = subject.config.size // 2
     states, batches = start(subject.build(), 4, size, 2)
     each, given = ensemble.unstack(states), ensemble.unstack(batches)
@@ -109,7 +109,7 @@ def _stacked(subject) -> list[Row]:
 
 
 def _small_members(subject) -> list[Row]:
-    """28 small members a step, with Adam, against torch.func's vmap without an optimiser; and compiling it."""
+    """Time 28 small members a step, with Adam, against torch.func's vmap without an optimiser, and compiling."""
     states, batches = start(SMALL(), NUM_MEMBERS, SMALL_PX, SMALL_BATCH)
     slots = training.make_slots(_keyed(member_step(SMALL())), NUM_MEMBERS)
     for slot, state in enumerate(ensemble.unstack(states)):
@@ -139,7 +139,7 @@ def _small_members(subject) -> list[Row]:
 
 
 def _whole_run(subject) -> list[Row]:
-    """28 small members through the whole engine, augmentation and compiling included; members leave and come."""
+    """Time 28 small members through the whole engine, augmentation and compiling included. Members leave and come."""
     del subject
     pictures = np.random.default_rng(0).integers(0, 256, (64, SMALL_PX, SMALL_PX, 3), np.uint8)
     labels = np.arange(64, dtype=np.int32) % 2
@@ -175,7 +175,7 @@ def _whole_run(subject) -> list[Row]:
 
     jax.clear_caches()
     seconds, _ = train(SMALL_STEPS, NUM_MEMBERS)
-    # The first member to leave an epoch compiles what reads it; afterwards nothing may.
+    # The first member to leave an epoch compiles what reads it. Afterwards nothing may.
     _, late = train(8, 7)
     what = f"small members, whole run, {NUM_MEMBERS} members x {SMALL_STEPS} steps x {SMALL_BATCH} pictures"
     return [
@@ -185,7 +185,7 @@ def _whole_run(subject) -> list[Row]:
 
 
 def _one_member(subject) -> list[Row]:
-    """A training step of one large member, where its time goes, and compiling it."""
+    """Time a training step of one large member, its parts, and compiling."""
     size, repeats = subject.config.size, subject.config.repeats
     model = subject.build()
     states, batches = start(model, 1, size, BATCH)
@@ -217,7 +217,7 @@ def _one_member(subject) -> list[Row]:
 
 
 def _useful(subject) -> list[Row]:
-    """The engine's own queue over AffectNet's pair sizes, in hundredths, with steps that compute nothing."""
+    """Run the engine's queue over AffectNet's pair sizes, in hundredths, with steps that compute nothing."""
     del subject
     sizes = [2 * min(AFFECTNET[a], AFFECTNET[b]) // 100 for a, b in EXPRESSIONS.pairs]
     out = []
@@ -241,7 +241,7 @@ def _useful(subject) -> list[Row]:
 
 
 def useful_share(sizes: list[int], steps: dict[int, int], width: int) -> tuple[float, float]:
-    """Useful slot-steps over all, of a whole run and until nobody waits any more.
+    """Return the share of useful slot-steps, of a whole run and until nobody waits any more.
 
     Args:
       sizes: images of each member's epoch, by which the queue is ordered.
@@ -263,7 +263,7 @@ def useful_share(sizes: list[int], steps: dict[int, int], width: int) -> tuple[f
 
 
 def _memory(subject) -> list[Row]:
-    """What members take: kept for all 28, and to work on some at once (performance table of the documentation)."""
+    """Measure the memory of members: kept for all 28, and to work on some at once (docs: performance table)."""
     size, model = subject.config.size, subject.build()
     states, _ = jax.eval_shape(lambda: start(model, 1, size, 2))
     kept = {name: _gib(getattr(states, name)) for name in ("params", "batch_stats", "opt_state")}
@@ -297,7 +297,7 @@ def _gib(tree):
 
 
 def _data_path(subject) -> list[Row]:
-    """Pictures a second: decoding on one core, and augmentation where the networks are."""
+    """Measure pictures a second: decoding on one core, and augmentation where the networks are."""
     size = subject.config.size
     random = np.random.default_rng(0)
     smooth = cv2.resize(random.integers(0, 256, (12, 12, 3), np.uint8), (size, size), interpolation=cv2.INTER_CUBIC)
@@ -331,5 +331,5 @@ def _per_second(call, pictures, subject):
 
 
 def _keyed(step):
-    """As the slots call a step."""
+    """Wrap a step as the slots call one."""
     return lambda state, batch, key, active: step(state, batch)

@@ -24,7 +24,7 @@ from fer_jax.errors import DataError, printable
 
 _REJECTED = list(data.REJECTED_COLUMNS)
 _FLAGGED = list(FLAGGED_COLUMNS)
-# rows: `reason` is "" for a picture that is stored; `found` is where else its face is, `otherwise` whether as another
+# rows: `reason` is "" for a picture that is stored. `found` is where else its face is, `otherwise` whether as another
 # expression. faces: the first of each face that is stored in a split.
 _TABLES = (
     "rows (split TEXT, row INTEGER, path TEXT, label INTEGER, reason TEXT, detail TEXT, flags TEXT, found TEXT, "
@@ -56,7 +56,7 @@ class Account:
     Args:
       shards: the build's, whose journal remembers it.
       split: its name.
-      others: splits that should not hold the same pictures, and how each is called; the first that does is told.
+      others: splits that should not hold the same pictures, and how each is called. The first that holds one is named.
       categories: what labels are indices into.
       dedupe: leave out what is in the others, too.
 
@@ -72,7 +72,7 @@ class Account:
         self.rows = self._one("SELECT count(*) FROM rows WHERE split = ?")
 
     def take(self, row, stored) -> data.Stored | None:
-        """Count a row; what is to be stored of it, or None."""
+        """Count a row, and return what is to be stored of it, or None."""
         self.rows += 1
         if isinstance(stored, data.Rejection):
             self._add(stored.row, stored.path, stored.label, reason=stored.reason, detail=stored.detail)
@@ -120,20 +120,20 @@ class Account:
         _write(place, [_REJECTED], self.rejected_rows())
 
     def rejected_rows(self) -> Iterator[tuple]:
-        """The lines of `rejected.csv`."""
+        """Return the lines of `rejected.csv`."""
         return self._all(
             "SELECT split, row, path, reason, detail FROM rows WHERE split = ? AND reason <> '' ORDER BY rowid"
         )
 
     def flagged_rows(self) -> Iterator[tuple]:
-        """The lines of `flagged.csv`."""
+        """Return the lines of `flagged.csv`."""
         return self._all(
             "SELECT split, row, path, flags, detail FROM rows "
             "WHERE split = ? AND reason = '' AND flags || detail <> '' ORDER BY rowid"
         )
 
     def labels(self) -> np.ndarray:
-        """uint8 (N,), of what is stored."""
+        """Return the labels of what is stored, uint8 (N,)."""
         found = self._all("SELECT label FROM rows WHERE split = ? AND reason = '' ORDER BY rowid")
         return np.fromiter((label for (label,) in found), np.uint8)
 
@@ -172,7 +172,7 @@ class Account:
             metadata.setdefault(name, {})[self.split] = value
 
     def _met(self, face) -> tuple[str, int] | None:
-        """Where a face was stored before, the others first, and as what."""
+        """Return where a face was stored before, the other splits first, and as what."""
         found = dict(self._journal.execute("SELECT split, label FROM faces WHERE face = ?", [face]))
         return next(((split, found[split]) for split in (*self._others, self.split) if split in found), None)
 

@@ -26,11 +26,11 @@ class ArrayRecordBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True
     rows done that yields the following ones, each an example, or None for a row of which nothing is stored.
 
     Args:
-      progress: called with the number of rows done; may raise to end the build.
+      progress: called with the number of rows done. It may raise to end the build.
 
     Attributes:
-      work: where a build that is killed leaves its whole shards, so that the next one goes on; None: nowhere. Only one
-        build at a time may use it.
+      work: where a build that is killed leaves its whole shards, so that the next one goes on. None keeps none. Only
+        one build at a time may use the folder.
       in_all: rows that are to be done, as far as known.
       made_from: what tells the sources from others, or from themselves before somebody changed them.
     """
@@ -56,10 +56,10 @@ class ArrayRecordBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True
         self._progress(self._done)
 
     def copy_of(self, what: str, dl_manager, source: str | os.PathLike | None) -> str | os.PathLike:
-        """Where the user's copy lies: the source given, or TFDS' manual folder.
+        """Return where the user's copy lies: the source given, or TFDS' manual folder.
 
         Raises:
-          DataError: neither is there; the message shows what copies look like.
+          DataError: neither is there. The message shows what copies look like.
         """
         if source is not None:
             return source
@@ -98,13 +98,13 @@ class ArrayRecordBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True
         return tfds.core.SplitInfo(name=split, shard_lengths=lengths, num_bytes=size, filename_template=template)
 
     def _identity(self) -> str:
-        """What two builds must agree on for one to go on where the other stopped."""
+        """Return what two builds must agree on for one to go on where the other stopped."""
         told = [self.info.full_name, fer_jax.__version__, tfds.__version__, self.made_from, dict(self.info.metadata)]
         return json.dumps(told, default=str, sort_keys=True)
 
 
 def _record(features, serializer, example) -> bytes:
-    """An example as it is stored, its features in sorted order.
+    """Return an example as it is stored, its features in sorted order.
 
     They are a protobuf map, whose order on the wire otherwise changes from process to process.
     """

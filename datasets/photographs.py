@@ -1,8 +1,8 @@
 """What the builders of photographs share: a listing streamed through checks and crops into ArrayRecord shards.
 
-Contract: rows in = pictures stored + rows of `rejected.csv`, for each split; what was odd about a stored row is in
-`flagged.csv`; both lie beside the shards. Equal sources and options give equal bytes, whatever the number of workers,
-and whether or not the build was killed on the way.
+Contract: rows in = pictures stored + rows of `rejected.csv`, for each split. What was odd about a stored row is
+in `flagged.csv`. Both lie beside the shards. Equal sources and options give equal bytes, whatever the number of
+workers, and whether or not the build was killed on the way.
 """
 
 import collections
@@ -44,7 +44,7 @@ class PhotographConfig(tfds.core.BuilderConfig):
     Attributes:
       options: of the source, see `fer_jax.data.SOURCES`.
       crop: see `fer_jax.data.Framing`.
-      image_size: side, pixels; None: as the source has it (only without a crop).
+      image_size: side, pixels. None keeps the source's (only without a crop).
       box_margin: for the crop "box".
       encoding: of what has to be written anew, "png" or "jpeg95".
       exif: "source", as the source wants it, or "apply" or "ignore" (see `fer_jax.data.decode`).
@@ -72,11 +72,11 @@ class PhotographConfig(tfds.core.BuilderConfig):
     class_map: str | None = None
 
     def differs(self, **changes) -> dict[str, Any]:
-        """Those of some fields' values that are not this configuration's own."""
+        """Return those of some fields' values that differ from this configuration's."""
         return {name: value for name, value in changes.items() if getattr(self, name) != value}
 
     def variant(self, **changes) -> "PhotographConfig":
-        """A copy with some fields changed, and a name that tells which."""
+        """Return a copy with some fields changed, and a name that says which."""
         differ = self.differs(**changes)
         marks = [_mark(name, value, self.options) for name, value in sorted(differ.items())]
         return dataclasses.replace(self, **differ, name="_".join([self.name, *marks]))
@@ -92,7 +92,7 @@ def _mark(name, value, usual) -> str:
 
 
 def _plain(name, value) -> str:
-    """What may stand in a folder's name; files are told apart by a hash of their content."""
+    """Return an option's value for a folder's name. A file is named by a hash of its content."""
     text = str(value)
     file = text.removeprefix("yunet=").removeprefix("face_api=")
     files = [file] if os.path.isfile(file) else [part.strip() for part in file.split(",")]
@@ -112,10 +112,10 @@ class _Part(NamedTuple):
 
 
 class PhotographBuilder(ArrayRecordBuilder, skip_registration=True):
-    """Splits as the source names them; with study images "validation_minus_stimuli" and "stimuli" for "validation".
+    """Splits as the source names them. Study images turn "validation" into "validation_minus_stimuli" and "stimuli".
 
     Args:
-      source: the user's copy, a folder or zip; by default TFDS' manual folder.
+      source: the user's copy, a folder or zip, by default TFDS' manual folder.
       max_reject_frac: largest share of rows of a split that may be rejected for an unexpected reason.
       workers: threads that decode, crop and encode.
     """
@@ -225,7 +225,7 @@ class PhotographBuilder(ArrayRecordBuilder, skip_registration=True):
         )
 
     def _stored(self, rows: Iterable[data.Row | data.Rejection]):
-        """(row, what is stored of it or its rejection), in order, several in work at a time."""
+        """Yield (row, what is stored of it or its rejection), in order, several in work at a time."""
         encoding, framing = self.builder_config.encoding, self._framed
 
         def store(row):
@@ -267,7 +267,7 @@ class PhotographBuilder(ArrayRecordBuilder, skip_registration=True):
         self._refused.unlink(missing_ok=True)  # an earlier build's, which allowed less
 
     def _check(self, account, allowed, *, ended=False):
-        """Before a failed build is cleared away, its account is put where the user finds it."""
+        """Check the account, and put that of a failed build where clearing away leaves it."""
         try:
             account.check(allowed, ended=ended)
         except DataError as error:
@@ -280,7 +280,7 @@ class PhotographBuilder(ArrayRecordBuilder, skip_registration=True):
 
 
 def _parts(splits, chosen, categories) -> dict[str, _Part]:
-    """What is made of a source's splits, with the study images taken out of validation."""
+    """Return what is made of a source's splits, with the study images taken out of validation."""
     held = {"validation": "validation", "test": "test"}
     if chosen.rows:
         held = {"stimuli": "validation", "validation_minus_stimuli": "validation", "test": "test"}
@@ -331,7 +331,7 @@ def _example(row, stored: data.Stored, release, config, categories) -> dict[str,
 
 
 def _settings(config, listing, chosen) -> dict[str, Any]:
-    """What must be known to compare two results: written into the set, and from there into every result."""
+    """Return what must be known to compare two results: written into the set, and from there into every result."""
     plain = {
         name: getattr(config, name) for name in ("crop", "image_size", "box_margin", "encoding", "exif", "detector")
     }
@@ -348,7 +348,7 @@ def _settings(config, listing, chosen) -> dict[str, Any]:
 
 
 def _in_order(pool, work, items, *, ahead) -> Iterator:
-    """`map` on a pool that draws no more items than `ahead` of the one wanted next."""
+    """Map on a pool that draws no more items than `ahead` of the one wanted next."""
     items = iter(items)
     waiting = collections.deque(pool.submit(work, item) for item in itertools.islice(items, ahead))
     while waiting:

@@ -33,7 +33,7 @@ class Shards:
     """The work of one build, for a `with` statement: an error deletes it if there is no whole shard to go on from.
 
     Args:
-      folder: where shards and journal lie until the set is whole; made if it is not there.
+      folder: where shards and journal lie until the set is whole, made if missing.
       identity: what is built. Work on anything else that lies there is deleted.
       place: how messages call the folder that the set is built in.
 
@@ -57,11 +57,11 @@ class Shards:
             shutil.rmtree(self._folder, ignore_errors=True)
 
     def write(self, split: str, examples: Callable[[int], Iterable], serialize: Callable[[dict], bytes]) -> None:
-        """Write a split, or what of it is not written yet.
+        """Write a split, or the part that is not written yet.
 
         Args:
           split: its name.
-          examples: called with the number of rows that are done; yields the following ones, each an example, or None
+          examples: called with the number of rows that are done. It yields the following ones, each an example, or None
             for a row of which nothing is stored.
           serialize: an example's record.
 
@@ -96,14 +96,14 @@ class Shards:
         self.journal.execute("INSERT INTO pieces VALUES (?, ?)", [split, piece])
 
     def fingerprint(self, split: str) -> str:
-        """SHA-256 of everything noted of a split, 64 hex digits."""
+        """Return the SHA-256 of everything noted of a split, 64 hex digits."""
         digest = hashlib.sha256()
         for (piece,) in self.journal.execute("SELECT piece FROM pieces WHERE split = ? ORDER BY rowid", [split]):
             digest.update(piece)
         return digest.hexdigest()
 
     def rows_done(self) -> int:
-        """Rows of all splits that need not be done again."""
+        """Count the rows of all splits that need not be done again."""
         return self.journal.execute(
             "SELECT coalesce(sum(taken), 0) FROM (SELECT max(taken) AS taken FROM shards GROUP BY split)"
         ).fetchone()[0]
@@ -116,7 +116,7 @@ class Shards:
           name: of a number and the number of all.
 
         Returns:
-          Examples of each shard; bytes of all records.
+          Examples of each shard, and bytes of all records.
         """
         found = self.journal.execute(
             "SELECT number, examples, bytes FROM shards WHERE split = ? ORDER BY number", [split]
@@ -149,12 +149,12 @@ class Shards:
         return journal
 
     def _connected(self) -> sqlite3.Connection:
-        # Builds exclude each other by a lock of their own; that of SQLite fails on some file systems of clusters.
+        # Builds exclude each other by another lock, for that of SQLite fails on some file systems of clusters.
         path = urllib.parse.quote(str(self._folder / _JOURNAL))
         return sqlite3.connect(f"file:{path}?nolock=1", uri=True)
 
     def _goes_on(self, journal, identity) -> bool:
-        """Whether what lies there is work on the same set, and nobody took a shard away."""
+        """Return whether the folder holds work on the same set with every shard in place."""
         if journal.execute("SELECT text FROM identity").fetchone() != (identity,):
             return False
         shards = journal.execute("SELECT split, number, size FROM shards").fetchall()
@@ -188,7 +188,7 @@ class _Shard:
         self.examples, self.bytes = self.examples + 1, self.bytes + len(record)
 
     def close(self) -> int:
-        """End the file; its size in bytes, all of them on disk."""
+        """End the file, and return its size in bytes, all of them on disk."""
         with self._writing():
             self._writer.close()
             with self._path.open("rb") as file:

@@ -36,23 +36,23 @@ class Usable:
 
 @dataclasses.dataclass(frozen=True)
 class StudyImages:
-    """Row -> (path, true label, false label), and where the choice comes from; empty without a study."""
+    """Row -> (path, true label, false label), and where the choice comes from. Empty without a study."""
 
     rows: dict[int, tuple[str, str, str]] = dataclasses.field(default_factory=dict)
     origin: str = "none"
 
     def table(self) -> list[list]:
-        """For `stimuli.csv`."""
+        """Return the lines of `stimuli.csv`."""
         return [["row", "image", "true_label", "false_label"], *([row, *rest] for row, rest in self.rows.items())]
 
 
 def face_key(row: data.Row, stored: data.Stored) -> bytes:
-    """Equal for the same face of equal pictures, in few bytes: a set of half a million keeps as many."""
+    """Return a key, equal for the same face of equal pictures, in few bytes: a set of half a million keeps as many."""
     return hashlib.blake2b(f"{stored.content_hash} {row.box}".encode(), digest_size=16).digest()
 
 
 def survey(stored: Iterable) -> list[Usable]:
-    """What of a split can be used, from (row, stored or rejected) pairs."""
+    """List what of a split can be used, from (row, stored or rejected) pairs."""
     return [
         Usable(row.row, row.path, row.label, face_key(row, kept))
         for row, kept in stored
@@ -61,7 +61,7 @@ def survey(stored: Iterable) -> list[Usable]:
 
 
 def choose(usable: list[Usable], stimuli: str, *, seed: int, categories: Categories = EXPRESSIONS) -> StudyImages:
-    """The study images.
+    """Choose the study images.
 
     Args:
       usable: validation.
@@ -88,7 +88,7 @@ def choose(usable: list[Usable], stimuli: str, *, seed: int, categories: Categor
 
 
 def _rows(path: pathlib.Path, categories) -> list[list[str]]:
-    """Images with labels by their own names, whatever the list calls them; every fault with file:line:column."""
+    """Read images with labels by the categories' names. Every fault comes with file:line:column."""
     if not os.path.isfile(path):
         raise UsageError(f"`stimuli`: wanted a csv with image,true_label,false_label, or {SEEDED}, got {path}.")
     with open_tree(path.parent) as tree:

@@ -1,6 +1,6 @@
 """Pictures of your own into ArrayRecord shards, without TensorFlow.
 
-Build with `experiments/prepare_data.py`; read with `tfds.builder_from_directory(path).as_data_source(split)`.
+Build with `experiments/prepare_data.py`. Read with `tfds.builder_from_directory(path).as_data_source(split)`.
 """
 
 import pathlib
@@ -10,7 +10,7 @@ from photographs import PhotographBuilder, PhotographConfig
 
 
 class Builder(PhotographBuilder):
-    """See `PhotographBuilder`; what the copies look like: `MANUAL_DOWNLOAD_INSTRUCTIONS`."""
+    """See `PhotographBuilder`. `MANUAL_DOWNLOAD_INSTRUCTIONS` says what the copies look like."""
 
     VERSION = tfds.core.Version("1.0.0")
     RELEASE_NOTES = {"1.0.0": "First release."}  # noqa: RUF012  TFDS' own form

@@ -1,6 +1,6 @@
 """Click data of a study into ArrayRecord shards, without TensorFlow: what people opened of each picture, and answered.
 
-Build with `experiments/prepare_data.py`; read with `tfds.builder_from_directory(path).as_data_source(split)`, or back
+Build with `experiments/prepare_data.py`. Read with `tfds.builder_from_directory(path).as_data_source(split)`, or back
 into tables with `fer_jax.human.click_examples.from_examples`.
 """
 

@@ -102,7 +102,7 @@ def parse(config_class: type, argv: Sequence[str], *, usage: str) -> Any:
 
 
 def check_bounds(config: Any) -> None:
-    """Refuse numbers outside the bounds that stand beside their flags; both ends are allowed, and so is None.
+    """Refuse numbers outside the bounds that stand beside their flags. Both ends are allowed, and so is None.
 
     Args:
       config: a dataclass of `option`s.
@@ -118,7 +118,7 @@ def check_bounds(config: Any) -> None:
 
 
 def parse_names(flag: str, text: str, known: Sequence[str], *, wanted: str) -> tuple[str, ...]:
-    """Names of a comma-separated flag, in the order of `known`.
+    """Return the names of a comma-separated flag, in the order of `known`.
 
     Args:
       flag: its name, for the message.
@@ -127,7 +127,7 @@ def parse_names(flag: str, text: str, known: Sequence[str], *, wanted: str) -> t
       wanted: how the message begins to list them, such as "some of".
 
     Raises:
-      UsageError: none, or one that is not known; the message names the near one.
+      UsageError: none, or one that is not known. The message names the nearest one.
     """
     named = [name.strip() for name in text.split(",") if name.strip()]
     strange = next((name for name in named if name not in known), None)
@@ -143,7 +143,7 @@ def run(card: Callable[[Any], int | None], config_class: type, *, usage: str, ar
     """Parse, run, and answer errors as a user wants them.
 
     Args:
-      card: what the script does with its configuration; may return an exit code.
+      card: what the script does with its configuration. It may return an exit code.
       config_class: see `parse`.
       usage: see `parse`.
       argv: `sys.argv` by default.
@@ -162,7 +162,7 @@ def run(card: Callable[[Any], int | None], config_class: type, *, usage: str, ar
 
 
 def _answered(card, config_class, usage, argv) -> int:
-    """The exit code; a reader of ours who has gone is the caller's to answer."""
+    """Run the card and return the exit code. The caller answers a reader of stdout who has gone."""
     debug = any(argument in ("--debug", "-debug", "--debug=true") for argument in argv)
     config = None
     try:
@@ -215,7 +215,7 @@ def in_flags(message: str, config: Any) -> str:
 
 
 def _is_exhausted(error) -> bool:
-    """Whether memory ran out: Python's, NumPy's and OpenCV's say so, and XLA's of any device."""
+    """Return whether memory ran out: Python's, NumPy's and OpenCV's say so, and XLA's of any device."""
     told = f"{type(error).__name__}: {error}"
     return isinstance(error, MemoryError) or any(
         words in told for words in ("RESOURCE_EXHAUSTED", "Insufficient memory", "Failed to allocate")
@@ -231,7 +231,7 @@ def _exhausted(error, config_class) -> str:
 
 
 def _lacking_device() -> str | None:
-    """What to say where JAX cannot reach the devices that it was told to use."""
+    """Return the message where JAX cannot reach the devices asked for."""
     jax = sys.modules.get("jax")
     asked = os.environ.get("JAX_PLATFORMS")
     try:
@@ -256,7 +256,7 @@ def _leave_quietly() -> int:
 
 
 class StopRequest:
-    """The first SIGTERM or SIGINT asks for a stop at the next safe point; the second ends the process at once."""
+    """The first SIGTERM or SIGINT asks for a stop at the next safe point. The second ends the process at once."""
 
     def __init__(self):
         self.signal: int | None = None
@@ -281,7 +281,7 @@ class StopRequest:
 
 
 def _plain(bound: float) -> str:
-    """Whole numbers in full, others in short."""
+    """Write whole numbers in full, others in short."""
     return str(bound) if isinstance(bound, int) else f"{bound:g}"
 
 

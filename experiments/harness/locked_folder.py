@@ -39,7 +39,7 @@ class LockedFolder:
     """A folder that is locked until `close`, and that holds files of one kind only.
 
     Args:
-      path: where; the folder is made.
+      path: where. The folder is made.
       record: the file that makes a folder one of this kind.
       holds: what a folder of this kind holds, for messages.
       leftovers: what a process that was killed at its very beginning may leave.
@@ -121,7 +121,7 @@ class LockedFolder:
         """Write a file whole or not at all.
 
         Raises:
-          StorageError: the disk is full or cannot be written; nothing unfinished is left on it.
+          StorageError: the disk is full or cannot be written. Nothing unfinished is left on it.
         """
         return write_whole(self.path / name, content)
 
@@ -130,7 +130,7 @@ class LockedFolder:
         return self.write_bytes(name, text.encode())
 
     def write_json(self, name: str, value: Any) -> pathlib.Path:
-        """Write JSON; numbers that are not finite become null."""
+        """Write JSON. Numbers that are not finite become null."""
         return self.write_text(name, json.dumps(plain(value), indent=1, allow_nan=False) + "\n")
 
     def write_arrays(self, name: str, **arrays: np.ndarray) -> pathlib.Path:

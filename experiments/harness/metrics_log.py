@@ -15,7 +15,7 @@ _SCALARS = ("train_accuracy", "train_loss", "images_per_s")
 
 
 def read_rows(path: pathlib.Path) -> list[dict]:
-    """The rows of a log; none where it is lost, and without the lines that are damaged."""
+    """Return the rows of a log, without damaged lines, and none where the log is lost."""
     rows = []
     for line in path.read_bytes().splitlines() if path.exists() else ():
         try:
@@ -28,13 +28,13 @@ def read_rows(path: pathlib.Path) -> list[dict]:
 
 
 class MetricsLog:
-    """`metrics.jsonl`: one object a line, of several models; each is cut back to its own saved rows when it resumes.
+    """`metrics.jsonl`: one object a line, of several models. Each is cut back to its saved rows when it resumes.
 
     The log is for people: what is lost of it is told and costs nothing else. The board is a copy: it is drawn anew from
     the lines there are when the first one is added.
 
     Args:
-      path: the file; what is there stays.
+      path: the file. Its rows stay.
       model: whose rows are written and cut.
     """
 
@@ -44,7 +44,7 @@ class MetricsLog:
         self.rows = sum(self._is_own(row) for row in read_rows(path))
 
     def keep(self, rows: int) -> None:
-        """Forget the model's rows after the first so many; other models' stay."""
+        """Forget the model's rows after the first so many. Other models' stay."""
         kept, own = [], 0
         for row in read_rows(self._path):
             own += self._is_own(row)
@@ -61,7 +61,7 @@ class MetricsLog:
         self._drawn = False
 
     def rows_within(self, size: int) -> int:
-        """How many of the model's rows end within the first so many bytes, by which older checkpoints count."""
+        """Count the model's rows that end within the first so many bytes, by which older checkpoints count."""
         lines = self._path.read_bytes()[:size].splitlines()
         return sum(f'"model": "{self._model}"'.encode() in line for line in lines)
 

@@ -18,7 +18,7 @@ _told: set[str] = set()
 
 
 def numerics() -> dict[str, Any]:
-    """As they are now, JSON-ready."""
+    """Return what decides the last digits now, JSON-ready."""
     import jax
     import jaxlib.version
 
@@ -35,7 +35,7 @@ def numerics() -> dict[str, Any]:
 
 
 def _threads(devices):
-    """Threads among which XLA divides a sum on a CPU, as it counts them: its terms add up in another order in others.
+    """Count the threads among which XLA divides a sum on a CPU. With another number its terms add up in another order.
 
     They are the cores that this process may use, or what the variable NPROC says, and never fewer than devices.
     """
@@ -45,7 +45,7 @@ def _threads(devices):
 
 
 def tell_changes(where: str, saved: dict[str, Any] | None) -> None:
-    """Say once on stderr what has changed since something was computed; nothing of what does not say.
+    """Say once on stderr what has changed since something was computed, as far as its record says.
 
     Args:
       where: what was computed, for the message.

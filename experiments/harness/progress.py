@@ -6,7 +6,7 @@ import time
 
 
 class Progress:
-    """A rewritten line on a terminal, one line a minute elsewhere; always on stderr.
+    """A rewritten line on a terminal, one line a minute elsewhere, always on stderr.
 
     Args:
       what: name of the work.
@@ -23,7 +23,7 @@ class Progress:
         self._every = 0.2 if self._terminal else 60.0
 
     def update(self, done: int, note: str = "", *, total: int | None = None) -> None:
-        """Tell how many units are done now, perhaps of how many; shown only when the last line is old enough."""
+        """Show how many units are done now, perhaps of how many, if the last line is old enough."""
         self._done, self._total = done, self._total if total is None else total
         now = time.monotonic()
         if done == self._first:  # nothing done yet: what is being looked up meanwhile says nothing of the pace

@@ -194,7 +194,7 @@ def clicks_of(click_set: ClickSet) -> list[tuple[np.ndarray, np.ndarray, np.ndar
 
 
 def _stored(trials: Trials) -> Trials:
-    """Return the tables as a data set keeps them: clicks in the order of their trials, numbers as float32 holds."""
+    """Return the tables as a data set stores them: clicks in the order of trials, numbers that float32 can hold."""
     table = trials.trials[list(STORED_TRIALS)]
     table = table.assign(n_clicks=click_checks.opened_clicks(trials), rt_decision_ms=_single(table["rt_decision_ms"]))
     keys = ["participant", "trial"]

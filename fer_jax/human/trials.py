@@ -74,8 +74,8 @@ def answers(table: pd.DataFrame, *, name: str = TABLE_NAMES["trials"]) -> pd.Ser
       boolean, one a trial: right or wrong, NA where it was not answered.
 
     Raises:
-      DataError: two rows of one trial, a response that is neither of the two options, or a `correct` that
-        contradicts it.
+      DataError: two rows of one trial, a response that is neither of the two options, or a `correct`
+        against the response.
     """
     refuse_doubles(table, "trials", name)
     correct = table["correct"].astype(FLAG)
