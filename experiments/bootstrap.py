@@ -15,12 +15,12 @@ import pandas as pd
 from experiments.evaluation import Decisions
 from fer_jax import metrics
 from fer_jax.categories import Categories
+from fer_jax.compare import intervals
+from fer_jax.streams import stream
 
 REFERENCE = "simple_vote"
 COMPARED = ("accuracy", "balanced_accuracy", "macro_f1")  # told also as a difference from the reference's
-LEVEL = 0.95
 _STREAM = 1  # of the seed
-_BLOCK = 1 << 20  # pictures drawn at once
 
 
 @jax.jit
@@ -62,7 +62,8 @@ def score(
     """
     whole = _spread(decisions, labels, categories, [np.arange(len(labels))[None]])
     values = {rule: {name: each.item() for name, each in found.items()} for rule, found in whole.items()}
-    spreads = _spread(decisions, labels, categories, _resampled_rows(labels, resamples, seed), tell)
+    drawn = intervals.resample_within(stream(seed, _STREAM), labels, resamples=resamples)
+    spreads = _spread(decisions, labels, categories, drawn, tell)
     for scored in (values, spreads):
         for rule in decisions.keys() - {REFERENCE}:
             for name in COMPARED:
@@ -99,18 +100,6 @@ def _spread(decisions, labels, categories, blocks, tell=lambda done: None):
     return found
 
 
-def _resampled_rows(labels, resamples, seed):
-    """Blocks (b, N) of picture numbers, drawn within each expression."""
-    random = np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, _STREAM])))
-    order = np.argsort(labels, kind="stable")
-    sizes = np.bincount(labels)
-    starts, sizes = (np.repeat(each, sizes) for each in (np.cumsum(sizes) - sizes, sizes))
-    block = max(1, _BLOCK // len(labels))
-    for first in range(0, resamples, block):
-        count = min(block, resamples - first)
-        yield order[starts + random.integers(sizes, size=(count, len(labels)))]
-
-
 def _counts(cells, classes):
     """Return confusion counts (R, K, K) of cells (R, N), numbered row by row."""
     size = classes**2
@@ -126,8 +115,7 @@ def _of_counts(counts, categories):
 
 
 def _rows(rule, value, spread, sizes, categories):
-    tail = (1 - LEVEL) / 2
     for name, number in value.items():
-        low, high = np.quantile(spread[name], (tail, 1 - tail)) if name in spread else (np.nan, np.nan)
+        low, high = intervals.percentile_interval(spread[name]) if name in spread else (np.nan, np.nan)
         n = sizes[categories.index(name.removeprefix("recall_"))] if name.startswith("recall_") else sizes.sum()
         yield {"rule": rule, "measure": name, "value": number, "low": low, "high": high, "n": int(n)}

@@ -11,6 +11,7 @@ from experiments.study.study import Study
 from experiments.study.vote import accuracy_interval, confusion_counts, scores
 from fer_jax import compare as comparing
 from fer_jax import figures, human, masks
+from fer_jax.streams import stream
 
 MODEL_NAMES = {
     "ensemble_simple_vote": "Ensemble, simple vote",
@@ -149,7 +150,12 @@ def _saliency(study, provenance):
 def _dice(study, provenance):
     table = study.folder.read_table("dice")
     table["method"] = table["method"].map(METHOD_NAMES)
-    drawn = figures.draw_dice(table, baselines=study.folder.read_table("dice_baselines"), provenance=provenance)
+    intervals = {}
+    for method, own in table.groupby("method"):
+        values = own["dice"].dropna().to_numpy()
+        intervals[method] = comparing.intervals.mean_interval(stream(len(values)), values)
+    baselines = study.folder.read_table("dice_baselines")
+    drawn = figures.draw_dice(table, intervals=intervals, baselines=baselines, provenance=provenance)
     _save(study, "fig10_dice", drawn)
 
 

@@ -1,6 +1,6 @@
 """The Dice protocol: people's attention maps against a network's saliency maps (paper §5.3).
 
-Contract: maps are float (T, H, W), one for each study image; `pairs` is int (T,), the unordered pair 0..27 of each.
+Contract: maps are float (T, H, W), one for each study image; `pairs` is int (T,), the unordered pair of each, from 0.
 Maps are averaged within a unit, scaled to whole numbers 0..255, thresholded and compared. An image whose human or model
 map is not finite (nobody's trial, a failed explanation) is left out of both means and counted. What the paper leaves
 open is an option; the first value is the default.
@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from fer_jax.compare import reference_maps
-from fer_jax.errors import UsageError
+from fer_jax.errors import UsageError, check_one_of
 
 THRESHOLD = 50  # §5.3: "over 50" is on, "below 50" is off
 PER_IMAGE = ("none", "minmax", "sum")
@@ -46,9 +46,9 @@ def binary_maps(
     Raises:
       UsageError: an unknown option, or no maps.
     """
-    _check("normalise", normalise, NORMALISE)
-    _check("integer", integer, INTEGER)
-    _check("compare", compare, COMPARE)
+    check_one_of("normalise", normalise, NORMALISE)
+    check_one_of("integer", integer, INTEGER)
+    check_one_of("compare", compare, COMPARE)
     maps = _maps("maps", maps)
     finite = _finite(maps)
     maps = np.where(finite[:, None, None], maps, 0)
@@ -76,7 +76,7 @@ def dice(one: np.ndarray, other: np.ndarray, *, empty: str = "nan") -> np.ndarra
     Raises:
       UsageError: masks that are not boolean (numbers say no threshold: write `mask > 0`), or of different sizes.
     """
-    _check("empty", empty, EMPTY)
+    check_one_of("empty", empty, EMPTY)
     one, other = np.asarray(one), np.asarray(other)
     for name, mask in (("one", one), ("other", other)):
         if mask.dtype != np.bool_ or mask.ndim < 2:
@@ -143,7 +143,7 @@ def dice_per_pair(
             f"`human`, `model`, `pairs`: wanted (T, H, W), (T, H, W) and (T,), got {human.shape}, {model.shape} and "
             f"{np.shape(pairs)}."
         )
-    _check("per_image", per_image, PER_IMAGE)
+    check_one_of("per_image", per_image, PER_IMAGE)
     groups = _units("pairs", pairs, len(human)) if unit is None else _units("unit", unit, len(human))
     units = np.unique(groups)
     finite_human, finite_model = _finite(human), _finite(model)
@@ -304,8 +304,3 @@ def _units(name, units, count) -> np.ndarray:
 
 def _finite(maps) -> np.ndarray:
     return np.isfinite(maps).all((1, 2))
-
-
-def _check(name, value, choices):
-    if value not in choices:
-        raise UsageError(f"`{name}`: wanted one of {', '.join(choices)}, got {value!r}.")

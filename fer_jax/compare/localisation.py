@@ -11,11 +11,11 @@ import numpy as np
 import pandas as pd
 
 from fer_jax import metrics
-from fer_jax.compare import statistics
+from fer_jax.compare import intervals, statistics
 from fer_jax.errors import UsageError
+from fer_jax.streams import stream
 
 SCORES = metrics.Localisation._fields
-RESAMPLES = 2000
 _KEYS = ("method", "pair", "picture")
 
 
@@ -52,7 +52,7 @@ def per_pair(table: pd.DataFrame, *, scores: Sequence[str] = SCORES) -> pd.DataF
 
 
 def summarise(
-    table: pd.DataFrame, *, seed: int, resamples: int = RESAMPLES, scores: Sequence[str] = SCORES
+    table: pd.DataFrame, *, seed: int, resamples: int = intervals.RESAMPLES, scores: Sequence[str] = SCORES
 ) -> pd.DataFrame:
     """Mean scores of each method with intervals.
 
@@ -75,7 +75,7 @@ def summarise(
         pictures = table[table["method"] == method]
         for score in scores:
             values = own[score].dropna().to_numpy(np.float64)
-            low, high = _interval(values, seed, resamples)
+            low, high = intervals.mean_interval(stream(seed), values, resamples=resamples)
             known = int(pictures[score].notna().sum())
             rows.append(
                 {
@@ -97,7 +97,7 @@ def contrasts(
     comparisons: Iterable[tuple[str, str]],
     *,
     seed: int,
-    resamples: int = RESAMPLES,
+    resamples: int = intervals.RESAMPLES,
     scores: Sequence[str] = SCORES,
 ) -> pd.DataFrame:
     """Differences between methods, picture by picture, then within pairs, then over pairs.
@@ -146,14 +146,6 @@ def _contrast(both, seed, resamples):
     row = statistics.contrasts(groups, seed=seed, resamples=resamples).iloc[0]
     kept = {name: row[name] for name in ("difference", "ci_low", "ci_high", "p")}
     return kept | {"n": int(row["n"]), "n_pictures": len(both)}
-
-
-def _interval(values, seed, resamples) -> Sequence[float]:
-    if len(values) < 2:
-        return np.nan, np.nan
-    random = np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed])))
-    means = values[random.integers(0, len(values), (resamples, len(values)))].mean(1)
-    return np.percentile(means, [2.5, 97.5])
 
 
 def _check(table, scores):

@@ -10,7 +10,9 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from fer_jax.errors import UsageError, check_count
+from fer_jax.compare import intervals
+from fer_jax.errors import UsageError, check_one_of
+from fer_jax.streams import stream
 
 DESIGNS = ("between", "repeated")
 
@@ -45,8 +47,7 @@ def anova(groups: dict[str, np.ndarray], *, design: str = "between") -> dict:
       UsageError: fewer than two groups, fewer than two units, or unequal sizes for "repeated".
     """
     values = _checked(groups, repeated=design == "repeated")
-    if design not in DESIGNS:
-        raise UsageError(f"`design`: wanted one of {', '.join(DESIGNS)}, got {design!r}.")
+    check_one_of("design", design, DESIGNS)
     if design == "between":
         return _between(values)
     return _repeated(np.stack(values, 1))
@@ -167,7 +168,7 @@ def friedman(groups: dict[str, np.ndarray]) -> dict:
     return known | {"chi2": float(result.statistic), "p": float(result.pvalue), "reason": ""}
 
 
-def contrasts(groups: dict[str, np.ndarray], *, seed: int, resamples: int = 2000) -> pd.DataFrame:
+def contrasts(groups: dict[str, np.ndarray], *, seed: int, resamples: int = intervals.RESAMPLES) -> pd.DataFrame:
     """Paired differences with bootstrap intervals over units, p values corrected by Holm.
 
     Args:
@@ -179,14 +180,13 @@ def contrasts(groups: dict[str, np.ndarray], *, seed: int, resamples: int = 2000
       One row a pair of groups: a, b, difference, ci_low, ci_high (95 %, percentile), p (paired t; NaN where all units
       differ alike), p_holm, n.
     """
-    check_count("resamples", resamples, 1)
     values = dict(zip(groups, _checked(groups, repeated=True), strict=True))
     n = len(next(iter(values.values())))
-    draws = np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed]))).integers(0, n, (resamples, n))
+    drawn = intervals.resample(stream(seed), n, resamples=resamples)
     rows = []
     for a, b in itertools.combinations(values, 2):
         difference = values[a] - values[b]
-        low, high = np.percentile(difference[draws].mean(1), [2.5, 97.5])
+        low, high = intervals.percentile_interval(difference[drawn].mean(1))
         alike = not _unless_rounding(((difference - difference.mean()) ** 2).sum(), np.stack([values[a], values[b]]))
         error = difference.std(ddof=1) / np.sqrt(n)
         p = np.nan if alike else 2 * stats.t.sf(abs(difference.mean()) / error, n - 1)

@@ -1,5 +1,7 @@
 """Overlap of people's and networks' maps: one box a method, every pair a point, chance beside it (paper Fig. 10)."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -7,26 +9,25 @@ from matplotlib.axes import Axes
 from fer_jax.figures import style
 from fer_jax.provenance import UNKNOWN, Provenance
 
-RESAMPLES = 2000  # of the pairs, for the interval of a mean (ours)
-
 
 @style.styled
 def draw_dice(
     table: pd.DataFrame,
     ax: Axes | None = None,
     *,
+    intervals: Mapping[str, tuple[float, float]] | None = None,
     baselines: pd.DataFrame | None = None,
     title: str = "Overlap of people's and networks' maps (Dice)",
     provenance: Provenance = UNKNOWN,
 ) -> Axes:
     """Draw the Dice of every pair by method, the mean with its interval, and what chance and baselines reach.
 
-    The interval is a percentile bootstrap over pairs: it speaks of other pairs, not of other people. One pair has none.
-
     Args:
       table: long, one row a unit and method: unit, method (name), dice, chance (the Dice of unrelated masks of the same
         areas). Rows without dice are left out and not counted.
       ax: where to draw, a new figure if None.
+      intervals: low and high end of each method's mean over pairs, such as `compare.intervals.mean_interval` gives.
+        A method without a finite interval is drawn without.
       baselines: baseline (name), dice (mean under the same protocol).
       title: what is shown.
       provenance: what pictures and people are, for the heading.
@@ -39,14 +40,16 @@ def draw_dice(
     """
     style.need_columns("table", table, ("unit", "method", "dice", "chance"))
     ax = style.axes_of(ax, 7.6, 5.0)
+    intervals = {name: ends for name, ends in (intervals or {}).items() if np.isfinite(ends).all()}
     methods = list(dict.fromkeys(table["method"]))
     labels = []
     for place, method in enumerate(methods):
         own = table[(table["method"] == method) & table["dice"].notna()]
         values = own["dice"].to_numpy(np.float64)
-        labels.append(f"{method}\n{_mean_and_interval(values)}\nn = {len(values)} pair{'s' * (len(values) != 1)}")
+        mean = _mean_and_interval(values, intervals.get(method))
+        labels.append(f"{method}\n{mean}\nn = {len(values)} pair{'s' * (len(values) != 1)}")
         if len(values):
-            _box(ax, place, values, style.PALETTE[place % len(style.PALETTE)])
+            _box(ax, place, values, style.PALETTE[place % len(style.PALETTE)], intervals.get(method))
             _chance(ax, place, own["chance"].mean())
     ax.set_xticks(range(len(methods)), labels, linespacing=1.35)
     ax.set_xlim(-0.5, max(len(methods), 1) - 0.4)
@@ -56,12 +59,12 @@ def draw_dice(
     ax.set_ylabel("Dice coefficient")
     if baselines is not None:
         _baselines(ax, baselines)
-    notes = ["◆ mean, 95 % interval over pairs", "- - chance"]
+    notes = ["◆ mean" + ", 95 % interval over pairs" * bool(intervals), "- - chance"]
     style.set_heading(ax, style.heading(title, notes, provenance=provenance, width=80))
     return ax
 
 
-def _box(ax, place, values, colour):
+def _box(ax, place, values, colour, interval):
     line = {"color": colour}
     ax.boxplot(
         values,
@@ -79,8 +82,8 @@ def _box(ax, place, values, colour):
     ax.scatter(
         place + 0.3 * ((ranks * 0.618034) % 1 - 0.5), values, s=16, color=colour, alpha=0.55, linewidth=0, zorder=3
     )
-    if len(values) > 1:
-        ax.plot([place - 0.28] * 2, _interval(values), color=style.INK, linewidth=1.4, zorder=4)
+    if interval is not None:
+        ax.plot([place - 0.28] * 2, interval, color=style.INK, linewidth=1.4, zorder=4)
     ax.scatter([place - 0.28], [values.mean()], marker="D", s=28, color=style.INK, zorder=5)
 
 
@@ -105,16 +108,10 @@ def _baselines(ax, table):
         ax.text(1.03, place, words, transform=side, fontsize=8, va="center", color=style.GREY)
 
 
-def _mean_and_interval(values):
+def _mean_and_interval(values, interval):
     if not len(values):
         return style.MISSING
-    if len(values) < 2:
+    if interval is None:
         return f"mean {style.number(values.mean())} (no interval)"
-    low, high = _interval(values)
+    low, high = interval
     return f"mean {style.number(values.mean())} ({style.number(low)}–{style.number(high)})"
-
-
-def _interval(values):
-    generator = np.random.Generator(np.random.PCG64(np.random.SeedSequence([len(values)])))
-    means = values[generator.integers(0, len(values), (RESAMPLES, len(values)))].mean(1)
-    return np.percentile(means, [2.5, 97.5])

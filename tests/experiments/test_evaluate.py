@@ -9,6 +9,7 @@ import pytest
 from experiments import bootstrap, evaluate, evaluation
 from experiments.harness import command
 from fer_jax import ensemble
+from fer_jax.compare import intervals
 from fer_jax.expressions import EXPRESSIONS
 
 N = 120
@@ -206,7 +207,7 @@ def test_blocks_do_not_change_the_resamples(monkeypatch):
     decisions = evaluation.multiclass_decisions(made["multiclass_logits"], made["labels"], np.arange(N) % 2 == 0)
     decisions = {bootstrap.REFERENCE: decisions["multiclass"]}
     whole = bootstrap.score(decisions, made["labels"], resamples=50, seed=4, categories=EXPRESSIONS)
-    monkeypatch.setattr(bootstrap, "_BLOCK", 7 * N)
+    monkeypatch.setattr(intervals, "_BLOCK", 7 * N)
     told = []
     pd.testing.assert_frame_equal(
         bootstrap.score(decisions, made["labels"], resamples=50, seed=4, categories=EXPRESSIONS, tell=told.append),

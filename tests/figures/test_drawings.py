@@ -149,10 +149,13 @@ def test_dice_counts_pairs_and_prints_means_chance_and_baselines():
     table = DICE.copy()
     table.loc[0, "dice"] = np.nan
     baselines = pd.DataFrame({"baseline": ["centre", "lost"], "dice": [0.71, np.nan]})
-    ax = figures.draw_dice(table, baselines=baselines)
+    ax = figures.draw_dice(table, intervals={"CAM": (0.41, 0.59)}, baselines=baselines)
     first, second = (label.get_text() for label in ax.get_xticklabels())
     assert first.startswith("CAM\n") and "n = 27 pairs" in first and "n = 28 pairs" in second
     assert f"mean {DICE['dice'][28:].mean():.2f}"[6:] in second
+    assert "(.41–.59)" in first and "(no interval)" in second
+    assert sum(tuple(line.get_ydata()) == (0.41, 0.59) for line in ax.lines) == 1
+    assert "95 % interval over pairs" in ax.get_title(loc="left") + ax.get_title() + " ".join(words(ax))
     assert "chance\n.25" in words(ax) and "centre .71" in words(ax)
     assert not any("lost" in text for text in words(ax))
 
@@ -279,7 +282,8 @@ def test_a_region_is_outlined_on_every_map_of_its_row():
 
 
 def test_one_pair_has_a_mean_and_no_interval():
-    ax = figures.draw_dice(DICE[DICE["unit"] == DICE["unit"][0]])
+    unknown = dict.fromkeys(("CAM", "Grad-CAM"), (np.nan, np.nan))
+    ax = figures.draw_dice(DICE[DICE["unit"] == DICE["unit"][0]], intervals=unknown)
     labels = [label.get_text() for label in ax.get_xticklabels()]
     assert all("(no interval)" in label and label.endswith("n = 1 pair") for label in labels)
 

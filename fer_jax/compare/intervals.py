@@ -1,0 +1,113 @@
+"""Bootstrap intervals: the one place that resamples units, be they pairs, pictures or people.
+
+Contract: a resample is a row of positions into the units, drawn with replacement. A statistic of R resamples is float
+(R,), and its interval lies between two of its percentiles. The generator comes first, from `fer_jax.streams.stream`.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from fer_jax.errors import check_count
+
+LEVEL = 95  # percent of the resamples that an interval holds
+RESAMPLES = 2000
+_BLOCK = 1 << 20  # positions drawn at once
+
+
+def resample(random: np.random.Generator, count: int, *, resamples: int = RESAMPLES) -> np.ndarray:
+    """Draw resamples of units.
+
+    Args:
+      random: the source of chance.
+      count: n, the number of units.
+      resamples: R, the number of resamples.
+
+    Returns:
+      int (R, n), positions 0..n-1.
+
+    Raises:
+      UsageError: fewer than one resample.
+
+    Example:
+      >>> from fer_jax.streams import stream
+      >>> resample(stream(0), 3, resamples=2).shape
+      (2, 3)
+    """
+    return random.integers(0, count, (check_count("resamples", resamples, 1), count))
+
+
+def resample_within(
+    random: np.random.Generator, labels: np.ndarray, *, resamples: int = RESAMPLES
+) -> Iterator[np.ndarray]:
+    """Draw resamples of units within each label, so that every resample holds as many units of a label.
+
+    Args:
+      random: the source of chance.
+      labels: int (n,), from 0.
+      resamples: R, the number of resamples.
+
+    Yields:
+      Blocks int (b, n) of positions, R rows in all: as many at once as fit into a few megabytes. The size of the
+      blocks does not change the numbers.
+
+    Example:
+      >>> from fer_jax.streams import stream
+      >>> labels = np.array([1, 0, 1, 1])
+      >>> (drawn,) = resample_within(stream(0), labels, resamples=3)
+      >>> labels[drawn].sum(1).tolist()
+      [3, 3, 3]
+    """
+    order = np.argsort(labels, kind="stable")
+    sizes = np.bincount(labels)
+    starts, sizes = (np.repeat(each, sizes) for each in (np.cumsum(sizes) - sizes, sizes))
+    block = max(1, _BLOCK // len(labels))
+    for first in range(0, resamples, block):
+        count = min(block, resamples - first)
+        yield order[starts + random.integers(sizes, size=(count, len(labels)))]
+
+
+def percentile_interval(values: np.ndarray) -> tuple[float, float]:
+    """Return the ends of the `LEVEL` % percentile interval.
+
+    Args:
+      values: float (R,), a statistic of each resample.
+
+    Returns:
+      Low and high.
+
+    Example:
+      >>> low, high = percentile_interval(np.arange(201))
+      >>> round(low, 3), round(high, 3)
+      (5.0, 195.0)
+    """
+    tail = (100 - LEVEL) / 2
+    low, high = np.percentile(values, [tail, 100 - tail])
+    return float(low), float(high)
+
+
+def mean_interval(
+    random: np.random.Generator, values: np.ndarray, *, resamples: int = RESAMPLES
+) -> tuple[float, float]:
+    """Return the interval of a mean: it speaks of other units of the same kind.
+
+    Args:
+      random: the source of chance.
+      values: float (n,), one of each unit.
+      resamples: the number of resamples.
+
+    Returns:
+      Low and high, NaN with fewer than two units.
+
+    Raises:
+      UsageError: fewer than one resample.
+
+    Example:
+      >>> from fer_jax.streams import stream
+      >>> low, high = mean_interval(stream(0), np.array([0.1, 0.2, 0.6]))
+      >>> 0.1 <= low < 0.3 < high <= 0.6
+      True
+    """
+    if len(values) < 2:
+        return np.nan, np.nan
+    return percentile_interval(values[resample(random, len(values), resamples=resamples)].mean(1))
