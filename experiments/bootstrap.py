@@ -49,7 +49,7 @@ def score(
     """Score rules on the same pictures, and on the same resamples of them.
 
     Args:
-      decisions: by rule; `REFERENCE` must be one.
+      decisions: by rule. `REFERENCE` must be one.
       labels: (N,) in 0..K-1.
       resamples: how many.
       seed: of the resamples.
@@ -79,7 +79,7 @@ def score(
 
 
 def _spread(decisions, labels, categories, blocks, tell=lambda done: None):
-    """Measures of every rule, each (R,), on blocks (b, N) of picture numbers that make R resamples."""
+    """Compute the measures of every rule, each (R,), on blocks (b, N) of picture numbers that make R resamples."""
     cells = {rule: labels.astype(np.int64) * len(categories) + made.predicted for rule, made in decisions.items()}
     distances = {
         rule: np.asarray(_distances(made.shares, labels), np.float64)
@@ -108,7 +108,7 @@ def _counts(cells, classes):
 
 
 def _of_counts(counts, categories):
-    """Measures of confusion counts (R, 8, 8), each (R,) in float64."""
+    """Compute the measures of confusion counts (R, 8, 8), each (R,) in float64."""
     found = {name: np.asarray(values, np.float64) for name, values in _measures(counts.astype(np.int32)).items()}
     recalls = found.pop("recall")
     return found | {f"recall_{name}": recalls[:, label] for label, name in enumerate(categories)}

@@ -29,8 +29,8 @@ def build(
 
     Args:
       path: where the set will lie, its version's folder.
-      make: builds it there; called with the folder in which a killed build leaves what it has done, and with what the
-        sources are.
+      make: builds it there. It is called with the folder in which a killed build leaves what it has done, and with what
+        the sources are.
       sources: folders and files of the user's that it is made from.
       version: of what draws it, if it is drawn.
       overwrite: build anew what is there.
@@ -98,7 +98,7 @@ def _check_source(path, record, seen):
 
 
 def _seen(source: str) -> dict:
-    """What tells a copy from another, or from itself before somebody changed it, without reading its pictures."""
+    """Describe a copy, so that another or a changed one differs, without reading its pictures."""
     count = size = newest = 0
     for file in _files(source):
         with contextlib.suppress(OSError):

@@ -311,7 +311,7 @@ def _refuse_strangers(config: StudyConfig) -> None:
 
 
 def _checked_crop(config: StudyConfig) -> str | None:
-    """The crop of photographs that are read at once; None for other pictures, which are what they are."""
+    """Return the crop of photographs that are read at once, None for pictures that are cropped already."""
     if config.dataset in ("procedural_faces", "prepared"):
         if config.crop or config.detector != "given":
             name = "crop" if config.crop else "detector"
@@ -325,7 +325,7 @@ def _checked_crop(config: StudyConfig) -> str | None:
 
 
 def _other_limit(config) -> dict[str, int]:
-    """Nothing of the preset's ends a member earlier than the one limit that was asked for."""
+    """Lift the preset's other limit where one was asked for: nothing ends a member earlier."""
     if config.max_epochs and config.max_images is None:
         return {"max_images": 0}
     if config.max_images and config.max_epochs is None:

@@ -16,7 +16,7 @@ PHOTOGRAPHS = {
     "rafdb": ("aligned", ()),
     "class_folders": ("named", ("label_table",)),
 }
-# Flags -> the data sets that know them; the others refuse them.
+# Flags -> the data sets that know them. The others refuse them.
 _OF_PHOTOGRAPHS = (
     *("crop", "box_margin", "detector", "exif", "encoding"),
     *("stimuli", "pick_stimuli", "dedupe", "max_reject_frac", "categories", "class_map"),
@@ -36,7 +36,7 @@ OWNERS = (
 
 
 def builder_of(config, tell):
-    """The TFDS builder that the flags ask for.
+    """Return the TFDS builder that the flags ask for.
 
     Args:
       config: `prepare_data.PrepareConfig`.
@@ -61,7 +61,7 @@ def builder_of(config, tell):
 
 
 def _refuse_strangers(config):
-    """Flags that another data set's builder would take."""
+    """Refuse flags that another data set's builder would take."""
     defaults = type(config)()
     for flag, owners in OWNERS.items():
         if config.dataset not in owners and getattr(config, flag) != getattr(defaults, flag):

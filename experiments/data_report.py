@@ -76,7 +76,7 @@ def picture_lines(metadata, labels, categories: Categories) -> list[str]:
 
 
 def _known_totals(metadata):
-    """Published counts that are of no single split, or of no release at all."""
+    """Write lines on published counts that are of no single split, or of no release at all."""
     counts = np.sum(list((metadata.get("counts") or {}).values()), axis=0)
     release = metadata.get("release", "")
     if " as " in release:  # of chosen categories nothing is published
@@ -177,7 +177,7 @@ def drawn(labels, facts, *, seed: int, categories: Categories) -> list[np.ndarra
 
 
 def _spread(shown) -> list[int]:
-    """Places of up to eight of (file, person), each the first of those that show something least often shown so far."""
+    """Choose up to eight places of (file, person), each the first that shows something least shown so far."""
     files, people, places = collections.Counter(), collections.Counter(), list(range(len(shown)))
     chosen = []
     while places and len(chosen) < _THUMBNAILS:

@@ -6,11 +6,11 @@
     python -m experiments.draw_faces --sheet=masks --out=masks.png
     python -m experiments.draw_faces --images=2000 --preset=study --label_noise=0.2 --out=faces
 
-The sheets: a row for each person and a column for each expression; the same unnamed and shuffled, with its key in
-naming.csv; for every two expressions the same person showing both, and the pixels that tell them apart; landmarks,
-regions and where the strongest action units show. The last line makes a folder: a PNG each in images/<label>/,
-faces.csv (columns: fer_jax/faces/table.py), settings.json. --preset is a mixture to start from; each flag whose default
-is "from the preset" changes one thing in it.
+The first sheet has a row for each person and a column for each expression. `naming` shows the same unnamed and
+shuffled, with its key in naming.csv. `oracle` shows for every two expressions the same person with both, and the pixels
+that tell them apart. `masks` shows landmarks, regions and where the strongest action units show. The last line makes a
+folder: a PNG each in images/<label>/, faces.csv (columns: fer_jax/faces/table.py), settings.json. --preset is a mixture
+to start from. Each flag whose default is "from the preset" changes one thing in it.
 
 No figure of the paper: the data set that comes with the project. One core draws about a hundred faces of 224 px a
 second and writes them as PNG at half that pace. Expected: every expression can be named at a glance. The faces are

@@ -4,12 +4,13 @@
     python -m experiments.evaluate --run=runs/ferplus --finetuned --resamples=10000 --out=scores
 
 Reads the logits that stage `vote` left (with --finetuned also those of stage `finetune`), so a run may be read while
-it goes on. Rules: the paper's two votes; votes weighted by probability or by margin, the sum of the members'
-probabilities, and the same with a temperature for each member (ours); the multiclass network, with and without one.
+it goes on. Rules: the paper's two votes, votes weighted by probability or by margin, the sum of the members'
+probabilities, and the same with a temperature for each member (ours), and the multiclass network, with and without one.
 Temperatures are cross-fitted: the evaluation pictures are halved at random within each expression, and each half is
 scored with temperatures fitted on the other. Intervals are 95 % percentile bootstraps over pictures, drawn within each
-expression. Writes scores.csv (rule, measure, value, low, high, n), members.csv and settings.json; prints the tables.
-A few seconds on two CPU cores. The paper's numbers on AffectNet: simple and weighted vote 49 and 50 %, multiclass 54 %.
+expression. Writes scores.csv (rule, measure, value, low, high, n), members.csv and settings.json, and prints the
+tables. A few seconds on two CPU cores. The paper's numbers on AffectNet: simple and weighted vote 49 and 50 %,
+multiclass 54 %.
 """
 
 import contextlib
@@ -45,7 +46,7 @@ class EvaluateConfig:
 
 
 def evaluate(config: EvaluateConfig) -> None:
-    """Score every rule; write the tables, print them and their folder."""
+    """Score every rule, write the tables, and print them and their folder."""
     if not config.run:
         raise UsageError("`--run`: wanted a run folder, such as --run=runs/first, got none.")
     command.check_bounds(config)
@@ -69,7 +70,7 @@ def evaluate(config: EvaluateConfig) -> None:
 
 
 def read_predictions(run: str, name: str) -> dict[str, np.ndarray]:
-    """Logits of a run's evaluation pictures.
+    """Read the logits of a run's evaluation pictures.
 
     Args:
       run: the run folder.
@@ -201,7 +202,7 @@ def _cell(cells, key, scale, interval):
 
 
 def _aligned(rules, columns):
-    """Lines of a table, the rule on the left, everything else to the right."""
+    """Return the lines of a table, the rule on the left, everything else to the right."""
     table = [["rule", *columns], *([rule, *cells] for rule, *cells in zip(rules, *columns.values(), strict=True))]
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     return [

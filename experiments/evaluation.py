@@ -29,7 +29,7 @@ class Decisions:
 
     Attributes:
       predicted: (N,) labels.
-      shares: (N, 8) rows summing to 1; None where the rule has no probabilities.
+      shares: (N, 8) rows summing to 1, None where the rule has no probabilities.
     """
 
     predicted: np.ndarray
@@ -37,7 +37,7 @@ class Decisions:
 
 
 def split_halves(labels: np.ndarray, seed: int) -> np.ndarray:
-    """A random half of the pictures, of each expression and of all, to within one picture; bool (N,)."""
+    """Draw a random half of the pictures, of each expression and of all, to within one picture: bool (N,)."""
     order = np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, _STREAM]))).permutation(len(labels))
     order = order[np.argsort(labels[order], kind="stable")]
     half = np.zeros(len(labels), bool)
@@ -78,7 +78,7 @@ def ensemble_decisions(logits: np.ndarray, labels: np.ndarray, half: np.ndarray)
 
 
 def multiclass_decisions(logits: np.ndarray, labels: np.ndarray, half: np.ndarray) -> dict[str, Decisions]:
-    """The multiclass network, as it is and at the temperature of the other half."""
+    """Decide by the multiclass network, as it is and at the temperature of the other half."""
     tempered, _ = cross_tempered(logits[None], labels[None], np.ones((1, len(labels)), bool), half)
     return {
         name: Decisions(values.argmax(-1), np.asarray(jax.nn.softmax(values)))
@@ -98,7 +98,7 @@ def member_table(logits: np.ndarray, labels: np.ndarray, half: np.ndarray, categ
     Returns:
       M rows: pair, n, accuracy, ece and nll (as they are, and with the other half's temperature), temperature
       (fitted on all), temperature_a and temperature_b (where `half` is False, True). A temperature is 1 without
-      pictures of both categories; everything else is NaN without pictures.
+      pictures of both categories. Everything else is NaN without pictures.
     """
     own, sides = _own_pictures(labels, len(logits))
     tempered, fitted = cross_tempered(logits, sides, own, half)
@@ -131,7 +131,7 @@ def _weighted(weight, logits):
 
 
 def _temperatures(logits, labels, where):
-    """(M,) fitted; 1 where pictures of fewer than two classes say nothing of doubt."""
+    """Fit temperatures (M,), 1 where pictures of fewer than two classes say nothing of doubt."""
     several = [len(np.unique(row[counted])) > 1 for row, counted in zip(labels, where, strict=True)]
     return np.where(several, _fit(logits, labels, where), 1.0)
 

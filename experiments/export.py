@@ -33,7 +33,7 @@ class ExportConfig:
 
 
 def export(config: ExportConfig) -> None:
-    """Write the files; print what was asked for."""
+    """Write the files, and print what was asked for."""
     every = config.pair == "all"
     out = pathlib.Path(config.out)
     if not config.run:

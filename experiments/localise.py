@@ -4,7 +4,7 @@
     python -m experiments.localise --run=runs/first --out=localisation.json
 
 No figure of the paper: photographs have no truth, drawn faces do. The same person is drawn a second time showing the
-pair's other expression, everything else equal; the oracle is the smoothed Lab difference of the two, and the truth
+pair's other expression, everything else equal. The oracle is the smoothed Lab difference of the two, and the truth
 region the --area of pixels in which it is largest. Each face is of a person no network has seen, and is explained for
 the expression it shows by its pair's member of a run of drawn faces, by an untrained member (what does training add?),
 and by maps that ask no network: edges, a centre Gaussian, a random field, the mean truth of other people for the pair
@@ -15,11 +15,11 @@ Scores, each the better the higher: pointing game (is the maximum in the region?
 in it), AUC and Dice at equal area against it, Spearman's correlation with the oracle itself, and swap: by how much the
 member's probability of the shown expression falls when the pixels that the map puts first, as many as the region has,
 are exchanged for those of the second drawing. Swap asks the network, so it tells a map that errs from a network that
-looks elsewhere. Means over the pictures of a pair, then over 28 pairs; 95 % bootstrap intervals over pairs; Holm's
-correction over all comparisons of a score. The faces are synthetic: this is about methods, not about people.
+looks elsewhere. Means over the pictures of a pair, then over 28 pairs. 95 % bootstrap intervals over pairs, and
+Holm's correction over all comparisons of a score. The faces are synthetic: this is about methods, not about people.
 
 Prints the tables. --out writes them as JSON, and beside it as CSV (_scores, _contrasts, _pairs, _pictures) and figures
-(_scores, _pairs, _faces; PNG and SVG). Two CPU cores: about four minutes for the networks of the first
+(_scores, _pairs, _faces, as PNG and SVG). Two CPU cores: about four minutes for the networks of the first
 run. docs/localisation.md reads its tables.
 """
 
@@ -70,7 +70,7 @@ class LocalisationConfig:
 
 
 def localise(config: LocalisationConfig) -> int:
-    """Draw, explain, score; print and write the tables; returns an exit code."""
+    """Draw, explain, score, print and write the tables. Returns an exit code."""
     methods = _check(config)
     out = pathlib.Path(config.out) if config.out else None
     if out:
@@ -109,7 +109,7 @@ def localise(config: LocalisationConfig) -> int:
 
 
 def _check(config) -> tuple[str, ...]:
-    """The methods; raises where a flag is wrong whatever the run."""
+    """Return the methods, and refuse flags that are wrong whatever the run."""
     command.check_bounds(config)
     cells = len(EXPRESSIONS.ordered_pairs)
     if config.images % cells:
@@ -123,7 +123,7 @@ def _check(config) -> tuple[str, ...]:
 
 
 def _make_run() -> int:
-    """Train the members of a run of the defaults, unless that has been done; returns an exit code."""
+    """Train the members of a run of the defaults, unless that has been done. Returns an exit code."""
     from experiments.config import StudyConfig, resolve
     from experiments.reproduce import run_stages
 
@@ -133,13 +133,13 @@ def _make_run() -> int:
     handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         return run_stages(config, NEEDED)
-    finally:  # training stops politely; what follows keeps nothing, so it may stop at once
+    finally:  # training stops politely. What follows keeps nothing, so it may stop at once
         for number, handler in handlers.items():
             signal.signal(number, handler)
 
 
 def _open(path):
-    """A run of drawn faces whose members are all trained."""
+    """Open a run of drawn faces, and refuse one whose members are not all trained."""
     from experiments.study.study import open_run
     from experiments.study.train import failed_members
 

@@ -32,7 +32,7 @@ class Network:
       variables: its parameters and batch statistics.
       class_names: in the order of its logits.
       image_size: side of its input, pixels.
-      identity: JSON-ready; equal for equal networks only.
+      identity: JSON-ready, equal for equal networks only.
       defaults: settings of Extremal Perturbation that its run used: areas, iterations, ep_score, ep_reward_scale.
       crop: what its run kept of each photograph, "" where unknown.
     """
@@ -47,11 +47,11 @@ class Network:
 
 
 def from_run(path: str, pair: str, *, finetuned: bool = False) -> Network:
-    """The member of a pair, or the multiclass network, of a run of `experiments.reproduce`.
+    """Load the member of a pair, or the multiclass network, of a run of `experiments.reproduce`.
 
     Args:
       path: the run folder.
-      pair: such as "happy-sad", in either order; "" for the multiclass network.
+      pair: such as "happy-sad", in either order, "" for the multiclass network.
       finetuned: the member after fine-tuning on what people uncovered.
 
     Raises:
@@ -101,13 +101,13 @@ def from_run(path: str, pair: str, *, finetuned: bool = False) -> Network:
 
 
 def from_weights(path: str, arch: str | None, class_names: str, image_size: int) -> Network:
-    """A classifier from a safetensors file: somebody's own, or one that `to_file` wrote.
+    """Load a classifier from a safetensors file, of anybody's or one that `to_file` wrote.
 
     Args:
       path: the file, with the parameter names of torchvision or timm.
-      arch: key of `models.MODELS`; None for what the file says, or resnet50.
-      class_names: comma-separated, in the order of the logits; "" for the file's, or "class 0", "class 1", ...
-      image_size: side of its input, pixels; 0 for the file's, or 224.
+      arch: key of `models.MODELS`. None takes what the file says, or resnet50.
+      class_names: comma-separated, in the order of the logits. "" takes the file's, or "class 0", "class 1", ...
+      image_size: side of its input, pixels. 0 takes the file's, or 224.
 
     Raises:
       UsageError: no such file, names that do not fit, or tensors that do not fit the architecture.
@@ -173,7 +173,7 @@ def parse_pair(text: str, categories: Categories) -> int:
 
 
 def parse_target(text: str, class_names: tuple[str, ...]) -> int:
-    """Index of the class to explain, given by its name, by an alias of an expression's, or by its number.
+    """Return the index of the class to explain, given by its name, by an alias of an expression's, or by its number.
 
     Raises:
       UsageError: the network has no such class.
@@ -225,7 +225,7 @@ def _warn_of_member(folder, name, finetuned):
 
 
 def _head_rows(arrays, path) -> int:
-    """Classes of a file: rows of its linear head's weight."""
+    """Count the classes of a file: rows of its linear head's weight."""
     heads = [
         array
         for name, array in arrays.items()
@@ -241,7 +241,7 @@ def _numbered(count) -> tuple[str, ...]:
 
 
 def _said(path) -> dict[str, Any]:
-    """What a file that `to_file` wrote says of its network; nothing for files of others."""
+    """Return what a file that `to_file` wrote says of its network, nothing for files of others."""
     text = checkpoints.read_safetensors_metadata(path).get(_SAID)
     if text is None:
         return {}

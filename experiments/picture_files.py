@@ -1,6 +1,6 @@
-"""Somebody's picture files: found, named without collisions, checked, and brought to what a network sees.
+"""Somebody's picture files: listed, named without collisions, checked, and brought to what a network sees.
 
-Contract: pictures are uint8 (size, size, 3) RGB; whatever cannot become one raises `ImageRejected`.
+Contract: pictures are uint8 (size, size, 3) RGB. Whatever cannot become one raises `ImageRejected`.
 """
 
 import collections
@@ -32,7 +32,7 @@ class PictureFile(NamedTuple):
     Attributes:
       source: its path below the folder, as text that can be printed and written.
       name: for what is made from it: unlike any other's, one path component, without suffix.
-      read: its bytes; raises `ImageRejected`.
+      read: returns its bytes, or raises `ImageRejected`.
     """
 
     source: str
@@ -42,7 +42,7 @@ class PictureFile(NamedTuple):
 
 @contextlib.contextmanager
 def open_pictures(path: str, *, leave_out: str) -> Iterator[list[PictureFile]]:
-    """The files of a folder or zip, subfolders included and sorted; or the one file named.
+    """Yield the files of a folder or zip, subfolders included and sorted, or the one file named.
 
     Args:
       path: what the user named.
@@ -65,7 +65,7 @@ def open_pictures(path: str, *, leave_out: str) -> Iterator[list[PictureFile]]:
 
 
 def output_names(files: list[str]) -> dict[str, str]:
-    """File -> the name of what is made from it: its path without suffix, and a part of its hash where two would clash.
+    """Return file -> output name: its path without suffix, and a part of its hash where two would clash.
 
     Args:
       files: different paths with "/".
@@ -91,7 +91,7 @@ def _as_file_systems_see_it(name):
 
 
 def _fits(name):
-    """Whether a name fits a file system and is not built like one that carries a hash."""
+    """Return whether a name fits a file system and is not built like one that carries a hash."""
     return 0 < len(name.encode()) <= _LONGEST_NAME and not re.search(r"-[0-9a-f]{12}$", name, re.IGNORECASE)
 
 
@@ -108,7 +108,7 @@ def _printable(file):
 
 
 def to_input(data: bytes, size: int, *, crop: str, detector: FaceDetector | None = None) -> tuple[np.ndarray, str]:
-    """From a file's bytes to what the network sees.
+    """Turn a file's bytes into what the network sees.
 
     Args:
       data: the whole file.

@@ -1,4 +1,4 @@
-"""A data set into TFDS shards, once; then every script reads it by row, without decoding surprises.
+"""A data set into TFDS shards, once. Then every script reads it by row, without decoding surprises.
 
     python -m experiments.prepare_data --dataset=ferplus --manual_dir=ferplus.zip --data_dir=tfds
     python -m experiments.prepare_data --dataset=affectnet --manual_dir=AffectNet --data_dir=tfds --crop=box
@@ -6,17 +6,17 @@
     python -m experiments.prepare_data --dataset=procedural_faces --preset=study --data_dir=tfds
     python -m experiments.prepare_data --dataset=click_study --manual_dir=runs/first --data_dir=tfds
 
-No figure of the paper: §3's pictures, ready for §5. Two cores: FER+ (32,137 pictures) half a minute; procedural faces
+No figure of the paper: §3's pictures, ready for §5. Two cores: FER+ (32,137 pictures) half a minute, procedural faces
 about seventy of 224 px a second and core, the same bytes from any number of --workers. Memory does not grow with the
-set (0.33 GB at 200,000 rows of 224 px); a build that was killed or stopped goes on when the command is given again, to
+set (0.33 GB at 200,000 rows of 224 px). A build that was killed or stopped goes on when the command is given again, to
 the same bytes. Prints where the set lies, how many pictures each class has, and how these counts differ from the
-published ones. Beside the shards: rejected.csv, each row that was left out and why; flagged.csv, what was odd about
-rows that were kept; stimuli.csv, the study images, if any were held out.
+published ones. Beside the shards rejected.csv lists each row that was left out and why, flagged.csv what was
+odd about rows that were kept, and stimuli.csv the study images, if any were held out.
 `--audit_labels=sheet.png` draws eight pictures of each class as labelled: a wrong label table is seen at a glance.
 Then: `python -m experiments.reproduce --dataset=prepared --data_dir=<printed path>`, or in code
 `fer_jax.data.PreparedSplit(<printed path>, "train")`, or without this library
 `tfds.builder_from_directory(<printed path>).as_data_source("train")`. click_study: §4's clicks and answers with their
-pictures, checked against each other, for the fine-tuning of §5.1; people's and simulated trials are not mixed unasked.
+pictures, checked against each other, for the fine-tuning of §5.1. People's and simulated trials are not mixed unasked.
 """
 
 import contextlib

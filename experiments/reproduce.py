@@ -4,9 +4,9 @@
     python -m experiments.reproduce --out=runs/ferplus --dataset=ferplus --data_dir=ferplus_train_valid.zip
     python -m experiments.reproduce --out=runs/paper --preset=paper --dataset=... --data_dir=...
 
-Stages: data, design (§3), members and multiclass (§5.1), vote (§5.2), people (§4; simulated here), saliency and
-compare (§5.3), finetune (§5.1), figures, report. Each leaves its results in the run folder when it ends; the same
-command goes on where it was stopped. What is missing, and what has read a flag or a file that has changed, is made
+Stages: data, design (§3), members and multiclass (§5.1), vote (§5.2), people (§4, simulated here), saliency and
+compare (§5.3), finetune (§5.1), figures, report. Each leaves its results in the run folder when it ends. The
+same command goes on where it was stopped. What is missing, and what has read a flag or a file that has changed, is made
 again, and the rest stays: --masked_ratio=0.9 fine-tunes again, --stages=figures draws again. Pictures and trained
 networks are never replaced. `summary.json` holds the numbers, `report.html` is for reading. Of pictures of yours:
 `labels.png`, eight of each expression as labelled, `rejected.csv` and `flagged.csv`.
@@ -27,7 +27,7 @@ from fer_jax.errors import MemberFailed, UsageError
 
 
 def reproduce(config: StudyConfig) -> int:
-    """Run the stages that are not finished yet; print the report's path.
+    """Run the stages that are not finished yet, and print the report's path.
 
     Returns:
       An exit code: 0, or 4 if a member failed.
@@ -46,7 +46,7 @@ def reproduce(config: StudyConfig) -> int:
 
 
 def run_part(config: StudyConfig, names: Sequence[str], table: str) -> int:
-    """What a card of some stages does: run them, print the path of the table they leave; returns an exit code.
+    """Run the stages of a card, print the path of the table they leave, and return an exit code.
 
     Raises:
       UsageError: `--stages` was given, and others than the card's.
@@ -59,7 +59,7 @@ def run_part(config: StudyConfig, names: Sequence[str], table: str) -> int:
 
 
 def run_stages(config: StudyConfig, names: Sequence[str], *, named: bool = False) -> int:
-    """Make some stages of a resolved configuration, each unless it is up to date; returns an exit code, 0 or 4.
+    """Make some stages of a resolved configuration, each unless it is up to date. Returns an exit code, 0 or 4.
 
     Args:
       config: resolved.
@@ -111,7 +111,7 @@ def _tell_outdated(stages, made) -> None:
 
 
 def tell_failed(members: Sequence[str]) -> int:
-    """Name the members that failed, if any; returns an exit code, 0 or 4."""
+    """Name the members that failed, if any. Returns an exit code, 0 or 4."""
     if not members:
         return 0
     sys.stderr.write(f"error: {len(members)} member(s) failed (loss not finite): {', '.join(members)}.\n")

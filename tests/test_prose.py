@@ -42,7 +42,6 @@ VERBS = frozenset(_VERBS.split())
 PENDING = {
     "experiments",
     "experiments/localisation",
-    "experiments/study",
     "fer_jax/compare",
     "fer_jax/saliency",
 }

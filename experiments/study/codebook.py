@@ -1,7 +1,7 @@
 """What every column of a run's tables means, read from the docstrings of the functions that make them.
 
-Contract: a docstring's section `Columns:` holds one entry a column, `name: meaning.`, or `a, b: meaning.` for several;
-EXPRESSION stands for one column for each of the eight.
+Contract: a docstring's section `Columns:` holds one entry a column, `name: meaning.`, or `a, b: meaning.` for
+several. EXPRESSION stands for one column for each of the eight.
 """
 
 import csv
@@ -20,7 +20,7 @@ from fer_jax.expressions import EXPRESSIONS
 NAME = "codebook"
 _METRICS = (fit.write_metrics_table,)
 _CONFUSION = (vote.write_confusion,)
-# Table -> the functions that describe its columns; where two describe one, the first counts.
+# Table -> the functions that describe its columns. Where two describe one, the first counts.
 TABLES: dict[str, tuple[Callable, ...]] = {
     "class_counts": (pictures.prepare,),
     "study_images": (human.study.make_study,),
@@ -77,7 +77,7 @@ def codebook(tables: dict[str, Iterable[str]]) -> pd.DataFrame:
 
 
 def described(function: Callable) -> dict[str, str]:
-    """Column -> meaning, from the section `Columns:` of a docstring."""
+    """Return column -> meaning, from the section `Columns:` of a docstring."""
     section = re.search(r"^Columns:\n((?:  .*\n?|\n(?=  ))*)", inspect.getdoc(function) or "", re.M)
     found: dict[str, str] = {}
     for entry in re.split(r"\n(?=  \S)", section[1].rstrip() if section else ""):

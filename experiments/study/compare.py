@@ -61,7 +61,7 @@ def _dice(study):
 
 
 def dice_groups(study: Study) -> dict[str, np.ndarray]:
-    """Dice by method, over the pairs in which every method has a number."""
+    """Return Dice by method, over the pairs in which every method has a number."""
     wide = study.folder.read_table("dice").pivot(index="unit", columns="method", values="dice")
     whole = wide[list(METHODS)].dropna()
     return {method: whole[method].to_numpy() for method in METHODS}
@@ -82,7 +82,7 @@ def _anova(study):
 
 
 def _write_no_anova(study, reason):
-    """Tables without a number, and why: a run is not lost for want of maps to compare."""
+    """Write tables without a number, and why: a run is not lost for want of maps to compare."""
     unknown = {**dict.fromkeys(("df1", "df2", "F", "p", "eta2", "omega2", "n"), np.nan), "reason": reason}
     study.folder.write_table("anova", pd.DataFrame([{"design": d, **unknown} for d in ("between", "repeated")]))
     unknown = {**dict.fromkeys(("difference", "t", "p", "d", "n"), np.nan), "reason": reason}
@@ -101,14 +101,14 @@ def _confusions(study):
 
 
 def _pictures(study):
-    """Which pictures these are; without it figures of two runs cannot be compared."""
+    """Say which pictures these are. Without this the figures of two runs cannot be compared."""
     record = study.folder.read_json(PICTURES_RECORD) if study.folder.has(PICTURES_RECORD) else {}
     kept = {name: value for name, value in record.items() if name not in ("path", "counts")}
     return kept | {"undersample": study.config.undersample}
 
 
 def summary(study: Study) -> dict:
-    """What `summary.json` says, without the seconds."""
+    """Return what `summary.json` says, without the seconds."""
     folder, config = study.folder, study.config
     members = folder.read_table("members_validated")
     told = {
@@ -175,6 +175,6 @@ def _dice_summary(study, method):
 
 
 def _flat(result):
-    """An ANOVA's result as one row: the two degrees of freedom become columns."""
+    """Return an ANOVA's result as one row: the two degrees of freedom become columns."""
     first, second = result["df"]
     return {"df1": first, "df2": second, **{k: v for k, v in result.items() if k != "df"}}

@@ -11,7 +11,7 @@ from fer_jax.errors import DataError
 
 
 def draw_study(study: Study) -> None:
-    """Draw the balanced study table; fewer images in the same balance where the set cannot give them.
+    """Draw the balanced study table, with fewer images in the same balance where the set cannot give them.
 
     A prepared set that holds study images out of everything else has chosen them already.
     """

@@ -23,7 +23,7 @@ MODEL_NAMES = {
 
 
 def draw_figures(study: Study) -> None:
-    """Draw and save all figures; names start with the paper's figure number where there is one."""
+    """Draw and save all figures. Names start with the paper's figure number where there is one."""
     of_people = (_stimuli, _people, _sequences, _dice, _correlations)
     for draw in (_confusions, _training, _saliency, *(of_people if study.config.people != "none" else ())):
         draw(study, study.provenance)
@@ -36,7 +36,7 @@ def _save(study, name, drawn):
 
 
 def first_of_each(study):
-    """Row of the first study image of each expression."""
+    """Return the row of the first study image of each expression."""
     truth = study.study_table["true_label"].to_numpy()
     return [int(np.flatnonzero(truth == expression)[0]) for expression in study.categories]
 
@@ -83,9 +83,9 @@ def _people(study, provenance):
 
 
 def _sequences(study, provenance):
-    """Click sequences of those who were right, on the first images with the highest and the lowest accuracy (Fig. 4).
+    """Return right people's click sequences on the first images of highest and lowest accuracy (Fig. 4).
 
-    An image that nobody was right about has no such clicks; the lowest accuracy is the lowest above 0.
+    An image that nobody was right about has no such clicks. The lowest accuracy is the lowest above 0.
     """
     people = read_people(study)
     table = human.behaviour.image_table(people, study.study_table)

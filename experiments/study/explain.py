@@ -14,7 +14,7 @@ _KEPT = (*METHODS, "logits", "final_area")
 
 
 def explain(study: Study) -> None:
-    """Three maps for each study image, for its true label; one file a pair, then one for all."""
+    """Write three maps for each study image, for its true label, one file a pair, then one for all."""
     config, pairs, shown = study.config, study.study_pairs, study.study_pictures
     truth = np.asarray([study.categories.index_of(label) for label in study.study_table["true_label"]])
     members = study.load_ensemble()
@@ -41,7 +41,7 @@ def explain(study: Study) -> None:
 
 
 def _gathered(study):
-    """The pairs' files as arrays in the study table's order."""
+    """Read the pairs' files as arrays in the study table's order."""
     parts = [
         study.folder.read_arrays(f"saliency/{pair:02d}_{study.categories.pair_name(pair)}")
         for pair in range(study.categories.num_pairs)

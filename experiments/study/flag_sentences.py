@@ -23,7 +23,7 @@ def training_card(config: StudyConfig, members: list[dict]) -> tuple[str, str, s
 
 
 def training_ends(config: StudyConfig, members: list[dict]) -> str:
-    """Say until when members trained, and which limit ended how many; arguments as of `training_card`."""
+    """Say until when members trained, and which limit ended how many. Arguments as of `training_card`."""
     stops = [member["stopped_by"] for member in members]
     ends = [
         f"{stops.count(name)} ended at {words.format(f'{getattr(config, name):,}')}"

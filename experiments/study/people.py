@@ -32,13 +32,13 @@ def simulate(study: Study) -> None:
 
 
 def read_people(study: Study):
-    """The trials of the people who are analysed."""
+    """Read the trials of the people who are analysed."""
     everyone = human.trials.read(study.folder.path / "people")
     return human.exclusion.exclude(everyone, study=study.study_table)[0]
 
 
 def _landmarks(study) -> np.ndarray:
-    """(T, 68, 2) pixels, from the parameters that each rendered study image was drawn with."""
+    """Return landmarks (T, 68, 2), pixels, from the parameters of each rendered study image."""
     config, table = study.config, study.study_table
     found = []
     for image, label in zip(table["image"], table["true_label"], strict=True):

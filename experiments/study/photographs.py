@@ -25,7 +25,7 @@ Splits = dict[str, dict[str, np.ndarray]]
 
 
 def read(study: Study) -> tuple[Splits, pd.DataFrame]:
-    """Splits "train" and "validation" (images, labels, names), and what was left out."""
+    """Read the splits "train" and "validation" (images, labels, names), and what was left out."""
     config = study.config
     progress = Progress("reading pictures", None, unit="rows")
 
@@ -92,7 +92,7 @@ def read(study: Study) -> tuple[Splits, pd.DataFrame]:
 
 
 def prepared(study: Study) -> tuple[Splits, pd.DataFrame]:
-    """The same of a prepared set: pictures to train on stay there, to be read by row; only validation is kept."""
+    """Open the splits of a prepared set: pictures to train on stay there, to be read by row. Validation is read."""
     config = study.config
     train = data.PreparedSplit(config.data_dir, "train", size=config.image_size)
     known, metadata = set(train.info.splits), train.info.metadata or {}
@@ -146,7 +146,7 @@ def prepared(study: Study) -> tuple[Splits, pd.DataFrame]:
 
 
 def _metadata(found: data.Read, *, pooled: bool) -> dict[str, Any]:
-    """What the builders of prepared sets note of the same pictures."""
+    """Return what the builders of prepared sets note of the same pictures."""
     reasons, duplicates, flags, differs = {}, {}, {}, {}
     otherwise = collections.Counter()
     for rows in (found.rejected, found.flagged):
@@ -184,7 +184,7 @@ def _tell(study: Study, metadata, labels, categories) -> None:
 
 
 def _names(split: data.PreparedSplit, rows, listed) -> np.ndarray:
-    """Names as pictures read at once have them: their files', with the row where a file has several faces."""
+    """Name pictures as if read at once: by their file, with the row where a file has several faces."""
     files = split.feature("file_name", np.arange(len(split)))
     times = collections.Counter(files)
     told = ((files[row], number) for row, number in zip(rows, listed, strict=True))
@@ -192,7 +192,7 @@ def _names(split: data.PreparedSplit, rows, listed) -> np.ndarray:
 
 
 def _beside(split: data.PreparedSplit, name: str) -> pd.DataFrame:
-    """A table beside a prepared set, empty where there is none."""
+    """Read a table beside a prepared set, empty where there is none."""
     columns = data.REJECTED_COLUMNS if name == "rejected.csv" else data.FLAGGED_COLUMNS
     if not (split.path / name).is_file():
         return pd.DataFrame(columns=list(columns))
@@ -204,7 +204,7 @@ def _write_rows(study: Study, name: str, table: pd.DataFrame) -> pathlib.Path:
 
 
 def _write_labels(study: Study, tiles, categories) -> None:
-    """The sheet on which wrong labels are seen at a glance."""
+    """Write the sheet on which wrong labels are seen at a glance."""
     path = study.folder.write_bytes("labels.png", data.encode_png(data_report.sheet(tiles, categories)))
     sys.stderr.write(f"{path}: eight pictures of each category, as labelled; look at it before you train\n")
 
@@ -247,7 +247,7 @@ def _without_shared(found: data.Read) -> data.Read:
 
 
 def _without_copies(train, rows, validation, held, *, dedupe) -> tuple[np.ndarray, pd.DataFrame, int]:
-    """Rows to train on without pictures that are held out, too; those left out now; how many were, then or now."""
+    """Drop rows of held-out pictures: (rows to train on, those dropped, how many were dropped now or at the build)."""
     metadata = train.info.metadata or {}
     shared = {where: n for where, n in metadata.get("duplicates", {}).get("train", {}).items() if where != "train"}
     none, earlier = pd.DataFrame(columns=list(data.REJECTED_COLUMNS)), sum(shared.values())
@@ -274,7 +274,7 @@ def _without_copies(train, rows, validation, held, *, dedupe) -> tuple[np.ndarra
 
 
 def _copies(train, rows, others) -> dict[int, str]:
-    """Rows of pictures whose pixels another split has, too, and which; only what shares its source is looked at."""
+    """Return rows whose pixels another split has, too, with its name. Splits of other sources are not looked at."""
     hashes = np.asarray(train.feature("content_hash", rows))
     found: dict[int, str] = {}
     for where, (split, held) in others.items():
@@ -290,7 +290,7 @@ def _pixels(split, row) -> bytes:
 
 
 def _parted(labels: np.ndarray, seed: int) -> dict[str, np.ndarray]:
-    """Rows of a pool: a fifth of each expression as validation, drawn by the seed."""
+    """Split the rows of a pool: a fifth of each expression is validation, drawn by the seed."""
     chosen = []
     for label in np.unique(labels):
         own = np.flatnonzero(labels == label)

@@ -1,4 +1,4 @@
-"""Stage `data`: pictures of each category, rendered or read, on disk as one file; prepared ones stay in place."""
+"""Stage `data`: pictures of each category, rendered or read, on disk as one file. Prepared ones stay in place."""
 
 import numpy as np
 import pandas as pd
@@ -15,7 +15,7 @@ RENDER_CHUNK = 160
 
 
 def prepare(study: Study) -> None:
-    """Render or read both splits; write pictures, class counts and rejects.
+    """Render or read both splits, and write pictures, class counts and rejects.
 
     Columns:
       expression: of the pictures.

@@ -24,7 +24,7 @@ from experiments.study.stage_table import LIMITS
 from fer_jax.errors import StorageError
 
 SCHEMA = 2
-# Where a run lies and what it does next is the next command's to say; everything else is recorded and repeated.
+# Where a run lies and what it does next is the next command's to say. Everything else is recorded and repeated.
 _NOT_REPEATED = ("out", "stages", "overwrite")
 _RUN = "_run"  # of the arrays of an NPZ, the identity of their run
 
@@ -89,7 +89,7 @@ class FinishedFiles:
 
     @property
     def run(self) -> str | None:
-        """The run's identity; None of a run of before there were any, and of other folders."""
+        """The run's identity. None for a run older than identities, and for other folders."""
         return self.read_json("run.json").get("run") if self.has("run.json") else None
 
     def refuse_another_run(self, name: str, run: str | None) -> None:
@@ -109,11 +109,11 @@ class FinishedFiles:
             )
 
     def has(self, name: str) -> bool:
-        """Whether a file is there, and so is whole."""
+        """Return whether a file is there, and so is whole."""
         return (self.path / name).exists()
 
     def finished(self, stage: str) -> bool:
-        """Whether a stage has ended."""
+        """Return whether a stage has ended."""
         return self.has(f"stages/{stage}.json")
 
 
@@ -165,7 +165,7 @@ class RunFolder(LockedFolder, FinishedFiles):
                     f"`{file}`: wanted run schema {SCHEMA}, got {saved.get('schema')}: another version made it. Choose "
                     "another folder, or --overwrite to start anew."
                 )
-            # Once a run, always the same run; one of before runs had identities has none.
+            # Once a run, always the same run. A run older than identities has none.
             self._identity = {name: saved.get(name) for name in self._identity}
             tell_changes(str(self.path), self._identity["numerics"])
             self.stages.refuse_changes()
@@ -177,7 +177,7 @@ class RunFolder(LockedFolder, FinishedFiles):
             self.keep_config()
 
     def keep_config(self) -> None:
-        """Record the configuration; that of a run which has results already waits for this, in case it is refused."""
+        """Record the configuration. In a run with results it waits for this call, for it may be refused."""
         if self._coming is not None:
             self._write_config(self._coming)
             self._coming = None
@@ -210,13 +210,13 @@ class RunFolder(LockedFolder, FinishedFiles):
 
 
 def sha256(file: pathlib.Path) -> str:
-    """Of a file's bytes, 64 hex digits."""
+    """Return the SHA-256 of a file's bytes, 64 hex digits."""
     with open(file, "rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def versions() -> dict[str, str]:
-    """Versions of everything that can change a number."""
+    """Return the versions of everything that can change a number."""
     names = (
         "fer-jax",
         "jax",

@@ -1,8 +1,8 @@
 """Which stages of a run are up to date, and why not: by what each has read and by what it has left.
 
-Contract: `stages/NAME.json` stands for a stage that has ended, `stages/NAME.begun.json` for one under way; both say
-the flags and the inputs it was made from. An input is known by the content of its files, so a stage that is made again
-and comes out the same changes nothing that follows.
+Contract: `stages/NAME.json` stands for a stage that has ended, `stages/NAME.begun.json` for one under way. Both
+say the flags and the inputs it was made from. An input is known by the content of its files, so a stage that is made
+again and comes out the same changes nothing that follows.
 """
 
 import dataclasses
@@ -34,7 +34,7 @@ class StageRecords:
     """The stages of one run folder, seen with one configuration.
 
     Args:
-      folder: where; locked by whoever makes stages.
+      folder: where. Whoever makes stages locks it.
       config: resolved.
     """
 
@@ -79,11 +79,11 @@ class StageRecords:
                 )
 
     def finished(self, name: str) -> bool:
-        """Whether a stage has ended, up to date or not."""
+        """Return whether a stage has ended, up to date or not."""
         return self._record(name) is not None
 
     def why(self, name: str) -> str | None:
-        """Why a stage is to be made; None if it has ended and is up to date.
+        """Say why a stage is to be made, None if it has ended and is up to date.
 
         Raises:
           UsageError: a trained network whose pictures or tables are not those it was trained with.
@@ -167,13 +167,13 @@ class StageRecords:
         self._folder.write_json(f"stages/{name}.begun.json", self._now(name) | {"seconds": begun["seconds"]})
 
     def spent(self) -> float:
-        """Seconds of all stages so far, with those of the one under way."""
+        """Sum the seconds of all stages so far, with those of the one under way."""
         begun = (self._begun(name) for name in STAGES)
         before = sum(mark.get("seconds", 0.0) for mark in begun if mark)
         return sum(self.seconds().values()) + before + time.monotonic() - self._started
 
     def seconds(self) -> dict[str, float]:
-        """Seconds of each stage that has ended (those of a killed process are not counted)."""
+        """Return the seconds of each stage that has ended (those of a killed process are not counted)."""
         records = {name: self._record(name) for name in STAGES}
         return {name: record["seconds"] for name, record in records.items() if record}
 
@@ -184,12 +184,12 @@ class StageRecords:
         return _read(self._folder, f"stages/{name}.begun.json")
 
     def _has_parts(self, name):
-        """Whether a stage under way has done something worth keeping."""
+        """Return whether a stage under way has done something worth keeping."""
         folders = (self._folder.path / part for part in TABLE[name].parts)
         return any(folder.is_dir() and any(folder.iterdir()) for folder in folders)
 
     def _refuse_half_lost(self, name, missing):
-        """A lost table is no reason to train for days again, nor to remove the network beside it."""
+        """Refuse to train for days again, and to remove the network, for want of a table."""
         networks = [leaf for leaf in TABLE[name].leaves if leaf.endswith("/") and (self._folder.path / leaf).exists()]
         if TABLE[name].kept and networks:
             raise UsageError(
@@ -198,7 +198,7 @@ class StageRecords:
             )
 
     def _refuse_to_lose(self, name, begun, now):
-        """A lost record, or a damaged input, is no reason to remove what was trained."""
+        """Refuse to remove what was trained for a lost record or a damaged input."""
         path, entry = self._folder.path, TABLE[name]
         if begun is None:
             folders = [leaf for leaf in entry.leaves if leaf.endswith("/") and (path / leaf).exists()]
@@ -218,7 +218,7 @@ class StageRecords:
             )
 
     def _flags_changed(self, name, record):
-        """A run made before a flag existed was made with its default."""
+        """List the flags that changed. A run made before a flag existed was made with its default."""
         fields = {field.name: field.default for field in dataclasses.fields(self.config)}
         known = {flag: record["reads"].get(flag, fields[flag]) for flag in TABLE[name].reads}
         return [
@@ -239,7 +239,7 @@ class StageRecords:
         return {need: self._digest(need) for need in TABLE[name].needs if need not in without}
 
     def _digest(self, name):
-        """Of the content of all that a stage has left, as it is now; None if it has not ended."""
+        """Hash the content of all that a stage has left, as it is now, None if it has not ended."""
         record = self._record(name)
         if record is None:
             return None
@@ -251,7 +251,7 @@ class StageRecords:
         return digest.hexdigest()
 
     def _left(self, name):
-        """What a stage has left: of each file what it takes to see a change without reading it, and its content."""
+        """Describe the files that a stage has left: what shows a change without reading them, and their content."""
         files = {}
         for path in self._matching(TABLE[name].leaves):
             path = path / "manifest.json" if path.is_dir() else path  # it says the hash of every array of a network
@@ -271,7 +271,7 @@ class StageRecords:
                 path.unlink(missing_ok=True)
 
     def _matching(self, patterns, *, parts=False):
-        """Existing files of patterns, and folders where they are meant."""
+        """Yield existing files of patterns, and folders where they are meant."""
         for pattern in patterns:
             folder = parts or pattern.endswith("/")
             found = sorted(self._folder.path.glob(pattern.rstrip("/")))
@@ -284,7 +284,7 @@ def _all_needs(name) -> set[str]:
 
 
 def _rounding(before, now):
-    """Flags of a layout whose change is seen in the last digits."""
+    """Return the changed flags of a layout, which show in the last digits."""
     how = ("over_members", "over_devices", "data_devices")
     return [flag for flag in how if before.get(flag) != now[flag]]
 

@@ -13,7 +13,7 @@ class StageEntry:
     Attributes:
       reads: flags its results depend on.
       needs: stages whose files it reads.
-      leaves: patterns of the files it leaves; one with a slash at its end is a network's folder.
+      leaves: patterns of the files it leaves. One with a slash at its end is a network's folder.
       parts: what it keeps while it is under way, and what is there to look at only: nothing depends on these.
       kept: what it leaves is never replaced because a flag has changed: training may have taken days.
       quick: takes seconds, so it is made again whenever `--stages` names it.
@@ -172,5 +172,5 @@ STAGES = tuple(TABLE)
 
 
 def left_out(people: str) -> tuple[str, ...]:
-    """Return the stages that a run without people leaves out; none of a run with `--people=simulated`."""
+    """Return the stages that a run without people leaves out, none with `--people=simulated`."""
     return ("people", "finetune") if people == "none" else ()

@@ -8,7 +8,7 @@ from experiments.study.study import Study
 
 
 def _with_figures(module: str, name: str) -> Callable[[Study], None]:
-    """A stage that needs the figures extra, imported when it runs: without the extra all tables are still written."""
+    """Return a stage that needs the extra of figures, imported when it runs: tables are written without it."""
 
     def run(study: Study) -> None:
         getattr(importlib.import_module(f"experiments.study.{module}"), name)(study)

@@ -55,7 +55,7 @@ def categories_of(folder: FinishedFiles) -> Categories:
 
 @dataclasses.dataclass(frozen=True)
 class Pictures:
-    """Bytes (N, H, W, 3) with canonical labels (N,) and names; `images` may be read when indexed by rows."""
+    """Bytes (N, H, W, 3) with canonical labels (N,) and names. `images` may be read when indexed by rows."""
 
     images: "np.ndarray | StoredPictures"
     labels: np.ndarray
@@ -65,7 +65,7 @@ class Pictures:
         return len(self.labels)
 
     def select(self, rows: np.ndarray) -> "Pictures":
-        """Some rows, in the order given."""
+        """Return some rows, in the order given."""
         return Pictures(self.images[rows], self.labels[rows], self.names[rows])
 
 
@@ -100,7 +100,7 @@ class Study:
         self.config, self.folder, self.stop = config, folder, stop
 
     def key(self, stream: str) -> jax.Array:
-        """The typed random key of one stream."""
+        """Return the typed random key of one stream."""
         return jax.random.fold_in(jax.random.key(self.config.seed, impl="threefry2x32"), STREAMS.index(stream))
 
     @functools.cached_property
@@ -128,7 +128,7 @@ class Study:
     # Pictures
 
     def pictures(self, split: str) -> Pictures:
-        """A split as the data stage left it: "train" or "validation"."""
+        """Read a split as the data stage left it: "train" or "validation"."""
         return self._pictures[split]
 
     @functools.cached_property
@@ -145,7 +145,7 @@ class Study:
         return splits
 
     def _stored(self, split, rows) -> StoredPictures:
-        """Pictures left in a prepared set, if it is still the one that the run began with."""
+        """Open the pictures left in a prepared set, if it is still the one that the run began with."""
         record = self.folder.read_json(PICTURES_RECORD)
         moved = self.config.data_dir and not pathlib.Path(record["path"]).exists()
         path = self.config.data_dir if moved else record["path"]
@@ -187,13 +187,13 @@ class Study:
     # Networks
 
     def network(self, num_classes: int, *, lowering: str | None = None):
-        """A module of the configured architecture."""
+        """Return a module of the configured architecture."""
         extra = {} if lowering is None else {"lowering": lowering}
         dtype = jnp.dtype(self.config.compute_dtype)
         return models.MODELS[self.config.model](num_classes=num_classes, dtype=dtype, **extra)
 
     def state_like(self, num_classes: int, optimiser) -> MemberState:
-        """Shapes of one member's training state, without computing anything."""
+        """Return the shapes of one member's training state, without computing anything."""
         size = self.config.image_size
         sample = jax.ShapeDtypeStruct((1, size, size, 3), jnp.float32)
 
@@ -203,18 +203,18 @@ class Study:
         return jax.eval_shape(build, sample)
 
     def variables_like(self, num_classes: int, members: int | None = None) -> dict:
-        """Shapes of a network's variables, or of a stack of them."""
+        """Return the shapes of a network's variables, or of a stack of them."""
         like = variables_of(self.state_like(num_classes, optax.identity()))
         if members is None:
             return like
         return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((members, *leaf.shape), leaf.dtype), like)
 
     def facts(self, kind: str) -> dict:
-        """What a checkpoint of this run says about itself."""
+        """Return what a checkpoint of this run says about itself."""
         return self._wanted(kind) | {"run": self.folder.run, "numerics": numerics()}
 
     def load(self, name: str, like, kind: str, *, member: int | None = None):
-        """Read a checkpoint of this run, or one member of it; what has changed since in how JAX computes is told.
+        """Read a checkpoint of this run, or one member of it, and say what has changed since in how JAX computes.
 
         Args:
           name: where it lies in the run folder.
@@ -247,27 +247,27 @@ class Study:
         }
 
     def load_ensemble(self, name: str = "ensemble"):
-        """The stacked variables of all members ("ensemble" or "finetuned")."""
+        """Load the stacked variables of all members ("ensemble" or "finetuned")."""
         like = self.variables_like(2, self.categories.num_pairs)
         return jax.device_put(self.load(name, like, name))
 
     def load_member(self, pair: int, name: str = "ensemble"):
-        """One member's variables, of "ensemble" or "finetuned"; the others' are not read."""
+        """Load one member's variables, of "ensemble" or "finetuned". The others' are not read."""
         return jax.device_put(self.load(name, self.variables_like(2), name, member=pair))
 
     def load_multiclass(self):
-        """The multiclass model's variables."""
+        """Load the multiclass model's variables."""
         like = self.variables_like(len(self.categories))
         return jax.device_put(self.load("multiclass", like, "multiclass"))
 
     def ensemble_logits(self, variables, pictures: np.ndarray) -> np.ndarray:
-        """Every member's logits (M, N, 2) for byte images (N, H, W, 3)."""
+        """Return every member's logits (M, N, 2) for byte images (N, H, W, 3)."""
         predict = self._predict(2)
         members = ensemble.unstack(variables)
         return np.stack([_in_batches(predict, member, pictures) for member in members])
 
     def multiclass_logits(self, variables, pictures: np.ndarray) -> np.ndarray:
-        """Logits (N, K) for byte images (N, H, W, 3)."""
+        """Return the multiclass logits (N, K) for byte images (N, H, W, 3)."""
         return _in_batches(self._predict(len(self.categories)), variables, pictures)
 
     def _predict(self, num_classes):
@@ -276,7 +276,7 @@ class Study:
 
 
 def open_run(path: str, *, flag: str = "run") -> Study:
-    """A run's configuration, pictures and networks, to read only.
+    """Open a run's configuration, pictures and networks, to read only.
 
     Args:
       path: the run folder.
@@ -308,7 +308,7 @@ def _config(path, flag) -> StudyConfig:
 
 
 def _in_batches(predict, variables, pictures) -> np.ndarray:
-    """Fixed batches, the last one padded and cut, so that one program serves any number of pictures."""
+    """Predict in fixed batches, the last one padded and cut, so that one program serves any number of pictures."""
     parts = []
     for first in range(0, len(pictures), EVALUATION_BATCH):
         part = pictures[first : first + EVALUATION_BATCH]

@@ -22,14 +22,14 @@ from fer_jax import placement
 from fer_jax.errors import StorageError
 
 RECORD = "limits.json"
-# A prediction costs about a third of a training image, a step of an explanation half as much again as one; tables,
-# figures and the report take about so many seconds.
+# A prediction costs about a third of a training image, a step of an explanation half as much again as one.
+# Tables, figures and the report take about so many seconds.
 _PREDICTION, _EXPLAINING, _REST_S = 1 / 3, 1.5, 30.0
 _TIMED_STEPS = 3
 
 
 def as_recorded(config: Any) -> Any:
-    """The configuration with the limits that an earlier start of the same run was given.
+    """Return the configuration with the limits that an earlier start of the same run was given.
 
     Args:
       config: resolved, with `minutes`.
@@ -48,7 +48,7 @@ def as_recorded(config: Any) -> Any:
 
 
 def limits_of(path: pathlib.Path) -> dict[str, dict]:
-    """Stage -> flag, asked, given, and the seconds it was given for; of a run folder.
+    """Read a run folder's limits: stage -> flag, asked, given, and the seconds it was given for.
 
     Raises:
       StorageError: a damaged record.
@@ -68,10 +68,10 @@ def limits_of(path: pathlib.Path) -> dict[str, dict]:
 def bounded(
     study: Any, name: str, step: Callable, start: Callable[[], Any], batch: dict, images_with: Callable[[Any], float]
 ) -> Any:
-    """The configuration a stage trains with, its limit lowered where the minutes ask for it and then recorded.
+    """Return the configuration a stage trains with, its limit lowered and recorded where the minutes ask for it.
 
     Args:
-      study: the run; its configuration is changed as well.
+      study: the run. Its configuration is changed as well.
       name: "members", "multiclass" or "finetune".
       step: one member's step.
       start: makes a member's state, to time the step with.
@@ -113,7 +113,7 @@ def bounded(
 
 
 def _seconds_an_image(config, step, state, batch) -> float:
-    """Of training; devices that have members of their own count together."""
+    """Time training: seconds an image. Devices that hold different members count together."""
     run, key = jax.jit(step), jax.random.key(0, impl="threefry2x32")
     state = jax.block_until_ready(run(state, batch, key, True))  # compiles
     start = time.monotonic()
@@ -125,7 +125,7 @@ def _seconds_an_image(config, step, state, batch) -> float:
 
 
 def _fixed_seconds(study, seconds) -> float:
-    """What the stages that are not shortened will take."""
+    """Estimate the seconds of the stages that are not shortened."""
     config, ended = study.config, study.folder.stages.seconds()
     predicted = (study.categories.num_pairs + 1) * len(study.pictures("validation")) * _PREDICTION
     work = {
@@ -137,7 +137,7 @@ def _fixed_seconds(study, seconds) -> float:
 
 
 def _later_images(study, name) -> int:
-    """Training images of the stages after this one that have not ended."""
+    """Count the training images of the stages after this one that have not ended."""
     config, ended = study.config, study.folder.stages.seconds()
     work = {
         "members": 0,
@@ -149,7 +149,7 @@ def _later_images(study, name) -> int:
 
 
 def _fitting(fits: Callable[[int], bool], low: int, high: int) -> int:
-    """The largest of the whole numbers low..high that fits, where smaller ones fit as well; low if none does."""
+    """Return the largest whole number of low..high that fits, where smaller ones fit as well, low if none does."""
     while low < high:
         middle = (low + high + 1) // 2
         low, high = (middle, high) if fits(middle) else (low, middle - 1)

@@ -138,7 +138,7 @@ def _who(study) -> str:
 
 
 def _crop(study):
-    """What networks and participants see of a photograph."""
+    """Say what networks and participants see of a photograph."""
     record = study.folder.read_json(PICTURES_RECORD)
     square = "its central square, whatever that shows"
     kept = {
@@ -155,7 +155,7 @@ def _crop(study):
 
 
 def _copies(study) -> str:
-    """A sentence about training pictures that are held out, too."""
+    """Write a sentence about training pictures that are held out, too."""
     left_out = study.folder.read_json(PICTURES_RECORD).get(COPIES)
     if left_out is None:
         return ""
@@ -259,7 +259,7 @@ def _networks(study, s):
 
 
 def _weak_members(study):
-    """Pairs whose member is not shown to be better than guessing, with what it reaches."""
+    """List the pairs whose member is not shown to be better than guessing, with its accuracy."""
     members = study.folder.read_table("members_validated")
     if "validation_images" not in members:  # of a run from before they were counted
         return {}
@@ -356,7 +356,7 @@ def _comparison(study, s):
 
 
 def _said(table):
-    """A table without its column of reasons where none had to be given."""
+    """Drop a table's column of reasons where there are none."""
     return table.drop(columns=["reason"]) if "reason" in table and table["reason"].isna().all() else table
 
 
@@ -375,7 +375,7 @@ def _honesty(study, s):
 
 
 def _time_limit(study):
-    """What `--minutes` has cost; the limits are in flags.txt, so that the run repeats without a clock."""
+    """Say what `--minutes` has cost. The limits are in flags.txt, so that the run repeats without a clock."""
     limits = limits_of(study.folder.path).values()
     told = [
         f"{one['flag']} was {one['given']} instead of {one['asked']}" for one in limits if one["given"] != one["asked"]
