@@ -27,7 +27,7 @@ SUITES = ("saliency", "training")
 
 @dataclasses.dataclass(frozen=True)
 class BenchmarkConfig:
-    """What to measure."""
+    """The flags of a benchmark."""
 
     out: str = option("", "JSON file for the rows, such as saliency.json; none given: the table alone.")
     only: str = option("", "Measure the rows whose name holds this text.")
@@ -57,7 +57,7 @@ def benchmark(suite: str | None, config: BenchmarkConfig) -> None:
     for row in measured.rows(config):
         rows.append(row)
         sys.stderr.write(pairing.table([row]).splitlines()[1] + "\n")
-        if out:  # after every row: a long suite that is stopped has said what it measured
+        if out:  # after every row: a long suite that is stopped has printed what it measured
             out.parent.mkdir(parents=True, exist_ok=True)
             out.write_text(json.dumps([dataclasses.asdict(each) for each in rows], indent=1) + "\n", encoding="utf-8")
     if not rows:

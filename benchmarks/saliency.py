@@ -23,7 +23,7 @@ TARGET = 1
 
 
 class Subject(NamedTuple):
-    """What is explained: a network with random weights, whole and folded, and pictures (8, size, size, 3)."""
+    """The subject of the suite: a network with random weights, whole and folded, and pictures (8, size, size, 3)."""
 
     config: Any
     model: models.ResNet

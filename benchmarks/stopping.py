@@ -1,4 +1,4 @@
-"""Rows on stopping Extremal Perturbation early: what it saves, and what it costs, on a run's own study pictures."""
+"""Rows on stopping Extremal Perturbation early: what it saves, and what it costs, on a run's study pictures."""
 
 import dataclasses
 import functools
@@ -17,7 +17,7 @@ CHUNK = 4
 
 
 def rows(subject) -> list[Row]:
-    """Compare stopped masks with those of the whole schedule, for the published score and for the run's own."""
+    """Compare stopped masks with those of the whole schedule, for the published score and for the run's."""
     study = open_run(subject.config.run)
     count = min(subject.config.images, len(study.study_table)) // CHUNK * CHUNK
     shown = np.linspace(0, len(study.study_table) - 1, count).astype(int)

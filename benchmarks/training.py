@@ -35,7 +35,7 @@ _COMPILED = "/jax/core/compile/backend_compile_duration"
 
 
 class Subject(NamedTuple):
-    """What is trained: flags, the large network (lowering=...) and its side."""
+    """The subject of the suite: flags, the large network (lowering=...) and its side."""
 
     config: Any
     build: Callable[..., models.ResNet]

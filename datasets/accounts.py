@@ -1,4 +1,4 @@
-"""What became of the rows of a split: kept in the journal of a build, counted, and written down beside the shards."""
+"""The account of a split's rows: kept in the journal of a build, counted, and written down beside the shards."""
 
 import collections
 import csv
@@ -24,8 +24,8 @@ from fer_jax.errors import DataError, printable
 
 _REJECTED = list(data.REJECTED_COLUMNS)
 _FLAGGED = list(FLAGGED_COLUMNS)
-# rows: `reason` is "" for a picture that is stored. `found` is where else its face is, `otherwise` whether as another
-# expression. faces: the first of each face that is stored in a split.
+# rows: `reason` is "" for a picture that is stored. `found` is the split that has its face, too, `otherwise` whether as
+# another expression. faces: the first of each face that is stored in a split.
 _TABLES = (
     "rows (split TEXT, row INTEGER, path TEXT, label INTEGER, reason TEXT, detail TEXT, flags TEXT, found TEXT, "
     "otherwise INTEGER)",
@@ -51,7 +51,7 @@ def write_accounts(folder, accounts: list["Account"], chosen: StudyImages) -> No
 
 
 class Account:
-    """What became of the rows of one split.
+    """The account of one split's rows: stored, rejected or flagged.
 
     Args:
       shards: the build's, whose journal remembers it.
@@ -115,7 +115,7 @@ class Account:
             raise DataError(f"`source`: {self.split} has no usable picture in {self.rows} rows.")
 
     def write_rejected(self, place: pathlib.Path) -> None:
-        """Write the rejected rows to a file of their own."""
+        """Write the rejected rows to a separate file."""
         place.parent.mkdir(parents=True, exist_ok=True)
         _write(place, [_REJECTED], self.rejected_rows())
 

@@ -1,4 +1,4 @@
-"""What all our builders share: ArrayRecord shards that are the same bytes each time, without TensorFlow."""
+"""The base of all our builders: ArrayRecord shards that are the same bytes each time, without TensorFlow."""
 
 import functools
 import json
@@ -21,7 +21,7 @@ FILE_FORMAT = "array_record"
 class ArrayRecordBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     """A builder that writes ArrayRecord only: tfrecord needs TensorFlow, and parquet ignores slices when read.
 
-    TFDS' own writer keeps a split in memory, and one of more than 1,000 MiB needs TensorFlow. So shards are written
+    TFDS' writer keeps a split in memory, and one of more than 1,000 MiB needs TensorFlow. So shards are written
     here, as their rows come, and never sorted: `_split_generators` gives, for each split, a function of the number of
     rows done that yields the following ones, each an example, or None for a row of which nothing is stored.
 
@@ -32,7 +32,7 @@ class ArrayRecordBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True
       work: where a build that is killed leaves its whole shards, so that the next one goes on. None keeps none. Only
         one build at a time may use the folder.
       in_all: rows that are to be done, as far as known.
-      made_from: what tells the sources from others, or from themselves before somebody changed them.
+      made_from: a description of the sources that differs for other or changed sources.
     """
 
     # Splits that are written before the others and in this order, whatever theirs in the set.

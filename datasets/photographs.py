@@ -1,4 +1,4 @@
-"""What the builders of photographs share: a listing streamed through checks and crops into ArrayRecord shards.
+"""The base of the builders of photographs: a listing streamed through checks and crops into ArrayRecord shards.
 
 Contract: rows in = pictures stored + rows of `rejected.csv`, for each split. What was odd about a stored row is
 in `flagged.csv`. Both lie beside the shards. Equal sources and options give equal bytes, whatever the number of
@@ -39,7 +39,7 @@ _HOPELESS_AFTER, _HOPELESS_SHARE = 1000, 0.5
 
 @dataclasses.dataclass(eq=False, kw_only=True)
 class PhotographConfig(tfds.core.BuilderConfig):
-    """What is kept of a source's pictures.
+    """The options of a set of photographs.
 
     Attributes:
       options: of the source, see `fer_jax.data.SOURCES`.

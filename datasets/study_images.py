@@ -1,6 +1,6 @@
-"""Which pictures of a validation set become the study's: a researcher's list, or a seeded stand-in (paper §3).
+"""The study's pictures, chosen from a validation set: a researcher's list, or a seeded stand-in (paper §3).
 
-Contract: every study image is found exactly once, in validation, with the label that the list states, and can be used.
+Contract: each study image is one picture of validation, with the label that the list states, and can be used.
 """
 
 import dataclasses
@@ -26,7 +26,7 @@ _SHOWN = 5
 
 @dataclasses.dataclass(frozen=True)
 class Usable:
-    """A validation picture that can be stored: its row, and what tells it from others."""
+    """A validation picture that can be stored: its row, and the key of its face."""
 
     row: int
     path: str

@@ -19,7 +19,7 @@ from fer_jax.compare import intervals
 from fer_jax.streams import stream
 
 REFERENCE = "simple_vote"
-COMPARED = ("accuracy", "balanced_accuracy", "macro_f1")  # told also as a difference from the reference's
+COMPARED = ("accuracy", "balanced_accuracy", "macro_f1")  # given also as a difference from the reference's
 _STREAM = 1  # of the seed
 
 

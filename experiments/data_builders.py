@@ -45,7 +45,7 @@ def builder_of(config, tell):
     Raises:
       UsageError: flags that do not go together.
     """
-    # TFDS wants a folder of its own for each builder, without a package around them.
+    # TFDS wants a separate folder for each builder, without a package around them.
     folder = str(pathlib.Path(__file__).resolve().parent.parent / "datasets")
     if folder not in sys.path:
         sys.path.insert(0, folder)

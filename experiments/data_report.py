@@ -1,4 +1,4 @@
-"""What `experiments.prepare_data` tells of a set it built, and the sheet on which a wrong label table is seen."""
+"""The report of `experiments.prepare_data` on a set it built, and the sheet on which a wrong label table is seen."""
 
 import collections
 import pathlib
@@ -170,7 +170,7 @@ def drawn(labels, facts, *, seed: int, categories: Categories) -> list[np.ndarra
             rows = rows[epoch_order(len(rows), seed=seed, member=expression, epoch=0)[:_LOOKED_AT]]
         people, files = facts(rows)
         files = [file.partition("#")[0] for file in files]  # a file may have many faces
-        # Whoever is not known is perhaps told by the folder.
+        # The folder may name a person who is not known.
         people = [person or file.rpartition("/")[0] for person, file in zip(people, files, strict=True)]
         chosen.append(rows[_spread(list(zip(files, people, strict=True)))])
     return chosen

@@ -36,7 +36,7 @@ _STAGES = {"predictions": "vote", "predictions_finetuned": "finetune"}
 
 @dataclasses.dataclass(frozen=True)
 class EvaluateConfig:
-    """What to score, and how."""
+    """The flags of a scoring."""
 
     run: str = option("", "Run folder of experiments.reproduce whose decisions are scored.")
     out: str = option("", "Folder for the tables; none given: the run's own, evaluation/.")

@@ -1,4 +1,4 @@
-"""What a run's logits decide under every rule, and how well calibrated its networks are.
+"""The decisions of a run's logits under every rule, and the calibration of its networks.
 
 Contract: ensemble logits are (M, N, 2), multiclass logits (N, K), labels (N,) in 0..K-1, `half` bool (N,): temperatures
 fitted on the pictures of one half temper those of the other.
@@ -25,7 +25,7 @@ _member_loss = jax.jit(jax.vmap(lambda logits, y, own: metrics.negative_log_like
 
 @dataclasses.dataclass(frozen=True)
 class Decisions:
-    """What one rule makes of every picture.
+    """The decisions of one rule on every picture.
 
     Attributes:
       predicted: (N,) labels.
@@ -50,7 +50,7 @@ def cross_tempered(logits, labels, where, half) -> tuple[np.ndarray, np.ndarray]
 
     Args:
       logits: (M, N, K).
-      labels: (M, N), each network's own classes.
+      labels: (M, N), each network's classes.
       where: bool (M, N), the pictures a network is fitted on.
       half: bool (N,).
 
@@ -87,7 +87,7 @@ def multiclass_decisions(logits: np.ndarray, labels: np.ndarray, half: np.ndarra
 
 
 def member_table(logits: np.ndarray, labels: np.ndarray, half: np.ndarray, categories: Categories) -> pd.DataFrame:
-    """Score each member on the pictures of its own two categories.
+    """Score each member on the pictures of its two categories.
 
     Args:
       logits: (M, N, 2).

@@ -22,7 +22,7 @@ _SUFFIX = ".safetensors"
 
 @dataclasses.dataclass(frozen=True)
 class ExportConfig:
-    """What to take out of which run. An empty string means: not given."""
+    """The flags of an export. An empty string means: not given."""
 
     run: str = option("", "Run folder of experiments.reproduce.")
     out: str = option("", "File to write, NAME.safetensors; a folder with --pair=all. What lies there is replaced.")

@@ -35,7 +35,7 @@ _MAY_DIFFER = ("members", *FREE)
 
 @dataclasses.dataclass(frozen=True)
 class MergeConfig:
-    """What to join."""
+    """The flags of a merge."""
 
     runs: str = option("", "Comma-separated run folders of experiments.train_ensemble.")
     out: str = option("", "Run folder for all members, such as runs/all.")

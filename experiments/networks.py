@@ -1,4 +1,4 @@
-"""Networks to explain or to give away: one that a run trained, or somebody's own weights.
+"""Networks to explain or to give away: one that a run trained, or anybody's weights.
 
 Contract: every network takes (B, size, size, 3) normalised by ImageNet's statistics and ends in global average pooling
 and one linear layer.
@@ -160,7 +160,7 @@ def parse_pair(text: str, categories: Categories) -> int:
       UsageError: it is none.
     """
     parts = text.split("-")
-    # A name of one's own may have hyphens, too.
+    # A name of the user's choice may have hyphens, too.
     splits = [("-".join(parts[:cut]), "-".join(parts[cut:])) for cut in range(1, len(parts))]
     known = [split for split in splits if all(canonical_name(name) in categories for name in split)]
     if not splits:

@@ -38,7 +38,7 @@ READ = tuple(name for name in DATASETS if name != "procedural_faces")
 
 @dataclasses.dataclass(frozen=True)
 class PrepareConfig:
-    """What to build, from what, to where."""
+    """The flags of a build: what, from what, to where."""
 
     dataset: str = option("ferplus", "Data set to build.", choices=DATASETS)
     manual_dir: str | None = option(

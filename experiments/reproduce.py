@@ -64,7 +64,7 @@ def run_stages(config: StudyConfig, names: Sequence[str], *, named: bool = False
     Args:
       config: resolved.
       names: in the order of the study.
-      named: they were asked for by name: quick ones are made again in any case, and others told if they stay.
+      named: they were asked for by name: quick ones are made again in any case, and a message names others that stay.
 
     Raises:
       UsageError: flags that the folder's networks were not trained with, or a stage whose forerunners have not run.

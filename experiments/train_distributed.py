@@ -5,7 +5,7 @@
     python -m experiments.train_distributed --num_processes=4 --out=runs/net ...                # Kubernetes indexed job
     python -m experiments.train_distributed --num_processes=2 --process_id=0 --out=runs/net ... # by hand, each one
 
-Process i of n takes members i, i + n, ... and trains them on its own devices into OUT.parts/. The first one joins the
+Process i of n takes members i, i + n, ... and trains them on its devices into OUT.parts/. The first one joins the
 parts into OUT, bit for bit what experiments.train_ensemble leaves on the same kind of machine, on a CPU in as many
 threads (BUILD.md). They share one file system and nothing else: members do not talk, so a process that is lost costs
 the others nothing. Start the lost one again (or all of them, with as many processes as before): each goes on from its

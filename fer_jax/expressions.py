@@ -12,10 +12,10 @@ import numpy as np
 from fer_jax.categories import DROP, Categories
 from fer_jax.errors import DataError, UsageError
 
-# AffectNet's own order (Mollahosseini et al. 2017), which the paper's eight classes follow (§3).
+# AffectNet's order (Mollahosseini et al. 2017), which the paper's eight classes follow (§3).
 EXPRESSIONS = Categories(("neutral", "happy", "sad", "surprise", "fear", "disgust", "anger", "contempt"))
 
-# Own label of each source, in its own order -> index into EXPRESSIONS.
+# Label of each source, in the source's order -> index into EXPRESSIONS.
 LABEL_TABLES = {
     "affectnet": (0, 1, 2, 3, 4, 5, 6, 7, DROP, DROP, DROP),
     "fer2013": (6, 5, 4, 1, 2, 3, 0),
@@ -51,7 +51,8 @@ _ALIASES = {
     "contempt": """contemptuous verachtung verächtlich veraechtlich mépris méprisant méprisante desprecio desdén 경멸
         軽蔑 轻蔑 輕蔑 蔑视 蔑視 鄙视 鄙視""",
 }
-# Words that are near one of the eight without being its name: nobody is labelled by them, but told what they may mean.
+# Words that are near one of the eight without being its name: nothing is labelled by them, but a message says what they
+# may mean.
 _NEAR = {
     "neutral": "calm relaxed serious blank expressionless ruhig calme calma tranquilo 평온 平静 平靜 自然 冷静",
     "happy": "smile smiling laugh laughing cheerful glad pleased delighted amused amusement lächeln sourire sonrisa",
@@ -156,11 +157,11 @@ def _hint(key: str) -> str:
 
 
 def canonical(table: str, labels) -> np.ndarray:
-    """Map a source's own label numbers to canonical ones.
+    """Map a source's label numbers to canonical ones.
 
     Args:
       table: a key of `LABEL_TABLES`.
-      labels: integers of any shape, in the source's own numbering.
+      labels: integers of any shape, in the source's numbering.
 
     Returns:
       int32 array of the same shape, 0..7 or `DROP` (-1).
@@ -186,7 +187,7 @@ def numberings(labels: Iterable[int], *, only: str | None = None) -> str:
     """Return in words how the label tables number their classes, such as "affectnet (0 neutral, 1 happy, 2 sad, ...)".
 
     Args:
-      labels: numbers that must occur in a table for it to be told.
+      labels: numbers that a table must hold to be named.
       only: this table alone.
     """
     told = []

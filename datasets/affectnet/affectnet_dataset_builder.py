@@ -1,4 +1,4 @@
-"""AffectNet from the user's own copy into ArrayRecord shards, without TensorFlow.
+"""AffectNet from the user's copy into ArrayRecord shards, without TensorFlow.
 
 Build with `experiments/prepare_data.py`. Read with `tfds.builder_from_directory(path).as_data_source(split)`.
 """

@@ -1,4 +1,4 @@
-"""CK+ from the user's own copy into ArrayRecord shards, without TensorFlow.
+"""CK+ from the user's copy into ArrayRecord shards, without TensorFlow.
 
 Build with `experiments/prepare_data.py`. Read with `tfds.builder_from_directory(path).as_data_source(split)`.
 """

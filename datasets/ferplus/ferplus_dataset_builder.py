@@ -1,4 +1,4 @@
-"""FER+ from the user's own copy into ArrayRecord shards, without TensorFlow.
+"""FER+ from the user's copy into ArrayRecord shards, without TensorFlow.
 
 Build with `experiments/prepare_data.py`. Read with `tfds.builder_from_directory(path).as_data_source(split)`.
 """

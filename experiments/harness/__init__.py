@@ -1,1 +1,1 @@
-"""What every card shares: the command line, locks, progress, the log of metrics, and how JAX computed."""
+"""The harness of every card: the command line, locks, progress, the log of metrics, and how JAX computed."""

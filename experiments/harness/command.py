@@ -1,4 +1,4 @@
-"""What every script shares: flags from one dataclass, errors as one line, exit codes, and a polite stop.
+"""The command line of every script: flags from one dataclass, errors as one line, exit codes, and a polite stop.
 
 Nothing heavy is imported here, so a wrong flag is answered at once. Exit codes: 0 done, 1 usage, 2 data, 3 storage,
 4 a member failed, 5 out of memory, 70 a bug of ours, 75 stopped and resumable, 141 nobody reads the output any more.
@@ -248,7 +248,7 @@ def _lacking_device() -> str | None:
 
 
 def _leave_quietly() -> int:
-    """Close what nobody reads: Python's own farewell would complain about it."""
+    """Close what nobody reads: Python's farewell would complain about it."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     for stream in (sys.stdout, sys.stderr):
         os.dup2(nowhere, stream.fileno())

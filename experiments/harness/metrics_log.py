@@ -1,4 +1,4 @@
-"""What a person watches while networks train: `metrics.jsonl`, and TensorBoard where tensorboardX is installed."""
+"""The log to watch while networks train: `metrics.jsonl`, and TensorBoard where tensorboardX is installed."""
 
 import datetime
 import json
@@ -30,7 +30,7 @@ def read_rows(path: pathlib.Path) -> list[dict]:
 class MetricsLog:
     """`metrics.jsonl`: one object a line, of several models. Each is cut back to its saved rows when it resumes.
 
-    The log is for people: what is lost of it is told and costs nothing else. The board is a copy: it is drawn anew from
+    The log is for people: a loss is reported and costs nothing else. The board is a copy: it is drawn anew from
     the lines there are when the first one is added.
 
     Args:

@@ -1,4 +1,4 @@
-"""What beside the configuration decides the last bits of a result: devices, versions and settings of JAX."""
+"""Devices, versions and settings of JAX, which decide the last bits of a result beside the configuration."""
 
 import os
 import sys

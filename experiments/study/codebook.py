@@ -1,4 +1,4 @@
-"""What every column of a run's tables means, read from the docstrings of the functions that make them.
+"""The meaning of every column of a run's tables, read from the docstrings of the functions that make them.
 
 Contract: a docstring's section `Columns:` holds one entry a column, `name: meaning.`, or `a, b: meaning.` for
 several. EXPRESSION stands for one column for each of the eight.

@@ -94,7 +94,7 @@ def _run(study, plan, left, seen, metrics):
 
 
 class Rates:
-    """How fast each member has learned since it was last looked at, whenever it began and however often it was stopped.
+    """The pace of each member since it was last looked at, whenever it began and however often it was stopped.
 
     Args:
       clock: seconds, ever growing.

@@ -1,4 +1,4 @@
-"""What a run was asked to do, as the report says it: flags as sentences."""
+"""The flags of a run as sentences of the report."""
 
 from experiments.config import StudyConfig
 from fer_jax import saliency

@@ -59,7 +59,7 @@ def _whole(file: pathlib.Path) -> Iterator[pathlib.Path]:
 
 
 class FinishedFiles:
-    """What a run has finished, to be read: without its lock, so also while the run goes on.
+    """The finished files of a run, read without its lock, so also while the run goes on.
 
     Args:
       path: the run folder.

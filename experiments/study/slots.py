@@ -1,4 +1,4 @@
-"""How many members train side by side, and where: as asked for, as the platform likes it, as memory allows."""
+"""The number and place of members that train side by side: as asked, as the platform likes, as memory allows."""
 
 import os
 import pathlib
@@ -115,7 +115,7 @@ def _left_in_groups(root, process):
         kind = system[0]
         if kind not in paths or (kind == "cgroup" and "memory" not in system[-1].split(",")):
             continue
-        # A container sees its own group as the root of the file system, and may be told its path outside as well.
+        # A container sees its own group as the root of the file system, and may see its path outside as well.
         top, path = root / place[4].lstrip("/"), paths[kind]
         inside = path[len(place[3]) :] if place[3] != "/" and path.startswith(place[3]) else path
         group = top / inside.strip("/")

@@ -1,4 +1,4 @@
-"""Which stages of a run are up to date, and why not: by what each has read and by what it has left.
+"""The stages of a run that are up to date, and why others are not: by what each has read and left.
 
 Contract: `stages/NAME.json` stands for a stage that has ended, `stages/NAME.begun.json` for one under way. Both
 say the flags and the inputs it was made from. An input is known by the content of its files, so a stage that is made
@@ -19,7 +19,7 @@ from fer_jax.errors import StorageError, UsageError
 
 
 class Folder(Protocol):
-    """What is wanted of a run folder."""
+    """The part of a run folder that records need."""
 
     path: pathlib.Path
 
@@ -43,7 +43,7 @@ class StageRecords:
         self._started = time.monotonic()
 
     def adopt(self) -> None:
-        """Take over the stages of a run of the first schema, which said no more of them than their seconds.
+        """Take over the stages of a run of the first schema, which noted no more of them than their seconds.
 
         Those of a few seconds are made again: their tables have other columns now.
         """

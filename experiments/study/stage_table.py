@@ -1,4 +1,4 @@
-"""What each stage of a run reads and leaves: the one place that says which flag and which file a result depends on.
+"""The table of what each stage reads and leaves: on which flags and files a result depends.
 
 Contract: a stage reads no flag and no stage's files but those named here, so it stays as it is while these do.
 """

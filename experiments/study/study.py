@@ -1,4 +1,4 @@
-"""What the stages of one run share: configuration, run folder, pictures, and the networks they rebuild from it."""
+"""The study of one run, shared by its stages: configuration, run folder, pictures and the networks rebuilt from it."""
 
 import dataclasses
 import functools
@@ -122,7 +122,7 @@ class Study:
 
     @functools.cached_property
     def categories(self) -> Categories:
-        """The categories of the run's pictures, as the stage `data` found them."""
+        """The categories of the run's pictures, from the stage `data`."""
         return categories_of(self.folder)
 
     # Pictures

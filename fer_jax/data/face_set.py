@@ -90,13 +90,13 @@ class FaceSet:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Read:
-    """What a reader found.
+    """A set of photographs as read.
 
     Attributes:
       splits: split name -> pictures. Only splits that the source has.
       rejected: one row for each listed picture that is not in `splits`: split, row, path, reason, detail.
       release: which copy of which set this is, noted in every result.
-      flagged: one row for each picture that is odd in a way worth telling: split, row, path, flags, detail.
+      flagged: one row for each picture that is odd in a way worth a note: split, row, path, flags, detail.
       left_out: split -> how many rows of which label were left out, and why.
       remarks: what a user should know of this copy, a sentence each.
       categories: what labels are indices into.
@@ -117,7 +117,7 @@ def without_shared(read: Read, *, held_out: Sequence[str] = ("validation", "test
     FER+ has 307 of them: 253 of its 3,396 validation pictures.
 
     Args:
-      read: what a reader found.
+      read: a set as read.
       held_out: splits that stay whole.
 
     Returns:

@@ -1,4 +1,4 @@
-"""What a file is by its name: a picture perhaps, a document, an archive, or what a computer leaves beside them."""
+"""Kinds of files by their names: a picture perhaps, a document, an archive, or what a computer leaves beside them."""
 
 import re
 

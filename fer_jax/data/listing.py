@@ -1,4 +1,4 @@
-"""What a source lists: rows, each a picture that can be had or a reason why not, before anything is decoded.
+"""The listing of a source: rows, each a picture or the reason why there is none, before anything is decoded.
 
 Contract: a reader yields exactly one `Row` or `Rejection` for each row of its source, in the order of the source, and
 `Rejection`s with row −1 for files that no list names.
@@ -19,7 +19,7 @@ Box = tuple[float, float, float, float]  # left, top, width, height in pixels of
 
 
 class Quality(enum.IntFlag):
-    """What a reader of a stored picture may want to know of its history. The bits are part of the prepared sets."""
+    """The history of a stored picture, for its reader. The bits are part of the prepared sets."""
 
     BAD_BOX = 1
     NO_LANDMARKS = 2
@@ -41,7 +41,7 @@ _NOT_TOLD = Quality.RE_ENCODED | Quality.WAS_GREY
 
 
 def flag_names(quality: Quality) -> list[str]:
-    """Return the names of the flags that a user is told of, in lower case."""
+    """Return the names of the flags that a user sees, in lower case."""
     return [flag.name.lower() for flag in quality & ~_NOT_TOLD if flag.name]
 
 
@@ -58,7 +58,7 @@ class Row:
       path: relative to the root. A picture of several faces has several rows.
       label: an index into the `categories` of its listing.
       load: the file's bytes, or decoded pixels uint8 (H, W, 3) where a source has no file. Raises `ImageRejected`.
-      source_label: the source's own number of the label, −1 where it has none.
+      source_label: the source's number of the label, −1 where it has none.
       soft_label: float32 (K,) that sums to 1, or None.
       box: the face, or None.
       landmarks: float32 (68, 2) in pixels of the source picture, iBUG order, or None.

@@ -1,6 +1,6 @@
 """Prepared sets read by row: any picture at any time, no shuffle buffer, no index in memory but the labels.
 
-Contract: a prepared set is a folder of ArrayRecord shards with TFDS' own description beside them, as
+Contract: a prepared set is a folder of ArrayRecord shards with TFDS' description beside them, as
 `experiments.prepare_data` leaves it. Pictures come out as uint8 (H, W, 3) RGB.
 """
 

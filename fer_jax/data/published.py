@@ -1,4 +1,4 @@
-"""How many pictures of each expression the published copies hold, and how a copy's own counts differ from them.
+"""Published counts of pictures of each expression, and how a copy's counts differ from them.
 
 Counts are in canonical order. Sources: Mollahosseini et al. 2017 (AffectNet, the later set's from its users),
 FER+'s label.csv (its other list, fer2013new.csv, has other votes, which nobody here has counted), Lucey et al. 2010

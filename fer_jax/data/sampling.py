@@ -1,6 +1,6 @@
-"""Which picture comes when: pure functions of seed, member and position, so that resuming needs no state.
+"""The order of pictures in training: pure functions of seed, member and position, so that resuming needs no state.
 
-Contract: orders are int32 and never change: they come from our own integer mix, not from a generator whose streams a
+Contract: orders are int32 and never change: they come from an integer mix here, not from a generator whose streams a
 new NumPy may alter (NEP 19).
 """
 

@@ -1,4 +1,4 @@
-"""Which categories of a listing are taken, in which order and under which names.
+"""The selection of a listing's categories, their order and their names.
 
 Contract: before a selection, labels are indices into what a source calls its classes. After it,
 they are indices into `Listing.categories`. What a set cannot give is refused here, from its listing, before a picture

@@ -1,4 +1,4 @@
-"""How people's and a network's confusions agree: cell against cell, and the correlations of all models (paper §5.3)."""
+"""The agreement of people's and a network's confusions: cell against cell, and correlations of all models (§5.3)."""
 
 import numpy as np
 import pandas as pd

@@ -125,7 +125,7 @@ def draw_pair_matrix(
 
 
 def _size(categories) -> tuple[float, float]:
-    """Return inches that give every cell as much room as eight have in the paper's figures, and the heading its own."""
+    """Return inches that give every cell as much room as eight have in the paper's figures, below the heading."""
     return max(4.6, 2.4 + 0.5 * len(categories)), max(3.6, 1.9 + 0.5 * len(categories))
 
 

@@ -1,4 +1,4 @@
-"""How well maps find a known truth: scores of methods beside chance, and pair by pair."""
+"""Maps against a known truth: scores of methods beside chance, and pair by pair."""
 
 from collections.abc import Mapping, Sequence
 
@@ -37,7 +37,7 @@ def draw_localisation(
         ci_low, ci_high, chance (NaN for none). Methods and scores are drawn in their order.
       names: score -> title of its panel. The title of a score that is not in it is the score.
       title: of the figure.
-      notes: said below the title, such as n.
+      notes: written below the title, such as n.
       provenance: what pictures and people are, for the heading.
 
     Returns:
@@ -137,7 +137,7 @@ def draw_pair_scores(
       score: its column.
       ax: where to draw, a new figure if None.
       title: what is shown, the score's name if None.
-      notes: said below the title, such as n.
+      notes: written below the title, such as n.
       provenance: what pictures and people are, for the heading.
 
     Returns:

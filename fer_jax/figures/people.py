@@ -1,4 +1,4 @@
-"""What people saw and where they clicked: stimuli (paper Fig. 1) and click sequences (Fig. 4).
+"""Pictures of what people saw and where they clicked: stimuli (paper Fig. 1) and click sequences (Fig. 4).
 
 Contract: pictures are (H, W, 3), uint8 or float in [0, 1].
 """

@@ -1,6 +1,6 @@
 """Maps over faces: what a network needs and where people looked, side by side (paper Fig. 9).
 
-Contract: images are (H, W, 3), maps float (h, w) of any range. Each map is shown by its own range.
+Contract: images are (H, W, 3), maps float (h, w) of any range. Each map is scaled by itself.
 """
 
 from collections.abc import Mapping, Sequence
@@ -34,9 +34,9 @@ def draw_saliency(
 
     Args:
       image: uint8 (H, W, 3), or float in [0, 1].
-      maps: name -> (h, w), stretched over the picture. A map that does not vary is said to be so, not drawn.
+      maps: name -> (h, w), stretched over the picture. A map that does not vary is named as such, not drawn.
       title: of the figure.
-      notes: said below the title, such as what the network predicts.
+      notes: written below the title, such as what the network predicts.
       provenance: what pictures and people are, for the heading.
 
     Returns:

@@ -1,4 +1,4 @@
-"""What all figures share: palette, sizes, titles that say whose data it is, numbers as text, and saving.
+"""The house style of all figures: palette, sizes, titles that say whose data it is, numbers as text, and saving.
 
 Contract: sizes are inches. A share is printed without its leading zero (.49), a missing value as an en dash.
 """
@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from fer_jax.errors import StorageError, UsageError
 from fer_jax.provenance import Provenance
 
-# Okabe and Ito (2008): told apart with any common colour blindness.
+# Okabe and Ito (2008): distinct with any common colour blindness.
 BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"
 PALETTE = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY)
 MARKERS = ("o", "s", "^", "D", "v", "P")
@@ -49,7 +49,7 @@ RC = {
     "figure.facecolor": "white",
     "axes.facecolor": "white",
 }
-# Used as a decorator: the figure is drawn in the house style, the caller's own settings stay as they were.
+# Used as a decorator: the figure is drawn in the house style, the caller's settings stay as they were.
 styled = matplotlib.rc_context(RC)
 
 
@@ -75,7 +75,7 @@ def heading(title: str, notes: Iterable[str] = (), *, provenance: Provenance, wi
     Returns:
       Text of one or more lines.
     """
-    # A note is not torn apart: its own spaces stand in for ones that do not break.
+    # A note is not torn apart: its spaces are replaced by ones that do not break.
     parts = [part.replace(" ", "\x1f") for part in (*provenance.warnings, *notes) if part]
     below = textwrap.wrap(" · ".join(parts), width, break_long_words=False, break_on_hyphens=False)
     return "\n".join([*textwrap.wrap(title, width), *(line.removesuffix(" ·") for line in below)]).replace("\x1f", " ")

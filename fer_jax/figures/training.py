@@ -1,4 +1,4 @@
-"""How the networks learned and what they came to know: curves, the members, recall by category."""
+"""The networks' training and what they learned: curves, the members, recall by category."""
 
 from collections.abc import Mapping
 

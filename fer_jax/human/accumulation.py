@@ -14,7 +14,7 @@ from fer_jax.human.evidence import EYE_LEFT, EYE_RIGHT, GLABELLA, MOUTH, NOSE, N
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Answers:
-    """What one person did.
+    """One person's clicks, times and choices.
 
     Attributes:
       points: (T, K, 2), pixels.
@@ -38,7 +38,7 @@ def answer_trials(
 
     Args:
       images: the T images in the order shown.
-      observer: the person's own numbers.
+      observer: the person's numbers.
       profile: where the person looks.
       dynamics: numbers of the model.
       generator: of this person's answers only.

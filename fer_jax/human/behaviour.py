@@ -1,4 +1,4 @@
-"""What people did: accuracy, clicks and time per image, per pair and per person.
+"""Behaviour of people: accuracy, clicks and time per image, per pair and per person.
 
 Contract: everything is a table. An ordered pair is (true, foil), in the order of `Categories.ordered_pairs`. A value
 that cannot be computed is NaN, with the reason beside it where the table has one. A trial counts if it was answered, as

@@ -1,4 +1,4 @@
-"""What must hold before clicks, answers and pictures count as one data set. The first fault is named.
+"""Checks that clicks, answers and pictures are one data set. The first fault is named.
 
 Contract: T images of S x S pixels, N trials. Every refusal is one line: table, row (counted from 1, the header left
 out), column, what was wanted, what came. Rows are checked column by column, in the order of the rules below.

@@ -1,4 +1,4 @@
-"""What a data set of clicks stores of each trial, and the way back.
+"""Examples of a data set of clicks, one a trial, and the way back.
 
 Contract: an example is a dict of the features of `datasets/click_study`. `trial_examples` and `original_examples` make
 them of a `ClickSet`, `from_examples` makes the same set of them again and checks every stored mask against its clicks.

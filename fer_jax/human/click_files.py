@@ -36,7 +36,7 @@ def load(source: str | os.PathLike, *, images: str | os.PathLike | None = None, 
       source: a folder that `human.trials.write` wrote, or the run folder of a whole study, whose stages data, design
         and people have ended.
       images: folder of the sharp stimuli, square PNGs called as the trials call their images (".png" may be left
-        out there). None looks in `source`/images. A run brings its own pictures.
+        out there). None looks in `source`/images. A run holds its pictures.
       allow_mixed: take people's and simulated trials at once.
 
     Returns:

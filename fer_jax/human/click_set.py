@@ -32,7 +32,7 @@ STORED_CLICKS = ("participant", "trial", "image", "click", "x_px", "y_px", "t_ms
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ClickSet:
-    """What `assemble` checked.
+    """Trials, clicks and pictures that `assemble` checked.
 
     Attributes:
       trials: the tables, with the columns of `STORED_TRIALS` and `STORED_CLICKS` filled. Points and times are

@@ -27,7 +27,7 @@ Draw = Callable[[str, int, int, int], np.ndarray]
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class RevealedViews:
-    """What one member may see.
+    """The views that one member may see.
 
     Attributes:
       rows: int (N,), study image of each correct trial.

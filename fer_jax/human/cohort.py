@@ -1,6 +1,6 @@
-"""The numbers of the simulated observers' model: profiles, dynamics, one person's own, one image's own.
+"""The numbers of the simulated observers' model: profiles, dynamics, one person's, one image's.
 
-Contract: T images, R regions. Images and people draw from streams of their own, so that person p is the same in a
+Contract: T images, R regions. Images and people draw from separate streams, so that person p is the same in a
 cohort of any size. All numbers are ours, calibrated to the paper's figures (§4.3) on the mean over twelve seeds (±
 standard deviation between them): accuracy .84 ± .01, r(clicks, time) .93 ± .02, r(clicks, accuracy) −.57 ± .10,
 r(time, accuracy) −.68 ± .08.
@@ -20,7 +20,7 @@ IMAGE_STREAM, PERSON_STREAM, ANSWER_STREAM = 1, 2, 3
 
 @dataclasses.dataclass(frozen=True)
 class Profile:
-    """Where an observer looks.
+    """The habits of looking of a kind of observer.
 
     Attributes:
       habit: weight of the usual order (left eye, right eye, mouth).
@@ -61,7 +61,7 @@ CONFUSABILITY = {
 class Dynamics:
     """Numbers of the model.
 
-    What varies is log-normal unless said: given are its median and its spread, the deviation of the logarithm.
+    Varying numbers are log-normal unless noted: given are its median and its spread, the deviation of the logarithm.
 
     Attributes:
       strength_power: of a pair's evidence, relative to the study's mean, in the strength of its images.
@@ -128,7 +128,7 @@ class Dynamics:
 
 @dataclasses.dataclass(frozen=True)
 class Observer:
-    """One simulated person's own numbers.
+    """One simulated person's numbers.
 
     Attributes:
       threshold: bound on |L| before the first click.
@@ -167,7 +167,7 @@ def draw_observer(seed: int, person: int, dynamics: Dynamics | None = None) -> O
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Images:
-    """What everybody meets alike.
+    """The images, alike for everybody.
 
     Attributes:
       side: pixels.

@@ -1,4 +1,4 @@
-"""What tells two expressions apart, region by region: the material that simulated observers see.
+"""The differences of two expressions, region by region: the material that simulated observers see.
 
 Contract: regions are those of `REGIONS`. Left is image-left, and an eye includes its brow. Evidence is float64 (T, R),
 0 or more, one row an image. Only ratios within one study count. Evidence of photographs comes from the tables of

@@ -27,7 +27,7 @@ def draw_plan(
     order: str = "random",
     side: str = "balanced",
 ) -> pd.DataFrame:
-    """Draw one participant's plan from a stream of its own.
+    """Draw one participant's plan from a separate stream.
 
     Args:
       study: a study table.

@@ -35,7 +35,7 @@ def make_study(
 ) -> pd.DataFrame:
     """Draw a balanced study from a pool by a seeded rule. The paper picked its 280 images by hand (§3).
 
-    Each category is drawn from a stream of its own, so more pictures of one leave the others' as they are.
+    Each category is drawn from a separate stream, so more pictures of one leave the others' as they are.
 
     Args:
       labels: int (N,), 0..K-1, of the pool.

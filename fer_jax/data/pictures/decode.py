@@ -45,7 +45,7 @@ class ImageRejected(DataError):
 
 
 def decode(data: bytes, *, exif: str = "apply") -> np.ndarray:
-    """Decode a PNG, JPEG, BMP, TIFF, WebP or GIF (its first frame), whatever its file name said.
+    """Decode a PNG, JPEG, BMP, TIFF, WebP or GIF (its first frame), whatever its file name says.
 
     Grey is spread over three channels, transparency dropped, 16 bits divided by 256.
 

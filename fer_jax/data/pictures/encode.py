@@ -1,4 +1,4 @@
-"""What is stored of a picture: its own bytes where every later reader must agree on them, else a new file.
+"""Pictures as stored: the source's bytes where every later reader must agree on them, else a new file.
 
 Contract: stored pictures are JPEG or PNG of 8 bits, upright, without orientation tag, so that a decoder that obeys such
 tags and one that does not see the same pixels. They have three channels, or one where the three would be equal: every

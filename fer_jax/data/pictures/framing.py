@@ -1,4 +1,4 @@
-"""How a listed picture becomes the one that is kept: turned upright, cropped, scaled, with its box and landmarks.
+"""From a listed picture to the one that is kept: turned upright, cropped, scaled, with its box and landmarks.
 
 Contract: what goes in is a `Row` and its pixels uint8 (H, W, 3). What comes out never needs a look at the source again.
 """
@@ -25,7 +25,7 @@ _ONE_COLOUR = 2
 
 @dataclasses.dataclass(frozen=True)
 class Framing:
-    """Which part of a picture is kept, and how large.
+    """The part of a picture that is kept, and its size.
 
     Attributes:
       crop: "none", the whole picture, shrunk to `size` on its longer side if it is larger, "square", its

@@ -1,4 +1,4 @@
-"""What a picture's bytes say without being decoded: its type, its size, how it is to be turned.
+"""Type, size and orientation of a picture from its bytes, without decoding.
 
 Contract: bytes in, (type, width, height) out, None for anything that is none of the six types.
 """

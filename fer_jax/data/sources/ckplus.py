@@ -79,7 +79,7 @@ def list_ckplus(
 
 
 def _with_people(tree, name) -> str | None:
-    """Return the folder of a name in which people's folders are: a zip often unpacks to a folder of its own name.
+    """Return the folder of a name in which people's folders are: a zip often unpacks to a folder of the same name.
 
     Raises:
       DataError: there are several.

@@ -49,7 +49,7 @@ def list_folders(
       label_table: key of `LABEL_TABLES` for folders that are named by number. Without it such a name is an error.
       release_name: of the listing.
       class_map: see `read`. Its keys are folders' names.
-      any_names: folders that are all named after no expression make categories of their own.
+      any_names: folders that are all named after no expression make categories with their names.
       mixed: expressions and other names may stand together.
 
     Raises:
@@ -81,7 +81,7 @@ def split_of(folder: str) -> str | None:
 
 
 class _Names(NamedTuple):
-    """How names of folders become categories, see `list_folders`."""
+    """The rule by which names of folders become categories, see `list_folders`."""
 
     label_table: str | None
     class_map: Mapping[str, str]
@@ -90,11 +90,11 @@ class _Names(NamedTuple):
 
 
 class _Layout(NamedTuple):
-    """Class folders as found.
+    """Class folders as they lie.
 
     Attributes:
-      files: split -> (file, label or None, own number) in the order of the names. A picture that lies in no class
-        folder has no label.
+      files: split -> (file, label or None, the source's number) in the order of the names. A picture that lies in no
+        class folder has no label.
       labels: folder -> label.
       categories: what labels are indices into.
     """

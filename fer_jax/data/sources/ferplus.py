@@ -1,7 +1,7 @@
 """FER+ (Barsoum et al. 2016, arXiv 1608.01041): 48 px photographs, each named by ten people.
 
 Contract: the zip, the unpacked folder and FER2013's csv pair give the same pictures, labels and names for the same
-content. A vote row is ten whole numbers in FER+'s own order (`LABEL_TABLES["ferplus"]`).
+content. A vote row is ten whole numbers in FER+'s order (`LABEL_TABLES["ferplus"]`).
 
 FER+ has published two lists of votes that are not the same, and `release` says which one was read. `label.csv` lies in
 the folders of its repository and gives each face a box (12 columns). `fer2013new.csv` is the list of the csv pair.

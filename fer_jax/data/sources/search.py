@@ -41,7 +41,7 @@ def find_folders(tree: Tree, name: str, *, depth: int = 2) -> list[str]:
 def base_of(tree: Tree, bases: Sequence[str], names: Iterable[str]) -> tuple[str | None, int]:
     """Find the folder that a list's paths start from: the one in which most of the first pictures there are lie.
 
-    A copy may be a part of the set, so the list is followed until one of its pictures is found.
+    A copy may be a part of the set, so the list is followed to the first picture that is there.
 
     Args:
       tree: where the pictures are.

@@ -16,7 +16,7 @@ def annotated_row(number: int, *, valence: float, arousal: float, quality: Quali
     """Return a row of AffectNet with what its annotations say of its quality.
 
     Args:
-      number: AffectNet's own number of a label that is among the eight.
+      number: AffectNet's number of a label that is among the eight.
       valence: −1..1, NaN where absent.
       arousal: −1..1, NaN where absent.
       quality: flags known already.

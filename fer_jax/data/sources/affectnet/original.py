@@ -48,7 +48,7 @@ def list_original(
 
     Args:
       tree: the root.
-      lists: paths of the lists found.
+      lists: paths of the lists.
       release: "original" or "original_with_auto".
       drop_bad_box: see `list_affectnet`.
       votes: see `list_affectnet`.
@@ -226,7 +226,7 @@ def read_votes(paths: str | os.PathLike) -> dict[int, tuple[str, np.ndarray]]:
       Row -> (file name or "", float32 (8,) shares of the labels given).
 
     Raises:
-      DataError: no such file, other columns, a row in two files, or a cell that is no label of its own table (0..7).
+      DataError: no such file, other columns, a row in two files, or a cell that is no label of its table (0..7).
     """
     whole_name = pathlib.Path(paths)
     files = [whole_name] if whole_name.is_file() else [pathlib.Path(part.strip()) for part in str(paths).split(",")]
