@@ -8,9 +8,8 @@ import jax
 import numpy as np
 
 from benchmarks.pairing import Row, row
-from experiments import explanations
 from experiments.study.study import open_run
-from fer_jax import metrics
+from fer_jax import explanation, metrics
 from fer_jax.expressions import EXPRESSIONS, index_of
 
 CHUNK = 4
@@ -30,12 +29,12 @@ def rows(subject) -> list[Row]:
     variables = jax.tree.map(lambda leaf: leaf[pairs], study.load_ensemble())
     config = study.config
     scores = {"the true label's logit": ("logit", 1.0)}
-    own = (explanations.score_of_config(config.ep_target), config.ep_reward_scale)
+    own = (config.ep_score, config.ep_reward_scale)
     if own not in scores.values():
         scores[f"the run's score ({own[0]} times {own[1]:g})"] = own
     out = []
     for name, (score, scale) in scores.items():
-        settings = explanations.Settings(
+        settings = explanation.Settings(
             methods=("extremal_perturbation",), areas=(config.area,), ep_score=score, ep_reward_scale=scale
         )
         explain = functools.partial(_explained, functools.partial(study.network, 2), variables, pictures, targets)
@@ -60,7 +59,7 @@ def rows(subject) -> list[Row]:
 
 def _explained(build, variables, pictures, targets, settings):
     """Explain every picture through its pair's member, a few at a time: (arrays, seconds without compiling)."""
-    explain_one = functools.partial(explanations.explain_picture, explanations.networks(build), settings)
+    explain_one = functools.partial(explanation.explain_picture, explanation.networks(build), settings)
     explain = jax.jit(jax.vmap(explain_one))
     parts, seconds = [], 0.0
     for first in range(0, len(pictures) - CHUNK + 1, CHUNK):

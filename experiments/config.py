@@ -217,6 +217,11 @@ class StudyConfig:
         0.5, "Fine-tuning: share of click-revealed images, the rest unmasked (ours).", low=0.0, high=1.0
     )
 
+    @property
+    def ep_score(self) -> str:
+        """The score of `saliency.class_score` that `ep_target` stands for: "true" is the logit of the label itself."""
+        return "difference" if self.ep_target == "difference" else "logit"
+
 
 # `paper` takes from §5.1 and §5.2 the architecture, Adam's 1e-4, the batch of 64 and the epochs, and the saliency
 # methods' published settings. Ours in it, for the paper does not say: the side of the pictures, the start from

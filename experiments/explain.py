@@ -102,7 +102,8 @@ def explain(config: ExplainConfig) -> None:
     stop = command.StopRequest().install()
     if importlib.util.find_spec("matplotlib") is None:
         raise UsageError("`matplotlib` is not installed; the drawings want it: pip install 'fer-jax[figures]'.")
-    from experiments import explained_folder, explanations, networks, picture_files
+    from experiments import explained_folder, networks, picture_files
+    from fer_jax import explanation
     from fer_jax.data import face_detector
 
     detector = face_detector(config.detector) if config.crop == "face" else None
@@ -115,10 +116,10 @@ def explain(config: ExplainConfig) -> None:
             f"The run's networks were trained on faces cut out of their photographs (--crop={network.crop}); these are "
             f"shown as --crop={config.crop}. If they show more than a face: --crop=face --detector=...\n"
         )
-    target = explanations.PREDICTED
+    target = explanation.PREDICTED
     if config.target:
         target = networks.parse_target(config.target, network.class_names)
-    settings = explanations.Settings(
+    settings = explanation.Settings(
         methods=methods,
         score=config.score,
         signed=config.signed,
@@ -134,13 +135,13 @@ def explain(config: ExplainConfig) -> None:
         "target": network.class_names[target] if config.target else "predicted",
         "crop": config.crop,
         **dataclasses.asdict(settings),
-        **explanations.scaled_options(network.image_size),
+        **explanation.scaled_options(network.image_size),
     }
     with (
         picture_files.open_pictures(config.images, leave_out=config.out) as files,
         contextlib.closing(explained_folder.ExplainedFolder(config.out, config.images, made)) as folder,
     ):
-        program = explanations.program(network.build, settings)
+        program = explanation.program(network.build, settings)
         explained_folder.fill(
             folder,
             files,

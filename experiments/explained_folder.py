@@ -15,7 +15,6 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 
-from experiments.explanations import OFFERED
 from experiments.harness.command import StopRequest
 from experiments.harness.locked_folder import LockedFolder
 from experiments.harness.progress import Progress
@@ -24,6 +23,7 @@ from experiments.study.run_folder import FinishedFiles, versions
 from fer_jax import figures
 from fer_jax.data import ImageRejected
 from fer_jax.errors import DataError, StorageError, UsageError
+from fer_jax.explanation import OFFERED
 from fer_jax.figures.style import DPI, number
 
 SCHEMA = 1

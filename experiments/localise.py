@@ -77,18 +77,18 @@ def localise(config: LocalisationConfig) -> int:
         out.parent.mkdir(parents=True, exist_ok=True)
     if not config.run and (code := _make_run()):
         return code
-    from experiments import explanations
     from experiments.localisation import known_truth, truth_report, truth_scores
+    from fer_jax import explanation
 
     study = _open(config.run or MADE_RUN)
     began = time.monotonic()
     own = study.config
-    settings = explanations.Settings(
+    settings = explanation.Settings(
         methods=methods,
         score=config.score,
         areas=(own.area,),
         iterations=config.iterations or own.ep_iterations,
-        ep_score=explanations.score_of_config(own.ep_target),
+        ep_score=own.ep_score,
         ep_reward_scale=own.ep_reward_scale,
     )
     known = known_truth.draw(study, config.images)

@@ -11,7 +11,6 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from experiments.explanations import score_of_config
 from experiments.study.run_folder import sha256
 from experiments.study.study import PICTURES_RECORD, open_run
 from fer_jax import checkpoints, images, models
@@ -93,7 +92,7 @@ def from_run(path: str, pair: str, *, finetuned: bool = False) -> Network:
         defaults={
             "areas": (config.area,),
             "iterations": config.ep_iterations,
-            "ep_score": score_of_config(config.ep_target),
+            "ep_score": config.ep_score,
             "ep_reward_scale": config.ep_reward_scale,
         },
         crop=pictures.get("crop") or "",

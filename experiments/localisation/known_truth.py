@@ -11,10 +11,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments import explanations
 from experiments.harness.progress import Progress
 from experiments.study.study import Study
-from fer_jax import ensemble, faces, images
+from fer_jax import ensemble, explanation, faces, images
 from fer_jax.compare import reference_maps
 from fer_jax.expressions import EXPRESSIONS
 
@@ -104,7 +103,7 @@ def reference_of(study: Study, known: KnownFaces, *, seed: int) -> dict[str, np.
     return {name: maps.astype(np.float32) for name, maps in stacked.items()}
 
 
-def explained(study: Study, known: KnownFaces, settings: explanations.Settings, *, seed: int) -> dict[str, np.ndarray]:
+def explained(study: Study, known: KnownFaces, settings: explanation.Settings, *, seed: int) -> dict[str, np.ndarray]:
     """Every picture explained for the expression it shows, by its pair's member and by an untrained one.
 
     Args:
@@ -116,7 +115,7 @@ def explained(study: Study, known: KnownFaces, settings: explanations.Settings, 
     Returns:
       Maps by method, the untrained members' under the name that `untrained` gives.
     """
-    explain = explanations.program(functools.partial(study.network, 2), settings)
+    explain = explanation.program(functools.partial(study.network, 2), settings)
     names = (*settings.methods, *map(untrained, settings.methods))
     maps = {name: np.zeros(known.truths.shape, np.float32) for name in names}
     trained = study.load_ensemble()

@@ -10,12 +10,12 @@ import numpy as np
 import pandas as pd
 
 from benchmarks import pairing
-from experiments.explanations import METHOD_NAMES
 from experiments.localisation import truth_scores
 from experiments.localisation.known_truth import CEILING, CELLS, REFERENCES, KnownFaces, untrained
 from experiments.localisation.truth_scores import SCORES, SWAP
 from experiments.study.run_folder import plain, versions
 from fer_jax.compare import localisation
+from fer_jax.explanation import METHOD_NAMES
 from fer_jax.expressions import EXPRESSIONS
 from fer_jax.provenance import Provenance
 

@@ -4,13 +4,13 @@ import dataclasses
 
 import numpy as np
 
-from experiments.explanations import METHOD_NAMES, METHODS
 from experiments.study.compare import models_of
 from experiments.study.people import read_people
 from experiments.study.study import Study
 from experiments.study.vote import accuracy_interval, confusion_counts, scores
 from fer_jax import compare as comparing
 from fer_jax import figures, human, masks
+from fer_jax.explanation import METHOD_NAMES, METHODS
 from fer_jax.streams import stream
 
 MODEL_NAMES = {

@@ -4,11 +4,10 @@ import functools
 
 import numpy as np
 
-from experiments import explanations
-from experiments.explanations import METHODS
 from experiments.harness.progress import Progress
 from experiments.study.study import Study
-from fer_jax import ensemble
+from fer_jax import ensemble, explanation
+from fer_jax.explanation import METHODS
 
 _KEPT = (*METHODS, "logits", "final_area")
 
@@ -18,13 +17,13 @@ def explain(study: Study) -> None:
     config, pairs, shown = study.config, study.study_pairs, study.study_pictures
     truth = np.asarray([study.categories.index_of(label) for label in study.study_table["true_label"]])
     members = study.load_ensemble()
-    settings = explanations.Settings(
+    settings = explanation.Settings(
         areas=(config.area,),
         iterations=config.ep_iterations,
-        ep_score=explanations.score_of_config(config.ep_target),
+        ep_score=config.ep_score,
         ep_reward_scale=config.ep_reward_scale,
     )
-    explain_pair = explanations.program(functools.partial(study.network, 2), settings)
+    explain_pair = explanation.program(functools.partial(study.network, 2), settings)
     progress = Progress("explaining", len(shown), unit="images")
     for pair in range(study.categories.num_pairs):
         rows = np.flatnonzero(pairs == pair)

@@ -2,7 +2,6 @@
 
 import pandas as pd
 
-from experiments.explanations import METHOD_NAMES
 from experiments.study.compare import models_of, write_summary
 from experiments.study.draw import MODEL_NAMES, first_of_each
 from experiments.study.explain import METHODS
@@ -11,6 +10,7 @@ from experiments.study.study import COPIES, PICTURES_RECORD, Study
 from experiments.study.time_limit import limits_of
 from experiments.study.vote import accuracy_interval, confusion_counts, near_chance
 from fer_jax import figures
+from fer_jax.explanation import METHOD_NAMES
 from fer_jax.expressions import EXPRESSIONS
 from fer_jax.figures import Headline, Section
 

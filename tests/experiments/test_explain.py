@@ -16,11 +16,11 @@ import pandas as pd
 import pytest
 import safetensors.numpy
 
-from experiments import explain, explained_folder, explanations, networks, picture_files
+from experiments import explain, explained_folder, networks, picture_files
 from experiments.config import StudyConfig, resolve
 from experiments.harness import command
 from experiments.study.run_folder import RunFolder
-from fer_jax import images, models, saliency
+from fer_jax import explanation, images, models, saliency
 
 from .jobs import RUN_PX as SIZE
 
@@ -119,7 +119,7 @@ def test_further_methods_are_the_librarys(run, pictures, tmp_path, monkeypatch):
     path, members, _ = run
     monkeypatch.setattr(saliency, "rise", functools.partial(saliency.rise, samples=5))
     out = tmp_path / "explained"
-    further = [*explanations.ON_FEATURES, *explanations.ON_PICTURE]
+    further = [*explanation.ON_FEATURES, *explanation.ON_PICTURE]
     flags = (f"--methods={','.join(further)}", f"--images={pictures / 'face.png'}", "--pair=happy-sad", "--target=sad")
     assert _explain(f"--run={path}", f"--out={out}", *flags) == 0
     arrays = np.load(out / "face.npz")
@@ -135,7 +135,7 @@ def test_further_methods_are_the_librarys(run, pictures, tmp_path, monkeypatch):
         name: saliency.resize(
             getattr(saliency, name)(lambda cells: cells.mean((0, 1)) @ weights + bias, features, 1), (SIZE, SIZE)
         )
-        for name in explanations.ON_FEATURES
+        for name in explanation.ON_FEATURES
     }
     of_logit = functools.partial(saliency.class_score, target=1)
     wanted["input_x_gradient"] = saliency.input_x_gradient(lambda view: of_logit(logits(view)), image)
@@ -371,6 +371,6 @@ def test_flags_offer_what_the_library_knows():
     assert choices["score"] == saliency.SCORES and choices["variant"] == saliency.VARIANTS
     assert choices["perturbation"] == saliency.PERTURBATIONS and choices["stop"] == saliency.STOPS
     assert set(choices["arch"]) == set(models.MODELS) and choices["crop"] == picture_files.CROPS
-    assert explain.ExplainConfig().methods == ",".join(explanations.METHODS)
+    assert explain.ExplainConfig().methods == ",".join(explanation.METHODS)
     offered = explain._METHODS.split(",") + explain._FURTHER.split(",")
-    assert offered == list(explanations.OFFERED) and all(hasattr(saliency, method) for method in offered)
+    assert offered == list(explanation.OFFERED) and all(hasattr(saliency, method) for method in offered)

@@ -13,11 +13,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from experiments import config, explanations, localise
+from experiments import config, localise
 from experiments.harness import command
 from experiments.localisation import known_truth, truth_report, truth_scores
 from experiments.study.study import open_run
-from fer_jax import metrics
+from fer_jax import explanation, metrics
 from fer_jax.expressions import EXPRESSIONS
 
 COUNT = len(EXPRESSIONS.ordered_pairs)
@@ -80,7 +80,7 @@ def test_everything_is_written(made):
     found = json.loads(made.json.read_text())
     assert set(found) == {"facts", "scores", "scores_right", "contrasts", "pairs", "pictures"}
     scores = pd.DataFrame(found["scores"])
-    methods = [*explanations.METHODS, *map(known_truth.untrained, explanations.METHODS)]
+    methods = [*explanation.METHODS, *map(known_truth.untrained, explanation.METHODS)]
     assert list(dict.fromkeys(scores["method"])) == [*methods, *known_truth.REFERENCES, "truth_cells", "truth"]
     assert set(scores["score"]) == set(truth_scores.SCORES)
     assert (scores["n_pairs"] == EXPRESSIONS.num_pairs).all() and found["facts"]["n_pictures"] == COUNT

@@ -1,6 +1,6 @@
-"""One picture explained through one network: what the study's saliency stage and `experiments.explain` share.
+"""One picture explained through one network, by several methods in one compiled program.
 
-Contract: pictures are bytes (H, W, 3); maps are float32 (H, W), raw, never normalised.
+Contract: pictures are bytes (H, W, 3). Maps are float32 (H, W), raw, never normalised.
 """
 
 import dataclasses
@@ -15,7 +15,7 @@ from fer_jax import images, models, saliency
 
 METHODS = ("cam", "grad_cam", "extremal_perturbation")
 METHOD_NAMES = {"cam": "CAM", "grad_cam": "Grad-CAM", "extremal_perturbation": "Extremal Perturbation"}
-# The paper compares the three above; `experiments.explain` also offers these.
+# The paper compares the three above. These are offered, too.
 ON_FEATURES = {"hires_cam": "HiResCAM", "grad_cam_plus_plus": "Grad-CAM++", "layer_cam": "LayerCAM"}
 ON_PICTURE = {
     "input_x_gradient": "Input × gradient",
@@ -25,7 +25,7 @@ ON_PICTURE = {
 }
 OFFERED = METHOD_NAMES | ON_FEATURES | ON_PICTURE
 
-# The published settings of Extremal Perturbation, at 224 px; smaller pictures get them in proportion (ours).
+# The published settings of Extremal Perturbation, at 224 px. Smaller pictures get them in proportion (ours).
 REFERENCE_PX = 224
 STEP_AT_REFERENCE = 7
 SIGMA_AT_REFERENCE = 21.0
@@ -33,22 +33,22 @@ MAX_BLUR_AT_REFERENCE = 20.0
 
 _SEED = 0
 
-# As a target: whatever class the network predicts for that picture.
+# As a target: the class that the network predicts for that picture.
 PREDICTED = -1
 
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """What is computed; each combination is a program of its own.
+    """Methods and their options. Each combination is compiled as another program.
 
     Attributes:
       methods: some of `OFFERED`.
-      score: what Grad-CAM, its kin and the gradients differentiate, see `saliency.class_score`; RISE has the
-        probability, as its source.
+      score: what Grad-CAM, its kin and the gradients differentiate, see `saliency.class_score`. RISE takes the
+        probability, as published.
       signed: Grad-CAM and its kin: keep negative evidence.
-      areas: Extremal Perturbation: K shares of the picture to keep; the map is the sum of the K masks.
-      iterations: Extremal Perturbation: in so many steps the published schedule is taken; where it may stop early, at
-        most so many published ones.
+      areas: Extremal Perturbation: K shares of the picture to keep. The map is the sum of the K masks.
+      iterations: Extremal Perturbation: number of steps in which the published schedule is taken. Where it may stop
+        early, the largest number of published steps.
       ep_score: Extremal Perturbation: the score, see `saliency.class_score`.
       ep_reward_scale: factor on that score, which competes with the area weight.
       variant: see `saliency.ExtremalOptions`.
@@ -69,24 +69,19 @@ class Settings:
 
 
 class Networks(NamedTuple):
-    """One network, twice: convolutions lowered for a plain pass and for the inside of a compiled loop."""
+    """One network in two forms: convolutions lowered for a plain pass and for the inside of a compiled loop."""
 
     plain: Any
     in_loop: Any
 
 
 def networks(build: Callable[..., Any]) -> Networks:
-    """Both forms of a network, from `build(lowering=...)`, whose own default serves the plain pass."""
+    """Build both forms of a network from `build(lowering=...)`, whose default lowering serves the plain pass."""
     return Networks(build(), build(lowering=models.default_lowering("frozen")))
 
 
-def score_of_config(ep_target: str) -> str:
-    """The score a run's `ep_target` stands for: "true" is the class's own logit."""
-    return "difference" if ep_target == "difference" else "logit"
-
-
 def scaled_options(size: int) -> dict[str, Any]:
-    """Step, sigma and strongest blur of Extremal Perturbation for pictures of `size` pixels."""
+    """Return step, sigma and strongest blur of Extremal Perturbation for pictures of `size` pixels."""
     share = size / REFERENCE_PX
     return {
         "step": max(2, round(STEP_AT_REFERENCE * share)),
@@ -96,7 +91,7 @@ def scaled_options(size: int) -> dict[str, Any]:
 
 
 def program(build: Callable[..., Any], settings: Settings) -> Callable[..., dict[str, jax.Array]]:
-    """`explain_picture` over a batch, compiled: (variables, pictures (B, H, W, 3), targets (B,) or one) -> results.
+    """Compile `explain_picture` for batches: (variables, pictures (B, H, W, 3), targets (B,) or one) -> results.
 
     Args:
       build: see `networks`.
@@ -113,17 +108,17 @@ def program(build: Callable[..., Any], settings: Settings) -> Callable[..., dict
 
 
 def explain_picture(networks: Networks, settings: Settings, variables, picture, target) -> dict[str, jax.Array]:
-    """Explain one picture; for `jax.jit(jax.vmap(...))` over pictures and targets.
+    """Explain one picture, inside the caller's `jax.jit(jax.vmap(...))` over pictures and targets.
 
     Args:
       networks: of one architecture with global average pooling and a linear head.
       settings: what to compute.
       variables: the network's.
       picture: uint8 (H, W, 3).
-      target: index of a class, or `PREDICTED`; may be traced.
+      target: index of a class, or `PREDICTED`. It may be traced.
 
     Returns:
-      A map (H, W) for each method, and "logits" (classes,), "target" int32; with Extremal Perturbation also "masks"
+      A map (H, W) for each method, and "logits" (classes,), "target" int32. With Extremal Perturbation also "masks"
       (K, H, W), "final_area" (K,) (share that each mask opens), "iterations" int32 and "finite" bool.
     """
     image = images.normalise(images.to_float(picture))
@@ -131,9 +126,9 @@ def explain_picture(networks: Networks, settings: Settings, variables, picture, 
     logits, features = output.logits[0], output.features[0]
     target = jnp.where(target < 0, logits.argmax(), target).astype(jnp.int32)
     weights, bias = models.head_weights(variables)
-    found = {"logits": logits, "target": target}
+    results = {"logits": logits, "target": target}
     if "cam" in settings.methods:
-        found["cam"] = _stretched(saliency.cam(features, weights, target), picture)
+        results["cam"] = _stretched(saliency.cam(features, weights, target), picture)
     for name in ("grad_cam", *ON_FEATURES):
         if name in settings.methods:
             heat = getattr(saliency, name)(
@@ -143,13 +138,13 @@ def explain_picture(networks: Networks, settings: Settings, variables, picture, 
                 rectify=not settings.signed,
                 score=settings.score,
             )
-            found[name] = _stretched(heat, picture)
+            results[name] = _stretched(heat, picture)
     for name in ON_PICTURE:
         if name in settings.methods:
-            found[name] = _of_picture(name, networks, settings, variables, image, target)
+            results[name] = _of_picture(name, networks, settings, variables, image, target)
     if "extremal_perturbation" in settings.methods:
-        found |= _perturb(networks.in_loop, settings, variables, image, target)
-    return found
+        results |= _perturb(networks.in_loop, settings, variables, image, target)
+    return results
 
 
 def _stretched(heat, picture):
@@ -163,7 +158,7 @@ def _of_picture(name, networks, settings, variables, image, target):
         return saliency.class_score(networks.in_loop.apply(variables, view[None]).logits[0], target, score=score)
 
     method = getattr(saliency, name)
-    # The same noise and masks for every picture, so that a picture's map hangs on nothing else.
+    # The same noise and masks for every picture, so that a picture's map depends on nothing else.
     random = (jax.random.key(_SEED),) if name in ("smooth_grad", "rise") else ()
     return method(*random, score_fn, image).astype(jnp.float32)
 
