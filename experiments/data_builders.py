@@ -7,6 +7,7 @@ import pathlib
 import sys
 
 from fer_jax.errors import UsageError
+from fer_jax.expressions import parse_categories
 
 # Photographs -> the default configuration, and the options of the source that are flags.
 PHOTOGRAPHS = {
@@ -19,7 +20,7 @@ PHOTOGRAPHS = {
 # Flags -> the data sets that know them. The others refuse them.
 _OF_PHOTOGRAPHS = (
     *("crop", "box_margin", "detector", "exif", "encoding"),
-    *("stimuli", "pick_stimuli", "dedupe", "max_reject_frac", "categories", "class_map"),
+    *("stimuli", "pick_stimuli", "dedupe", "max_reject_frac", "class_map"),
 )
 _OF_FACES = ["preset", "train_images", "validation_images", "stimuli_images"]
 OWNERS = (
@@ -31,6 +32,7 @@ OWNERS = (
     | dict.fromkeys(_OF_PHOTOGRAPHS, tuple(PHOTOGRAPHS))
     | dict.fromkeys(_OF_FACES, ("procedural_faces",))
     | dict.fromkeys(("images", "allow_mixed"), ("click_study",))
+    | {"categories": (*PHOTOGRAPHS, "click_study")}
     | dict.fromkeys(("image_size", "workers"), (*PHOTOGRAPHS, "procedural_faces"))
 )
 
@@ -78,6 +80,7 @@ def _click_study(module, config, tell):
         source=config.manual_dir,
         images=config.images,
         allow_mixed=config.allow_mixed,
+        categories=None if config.categories is None else parse_categories(config.categories),
         progress=tell,
     )
 

@@ -65,7 +65,9 @@ class PrepareConfig:
         None, "Numbered class folders, or CK+ as a csv: whose numbers they are.", unset="names only"
     )
     categories: str | None = option(
-        None, "Photographs: categories to take, in this order, such as happy,sad,anger.", unset="those that are there"
+        None,
+        "Photographs: categories to take, in this order, such as happy,sad,anger. A click study: its categories.",
+        unset="those that are there",
     )
     class_map: str | None = option(
         None, "Photographs: classes to rename or drop, such as angry_faces:anger,unknown:drop.", unset="none"

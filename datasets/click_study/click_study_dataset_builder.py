@@ -4,11 +4,12 @@ Build with `experiments/prepare_data.py`. Read with `tfds.builder_from_directory
 into tables with `fer_jax.human.click_examples.from_examples`.
 """
 
+import contextlib
 import functools
 import itertools
 import os
 import pathlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import cv2
 import numpy as np
@@ -16,6 +17,8 @@ import tensorflow_datasets as tfds
 from array_record_builder import ArrayRecordBuilder
 
 from fer_jax import data, human
+from fer_jax.categories import Categories
+from fer_jax.errors import DataError
 from fer_jax.expressions import EXPRESSIONS
 
 _DESCRIPTION = (
@@ -42,9 +45,14 @@ class Builder(ArrayRecordBuilder):
         source: str | os.PathLike | None = None,
         images: str | os.PathLike | None = None,
         allow_mixed: bool = False,
+        categories: Sequence[str] | None = None,
         **kwargs,
     ):
         self._source, self._images, self._allow_mixed = source, images, allow_mixed
+        self.categories = EXPRESSIONS if categories is None else Categories(tuple(categories))
+        if categories is None and source is not None:
+            with contextlib.suppress(DataError):  # a damaged record is refused when it is built
+                self.categories = human.click_files.categories_of(source)
         super().__init__(**kwargs)
 
     def _info(self) -> tfds.core.DatasetInfo:
@@ -58,9 +66,9 @@ class Builder(ArrayRecordBuilder):
                     "clicks": tfds.features.Tensor(shape=(None, 2), dtype=np.float32),
                     "click_ms": tfds.features.Tensor(shape=(None,), dtype=np.float32),
                     "click_inside": tfds.features.Tensor(shape=(None,), dtype=np.bool_),
-                    "true_label": tfds.features.ClassLabel(names=list(EXPRESSIONS)),
-                    "false_label": tfds.features.ClassLabel(names=list(EXPRESSIONS)),
-                    "response": tfds.features.ClassLabel(names=list(EXPRESSIONS)),
+                    "true_label": tfds.features.ClassLabel(names=list(self.categories)),
+                    "false_label": tfds.features.ClassLabel(names=list(self.categories)),
+                    "response": tfds.features.ClassLabel(names=list(self.categories)),
                     "correct": np.bool_,
                     "simulated": np.bool_,
                     "pair": np.int32,
@@ -86,7 +94,10 @@ class Builder(ArrayRecordBuilder):
 
     def _split_generators(self, dl_manager):
         clicked = human.click_files.load(
-            self.copy_of("click study", dl_manager, self._source), images=self._images, allow_mixed=self._allow_mixed
+            self.copy_of("click study", dl_manager, self._source),
+            images=self._images,
+            allow_mixed=self._allow_mixed,
+            categories=self.categories,
         )
         table, hashes = clicked.trials.trials, clicked.study["content_hash"]
         self.info.metadata.update(

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
+from fer_jax.categories import Categories
 from fer_jax.errors import DataError
 from fer_jax.expressions import EXPRESSIONS
 from fer_jax.human.study import positions
@@ -20,11 +21,14 @@ _FARTHEST_PX = 1e6
 _LARGEST = np.iinfo(np.int32).max
 
 
-def check_options(trials: Trials, *, names: Mapping[str, str] = TABLE_NAMES) -> None:
-    """Check that there are trials, each with an image and two different options among the eight expressions.
+def check_options(
+    trials: Trials, *, categories: Categories = EXPRESSIONS, names: Mapping[str, str] = TABLE_NAMES
+) -> None:
+    """Check that there are trials, each with an image and two different options among the categories.
 
     Args:
       trials: as `typed_tables` returns them.
+      categories: the names that a label may have.
       names: how messages call each table.
 
     Raises:
@@ -37,9 +41,9 @@ def check_options(trials: Trials, *, names: Mapping[str, str] = TABLE_NAMES) -> 
     rules = [
         ("n_options", table["n_options"].ne(2), two),
         ("image", table["image"].isna(), "the name of an image"),
-        ("true_label", ~table["true_label"].isin(EXPRESSIONS), f"one of {', '.join(EXPRESSIONS)}"),
-        ("false_label", ~table["false_label"].isin(EXPRESSIONS), f"one of {', '.join(EXPRESSIONS)}"),
-        ("false_label", table["false_label"].eq(table["true_label"]), "another expression than the true one"),
+        ("true_label", ~table["true_label"].isin(categories.names), f"one of {categories}"),
+        ("false_label", ~table["false_label"].isin(categories.names), f"one of {categories}"),
+        ("false_label", table["false_label"].eq(table["true_label"]), "another label than the true one"),
     ]
     for column, bad, wanted in rules:
         refuse(names["trials"], table, bad, column, wanted)

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from fer_jax.categories import Categories
 from fer_jax.errors import DataError
-from fer_jax.expressions import EXPRESSIONS, index_of
+from fer_jax.expressions import EXPRESSIONS
 from fer_jax.human.click_set import STORED_TRIALS, ClickSet, assemble, clicks_of
 from fer_jax.human.columns import typed
 from fer_jax.human.stimuli import check_mask, decode, reveal_mask
@@ -46,7 +47,8 @@ def trial_examples(click_set: ClickSet) -> Iterator[dict[str, Any]]:
 
     Yields:
       image uint8 (S, S, 3), sharp, mask uint8 (S, S, 1), 255 where open, clicks float32 (K, 2), click_ms float32 (K,)
-      and click_inside bool (K,), labels 0..7, the rest as in the tables, a missing number as NaN, a missing text as "".
+      and click_inside bool (K,), labels as numbers of the categories, the rest as in the tables, a missing number as
+      NaN, a missing text as "".
     """
     row_of = {image: row for row, image in enumerate(click_set.study["image"])}
     size = (click_set.image_px, click_set.image_px)
@@ -59,7 +61,7 @@ def trial_examples(click_set: ClickSet) -> Iterator[dict[str, Any]]:
             "clicks": points,
             "click_ms": times,
             "click_inside": inside,
-            "response": index_of(trial["response"]),
+            "response": click_set.categories.index_of(trial["response"]),
             "source": "" if pd.isna(trial["source"]) else trial["source"],
             **{name: trial[name] for name in _AS_IN_THE_TABLE},
         }
@@ -85,7 +87,11 @@ def original_examples(click_set: ClickSet) -> Iterator[dict[str, Any]]:
 
 
 def from_examples(
-    trials: Iterable[Example], originals: Iterable[Example], *, synthetic: bool | None = None
+    trials: Iterable[Example],
+    originals: Iterable[Example],
+    *,
+    synthetic: bool | None = None,
+    categories: Categories = EXPRESSIONS,
 ) -> ClickSet:
     """Rebuild the set that examples were made of. Every mask, fold, pair and picture is checked again.
 
@@ -94,6 +100,7 @@ def from_examples(
         of their PNG, which spares decoding each of the T images once a trial.
       originals: as `original_examples` yields them.
       synthetic: whether the faces were drawn, None if not known.
+      categories: the names that labels stand for: those of the stored feature `true_label`.
 
     Returns:
       The set. People's and simulated trials may be mixed, as they were stored.
@@ -104,7 +111,8 @@ def from_examples(
     """
     pictures = _Pictures()
     rows = [
-        _original(_Reader(example, f"`originals`: example {n}"), pictures) for n, example in enumerate(originals, 1)
+        _original(_Reader(example, f"`originals`: example {n}", categories), pictures)
+        for n, example in enumerate(originals, 1)
     ]
     if not rows:
         raise DataError("`originals`: wanted at least one example, got none.")
@@ -113,7 +121,10 @@ def from_examples(
     pixels = [picture for _, picture in images.values()]
     if len({picture.shape for picture in pixels}) > 1:
         raise DataError("`originals`: wanted pictures of one size, got several.")
-    read = [_trial(_Reader(example, f"`trials`: example {n}"), pictures, images) for n, example in enumerate(trials, 1)]
+    read = [
+        _trial(_Reader(example, f"`trials`: example {n}", categories), pictures, images)
+        for n, example in enumerate(trials, 1)
+    ]
     table = typed("trials", pd.DataFrame([row for row, _ in read], columns=list(STORED_TRIALS)))
     clicks = [own for _, own in read]
     points, times, inside = (np.concatenate(column) for column in zip(*clicks, strict=True)) if clicks else _NO_CLICKS
@@ -129,7 +140,7 @@ def from_examples(
         ),
         events=typed("events", {}),
     )
-    click_set = assemble(tables, np.stack(pixels), study, allow_mixed=True, synthetic=synthetic)
+    click_set = assemble(tables, np.stack(pixels), study, categories=categories, allow_mixed=True, synthetic=synthetic)
     for column in ("pair", "fold", "content_hash"):
         differs = (click_set.study[column] != study[column]).to_numpy(bool)
         if differs.any():
@@ -159,8 +170,8 @@ class _Pictures:
 class _Reader:
     """The features of one example. A missing or odd feature is named."""
 
-    def __init__(self, example: Example, where: str):
-        self._example, self.where = example, where
+    def __init__(self, example: Example, where: str, categories: Categories):
+        self._example, self.where, self._categories = example, where, categories
 
     def value(self, name) -> Any:
         if name not in self._example:
@@ -182,9 +193,9 @@ class _Reader:
 
     def label(self, name) -> str:
         value = self.whole(name)
-        if not 0 <= value < len(EXPRESSIONS):
-            raise DataError(f"{self.where}: {name}: wanted 0..{len(EXPRESSIONS) - 1}, got {value}.")
-        return EXPRESSIONS[value]
+        if not 0 <= value < len(self._categories):
+            raise DataError(f"{self.where}: {name}: wanted 0..{len(self._categories) - 1}, got {value}.")
+        return self._categories[value]
 
 
 def _original(reader, pictures) -> tuple[dict[str, Any], np.ndarray]:
@@ -256,8 +267,8 @@ def _image_features(click_set, row) -> dict[str, Any]:
         "image": click_set.pictures[row],
         "image_id": image["image"],
         "content_hash": image["content_hash"],
-        "true_label": index_of(image["true_label"]),
-        "false_label": index_of(image["false_label"]),
+        "true_label": click_set.categories.index_of(image["true_label"]),
+        "false_label": click_set.categories.index_of(image["false_label"]),
         "pair": int(image["pair"]),
         "fold": int(image["fold"]),
         "image_px": click_set.image_px,

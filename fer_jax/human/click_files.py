@@ -14,7 +14,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from fer_jax.categories import Categories
 from fer_jax.errors import DataError, UsageError
+from fer_jax.expressions import EXPRESSIONS
 from fer_jax.human import trials as trial_files
 from fer_jax.human.click_checks import check_options
 from fer_jax.human.click_set import ClickSet, assemble, study_of
@@ -29,7 +31,13 @@ _MAX_ARRAY_BYTES = 8 << 30
 _DAMAGED = (ValueError, OSError, EOFError, KeyError, MemoryError, zipfile.BadZipFile)
 
 
-def load(source: str | os.PathLike, *, images: str | os.PathLike | None = None, allow_mixed: bool = False) -> ClickSet:
+def load(
+    source: str | os.PathLike,
+    *,
+    images: str | os.PathLike | None = None,
+    allow_mixed: bool = False,
+    categories: Categories | None = None,
+) -> ClickSet:
     """Read a click study and check it as a whole.
 
     Args:
@@ -38,6 +46,7 @@ def load(source: str | os.PathLike, *, images: str | os.PathLike | None = None, 
       images: folder of the sharp stimuli, square PNGs called as the trials call their images (".png" may be left
         out there). None looks in `source`/images. A run holds its pictures.
       allow_mixed: take people's and simulated trials at once.
+      categories: the names of the labels, in their order; None takes `categories_of(source)`.
 
     Returns:
       The checked set.
@@ -47,20 +56,47 @@ def load(source: str | os.PathLike, *, images: str | os.PathLike | None = None, 
       DataError: neither of the two folders, a missing, odd or damaged file, or what `click_set.assemble` refuses.
     """
     source = pathlib.Path(source)
+    categories = categories_of(source) if categories is None else categories
     if (source / "run.json").is_file():
         if images is not None:
             raise UsageError(f"`images`: the run {source} brings its own pictures; leave it out.")
-        return _run(source, allow_mixed)
+        return _run(source, allow_mixed, categories)
     if not (source / "dataset_description.json").is_file():
         raise DataError(
             f"`source`: wanted a study's folder with dataset_description.json, or a run with run.json, got {source}."
         )
     trials = trial_files.read(source)
-    check_options(trials, names=_names(source))
-    study = study_of(trials)
+    check_options(trials, categories=categories, names=_names(source))
+    study = study_of(trials, categories=categories)
     folder = source / "images" if images is None else pathlib.Path(images)
     pictures, hashes = read_stimuli(folder, study["image"].tolist())
-    return assemble(trials, pictures, study, allow_mixed=allow_mixed, file_hashes=hashes, names=_names(source))
+    return assemble(
+        trials,
+        pictures,
+        study,
+        categories=categories,
+        allow_mixed=allow_mixed,
+        file_hashes=hashes,
+        names=_names(source),
+    )
+
+
+def categories_of(source: str | os.PathLike) -> Categories:
+    """Return the categories that a run recorded; the paper's eight for a study's folder, which records none.
+
+    Args:
+      source: see `load`.
+
+    Raises:
+      DataError: a damaged record.
+    """
+    record = pathlib.Path(source) / "data" / "pictures.json"
+    if not (record.parents[1] / "run.json").is_file() or not record.is_file():
+        return EXPRESSIONS
+    try:
+        return Categories(tuple(json.loads(record.read_text(encoding="utf-8")).get("categories", EXPRESSIONS)))
+    except (OSError, ValueError, AttributeError, TypeError) as error:
+        raise DataError(f"`source`: {record}: wanted the record of a run's pictures: {error}.") from None
 
 
 def read_stimuli(folder: str | os.PathLike, names: list[str]) -> tuple[np.ndarray, list[str]]:
@@ -113,7 +149,7 @@ def _names(folder) -> dict[str, str]:
     return {table: str(folder / trial_files.file_name(table)) for table in TABLES}
 
 
-def _run(folder: pathlib.Path, allow_mixed) -> ClickSet:
+def _run(folder: pathlib.Path, allow_mixed, categories) -> ClickSet:
     study = _study_table(folder / "tables" / "study_images.csv")
     pictures = _run_pictures(folder / "data" / "pictures.npz", study)
     trials = trial_files.read(folder / "people")
@@ -121,6 +157,7 @@ def _run(folder: pathlib.Path, allow_mixed) -> ClickSet:
         trials,
         pictures,
         study,
+        categories=categories,
         allow_mixed=allow_mixed,
         synthetic=_drawn(folder / "run.json"),
         names=_names(folder / "people"),

@@ -12,8 +12,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
+from fer_jax.categories import Categories
 from fer_jax.errors import DataError
-from fer_jax.expressions import EXPRESSIONS, index_of
+from fer_jax.expressions import EXPRESSIONS
 from fer_jax.human import click_checks
 from fer_jax.human.columns import typed
 from fer_jax.human.stimuli import reveal_mask
@@ -37,11 +38,12 @@ class ClickSet:
     Attributes:
       trials: the tables, with the columns of `STORED_TRIALS` and `STORED_CLICKS` filled. Points and times are
         float32 numbers, and a point lies in the pixel that was clicked.
-      study: one row an image: image, true_label, false_label, pair (0..27), fold (0..4), content_hash (SHA-256 of the
-        RGB bytes).
+      study: one row an image: image, true_label, false_label, pair (of `categories`), fold (0..4), content_hash
+        (SHA-256 of the RGB bytes).
       pictures: uint8 (T, S, S, 3), RGB, sharp.
       simulated: "none", "all" or "mixed": whether programs answered.
       synthetic: whether the faces were drawn, None if not known.
+      categories: the K names of the labels, in their order.
     """
 
     trials: Trials
@@ -49,6 +51,7 @@ class ClickSet:
     pictures: np.ndarray
     simulated: str
     synthetic: bool | None = None
+    categories: Categories = EXPRESSIONS
 
     @property
     def image_px(self) -> int:
@@ -71,6 +74,7 @@ def assemble(
     pictures: np.ndarray,
     study: pd.DataFrame | None = None,
     *,
+    categories: Categories = EXPRESSIONS,
     allow_mixed: bool = False,
     synthetic: bool | None = None,
     file_hashes: Sequence[str] | None = None,
@@ -82,6 +86,7 @@ def assemble(
       trials: of a study with two options.
       pictures: uint8 (T, S, S, 3), RGB, sharp, as shown.
       study: a study table of T images in their order, balanced or not. None takes `study_of(trials)`.
+      categories: the names of the labels, in their order.
       allow_mixed: take people's and simulated trials at once.
       synthetic: whether the faces were drawn, None if not known.
       file_hashes: T SHA-256 digests of the pictures' files, 64 hex digits. An image_sha256 of the trials may name the
@@ -96,8 +101,8 @@ def assemble(
     """
     told = {} if names is None else {"names": dict(names)}
     trials = typed_tables(trials, **told)
-    click_checks.check_options(trials, **told)
-    study = study_of(trials) if study is None else study
+    click_checks.check_options(trials, categories=categories, **told)
+    study = study_of(trials, categories=categories) if study is None else study
     check_images(study)
     study = study[list(COLUMNS)].reset_index(drop=True)
     if pictures.dtype != np.uint8 or pictures.shape != (len(study), *pictures.shape[1:2] * 2, 3):
@@ -114,28 +119,29 @@ def assemble(
     if file_hashes is not None:
         accepted = [{*known, digest} for known, digest in zip(accepted, file_hashes, strict=True)]
     click_checks.check_hashes(trials, study, accepted, **told)
-    labels = [(index_of(a), index_of(b)) for a, b in zip(study["true_label"], study["false_label"], strict=True)]
+    labels = [
+        [categories.index_of(name) for name in names] for names in study[list(COLUMNS[1:])].itertuples(index=False)
+    ]
     study = study.assign(
-        pair=[EXPRESSIONS.pair_index(*pair) for pair in labels],
+        pair=[categories.pair_index(*pair) for pair in labels],
         fold=folds(study),
         content_hash=pd.Series(content, dtype="str"),
     )
-    return ClickSet(_stored(trials), study, pictures, simulated, synthetic)
+    return ClickSet(_stored(trials), study, pictures, simulated, synthetic, categories)
 
 
-def study_of(trials: Trials) -> pd.DataFrame:
+def study_of(trials: Trials, *, categories: Categories = EXPRESSIONS) -> pd.DataFrame:
     """Return the study table that the trials imply: each image once, by ordered pair, then by name.
 
     Args:
       trials: that `click_checks.check_options` let pass. Of those that contradict each other the first counts.
+      categories: the names of the labels, in their order.
 
     Returns:
       A study table with a fresh index.
     """
     seen = trials.trials.drop_duplicates("image")[list(COLUMNS)]
-    order = {
-        (EXPRESSIONS[true], EXPRESSIONS[false]): row for row, (true, false) in enumerate(EXPRESSIONS.ordered_pairs)
-    }
+    order = {(categories[true], categories[false]): row for row, (true, false) in enumerate(categories.ordered_pairs)}
     cells = [order[cell] for cell in zip(seen["true_label"], seen["false_label"], strict=True)]
     return seen.assign(cell=cells).sort_values(["cell", "image"], ignore_index=True)[list(COLUMNS)]
 

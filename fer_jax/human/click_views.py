@@ -13,7 +13,6 @@ import numpy as np
 
 from fer_jax import masks
 from fer_jax.errors import DataError, UsageError
-from fer_jax.expressions import EXPRESSIONS
 from fer_jax.human import stimuli
 from fer_jax.human.attention import revealed
 from fer_jax.human.click_set import FOLDS, ClickSet
@@ -81,7 +80,7 @@ def views_of_pair(click_set: ClickSet, pair: int, *, held_out: int | None = None
 
     Args:
       click_set: checked. Participants to be left out are taken out of the trials before.
-      pair: index into `PAIRS`.
+      pair: index into the pairs of the set's categories.
       held_out: a fold, 0..4, whose images are kept for scoring. None keeps none.
 
     Returns:
@@ -91,15 +90,16 @@ def views_of_pair(click_set: ClickSet, pair: int, *, held_out: int | None = None
       UsageError: a pair or fold out of range.
       DataError: the study has no image of the pair outside that fold.
     """
-    if not 0 <= pair < EXPRESSIONS.num_pairs:
-        raise UsageError(f"`pair`: wanted 0..{EXPRESSIONS.num_pairs - 1}, got {pair}.")
+    categories = click_set.categories
+    if not 0 <= pair < categories.num_pairs:
+        raise UsageError(f"`pair`: wanted 0..{categories.num_pairs - 1}, got {pair}.")
     if held_out is not None and not 0 <= held_out < FOLDS:
         raise UsageError(f"`held_out`: wanted a fold in 0..{FOLDS - 1}, got {held_out}.")
     study = click_set.study
     whole = np.flatnonzero((study["pair"] == pair) & (study["fold"] != (-1 if held_out is None else held_out)))
     if not len(whole):
         raise DataError(
-            f"`held_out`: wanted images of {EXPRESSIONS.pair_name(pair)} to learn from outside fold {held_out}, "
+            f"`held_out`: wanted images of {categories.pair_name(pair)} to learn from outside fold {held_out}, "
             "got none."
         )
     return select(*revealed(click_set.trials, study), whole)

@@ -13,6 +13,7 @@ import pytest
 
 from fer_jax import human
 from fer_jax.errors import DataError, UsageError
+from fer_jax.expressions import EXPRESSIONS
 from fer_jax.human import click_files
 from tests.human.test_click_set import SIZE, assert_equal, png
 
@@ -268,3 +269,14 @@ def test_a_run_without_a_record(run, content):
 def test_a_run_without_people(run):
     (run / f"people/{SIDE}clicks_data.csv").unlink()
     refused("wanted a study written by `human.trials.write`, got no file", run)
+
+
+def test_a_run_says_its_categories(run):
+    assert click_files.categories_of(run) == click_files.categories_of(run / "people") == EXPRESSIONS
+    record = run / "data" / "pictures.json"
+    record.write_text(json.dumps({"categories": list(EXPRESSIONS[:3])}))
+    assert list(click_files.categories_of(run)) == ["neutral", "happy", "sad"]
+    refused("true_label: wanted one of neutral, happy, sad, got", run)
+    assert click_files.load(run, categories=EXPRESSIONS).categories == EXPRESSIONS
+    record.write_text("{")
+    refused(r"data.pictures\.json: wanted the record of a run's pictures", run)

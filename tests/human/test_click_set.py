@@ -10,9 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fer_jax import human
+from fer_jax.categories import Categories
 from fer_jax.errors import DataError, FerError
 from fer_jax.expressions import EXPRESSIONS
-from fer_jax.human import click_examples, click_set
+from fer_jax.human import click_examples, click_set, click_views
 from fer_jax.human.columns import FLAG, REAL, TABLES, TEXT, WHOLE, typed
 
 SIZE, RADIUS, BLUR = 64, 6, 20
@@ -82,6 +83,30 @@ def test_a_cohort_fits_and_keeps_what_analyses_need(clicked, small_cohort, small
 def test_examples_and_back_is_the_identity(clicked):
     assert_equal(round_trip(clicked), clicked)
     assert_equal(click_set.assemble(clicked.trials, clicked.pictures, clicked.study), clicked)
+
+
+def test_a_study_of_any_categories():
+    smiles = Categories(("genuine", "posed", "unsure"))
+    rows = [
+        ("P01", n, f"{true} not {foil}", true, foil, (true, foil)[n % 2])
+        for n, (true, foil) in enumerate(((smiles[a], smiles[b]) for a, b in smiles.ordered_pairs), 1)
+    ]
+    clicks = [("P01", n, image, 1, 9.5, 8.25, 300.0, True) for _, n, image, *_ in rows]
+    pixels = np.random.default_rng(3).integers(0, 256, (6, SIZE, SIZE, 3), np.uint8)
+    made = click_set.assemble(tables(rows=rows, clicks=clicks), pixels, categories=smiles)
+    assert made.study["pair"].tolist() == [0, 1, 0, 2, 1, 2]
+    examples = list(click_examples.trial_examples(made))
+    assert [(one["true_label"], one["false_label"]) for one in examples] == list(smiles.ordered_pairs)
+    again = click_examples.from_examples(examples, click_examples.original_examples(made), categories=smiles)
+    assert_equal(again, made)
+    assert again.categories == smiles
+    assert len(click_views.views_of_pair(made, 2).whole) == 2
+    with pytest.raises(DataError, match=r"true_label: wanted one of neutral, happy, .*got 'genuine'"):
+        click_set.assemble(tables(rows=rows, clicks=clicks), pixels)
+    with pytest.raises(DataError, match=r"`originals`: example 2: false_label: wanted 0\.\.1, got 2"):
+        click_examples.from_examples(
+            examples, click_examples.original_examples(made), categories=smiles.select(["genuine", "posed"])
+        )
 
 
 def test_pictures_may_stay_encoded(clicked):
@@ -227,7 +252,7 @@ def test_answers_that_contradict_their_flag_or_the_options(small_cohort, small_s
         ("response", other, "response: wanted the true or the false label"),
         ("correct", not first["correct"], "correct: wanted 1 where the response is the truth"),
         ("false_label", other, "false_label: wanted one foil for an image, the same for everybody"),
-        ("false_label", first["true_label"], "false_label: wanted another expression than the true one"),
+        ("false_label", first["true_label"], "false_label: wanted another label than the true one"),
         ("image", small_cohort.trials["image"].iloc[1], "wanted one truth for an image|wanted one foil for an image"),
     ):
         with pytest.raises(DataError, match=told):
