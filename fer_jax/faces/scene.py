@@ -156,6 +156,9 @@ def draw(
 def expression_indices(categories: Sequence[str]) -> tuple[int, ...]:
     """Return the indices into `EXPRESSIONS` of categories that drawn faces can show.
 
+    Args:
+      categories: names of expressions.
+
     Raises:
       UsageError: a category that is none of the eight expressions.
     """

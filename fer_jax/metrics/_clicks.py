@@ -12,7 +12,12 @@ from fer_jax.metrics._maps import density, standardised
 def nss(heat: jax.Array, clicks: jax.Array) -> jax.Array:
     """Return normalised scanpath saliency, the mean standardised value at the clicks.
 
-    0 if the map is constant (benchmark).
+    Args:
+      heat: the model's map, (H, W).
+      clicks: (N, 2), as `at_clicks` takes them.
+
+    Returns:
+      A scalar. 0 if the map is constant (benchmark).
 
     Example:
       >>> float(nss(jnp.asarray([[0.0, 1.0]]), jnp.asarray([[1.0, 0.0]])))
@@ -67,7 +72,12 @@ def auc_judd(heat: jax.Array, clicks: jax.Array, *, jitter: float = 0.0, key: ja
 def auc_uniform(heat: jax.Array, clicks: jax.Array) -> jax.Array:
     """Return the area under the ROC curve with all pixels as negatives: P(clicked > any) + P(equal) / 2.
 
-    NaN without clicks.
+    Args:
+      heat: the model's map, (H, W).
+      clicks: (N, 2), as `at_clicks` takes them.
+
+    Returns:
+      A scalar. NaN without clicks.
 
     Example:
       >>> float(auc_uniform(jnp.asarray([[0.0, 1.0]]), jnp.asarray([[1.0, 0.0]])))

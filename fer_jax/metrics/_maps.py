@@ -15,7 +15,12 @@ _KENDALL_BLOCK = 64  # pixels compared with all others at once
 def cc(heat: jax.Array, human: jax.Array) -> jax.Array:
     """Return the Pearson correlation of two maps.
 
-    0 if only the model's map is constant (benchmark), NaN if the human one is.
+    Args:
+      heat: the model's map, (H, W).
+      human: people's map, (H, W).
+
+    Returns:
+      A scalar. 0 if only the model's map is constant (benchmark), NaN if the human one is.
 
     Example:
       >>> heat = jnp.asarray([[0.0, 1.0, 2.0]])
@@ -43,7 +48,12 @@ def pearson(first: jax.Array, second: jax.Array) -> jax.Array:
 def spearman(heat: jax.Array, human: jax.Array) -> jax.Array:
     """Return the rank correlation of two maps, ties sharing their mean rank.
 
-    NaN if either map is constant or not finite.
+    Args:
+      heat: the model's map, (H, W).
+      human: people's map, (H, W).
+
+    Returns:
+      A scalar. NaN if either map is constant or not finite.
 
     Example:
       >>> heat = jnp.asarray([[0.0, 1.0, 2.0]])
