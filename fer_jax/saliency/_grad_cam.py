@@ -22,7 +22,7 @@ def grad_cam(
     rectify: bool = True,
     score: str = "logit",
 ) -> jax.Array:
-    """Grad-CAM of any layer: Σ_k α_k F_k(u), α_k the mean over space of the slope (Selvaraju et al. 2017, eq. 1-2).
+    """Compute Grad-CAM of any layer: Σ_k α_k F_k(u), α_k the mean slope over space (Selvaraju et al. 2017, eq. 1-2).
 
     For global average pooling and one linear layer the signed map is CAM / (h w). Only the head is differentiated.
 
@@ -30,15 +30,20 @@ def grad_cam(
       head_fn: from the features (h, w, C) of one image to its logits (classes,).
       features: float (h, w, C), the feature map at the layer in question. A transformer's tokens are one, too, once
         they are reshaped to their grid, without the class token.
-      target: index of the class; may be traced.
-      rectify: keep positive evidence only, as published; False for the signed map.
+      target: index of the class. It may be traced.
+      rectify: keep positive evidence only, as published. False for the signed map.
       score: "logit", "difference" or "probability", see `class_score`.
 
     Returns:
-      float (h, w), raw; NaN for a traced target outside the classes.
+      float (h, w), raw. NaN for a traced target outside the classes.
 
     Raises:
       UsageError: features of a batch, a head that does not fit them or returns no (classes,), or a bad target.
+
+    Example:
+      >>> features = jnp.asarray([[[1.0, 0.0], [0.0, 4.0]]])  # one row of two places
+      >>> grad_cam(lambda cells: cells.mean((0, 1)), features, 1).tolist()
+      [[0.0, 2.0]]
     """
     features, gradient = _slopes(head_fn, features, target, score)
     heat = jnp.tensordot(features, gradient.mean((0, 1)), 1, precision=lax.Precision.HIGHEST)
@@ -53,23 +58,28 @@ def hires_cam(
     rectify: bool = True,
     score: str = "logit",
 ) -> jax.Array:
-    """HiResCAM of any layer: Σ_k g_k(u) F_k(u), each place with its own slopes (Draelos and Carin 2020).
+    """Compute HiResCAM of any layer: Σ_k g_k(u) F_k(u), each place with its own slopes (Draelos and Carin 2020).
 
-    For any linear layer on the features, pooled or not, the signed map sums to the logit without its bias; therefore
-    the source (arXiv 2011.08891) calls it faithful.
+    For any linear layer on the features, pooled or not, the signed map sums to the logit without its bias.
+    Therefore the source (arXiv 2011.08891) calls the method faithful.
 
     Args:
       head_fn: as in `grad_cam`.
       features: float (h, w, C).
-      target: index of the class; may be traced.
-      rectify: keep positive evidence only, as Grad-CAM does (ours for this method); False for the published map.
+      target: index of the class. It may be traced.
+      rectify: keep positive evidence only, as Grad-CAM does (ours for this method). False for the published map.
       score: see `class_score`.
 
     Returns:
-      float (h, w), raw; NaN for a traced target outside the classes.
+      float (h, w), raw. NaN for a traced target outside the classes.
 
     Raises:
       UsageError: as `grad_cam`.
+
+    Example:
+      >>> features = jnp.asarray([[[1.0, 0.0], [0.0, 4.0]]])  # one row of two places
+      >>> hires_cam(lambda cells: cells.mean((0, 1)), features, 1).tolist()
+      [[0.0, 2.0]]
     """
     features, gradient = _slopes(head_fn, features, target, score)
     heat = (gradient * features).sum(-1)
@@ -84,7 +94,7 @@ def grad_cam_plus_plus(
     rectify: bool = True,
     score: str = "logit",
 ) -> jax.Array:
-    """Grad-CAM++ of any layer: Σ_k w_k F_k(u), w_k = Σ_u α_k(u) max(0, g_k(u)) (Chattopadhay et al. 2018).
+    """Compute Grad-CAM++ of any layer: Σ_k w_k F_k(u), w_k = Σ_u α_k(u) max(0, g_k(u)) (Chattopadhay et al. 2018).
 
     The published weights (arXiv 1710.11063, eq. 19) are those of exp(score). Their α = g² / (2 g² + g³ Σ_u F(u)) is
     computed as 1 / (2 + g Σ_u F(u)). The factor exp(score), common to all places, is left out: it overflows.
@@ -92,15 +102,20 @@ def grad_cam_plus_plus(
     Args:
       head_fn: as in `grad_cam`.
       features: float (h, w, C), 0 or more as after a ReLU: for others α has a pole, where the weight is set to 0.
-      target: index of the class; may be traced.
-      rectify: as published; False for the signed map.
+      target: index of the class. It may be traced.
+      rectify: as published. False for the signed map.
       score: see `class_score`.
 
     Returns:
-      float (h, w), raw; NaN for a traced target outside the classes.
+      float (h, w), raw. NaN for a traced target outside the classes.
 
     Raises:
       UsageError: as `grad_cam`.
+
+    Example:
+      >>> features = jnp.asarray([[[1.0, 0.0], [0.0, 4.0]]])  # one row of two places
+      >>> grad_cam_plus_plus(lambda cells: cells.mean((0, 1)), features, 1).tolist()
+      [[0.0, 1.0]]
     """
     features, gradient = _slopes(head_fn, features, target, score)
     below = 2 + gradient * features.sum((0, 1), keepdims=True)
@@ -118,20 +133,25 @@ def layer_cam(
     rectify: bool = True,
     score: str = "logit",
 ) -> jax.Array:
-    """LayerCAM of any layer: Σ_k max(0, g_k(u)) F_k(u) (Jiang et al. 2021, IEEE TIP 30).
+    """Compute LayerCAM of any layer: Σ_k max(0, g_k(u)) F_k(u) (Jiang et al. 2021, IEEE TIP 30).
 
     Args:
       head_fn: as in `grad_cam`.
-      features: float (h, w, C); the method is meant for early, fine layers, too.
-      target: index of the class; may be traced.
-      rectify: as published; False for the signed map, which differs where features are negative.
+      features: float (h, w, C). The method is meant for early, fine layers, too.
+      target: index of the class. It may be traced.
+      rectify: as published. False for the signed map, which differs where features are negative.
       score: see `class_score`.
 
     Returns:
-      float (h, w), raw; NaN for a traced target outside the classes.
+      float (h, w), raw. NaN for a traced target outside the classes.
 
     Raises:
       UsageError: as `grad_cam`.
+
+    Example:
+      >>> features = jnp.asarray([[[1.0, 0.0], [0.0, 4.0]]])  # one row of two places
+      >>> layer_cam(lambda cells: cells.mean((0, 1)), features, 1).tolist()
+      [[0.0, 2.0]]
     """
     features, gradient = _slopes(head_fn, features, target, score)
     heat = (jax.nn.relu(gradient) * features).sum(-1)
@@ -139,7 +159,7 @@ def layer_cam(
 
 
 def _slopes(head_fn, features, target, score):
-    """The features as an array, and d score / d features."""
+    """Return the features as an array, and d score / d features."""
     features = check_features(features)
     shape = output_shape(head_fn, features, "head_fn", "features (h, w, C)")
     if len(shape) != 1:
