@@ -46,7 +46,7 @@ def load(
       images: folder of the sharp stimuli, square PNGs called as the trials call their images (".png" may be left
         out there). None looks in `source`/images. A run holds its pictures.
       allow_mixed: take people's and simulated trials at once.
-      categories: the names of the labels, in their order; None takes `categories_of(source)`.
+      categories: the names of the labels, in their order. None takes `categories_of(source)`.
 
     Returns:
       The checked set.
@@ -82,7 +82,7 @@ def load(
 
 
 def categories_of(source: str | os.PathLike) -> Categories:
-    """Return the categories that a run recorded; the paper's eight for a study's folder, which records none.
+    """Return the categories that a run recorded, or the paper's eight for a study's folder, which records none.
 
     Args:
       source: see `load`.
