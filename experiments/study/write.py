@@ -89,8 +89,10 @@ def _of_people(study, s):
     return [
         (
             _share(s["people"]["accuracy"]),
-            "simulated people",
-            f"{s['people']['participants']} simulated, {s['people']['trials']} trials",
+            f"{_sim(study)}people",
+            f"{s['people']['participants']} {_sim(study) or 'people'}, {s['people']['trials']} trials".replace(
+                " ,", ","
+            ),
         ),
         (_number(dice[best]), f"Dice, {METHOD_NAMES[best]}", f"highest of three methods, mean over pairs; {beside}"),
     ]
@@ -119,7 +121,7 @@ def _about(study, s):
             _figure(
                 study,
                 "fig01_stimuli",
-                "What a participant sees: the picture, its blurred start, and what one simulated person had uncovered when deciding (paper Fig. 1).",
+                f"What a participant sees: the picture, its blurred start, and what one {_sim(study)}person had uncovered when deciding (paper Fig. 1).",
             )
         ]
     )
@@ -134,7 +136,16 @@ def _who(study) -> str:
             "Nobody uncovered pictures in this run (--people=none), so there is no fine-tuning and nothing is compared "
             "with people."
         )
-    return "All people in this report are simulated observers. They test the method and say nothing about real people."
+    if study.provenance.simulated:
+        return (
+            "All people in this report are simulated observers. They test the method and say nothing about real people."
+        )
+    return "The people in this report are real."
+
+
+def _sim(study) -> str:
+    """Return the word that stands before people wherever they are simulated."""
+    return "simulated " if study.provenance.simulated else ""
 
 
 def _crop(study):
@@ -168,20 +179,20 @@ def _copies(study) -> str:
 def _people(study, s):
     p = s["people"]
     text = (
-        f"{p['participants']} simulated observers are analysed after the paper's exclusions; they were right in "
+        f"{p['participants']} {_sim(study)}{'observers' if study.provenance.simulated else 'people'} are analysed after the paper's exclusions; they were right in "
         f"{_share(p['accuracy'])} of {p['trials']} trials (the paper's people: {_share(PAPER['people'])}, chance 50 %). Over the {len(study.categories.ordered_pairs)} "
         f"cells of true and false label, clicks and time correlate {_r(p['r_clicks_time'])} (paper .93), clicks and accuracy "
         f"{_r(p['r_clicks_accuracy'])} (−.56), time and accuracy {_r(p['r_time_accuracy'])} (−.65)."
     )
     if p["reason"]:
         text += f" Not every correlation is defined: {p['reason']}."
-    if not study.provenance.drawn:
+    if study.provenance.simulated and not study.provenance.drawn:
         text += " These pictures come without landmarks, so the simulated clicks aim where eyes and mouth usually are."
     shown = [
         _figure(
             study,
             "fig02_people_confusion",
-            f"Answers of the simulated people (Fig. 2). {_foils(study)}",
+            f"Answers of the {_sim(study)}people (Fig. 2). {_foils(study)}",
         ),
         _figure(study, "fig03a_people_accuracy", "Accuracy by true and false label (Fig. 3a)."),
         _figure(study, "fig03b_people_clicks", "Clicks before the decision (Fig. 3b)."),
@@ -193,7 +204,7 @@ def _people(study, s):
     else:
         text += " Nobody was right about any image, so there are no click sequences of correct answers (Fig. 4)."
     return Section(
-        "People (simulated)",
+        f"People{' (simulated)' if study.provenance.simulated else ''}",
         text,
         shown,
         [(study.folder.read_table("people_exclusions"), "Exclusions, each with its reason.")],
@@ -240,7 +251,7 @@ def _networks(study, s):
         (table.drop(columns=["first", "second"]), "The members."),
     ]
     if study.config.people != "none":
-        told = "The members after fine-tuning on what the simulated people uncovered."
+        told = f"The members after fine-tuning on what the {_sim(study)}people uncovered."
         tables.append((study.folder.read_table("members_finetuned"), told))
     shown = [
         _figure(study, "training", "Training accuracy of the members; a line ends where its member stops."),
@@ -304,7 +315,7 @@ def _saliency(study, s):
 
 
 def _uncovered(study) -> str:
-    return "" if study.config.people == "none" else ", and what simulated people uncovered"
+    return "" if study.config.people == "none" else f", and what {_sim(study)}people uncovered"
 
 
 def _comparison(study, s):
@@ -350,7 +361,7 @@ def _comparison(study, s):
     shown = [
         _figure(study, "fig10_dice", "Dice of people's and networks' maps (Fig. 10); each point is a pair."),
         _figure(study, "confusion_correlation", "Correlation of confusion matrices with and without the diagonal."),
-        _figure(study, "confusion_scatter", "Error cells of simulated people and of the ensemble's simple vote."),
+        _figure(study, "confusion_scatter", f"Error cells of {_sim(study)}people and of the ensemble's simple vote."),
     ]
     return Section("People and networks compared", text, shown, tables)
 
@@ -364,7 +375,7 @@ def _honesty(study, s):
     seconds = pd.DataFrame({"stage": list(s["seconds"]), "seconds": list(s["seconds"].values())})
     people = study.config.people != "none"
     text = (
-        ("People are simulated, so nothing here compares networks with people. " if people else "")
+        ("People are simulated, so nothing here compares networks with people. " if study.provenance.simulated else "")
         + "One seed, one run: intervals are over pictures or pairs, not over seeds. The training accuracy that stops a member "
         "is the running one, over the augmented pictures of an epoch. "
         + ("Fine-tuning uses the study images themselves, as the paper does. " if people else "")
