@@ -16,7 +16,7 @@ from fer_jax.errors import UsageError
 
 
 def ones_wanted(pixels: int, area: float) -> int:
-    """Return the `pixels` that an area opens: all but the first int(pixels (1 - area)) of the sorted values."""
+    """Count the `pixels` that an area opens: all but the first int(pixels (1 - area)) of the sorted values."""
     return pixels - int(pixels * (1 - area))
 
 
