@@ -104,12 +104,12 @@ def read(
     chosen, renamed = asked_categories(categories), asked_class_map(class_map)
     list_rows = _source(name, options, chosen, renamed)
     size = SIDES.get(name) if size is None else size
-    check_options(size=size, max_reject_frac=max_reject_frac)
+    side = check_options(size=size, max_reject_frac=max_reject_frac)
     splits, rejected, flagged = {}, {}, []
     with open_tree(root) as tree:
         listing = _listed(tree, list_rows)
         crop = crop or ("box" if name in BOXED else "square")
-        framing = Framing(crop=crop, size=int(size), exif=exif or listing.exif, detector=detector)
+        framing = Framing(crop=crop, size=side, exif=exif or listing.exif, detector=detector)
         rows = {split: [] for split in listing.splits}
         in_all = 0
         for split, listed_rows in listing.splits.items():
@@ -280,8 +280,8 @@ def rejected_table(rejected: dict[str, list[Rejection]]) -> pd.DataFrame:
     return pd.DataFrame(table, columns=list(REJECTED_COLUMNS))
 
 
-def check_options(*, size: int, max_reject_frac: float) -> None:
-    """Refuse a size or share out of range.
+def check_options(*, size: int | None, max_reject_frac: float) -> int:
+    """Return the side of the pictures. Refuse a size or share out of range.
 
     Raises:
       UsageError: naming the argument.
@@ -290,6 +290,7 @@ def check_options(*, size: int, max_reject_frac: float) -> None:
         raise UsageError(f"`size`: wanted a side of 1..{MAX_SIZE} px, got {size!r}.")
     if not 0 <= max_reject_frac <= 1:
         raise UsageError(f"`max_reject_frac`: wanted a share in 0..1, got {max_reject_frac}.")
+    return int(size)
 
 
 def check_share(split: str, total: int, rejected: list[Rejection], allowed: float) -> None:
