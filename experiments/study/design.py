@@ -7,7 +7,8 @@ import numpy as np
 from experiments.study.photographs import HELD_OUT
 from experiments.study.study import STUDY_LIST, Study
 from fer_jax import human
-from fer_jax.errors import DataError
+from fer_jax.errors import DataError, UsageError
+from fer_jax.expressions import EXPRESSIONS
 
 
 def draw_study(study: Study) -> None:
@@ -15,6 +16,7 @@ def draw_study(study: Study) -> None:
 
     A prepared set that holds study images out of everything else has chosen them already.
     """
+    _check_known(study.categories, study.config.people)
     if study.folder.has(f"tables/{STUDY_LIST}.csv"):
         study.folder.write_table("study_images", study.folder.read_table(STUDY_LIST))
         return
@@ -39,4 +41,14 @@ def draw_study(study: Study) -> None:
         sys.stderr.write(
             f"study images: {len(table)} instead of {wanted * cells}, {each} per "
             f"ordered pair: the rarest category has {smallest} validation pictures, and evaluation keeps some.\n"
+        )
+
+
+def _check_known(categories, people):
+    """Refuse simulated people of categories that they do not know, here and not after an hour of training."""
+    strange = [name for name in categories if name not in EXPRESSIONS]
+    if strange and people == "simulated":
+        raise UsageError(
+            f"`--people`: simulated people know {EXPRESSIONS}, but the pictures are of {', '.join(strange)}. Give "
+            "--people=none, or the classes' expressions by --class_map."
         )

@@ -8,7 +8,7 @@ from experiments.study import photographs
 from experiments.study.study import PICTURES_RECORD, Study
 from fer_jax import data, faces
 from fer_jax.categories import Categories
-from fer_jax.errors import DataError, UsageError
+from fer_jax.errors import DataError
 from fer_jax.expressions import EXPRESSIONS, parse_categories
 
 RENDER_CHUNK = 160
@@ -32,7 +32,6 @@ def prepare(study: Study) -> None:
             parts = parts | {"images": images[..., :1]}
         arrays |= {f"{split}_{name}": np.asarray(values) for name, values in parts.items()}
     _check_all_there(counts, categories)
-    _check_known(categories, study.config.people)
     study.folder.write_arrays("data/pictures", **arrays)
     study.folder.write_table("class_counts", pd.DataFrame({"expression": list(categories), **counts}))
     study.folder.write_text("rejected.csv", rejected.to_csv(index=False, lineterminator="\n"))
@@ -47,16 +46,6 @@ def _check_all_there(counts, categories):
                 f"`--data_dir`: wanted pictures of all {len(categories)} categories in {split}, got none of "
                 f"{', '.join(missing)}."
             )
-
-
-def _check_known(categories, people):
-    """Refuse simulated people of categories that they do not know, here and not after an hour of training."""
-    strange = [name for name in categories if name not in EXPRESSIONS]
-    if strange and people == "simulated":
-        raise UsageError(
-            f"`--people`: simulated people know {EXPRESSIONS}, but the pictures are of {', '.join(strange)}. Give "
-            "--people=none, or the classes' expressions by --class_map."
-        )
 
 
 def _rendered(study):

@@ -67,7 +67,7 @@ TABLE: dict[str, StageEntry] = {
         kept=True,
     ),
     "design": StageEntry(
-        reads=("seed", "per_ordered_pair"), needs=("data",), leaves=("tables/study_images.csv",), quick=True
+        reads=("seed", "per_ordered_pair", "people"), needs=("data",), leaves=("tables/study_images.csv",), quick=True
     ),
     # Study images come from validation, so training does not read which they are.
     "members": StageEntry(

@@ -13,7 +13,7 @@ import pytest
 from fer_jax import data, faces
 from fer_jax.categories import Categories
 from fer_jax.errors import DataError, UsageError
-from fer_jax.expressions import LABEL_TABLES
+from fer_jax.expressions import EXPRESSIONS, LABEL_TABLES
 from tests.data import miniature
 from tests.datasets.sets import PREPARE_WITHOUT_TENSORFLOW, digests
 
@@ -54,7 +54,8 @@ def test_ferplus_round_trip(built):
         for index, example in enumerate(source):
             np.testing.assert_array_equal(example["image"], wanted.images[index])
             assert example["expression"] == wanted.labels[index]
-            assert LABEL_TABLES["ferplus"][example["source_label"]] == wanted.labels[index]
+            expression = EXPRESSIONS[LABEL_TABLES["ferplus"][example["source_label"]]]
+            assert expression == wanted.categories[wanted.labels[index]]
             assert example["file_name"].decode() == wanted.names[index]
             assert example["row"] == wanted.rows[index]
             assert example["content_hash"].decode() == hashlib.sha256(wanted.images[index].tobytes()).hexdigest()
@@ -175,8 +176,13 @@ def test_faults_end_in_our_words_and_leave_no_half_set(source, tmp_path):
 def test_manual_dir_is_read_too(tmp_path):
     miniature.write_folder(tmp_path / "manual", miniature.rows())
     builder = ferplus.Builder(config="majority", data_dir=tmp_path / "tfds")
-    builder.download_and_prepare(download_config=tfds.download.DownloadConfig(manual_dir=tmp_path / "manual"))
-    assert builder.info.splits["train"].num_examples == 6
+    download = tfds.download.DownloadConfig(manual_dir=tmp_path / "manual")
+    # TFDS wants the names of the classes before it says where the copy lies.
+    with pytest.raises(UsageError, match="`source`: wanted the copy here, not as `manual_dir`"):
+        builder.download_and_prepare(download_config=download)
+    named = ferplus.Builder(config="majority", data_dir=tmp_path / "tfds", source=tmp_path / "manual")
+    named.download_and_prepare()
+    assert named.info.splits["train"].num_examples == 6
 
 
 @pytest.mark.parametrize("dataset", ["ferplus", "procedural_faces"])

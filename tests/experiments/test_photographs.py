@@ -56,7 +56,7 @@ def test_a_prepared_set_trains_the_same_members_bit_for_bit(folders, read_at_onc
     assert members_of(out) == members_of(read_at_once)
     study = open_run(out)
     assert isinstance(study.pictures("train").images, StoredPictures)
-    assert not study.synthetic
+    assert not study.provenance.drawn
     assert "train_images" not in np.load(out / "data" / "pictures.npz").files
     assert checkpoints.exists(out / "ensemble")
 
@@ -86,7 +86,7 @@ def test_drawn_faces_that_were_prepared_are_still_called_synthetic(tmp_path):
     out = tmp_path / "run"
     assert run(out, "--dataset=prepared", f"--data_dir={tmp_path / 'tfds'}", stages="data,design") == 0
     study = open_run(out)
-    assert study.synthetic
+    assert study.provenance.drawn
     assert len(study.pictures("validation")) == 96
     assert write._dataset_name(study) == "prepared pictures (procedural_faces)"
     record = json.loads((out / "data" / "pictures.json").read_text())
@@ -373,12 +373,12 @@ def test_faces_are_cropped_where_asked_and_told_where_not(folders, tmp_path, mon
         (("--dataset=class_folders", "--data_dir=x", "--detector=lbp"), "got lbp with --crop=square"),
         (
             ("--data_dir=x",),
-            "`--data_dir`: goes with --dataset=class_folders or ferplus or fer2013 or affectnet or ckplus",
+            "`--data_dir`: goes with --dataset=ferplus or fer2013 or affectnet or ckplus",
         ),
         (("--dataset=class_folders", "--data_dir=x", "--target=majority"), "`--target`: goes with --dataset=ferplus"),
         (
             ("--dataset=prepared", "--data_dir=x", "--max_reject_frac=0.1"),
-            "`--max_reject_frac`: goes with --dataset=cl",
+            "`--max_reject_frac`: goes with --dataset=ferplus",
         ),
         (
             ("--dataset=ferplus", "--data_dir=x", "--faces=hard"),

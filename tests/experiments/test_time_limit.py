@@ -14,6 +14,7 @@ from experiments.study import time_limit
 from experiments.study.run_folder import RunFolder
 from experiments.study.stage_table import LIMITS
 from fer_jax.errors import StorageError, UsageError
+from fer_jax.expressions import EXPRESSIONS
 
 SIZES = (40, 60, 100)  # images of the members' epochs
 
@@ -44,7 +45,7 @@ def study(tmp_path, monkeypatch):
         folder = RunFolder(config)
         made.append(folder)
         pictures = {"train": np.zeros(500), "validation": np.zeros(100)}
-        return types.SimpleNamespace(config=config, folder=folder, pictures=pictures.get)
+        return types.SimpleNamespace(config=config, folder=folder, pictures=pictures.get, categories=EXPRESSIONS)
 
     yield with_flags
     for folder in made:
