@@ -109,9 +109,8 @@ def batches_of(study: Study, pair: int | None) -> data.Batches:
     source = types.SimpleNamespace(
         labels=train.labels, images=lambda rows: train.images[rows], categories=study.categories
     )
-    return data.Batches(
-        source, batch_size=config.batch_size, seed=config.seed, pair=pair, undersample=config.undersample, ahead=0
-    )
+    own = {} if pair is None else {"undersample": config.undersample}  # a network of all pictures leaves none out
+    return data.Batches(source, batch_size=config.batch_size, seed=config.seed, pair=pair, ahead=0, **own)
 
 
 def _for_training(batch: dict) -> dict:

@@ -88,7 +88,7 @@ def test_drawn_faces_that_were_prepared_are_still_called_synthetic(tmp_path):
     study = open_run(out)
     assert study.provenance.drawn
     assert len(study.pictures("validation")) == 96
-    assert write._dataset_name(study) == "prepared pictures (procedural_faces)"
+    assert study.provenance.source == "prepared pictures (procedural_faces)"
     record = json.loads((out / "data" / "pictures.json").read_text())
     assert record["render_version"] == faces.RENDER_VERSION and set(record["fingerprint"]) >= {"train", "validation"}
     assert human.click_files._drawn(out / "run.json")
