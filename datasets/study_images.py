@@ -15,10 +15,9 @@ import pandas as pd
 from fer_jax import data, human
 from fer_jax.categories import Categories
 from fer_jax.data.file_tree import open_tree
-from fer_jax.data.selection import expression_of
 from fer_jax.data.tables import CellError, Cells, table
 from fer_jax.errors import DataError, UsageError
-from fer_jax.expressions import EXPRESSIONS
+from fer_jax.expressions import EXPRESSIONS, canonical_name
 
 SEEDED = "seeded"
 _SHOWN = 5
@@ -109,7 +108,7 @@ def _rows(path: pathlib.Path, categories) -> list[list[str]]:
 
 def _label(cells: Cells, column: str, categories) -> str:
     text = cells.text(column)
-    name = text if text in categories else expression_of(text)
+    name = text if text in categories else canonical_name(text)
     if name not in categories:
         raise cells.error(column, f"one of {categories}")
     return name

@@ -152,7 +152,7 @@ class StudyConfig:
     multiclass_epochs: int | None = option(None, "Epochs of the multiclass model.", low=1, high=100_000)
     class_weights: str | None = option(
         None,
-        "Weights of the multiclass loss (paper §5.2, without a formula): N/(8 n) or its square root (both ours).",
+        "Weights of the multiclass loss (paper §5.2, without a formula): N/(K n) or its square root (both ours).",
         choices=("balanced", "sqrt"),
     )
     multiclass_schedule: str | None = option(

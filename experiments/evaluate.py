@@ -60,9 +60,7 @@ def evaluate(config: EvaluateConfig) -> None:
             )
     out = pathlib.Path(config.out or pathlib.Path(config.run) / "evaluation")
     with contextlib.closing(LockedFolder(out, record=_RECORD, holds="scores", leftovers=_OURS)) as folder:
-        from experiments.study.study import categories_of
-
-        scores, members = _tables(sources, categories_of(FinishedFiles(config.run)), config)
+        scores, members = _tables(sources, FinishedFiles(config.run).categories, config)
         folder.write_text("scores.csv", _as_csv(scores))
         folder.write_text("members.csv", _as_csv(members))
         folder.write_json(_RECORD, _record(sources, config))
@@ -94,9 +92,7 @@ def read_predictions(run: str, name: str) -> dict[str, np.ndarray]:
             f"`--run`: {run} has no {what} yet (stage {_STAGES[name]}); finish it: "
             f"python -m experiments.reproduce --flagfile={run}/flags.txt --out={run}"
         )
-    from experiments.study.study import categories_of
-
-    saved, categories = folder.read_arrays(name), categories_of(folder)
+    saved, categories = folder.read_arrays(name), folder.categories
     try:
         count = len(saved["labels"])
         wanted = {"ensemble_logits": (categories.num_pairs, count, 2), "labels": (count,)}

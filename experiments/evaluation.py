@@ -13,6 +13,7 @@ import pandas as pd
 
 from fer_jax import ensemble, metrics
 from fer_jax.categories import Categories, pairs_of
+from fer_jax.streams import stream
 
 _STREAM = 0  # of the seed
 
@@ -38,7 +39,7 @@ class Decisions:
 
 def split_halves(labels: np.ndarray, seed: int) -> np.ndarray:
     """Draw a random half of the pictures, of each expression and of all, to within one picture: bool (N,)."""
-    order = np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, _STREAM]))).permutation(len(labels))
+    order = stream(seed, _STREAM).permutation(len(labels))
     order = order[np.argsort(labels[order], kind="stable")]
     half = np.zeros(len(labels), bool)
     half[order[1::2]] = True

@@ -104,7 +104,7 @@ def _write(study, trained, epochs):
 
 def _check_alike(runs):
     """Return the first run's configuration after a check that all runs share it, and the pictures."""
-    from experiments.study.study import PICTURES_RECORD
+    from experiments.study.run_folder import PICTURES_RECORD
 
     if not runs:
         raise UsageError("`--runs`: wanted run folders, separated by commas, got none.")

@@ -11,8 +11,8 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from experiments.study.run_folder import sha256
-from experiments.study.study import PICTURES_RECORD, open_run
+from experiments.study.run_folder import PICTURES_RECORD, sha256
+from experiments.study.study import open_run
 from fer_jax import checkpoints, images, models
 from fer_jax.categories import Categories
 from fer_jax.errors import DataError, UsageError

@@ -5,7 +5,7 @@ Contract: an expression is an integer 0..7, an index into `EXPRESSIONS`. See `ca
 
 import difflib
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
@@ -30,6 +30,7 @@ LABEL_TABLES = {
 }
 
 _FIRST = {"rafdb": 1}  # tables that do not count from 0
+DROPPED = "drop"  # the new name of a class that is left out
 _TOLD = 3  # classes of a table that tell it from the others
 
 # Other names of the eight: the word's other forms, and what German, French, Spanish, Korean, Japanese and Chinese
@@ -111,35 +112,40 @@ def paper_first(names: Iterable[str]) -> list[str]:
     return [name for name in EXPRESSIONS if name in names] + sorted(names - set(EXPRESSIONS))
 
 
-def parse_categories(text: str) -> Categories:
-    """Return the categories that a flag names, such as "happy,sad,anger".
+def parse_categories(categories: str | Iterable[str]) -> Categories:
+    """Return the categories that a flag such as "happy,sad,anger" names, or a sequence of names.
 
     The paper's eight go by any of their names.
 
     Raises:
       UsageError: fewer than two, an empty one, or one that comes twice.
     """
-    return Categories(tuple(map(canonical_name, text.split(","))))
+    names = categories.split(",") if isinstance(categories, str) else categories
+    return Categories(tuple(map(canonical_name, names)))
 
 
-def parse_class_map(text: str) -> dict[str, str | None]:
-    """Return what a flag such as "angry_faces:anger,unknown:drop" makes of the classes of a set.
+def parse_class_map(class_map: str | Mapping[str, str]) -> dict[str, str]:
+    """Return what a flag such as "angry_faces:anger,unknown:drop" makes of the classes of a set, or a mapping.
 
     Returns:
-      A dict from a class to its new name, which is the paper's where it means one of the eight, or to None where the
-      class is dropped.
+      A dict from a class to its new name, which is the paper's where it means one of the eight, or to `DROPPED`.
 
     Raises:
       UsageError: a part without a colon, an empty name, or a class that comes twice.
     """
-    mapped: dict[str, str | None] = {}
-    for part in text.split(","):
-        old, colon, new = (piece.strip() for piece in part.rpartition(":"))
+    if isinstance(class_map, str):
+        parts = [part.rpartition(":") for part in class_map.split(",")]
+    else:
+        parts = [(old, ":", new) for old, new in class_map.items()]
+    mapped: dict[str, str] = {}
+    for part in parts:
+        old, colon, new = map(str.strip, part)
         if not (colon and old and new):
-            raise UsageError(f"`class_map`: wanted old:new or old:drop, separated by commas, got {part.strip()!r}.")
+            got = "".join(part).strip()
+            raise UsageError(f"`class_map`: wanted old:new or old:drop, separated by commas, got {got!r}.")
         if old in mapped:
             raise UsageError(f"`class_map`: wanted every class once, got {old!r} twice.")
-        mapped[old] = None if new == "drop" else canonical_name(new)
+        mapped[old] = new if new == DROPPED else canonical_name(new)
     return mapped
 
 

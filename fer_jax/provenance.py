@@ -39,6 +39,11 @@ class Provenance:
         return self.pictures == "drawn"
 
     @property
+    def has_people(self) -> bool:
+        """There are people, real or simulated."""
+        return self.people != "none"
+
+    @property
     def simulated(self) -> bool:
         """The people are simulated."""
         return self.people == "simulated"

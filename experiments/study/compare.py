@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 
 from experiments.study.explain import METHODS
-from experiments.study.study import PICTURES_RECORD, Study
+from experiments.study.run_folder import PICTURES_RECORD
+from experiments.study.study import Study
 from experiments.study.vote import confusion_counts, scores
 from fer_jax import compare as comparing
 
@@ -21,7 +22,7 @@ MODELS = (
 
 def models_of(study: Study) -> tuple[str, ...]:
     """Return the models that the run has: without people nothing is fine-tuned."""
-    return MODELS if study.config.people != "none" else MODELS[:3]
+    return MODELS if study.provenance.has_people else tuple(name for name in MODELS if "finetuned" not in name)
 
 
 def compare(study: Study) -> None:
@@ -34,7 +35,7 @@ def compare(study: Study) -> None:
       design: "between" groups, as in the paper, or "repeated" over the same pairs.
       df1, df2: degrees of freedom of F.
     """
-    if study.config.people != "none":
+    if study.provenance.has_people:
         _dice(study)
         _anova(study)
         _confusions(study)
@@ -123,7 +124,7 @@ def summary(study: Study) -> dict:
         "ensemble": _votes(study, "ensemble"),
         "multiclass": scores(study, "multiclass"),
     }
-    if config.people == "none":
+    if not study.provenance.has_people:
         return told | dict.fromkeys(("finetuned", "people", "confusion_correlation", "dice", "anova", "tukey"))
     people = folder.read_table("people_correlations").iloc[0]
     counts = folder.read_arrays("people_confusion")["counts"]

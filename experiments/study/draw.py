@@ -11,6 +11,7 @@ from experiments.study.vote import accuracy_interval, confusion_counts, scores
 from fer_jax import compare as comparing
 from fer_jax import figures, human, masks
 from fer_jax.explanation import METHOD_NAMES, METHODS
+from fer_jax.provenance import Provenance
 from fer_jax.streams import stream
 
 MODEL_NAMES = {
@@ -25,8 +26,8 @@ MODEL_NAMES = {
 def draw_figures(study: Study) -> None:
     """Draw and save all figures. Names start with the paper's figure number where there is one."""
     of_people = (_stimuli, _people, _sequences, _dice, _correlations)
-    for draw in (_confusions, _training, _saliency, *(of_people if study.config.people != "none" else ())):
-        draw(study, study.provenance)
+    for draw in (_confusions, _training, _saliency, *(of_people if study.provenance.has_people else ())):
+        draw(study)
         study.stop.check()
 
 
@@ -41,7 +42,7 @@ def first_of_each(study):
     return [int(np.flatnonzero(truth == expression)[0]) for expression in study.categories]
 
 
-def _stimuli(study, provenance):
+def _stimuli(study):
     rows = first_of_each(study)
     sharp = study.study_pictures.images[rows]
     size = study.config.image_size
@@ -58,16 +59,16 @@ def _stimuli(study, provenance):
     _save(
         study,
         "fig01_stimuli",
-        figures.draw_stimuli(sharp, veiled, np.stack(revealed), list(study.categories), provenance=provenance),
+        figures.draw_stimuli(sharp, veiled, np.stack(revealed), list(study.categories), provenance=study.provenance),
     )
 
 
-def _people(study, provenance):
+def _people(study):
     counts = study.folder.read_arrays("people_confusion")["counts"]
     _save(
         study,
         "fig02_people_confusion",
-        figures.draw_confusion(counts, title="People", categories=study.categories, provenance=provenance),
+        figures.draw_confusion(counts, title="People", categories=study.categories, provenance=study.provenance),
     )
     pairs = study.folder.read_table("people_pairs")
     for letter, value, title, form in (
@@ -77,12 +78,12 @@ def _people(study, provenance):
     ):
         table = pairs.assign(time_s=pairs["time_ms"] / 1000, n=pairs["n_times" if value == "time_s" else "n"])
         drawn = figures.draw_pair_matrix(
-            table, value, title=title, fmt=form, categories=study.categories, provenance=provenance
+            table, value, title=title, fmt=form, categories=study.categories, provenance=study.provenance
         )
         _save(study, f"fig03{letter}_people_{value}", drawn)
 
 
-def _sequences(study, provenance):
+def _sequences(study):
     """Return right people's click sequences on the first images of highest and lowest accuracy (Fig. 4).
 
     An image that nobody was right about has no such clicks. The lowest accuracy is the lowest above 0.
@@ -105,12 +106,12 @@ def _sequences(study, provenance):
         drawn = human.attention.click_sequence(people, image, image_px=size, radius=masks.reveal_radius(size))
         shown = drawn[..., 3:] * drawn[..., :3] + (1 - drawn[..., 3:]) * picture.mean(-1, keepdims=True)
         panels.append((np.clip(shown, 0, 1), "clicks of those who were right"))
-    _save(study, "fig04_click_sequences", figures.draw_click_sequence(panels, provenance=provenance))
+    _save(study, "fig04_click_sequences", figures.draw_click_sequence(panels, provenance=study.provenance))
 
 
-def _confusions(study, provenance):
+def _confusions(study):
     numbers = ("fig05a", "fig05b", "fig07", "fig08a", "fig08b")
-    networks = dataclasses.replace(provenance, people="none")  # nobody's answers are in these
+    networks = _of_networks(study)
     for number, model in zip(numbers, models_of(study), strict=False):
         counts = confusion_counts(study, model)
         drawn = figures.draw_confusion(
@@ -125,29 +126,34 @@ def _confusions(study, provenance):
     _save(study, "recall", figures.draw_recall(recalls, provenance=networks))
 
 
-def _training(study, provenance):
-    told = {"target": study.config.stop_accuracy or None, "provenance": dataclasses.replace(provenance, people="none")}
+def _of_networks(study) -> Provenance:
+    """Return the provenance of a figure that holds nobody's answers."""
+    return dataclasses.replace(study.provenance, people="none")
+
+
+def _training(study):
+    told = {"target": study.config.stop_accuracy or None, "provenance": _of_networks(study)}
     own = study.folder.read_table("metrics_ensemble")
     _save(study, "training", figures.draw_training(own, **told))
     _save(study, "members", figures.draw_members(study.folder.read_table("members_validated"), **told))
 
 
-def _saliency(study, provenance):
-    maps, people = study.folder.read_arrays("maps"), provenance.people != "none"
+def _saliency(study):
+    maps, people = study.folder.read_arrays("maps"), study.provenance.has_people
     human_maps = study.folder.read_arrays("attention")["maps"] if people else None
     table, pictures = study.study_table, study.study_pictures.images
     rows = []
     for row in first_of_each(study):
         shown = {METHOD_NAMES[method]: maps[method][row] for method in METHODS}
         if people:
-            shown["Simulated people" if provenance.simulated else "People"] = human_maps[row]
+            shown["Simulated people" if study.provenance.simulated else "People"] = human_maps[row]
         rows.append((pictures[row], shown, f"{table['true_label'][row]}\nnot {table['false_label'][row]}"))
     image, shown, _ = rows[1]
-    _save(study, "fig09_saliency", figures.draw_saliency(image, shown, provenance=provenance))
-    _save(study, "saliency_by_expression", figures.draw_saliency_grid(rows, provenance=provenance))
+    _save(study, "fig09_saliency", figures.draw_saliency(image, shown, provenance=study.provenance))
+    _save(study, "saliency_by_expression", figures.draw_saliency_grid(rows, provenance=study.provenance))
 
 
-def _dice(study, provenance):
+def _dice(study):
     table = study.folder.read_table("dice")
     table["method"] = table["method"].map(METHOD_NAMES)
     intervals = {}
@@ -155,17 +161,17 @@ def _dice(study, provenance):
         values = own["dice"].dropna().to_numpy()
         intervals[method] = comparing.intervals.mean_interval(stream(len(values)), values)
     baselines = study.folder.read_table("dice_baselines")
-    drawn = figures.draw_dice(table, intervals=intervals, baselines=baselines, provenance=provenance)
+    drawn = figures.draw_dice(table, intervals=intervals, baselines=baselines, provenance=study.provenance)
     _save(study, "fig10_dice", drawn)
 
 
-def _correlations(study, provenance):
+def _correlations(study):
     table = study.folder.read_table("confusion_correlation")
     table["model"] = table["model"].map(MODEL_NAMES)
     _save(
         study,
         "confusion_correlation",
-        figures.draw_correlations(table, categories=study.categories, provenance=provenance),
+        figures.draw_correlations(table, categories=study.categories, provenance=study.provenance),
     )
     people = study.folder.read_arrays("people_confusion")["counts"]
     counts = confusion_counts(study, "ensemble_simple_vote")
@@ -173,5 +179,5 @@ def _correlations(study, provenance):
     _save(
         study,
         "confusion_scatter",
-        figures.draw_confusion_scatter(*shares, categories=study.categories, provenance=provenance),
+        figures.draw_confusion_scatter(*shares, categories=study.categories, provenance=study.provenance),
     )

@@ -12,7 +12,8 @@ import pandas as pd
 
 from experiments import data_report
 from experiments.harness.progress import Progress
-from experiments.study.study import COPIES, PICTURES_RECORD, STUDY_LIST, Study
+from experiments.study.run_folder import PICTURES_RECORD
+from experiments.study.study import COPIES, STUDY_LIST, Study
 from fer_jax import data
 from fer_jax.data.published import differences
 from fer_jax.errors import DataError
@@ -294,7 +295,7 @@ def _parted(labels: np.ndarray, seed: int) -> dict[str, np.ndarray]:
     chosen = []
     for label in np.unique(labels):
         own = np.flatnonzero(labels == label)
-        order = data.epoch_order(len(own), seed=seed, member=int(label), epoch=0) if len(own) else own
+        order = data.epoch_order(len(own), seed=seed, member=int(label), epoch=0)
         chosen.append(own[order[: round(HELD_OUT * len(own))]])
     validation = np.sort(np.concatenate(chosen))
     sys.stderr.write(

@@ -5,9 +5,9 @@ import pandas as pd
 
 from experiments.harness.progress import Progress
 from experiments.study import photographs
-from experiments.study.study import PICTURES_RECORD, Study
+from experiments.study.run_folder import PICTURES_RECORD
+from experiments.study.study import Study
 from fer_jax import data, faces
-from fer_jax.categories import Categories
 from fer_jax.errors import DataError
 from fer_jax.expressions import EXPRESSIONS, parse_categories
 
@@ -23,7 +23,7 @@ def prepare(study: Study) -> None:
     """
     read = {"procedural_faces": _rendered, "prepared": photographs.prepared}.get(study.config.dataset, photographs.read)
     splits, rejected = read(study)
-    categories = Categories(tuple(study.folder.read_json(PICTURES_RECORD)["categories"]))
+    categories = study.categories  # as the record that was just written says
     arrays, counts = {}, {}
     for split, parts in splits.items():
         counts[split] = np.bincount(parts["labels"], minlength=len(categories))

@@ -21,9 +21,12 @@ from experiments.harness.locked_folder import LockedFolder, plain
 from experiments.harness.numerics import numerics, tell_changes
 from experiments.study.stage_records import StageRecords
 from experiments.study.stage_table import LIMITS
+from fer_jax.categories import Categories
 from fer_jax.errors import StorageError
+from fer_jax.expressions import EXPRESSIONS
 
 SCHEMA = 2
+PICTURES_RECORD = "data/pictures.json"  # where the data stage notes what the pictures are
 # Where a run lies and what it does next is the next command's to say. Everything else is recorded and repeated.
 _NOT_REPEATED = ("out", "stages", "overwrite")
 _RUN = "_run"  # of the arrays of an NPZ, the identity of their run
@@ -86,6 +89,12 @@ class FinishedFiles:
             arrays = dict(saved)
         self.refuse_another_run(f"{name}.npz", str(arrays.pop(_RUN)) if _RUN in arrays else None)
         return arrays
+
+    @property
+    def categories(self) -> Categories:
+        """The categories of the run's pictures: the paper's eight for a run of before there were others."""
+        names = self.read_json(PICTURES_RECORD).get("categories") if self.has(PICTURES_RECORD) else None
+        return EXPRESSIONS if names is None else Categories(tuple(names))
 
     @property
     def run(self) -> str | None:

@@ -15,11 +15,10 @@ import pandas as pd
 from experiments.config import StudyConfig
 from experiments.harness.command import StopRequest
 from experiments.harness.numerics import numerics, tell_changes
-from experiments.study.run_folder import FinishedFiles, RunFolder
+from experiments.study.run_folder import PICTURES_RECORD, FinishedFiles, RunFolder
 from fer_jax import checkpoints, data, ensemble, images, models
 from fer_jax.categories import Categories
 from fer_jax.errors import StorageError, UsageError
-from fer_jax.expressions import EXPRESSIONS
 from fer_jax.provenance import Provenance
 from fer_jax.training import MemberState, init_state, variables_of
 
@@ -28,10 +27,9 @@ STREAMS = ("members", "member_training", "multiclass", "multiclass_training", "f
 
 EVALUATION_BATCH = 128
 
-# Where the data stage notes what the pictures are, and the study images that a prepared set holds out.
-PICTURES_RECORD = "data/pictures.json"
-# In that note: how many training pictures were left out because they are held out, too.
+# In the record of the pictures: how many training pictures were left out because they are held out, too.
 COPIES = "copies_left_out"
+# The study images that a prepared set holds out.
 STUDY_LIST = "study_images_given"
 
 # What the pictures of a data set are called in a sentence.
@@ -45,12 +43,6 @@ SOURCE_NAMES = {
     "expw": "ExpW photographs",
     "class_folders": "photographs in class folders",
 }
-
-
-def categories_of(folder: FinishedFiles) -> Categories:
-    """Return the categories of a run's pictures: the paper's eight for a run of before there were others."""
-    names = folder.read_json(PICTURES_RECORD).get("categories") if folder.has(PICTURES_RECORD) else None
-    return EXPRESSIONS if names is None else Categories(tuple(names))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,7 +115,7 @@ class Study:
     @functools.cached_property
     def categories(self) -> Categories:
         """The categories of the run's pictures, from the stage `data`."""
-        return categories_of(self.folder)
+        return self.folder.categories
 
     # Pictures
 

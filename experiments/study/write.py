@@ -6,7 +6,8 @@ from experiments.study.compare import models_of, write_summary
 from experiments.study.draw import MODEL_NAMES, first_of_each
 from experiments.study.explain import METHODS
 from experiments.study.flag_sentences import ep_schedule, ep_score, training_card, training_ends
-from experiments.study.study import COPIES, PICTURES_RECORD, Study
+from experiments.study.run_folder import PICTURES_RECORD
+from experiments.study.study import COPIES, Study
 from experiments.study.time_limit import limits_of
 from experiments.study.vote import accuracy_interval, confusion_counts, near_chance
 from fer_jax import figures
@@ -34,7 +35,7 @@ def write_report(study: Study) -> None:
     write_summary(study)
     summary = study.folder.read_json("summary.json")
     page = figures.write_report
-    people = study.config.people != "none"
+    people = study.provenance.has_people
     title = f"{'People and networks' if people else 'Networks'} see {_kind(study)}: {study.provenance.source}"
     parts = (_about, _people, _networks, _saliency, _comparison, _honesty)
     if not people:
@@ -90,9 +91,8 @@ def _of_people(study, s):
         (
             _share(s["people"]["accuracy"]),
             f"{_sim(study)}people",
-            f"{s['people']['participants']} {_sim(study) or 'people'}, {s['people']['trials']} trials".replace(
-                " ,", ","
-            ),
+            f"{s['people']['participants']} {'simulated' if study.provenance.simulated else 'people'}, "
+            f"{s['people']['trials']} trials",
         ),
         (_number(dice[best]), f"Dice, {METHOD_NAMES[best]}", f"highest of three methods, mean over pairs; {beside}"),
     ]
@@ -116,7 +116,7 @@ def _about(study, s):
     counts = study.folder.read_table("class_counts")
     shown = (
         []
-        if study.config.people == "none"
+        if not study.provenance.has_people
         else [
             _figure(
                 study,
@@ -131,7 +131,7 @@ def _about(study, s):
 
 
 def _who(study) -> str:
-    if study.config.people == "none":
+    if not study.provenance.has_people:
         return (
             "Nobody uncovered pictures in this run (--people=none), so there is no fine-tuning and nothing is compared "
             "with people."
@@ -250,7 +250,7 @@ def _networks(study, s):
         ),
         (table.drop(columns=["first", "second"]), "The members."),
     ]
-    if study.config.people != "none":
+    if study.provenance.has_people:
         told = f"The members after fine-tuning on what the {_sim(study)}people uncovered."
         tables.append((study.folder.read_table("members_finetuned"), told))
     shown = [
@@ -260,7 +260,7 @@ def _networks(study, s):
         _figure(study, "fig05b_ensemble_weighted_vote", "Ensemble, weighted vote (Fig. 5b)."),
         _figure(study, "fig07_multiclass", "Multiclass model (Fig. 7)."),
     ]
-    if study.config.people != "none":
+    if study.provenance.has_people:
         shown += [
             _figure(study, "fig08a_finetuned_simple_vote", "Fine-tuned ensemble, simple vote (Fig. 8a)."),
             _figure(study, "fig08b_finetuned_weighted_vote", "Fine-tuned ensemble, weighted vote (Fig. 8b)."),
@@ -315,7 +315,7 @@ def _saliency(study, s):
 
 
 def _uncovered(study) -> str:
-    return "" if study.config.people == "none" else f", and what {_sim(study)}people uncovered"
+    return "" if not study.provenance.has_people else f", and what {_sim(study)}people uncovered"
 
 
 def _comparison(study, s):
@@ -373,7 +373,7 @@ def _said(table):
 
 def _honesty(study, s):
     seconds = pd.DataFrame({"stage": list(s["seconds"]), "seconds": list(s["seconds"].values())})
-    people = study.config.people != "none"
+    people = study.provenance.has_people
     text = (
         ("People are simulated, so nothing here compares networks with people. " if study.provenance.simulated else "")
         + "One seed, one run: intervals are over pictures or pairs, not over seeds. The training accuracy that stops a member "

@@ -7,6 +7,7 @@ import numpy as np
 from scipy import ndimage
 
 from fer_jax.errors import UsageError
+from fer_jax.streams import stream
 
 CENTRE_SIGMA = 1 / 4
 # That of the faces' oracle: 5 px at 224.
@@ -55,7 +56,8 @@ def random_field(
       UsageError: no pixels, or a smoothing that is not above 0.
     """
     _check(height, width, smoothing=smoothing)
-    noise = np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed))).standard_normal((height, width))
+    words = seed if isinstance(seed, tuple) else (seed,)
+    noise = stream(*words).standard_normal((height, width))
     field = ndimage.gaussian_filter(noise, smoothing * width, mode="wrap")
     low, span = field.min(), np.ptp(field)
     return (field - low) / span if span > 0 else np.zeros_like(field)

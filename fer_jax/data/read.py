@@ -24,11 +24,11 @@ from fer_jax.data.pictures.decode import EXPECTED_REASONS, ImageRejected
 from fer_jax.data.pictures.detect import FaceDetector
 from fer_jax.data.pictures.encode import file_facts
 from fer_jax.data.pictures.framing import MAX_SIZE, Framed, Framing, frame, pixels
-from fer_jax.data.selection import asked_categories, asked_class_map, select
+from fer_jax.data.selection import select
 from fer_jax.data.sources import BOXED, SIDES, SOURCES, options_of
 from fer_jax.data.sources.search import archives
 from fer_jax.errors import DataError, UsageError
-from fer_jax.expressions import EXPRESSIONS
+from fer_jax.expressions import EXPRESSIONS, parse_categories, parse_class_map
 
 _SHOWN = 3
 _MEMORY_SHARE = 0.7
@@ -56,7 +56,7 @@ def open_source(
       UsageError: an unknown set, or an option that it does not have.
       DataError: nothing there, or something else.
     """
-    chosen, renamed = asked_categories(categories), asked_class_map(class_map)
+    chosen, renamed = _asked(categories, class_map)
     list_rows = _source(name, options, chosen, renamed)
     with open_tree(root) as tree:
         yield select(_listed(tree, list_rows), categories=chosen, class_map=_still(name, renamed), asked=bool(renamed))
@@ -101,7 +101,7 @@ def read(
       UsageError: an argument out of range.
       DataError: nothing there, or something else. `TooManyRejected` if too much of it is damaged.
     """
-    chosen, renamed = asked_categories(categories), asked_class_map(class_map)
+    chosen, renamed = _asked(categories, class_map)
     list_rows = _source(name, options, chosen, renamed)
     size = SIDES.get(name) if size is None else size
     side = check_options(size=size, max_reject_frac=max_reject_frac)
@@ -332,6 +332,12 @@ def _account(rejected) -> str:
     return ", ".join(f"{count} {reason}" for reason, count in counts.most_common()) or "none listed"
 
 
+def _asked(categories, class_map) -> tuple[tuple[str, ...] | None, dict[str, str]]:
+    """Return the names chosen, None where nobody chose, and the classes renamed."""
+    chosen = None if categories is None else parse_categories(categories).names
+    return chosen, parse_class_map(class_map) if class_map else {}
+
+
 def _still(name, class_map):
     """Return what of a class map is still to be applied: names of class folders were renamed when they were listed."""
     return {} if name == "class_folders" else class_map
@@ -348,16 +354,14 @@ def _source(name, options, categories, class_map) -> Callable[[Tree], Listing]:
     def list_rows(tree: Tree) -> Listing:
         try:
             listing = SOURCES[name](tree, **options, **(names if name == "class_folders" else {}))
-            if listing.categories != EXPRESSIONS and not class_map and categories is None:
-                other = _looks_like(tree, name)  # folders of a known set are no categories
-                if other is not None:
-                    raise NotThisSet(f"`path`: {tree.name} holds no class folders.")
-            return listing
         except NotThisSet as error:
-            other = _looks_like(tree, name)
-            if other is None:
+            if (other := _looks_like(tree, name)) is None:
                 raise
             raise NotThisSet(f"{error} It looks like `dataset`={other}.") from None
+        guessed = listing.categories != EXPRESSIONS and not class_map and categories is None
+        if guessed and (other := _looks_like(tree, name)) is not None:  # folders of a known set are no categories
+            raise NotThisSet(f"`path`: {tree.name} holds no class folders. It looks like `dataset`={other}.")
+        return listing
 
     return list_rows
 

@@ -16,40 +16,7 @@ import numpy as np
 from fer_jax.categories import DROP, Categories
 from fer_jax.data.listing import Listing, Rejection, Row
 from fer_jax.errors import DataError, UsageError
-from fer_jax.expressions import EXPRESSIONS, index_of, parse_categories, parse_class_map
-
-DROPPED = "drop"  # the target of a class that is left out
-
-
-def asked_categories(categories: str | Sequence[str] | None) -> tuple[str, ...] | None:
-    """Return the names of a flag such as `happy,sad,anger`, or of a sequence.
-
-    Raises:
-      UsageError: fewer than two names, an empty one, or one that comes twice.
-    """
-    if categories is None:
-        return None
-    return parse_categories(categories if isinstance(categories, str) else ",".join(categories)).names
-
-
-def asked_class_map(class_map: str | Mapping[str, str] | None) -> dict[str, str]:
-    """Return class -> category of a flag such as `angry_faces:anger,unknown:drop`, or of a mapping.
-
-    Raises:
-      UsageError: an entry that is no class:category, or a class that comes twice.
-    """
-    if not class_map:
-        return {}
-    text = class_map if isinstance(class_map, str) else ",".join(f"{old}:{new}" for old, new in class_map.items())
-    return {old: DROPPED if new is None else new for old, new in parse_class_map(text).items()}
-
-
-def expression_of(name: str) -> str | None:
-    """Return the expression that a name is an alias of, None if it is none."""
-    try:
-        return EXPRESSIONS[index_of(name)]
-    except DataError:
-        return None
+from fer_jax.expressions import DROPPED, EXPRESSIONS, canonical_name
 
 
 def mapped(classes: Mapping[Any, Sequence[str]], class_map: Mapping[str, str]) -> dict[Any, str]:
@@ -57,7 +24,7 @@ def mapped(classes: Mapping[Any, Sequence[str]], class_map: Mapping[str, str]) -
 
     Args:
       classes: class -> the names that it goes by. It keeps the first unless `class_map` says otherwise.
-      class_map: see `asked_class_map`.
+      class_map: see `parse_class_map`.
 
     Raises:
       UsageError: `class_map` names a class that is not there.
@@ -65,10 +32,10 @@ def mapped(classes: Mapping[Any, Sequence[str]], class_map: Mapping[str, str]) -
     targets, used = {}, set()
     for one, names in classes.items():
         keys = [name for name in names if name in class_map]
-        keys += [key for key in class_map if not keys and (known := expression_of(key)) and known in names]
+        keys += [key for key in class_map if not keys and canonical_name(key) in names]
         used.update(keys)
         name = class_map[keys[0]] if keys else names[0]
-        targets[one] = name if name == DROPPED else expression_of(name) or name
+        targets[one] = name if name == DROPPED else canonical_name(name)
     strange = next((key for key in class_map if key not in used), None)
     if strange is not None:
         there = ", ".join(dict.fromkeys(names[0] for names in classes.values()))
@@ -113,8 +80,8 @@ def select(
 
     Args:
       listing: as a source gives it.
-      categories: see `asked_categories`.
-      class_map: see `asked_class_map`.
+      categories: see `parse_categories`.
+      class_map: see `parse_class_map`.
       complete: splits that must hold pictures of every category.
       asked: classes were renamed or dropped, here or when they were listed.
 
@@ -172,7 +139,7 @@ def select(
 
 def _chosen(categories, there: Sequence[str]) -> Categories:
     """Return the categories asked for, all of them there."""
-    names = [name if name in there else expression_of(name) or name for name in categories]
+    names = [name if name in there else canonical_name(name) for name in categories]
     strange = next((asked for asked, name in zip(categories, names, strict=True) if name not in there), None)
     if strange is not None:
         raise UsageError(f"`categories`: wanted two or more of {', '.join(there) or 'none'}, got {strange!r}.")

@@ -54,7 +54,7 @@ def draw_confusion_scatter(
     ax = style.axes_of(ax, 6.4, 5.4)
     right, top = 1.12 * x.max(initial=0.01), 1.12 * y.max(initial=0.01)
     limit = 1 / (size - 1)  # a row of two-choice answers offers each foil in as many of its trials
-    if 0.4 * limit < x.max(initial=0) <= limit + 1e-9 and size > 2:
+    if 0.42 * limit < x.max(initial=0) <= limit + 1e-9 and size > 2:
         right = 1.1 * limit
         ax.axvline(
             limit, color=style.GREY, linewidth=1, linestyle=":", label=f"most that one foil can draw, 1/{size - 1}"

@@ -14,6 +14,7 @@ import pandas as pd
 from fer_jax.errors import DataError
 from fer_jax.expressions import EXPRESSIONS, index_of
 from fer_jax.human.evidence import NUM_REGIONS, photograph_evidence, region_centres
+from fer_jax.streams import stream
 
 IMAGE_STREAM, PERSON_STREAM, ANSWER_STREAM = 1, 2, 3
 
@@ -152,7 +153,7 @@ class Observer:
 def draw_observer(seed: int, person: int, dynamics: Dynamics | None = None) -> Observer:
     """Draw the observer number `person`, from 0, of the cohort `seed`."""
     dynamics = dynamics or Dynamics()
-    generator = generator_of(seed, PERSON_STREAM, person)
+    generator = stream(seed, PERSON_STREAM, person)
     threshold, gain, noise, left, speed = generator.standard_normal(5)
     return Observer(
         threshold=dynamics.threshold * np.exp(dynamics.threshold_spread * threshold),
@@ -218,7 +219,7 @@ def draw_images(
     total = evidence.sum(1, keepdims=True)
     if not total.all():
         raise DataError(f"`evidence`: wanted some for every image, got none in row {int((total == 0).argmax())}.")
-    generator = generator_of(seed, IMAGE_STREAM)
+    generator = stream(seed, IMAGE_STREAM)
     of_pair = generator.standard_normal((2, len(EXPRESSIONS), len(EXPRESSIONS)))
     spread, noise, pace = generator.standard_normal((3, count))
     true, false = ([index_of(name) for name in study[column]] for column in ("true_label", "false_label"))
@@ -241,8 +242,3 @@ def _confusability() -> np.ndarray:
     for (true, false), factor in CONFUSABILITY.items():
         table[index_of(true), index_of(false)] = factor
     return table
-
-
-def generator_of(*words: int) -> np.random.Generator:
-    """Return the stream that belongs to a tuple of whole numbers."""
-    return np.random.Generator(np.random.PCG64(np.random.SeedSequence(words)))

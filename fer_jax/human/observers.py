@@ -20,12 +20,12 @@ from fer_jax.human.cohort import (
     Profile,
     draw_images,
     draw_observer,
-    generator_of,
 )
 from fer_jax.human.columns import SCHEMA_VERSION, typed
 from fer_jax.human.plan import BLOCKS, draw_plan
 from fer_jax.human.study import check_study, positions
 from fer_jax.human.trials import Trials
+from fer_jax.streams import stream
 
 __all__ = ["CONFUSABILITY", "PROFILES", "Dynamics", "Observer", "Profile", "draw_observer", "simulate"]
 
@@ -91,7 +91,7 @@ def simulate(
         if with_dropouts and person == participants - 1:
             plan = plan[plan["block"] < blocks]
         shown = images.take(positions(study, plan["image"]))
-        generator = generator_of(seed, ANSWER_STREAM, person)
+        generator = stream(seed, ANSWER_STREAM, person)
         answers = answer_trials(shown, observer, profile, dynamics, generator)
         parts.append(_rows(f"P{person + 1:02d}", plan, answers))
     people, trials, clicks = (pd.concat(part, ignore_index=True) for part in zip(*parts, strict=True))

@@ -13,9 +13,18 @@ from fer_jax.categories import Categories
 from fer_jax.data.file_names import is_document, is_picture
 from fer_jax.data.file_tree import Tree
 from fer_jax.data.listing import Listing, NotThisSet, Rejection, Row
-from fer_jax.data.selection import DROPPED, expression_of, mapped, vocabulary
+from fer_jax.data.selection import mapped, vocabulary
 from fer_jax.errors import DataError, UsageError
-from fer_jax.expressions import DROP, EXPRESSIONS, LABEL_TABLES, canonical, index_of, numberings
+from fer_jax.expressions import (
+    DROP,
+    DROPPED,
+    EXPRESSIONS,
+    LABEL_TABLES,
+    canonical,
+    canonical_name,
+    index_of,
+    numberings,
+)
 
 SPLIT_FOLDERS = {
     "train": "train",
@@ -162,11 +171,12 @@ def _labels(tree, folders, inside, level, names: _Names) -> tuple[dict[str, int]
     )
     for folder in folders:
         if folder in names.class_map or own or names.mixed:
-            classes[folder] = expression_of(_COUNTED.sub("", folder, count=1)) or folder
+            name = canonical_name(_bare(folder))
+            classes[folder] = name if name in EXPRESSIONS else folder
         else:
             label = _label(folder, below[folder], label_table, others=list(folders))
             classes[folder] = DROPPED if label == DROP else EXPRESSIONS[label]
-    keys = {folder: (name, folder, _COUNTED.sub("", folder, count=1)) for folder, name in classes.items()}
+    keys = {folder: (name, folder, _bare(folder)) for folder, name in classes.items()}
     targets = mapped(keys, names.class_map)
     kept = [name for name in targets.values() if name != DROPPED]
     categories = EXPRESSIONS if set(kept) <= set(EXPRESSIONS) else vocabulary(kept, mixed=names.mixed)
@@ -191,10 +201,15 @@ def _labels(tree, folders, inside, level, names: _Names) -> tuple[dict[str, int]
     return labels, categories
 
 
+def _bare(folder: str) -> str:
+    """Return the name of a folder without a number before it."""
+    return _COUNTED.sub("", folder, count=1)
+
+
 def is_class_folder(name: str) -> bool:
     """Return whether a folder's name is an expression's, an alias of one, or a number."""
     try:
-        return _is_number(name) or index_of(_COUNTED.sub("", name, count=1)) >= 0
+        return _is_number(name) or index_of(_bare(name)) >= 0
     except DataError:
         return False
 
@@ -207,7 +222,7 @@ def _label(folder, below, label_table, *, others) -> int:
     if _is_number(folder):
         return int(canonical(label_table, int(folder)))
     try:
-        return index_of(_COUNTED.sub("", folder, count=1))
+        return index_of(_bare(folder))
     except DataError as error:
         wanted = str(error).removeprefix("`expression`: ")
         turned = next((one for one in below if is_class_folder(one)), None)
