@@ -15,6 +15,7 @@ _OWNERS = {
     "data_dir": (*READ_AT_ONCE, "prepared"),
     "max_reject_frac": READ_AT_ONCE,
     "class_map": READ_AT_ONCE,
+    "categories": ("procedural_faces", *READ_AT_ONCE),  # a prepared set brings its own
     "target": ("ferplus",),
     "label_table": ("class_folders", "affectnet", "ckplus"),
     **dict.fromkeys(("faces", "train_per_expression", "validation_per_expression"), ("procedural_faces",)),

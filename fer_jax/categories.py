@@ -12,7 +12,7 @@ import itertools
 import math
 from collections.abc import Iterable, Sequence
 
-from fer_jax.errors import DataError, UsageError
+from fer_jax.errors import DataError, UsageError, check_one_of
 
 DROP = -1  # the label of a picture that belongs to none of the categories
 
@@ -100,10 +100,12 @@ class Categories(Sequence[str]):
         """Return some of the categories in the order given.
 
         Raises:
-          DataError: a name that is none of them.
-          UsageError: fewer than two, or one that comes twice.
+          UsageError: a name that is none of them, fewer than two, or one that comes twice.
         """
-        return Categories(tuple(self.names[self.index_of(name)] for name in names))
+        names = tuple(names)
+        for name in names:
+            check_one_of("categories", name, self.names)
+        return Categories(names)
 
 
 def num_categories(members: int) -> int:

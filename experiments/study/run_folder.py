@@ -20,7 +20,7 @@ import pandas as pd
 from experiments.harness.locked_folder import LockedFolder, plain
 from experiments.harness.numerics import numerics, tell_changes
 from experiments.study.stage_records import StageRecords
-from experiments.study.stage_table import LIMITS
+from experiments.study.stage_table import LIMITS, left_out
 from fer_jax.categories import Categories
 from fer_jax.errors import StorageError
 from fer_jax.expressions import EXPRESSIONS
@@ -193,7 +193,8 @@ class RunFolder(LockedFolder, FinishedFiles):
 
     def _write_config(self, config):
         repeated = {name: value for name, value in config.items() if value is not None}
-        if set(LIMITS) <= set(self.read_json("limits.json") if self.has("limits.json") else ()):
+        limited = set(LIMITS) - set(left_out(config["people"]))
+        if limited <= set(self.read_json("limits.json") if self.has("limits.json") else ()):
             del repeated["minutes"]  # what they came to stands among the flags
         self.write_text("flags.txt", "".join(f"--{name}={value}\n" for name, value in repeated.items()))
         self.write_json("run.json", {"schema": SCHEMA, **self._identity, "config": config, "versions": versions()})

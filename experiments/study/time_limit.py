@@ -17,7 +17,7 @@ from typing import Any
 
 import jax
 
-from experiments.study.stage_table import LIMITS
+from experiments.study.stage_table import LIMITS, left_out
 from fer_jax import placement
 from fer_jax.errors import StorageError
 
@@ -133,7 +133,8 @@ def _fixed_seconds(study, seconds) -> float:
         "saliency": _EXPLAINING * len(study.categories.ordered_pairs) * config.per_ordered_pair * config.ep_iterations,
         "finetune": predicted,
     }
-    return _REST_S + seconds * sum(images for name, images in work.items() if name not in ended)
+    done = {*ended, *left_out(config.people)}
+    return _REST_S + seconds * sum(images for name, images in work.items() if name not in done)
 
 
 def _later_images(study, name) -> int:
@@ -145,7 +146,8 @@ def _later_images(study, name) -> int:
         "finetune": study.categories.num_pairs * config.finetune_images,
     }
     later = list(work)[list(work).index(name) + 1 :]
-    return sum(work[stage] for stage in later if stage not in ended)
+    done = {*ended, *left_out(config.people)}
+    return sum(work[stage] for stage in later if stage not in done)
 
 
 def _fitting(fits: Callable[[int], bool], low: int, high: int) -> int:

@@ -381,6 +381,10 @@ def test_faces_are_cropped_where_asked_and_told_where_not(folders, tmp_path, mon
             "`--max_reject_frac`: goes with --dataset=ferplus",
         ),
         (
+            ("--dataset=prepared", "--data_dir=x", "--categories=happy,sad"),
+            "`--categories`: goes with --dataset=procedural_faces or ferplus",
+        ),
+        (
             ("--dataset=ferplus", "--data_dir=x", "--faces=hard"),
             "goes with --dataset=procedural_faces, got --dataset=f",
         ),

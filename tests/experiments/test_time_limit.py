@@ -117,6 +117,17 @@ def test_too_few_minutes_are_told_and_the_least_is_done(study, capsys):
     assert "members: --max_images=1, not 6000, to end within --minutes=0.01" in capsys.readouterr().err
 
 
+def test_without_people_no_minute_is_kept_for_fine_tuning(study, tmp_path):
+    one, stages = study(minutes=8.0, people="none", **FLAGS), ("members", "multiclass")
+    given = {name: _bounded(one, name) for name in stages}
+    fixed = 30 + 0.01 * (1.5 * 560 + 29 * 100 / 3)
+    trained = 0.01 * (_members(one.config) + _multiclass(one.config))
+    assert 480 - fixed - 60 < trained <= 480 - fixed
+    one.folder.close()
+    flags = command.parse(StudyConfig, ["p", f"--flagfile={tmp_path / 'run' / 'flags.txt'}"], usage="")
+    assert {name: getattr(flags, LIMITS[name]) for name in stages} == given and flags.minutes == 0
+
+
 def test_a_damaged_record_is_named(study, tmp_path):
     study(minutes=8.0, **FLAGS).folder.close()
     (tmp_path / "run" / "limits.json").write_text('{"members": 3}')
