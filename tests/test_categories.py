@@ -54,7 +54,5 @@ def test_errors_teach():
         EXPRESSIONS.pair_index(3, 3)
     with pytest.raises(DataError, match=r"wanted one of genuine, posed, got 'poised'\. Did you mean `posed`"):
         Categories(("genuine", "posed")).index_of("poised")
-    with pytest.raises(
-        UsageError, match=r"`categories`: wanted one of genuine, posed, got 'poised'"
-    ):
+    with pytest.raises(UsageError, match=r"`categories`: wanted one of genuine, posed, got 'poised'"):
         Categories(("genuine", "posed")).select(["genuine", "poised"])

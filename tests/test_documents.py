@@ -45,3 +45,12 @@ def test_the_map_of_the_paper_names_what_a_run_leaves(root):
     text = (root / "docs" / "paper_map.md").read_text(encoding="utf-8")
     for file in re.findall(r"`((?:tables|figures)/[^`]+|summary\.json)`", text):
         assert any(fnmatch.fnmatch(file, pattern) for pattern in leaves), file
+
+
+def test_the_floors_are_those_that_the_layers_hold(root):
+    from tests.test_layers import FLOORS
+
+    rows = re.findall(r"^\| ([\d.]+) \| (.+?) \|", (root / "docs" / "architecture.md").read_text(), flags=re.MULTILINE)
+    told = {room: float(floor) for floor, rooms in rows for room in re.findall(r"`(\w+)`", rooms)}
+    there = {path.name.removesuffix(".py") for path in (root / "fer_jax").iterdir()}
+    assert told == {room: floor for room, floor in FLOORS.items() if room in there}
