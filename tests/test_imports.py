@@ -92,14 +92,16 @@ def test_no_room_wants_a_package_that_only_some_functions_use(package):
     assert set(_child(_WITHOUT.format(package=package) + code).split()) == {"module"}
 
 
+def _built(kind, root, folder):
+    """Build the wheel or the source archive, the only file of a folder; return its path."""
+    command = [sys.executable, "-m", "build", f"--{kind}", "--no-isolation", "--outdir", str(folder), str(root)]
+    subprocess.run(command, check=True, capture_output=True, timeout=120)
+    (made,) = folder.iterdir()
+    return made
+
+
 def test_the_wheel_holds_the_library_only(tmp_path, root):
-    subprocess.run(
-        [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(tmp_path), str(root)],
-        check=True,
-        capture_output=True,
-        timeout=120,
-    )
-    (wheel,) = tmp_path.glob("*.whl")
+    wheel = _built("wheel", root, tmp_path)
     names = zipfile.ZipFile(wheel).namelist()
     tops = {name.split("/")[0] for name in names}
     assert {top for top in tops if not top.endswith(".dist-info")} == {"fer_jax"}
@@ -107,13 +109,7 @@ def test_the_wheel_holds_the_library_only(tmp_path, root):
 
 
 def test_the_source_archive_holds_what_the_tests_read(tmp_path, root):
-    subprocess.run(
-        [sys.executable, "-m", "build", "--sdist", "--no-isolation", "--outdir", str(tmp_path), str(root)],
-        check=True,
-        capture_output=True,
-        timeout=120,
-    )
-    (archive,) = tmp_path.glob("*.tar.gz")
+    archive = _built("sdist", root, tmp_path)
     with tarfile.open(archive) as files:
         tops = {name.split("/")[1] for name in files.getnames() if "/" in name}
     wanted = {"fer_jax", "experiments", "benchmarks", "datasets", "tests", "docs", "examples", "Makefile", "README.md"}
