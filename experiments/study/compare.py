@@ -104,7 +104,7 @@ def _confusions(study):
 def _pictures(study):
     """Say which pictures these are. Without this the figures of two runs cannot be compared."""
     record = study.folder.read_json(PICTURES_RECORD) if study.folder.has(PICTURES_RECORD) else {}
-    kept = {name: value for name, value in record.items() if name not in ("path", "counts")}
+    kept = {name: value for name, value in record.items() if name not in ("path", "counts", "categories")}
     return kept | {"undersample": study.config.undersample}
 
 
