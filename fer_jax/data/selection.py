@@ -75,8 +75,8 @@ def select(
 ) -> Listing:
     """Return a listing whose labels are indices into the categories chosen, or into those that are there.
 
-    Rows of other classes become rejections, reason "label_dropped". Soft labels are taken of the chosen categories
-    alone and sum to 1 again.
+    Rows of other classes become rejections, reason "label_dropped". A category is there if a picture has it as its label
+    or in its soft label. Soft labels are taken of the chosen categories alone and sum to 1 again.
 
     Args:
       listing: as a source gives it.
@@ -90,14 +90,18 @@ def select(
       DataError: a category without pictures in a split of `complete`.
     """
     counts = {split: collections.Counter() for split in listing.splits}
-    in_all = {}
+    in_all, voted = {}, np.zeros(len(listing.categories), bool)
     for split, rows in listing.splits.items():
         in_all[split] = 0
         for row in rows():
             in_all[split] += 1
             if isinstance(row, Row):
                 counts[split][row.label, row.source_label] += 1
-    seen = sorted(set().union(*counts.values()))
+                if row.soft_label is not None:
+                    voted |= row.soft_label > 0
+    seen = set().union(*counts.values())
+    # A category can have votes and be no picture's label.
+    seen = sorted(seen | {(int(at), -1) for at in np.flatnonzero(voted) if at not in {label for label, _ in seen}})
     classes = {one: (listing.categories[one[0]], *([str(one[1])] if one[1] >= 0 else [])) for one in seen}
     targets = mapped(classes, class_map)
     kept = {one: name for one, name in targets.items() if name != DROPPED}
