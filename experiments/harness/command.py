@@ -13,7 +13,7 @@ import re
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import UnionType
 from typing import Any, get_args
 
@@ -35,6 +35,8 @@ def option(
     fills: Sequence[str] = (),
     low: float | None = None,
     high: float | None = None,
+    aliases: Sequence[str] = (),
+    old_values: Mapping[str, str] | None = None,
 ) -> Any:
     """Return a field of a script's configuration that becomes a flag.
 
@@ -46,10 +48,40 @@ def option(
       fills: arguments of the library that it fills and that have other names, so that messages can name the flag.
       low: the least number that is allowed, given with `high`.
       high: the greatest number that is allowed.
+      aliases: earlier names of the flag. The command line and old records may use them.
+      old_values: earlier names of values -> the values.
     """
     bounds = None if low is None else (low, high)
-    told = {"help": text, "choices": choices, "unset": unset, "fills": tuple(fills), "bounds": bounds}
-    return dataclasses.field(default=default, metadata=told)
+    about = {"help": text, "choices": choices, "unset": unset, "fills": tuple(fills), "bounds": bounds}
+    about |= {"aliases": tuple(aliases), "old_values": dict(old_values or {})}
+    return dataclasses.field(default=default, metadata=about)
+
+
+def upgrade(config_class: type, saved: Mapping[str, Any]) -> dict[str, Any]:
+    """Return recorded flags under the names and values of today.
+
+    Args:
+      config_class: a dataclass of `option`s.
+      saved: flag -> value, as some version recorded them.
+    """
+    names, values = {}, {}
+    for field in dataclasses.fields(config_class):
+        names |= dict.fromkeys(field.metadata.get("aliases", ()), field.name)
+        values[field.name] = field.metadata.get("old_values", {})
+    current = {names.get(name, name): value for name, value in saved.items()}
+    return {name: values[name].get(value, value) if values.get(name) else value for name, value in current.items()}
+
+
+class _Choice(flags.EnumParser):
+    """One of some values, some of which have earlier names."""
+
+    def __init__(self, choices: Sequence[str], old: Mapping[str, str]):
+        super().__init__(list(choices))
+        self._old = old
+
+    def parse(self, argument: str) -> str:
+        """Return the value that is meant."""
+        return super().parse(self._old.get(argument, argument))
 
 
 def parse(config_class: type, argv: Sequence[str], *, usage: str) -> Any:
@@ -68,19 +100,11 @@ def parse(config_class: type, argv: Sequence[str], *, usage: str) -> Any:
       SystemExit: with code 0 after `--help`.
     """
     values = flags.FlagValues()
-    define = {
-        int: flags.DEFINE_integer,
-        float: flags.DEFINE_float,
-        bool: flags.DEFINE_boolean,
-        str: flags.DEFINE_string,
-    }
-    for field in dataclasses.fields(config_class):
-        kind = next(t for t in get_args(field.type) if t is not type(None)) if _optional(field.type) else field.type
-        text, choices = field.metadata["help"], field.metadata["choices"]
-        if choices:
-            flags.DEFINE_enum(field.name, field.default, list(choices), text, flag_values=values)
-        else:
-            define[kind](field.name, field.default, text, flag_values=values)
+    fields = dataclasses.fields(config_class)
+    for field in fields:
+        _define(field, field.name, field.default, values)
+        for alias in field.metadata["aliases"]:
+            _define(field, alias, None, values)
     flags.DEFINE_boolean("help", False, "Show this page.", short_name="h", flag_values=values)
     flags.DEFINE_boolean("debug", False, "Show tracebacks of errors.", flag_values=values)
     for argument in argv:
@@ -98,7 +122,32 @@ def parse(config_class: type, argv: Sequence[str], *, usage: str) -> Any:
         raise SystemExit(0)
     if stray:
         raise UsageError(f"`{stray[0]}`: wanted flags only (--name=value), got an argument. See --help.")
-    return config_class(**{field.name: values[field.name].value for field in dataclasses.fields(config_class)})
+    return config_class(**{field.name: _given(field, values) for field in fields})
+
+
+def _define(field, name, default, values) -> None:
+    """Define a flag under its name or an earlier one."""
+    define = {
+        int: flags.DEFINE_integer,
+        float: flags.DEFINE_float,
+        bool: flags.DEFINE_boolean,
+        str: flags.DEFINE_string,
+    }
+    kind = next(t for t in get_args(field.type) if t is not type(None)) if _optional(field.type) else field.type
+    text, choices = field.metadata["help"], field.metadata["choices"]
+    if choices:
+        parser = _Choice(choices, field.metadata["old_values"])
+        flags.DEFINE(parser, name, default, text, flag_values=values, serializer=flags.ArgumentSerializer())
+    else:
+        define[kind](name, default, text, flag_values=values)
+
+
+def _given(field, values):
+    """Return the value of a flag, given by its name or by an earlier one."""
+    used = [name for name in (field.name, *field.metadata["aliases"]) if values[name].present]
+    if len(used) > 1:
+        raise UsageError(f"`--{used[1]}`: is an earlier name of --{field.name}, got both; leave one of them out.")
+    return values[used[0] if used else field.name].value
 
 
 def check_bounds(config: Any) -> None:

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
+from experiments.harness.command import upgrade
 from experiments.study.stage_table import PLACEMENT, STAGES, TABLE, left_out
 from fer_jax.errors import StorageError, UsageError
 
@@ -178,10 +179,24 @@ class StageRecords:
         return {name: record["seconds"] for name, record in records.items() if record}
 
     def _record(self, name):
-        return _read(self._folder, f"stages/{name}.json")
+        return self._read(f"stages/{name}.json")
 
     def _begun(self, name):
-        return _read(self._folder, f"stages/{name}.begun.json")
+        return self._read(f"stages/{name}.begun.json")
+
+    def _read(self, name):
+        path = self._folder.path / name
+        if not path.exists():
+            return None
+        try:
+            record = self._folder.read_json(name)
+            if isinstance(record["inputs"], dict):
+                return record | {"reads": upgrade(type(self.config), record["reads"])}
+        except (ValueError, KeyError, TypeError, AttributeError, OSError):
+            pass
+        raise StorageError(
+            f"`{path}`: is damaged, or of another version. Put it back, or remove it to make its stage again."
+        )
 
     def _has_parts(self, name):
         """Return whether a stage under way has done something worth keeping."""
@@ -297,18 +312,3 @@ def _unchanged(path, known):
 def _sha256(path):
     with open(path, "rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def _read(folder, name):
-    path = folder.path / name
-    if not path.exists():
-        return None
-    try:
-        record = folder.read_json(name)
-        if isinstance(record["reads"], dict) and isinstance(record["inputs"], dict):
-            return record
-    except (ValueError, KeyError, TypeError, OSError):
-        pass
-    raise StorageError(
-        f"`{path}`: is damaged, or was written by another version. Put it back, or remove it to make its stage again."
-    )

@@ -52,6 +52,47 @@ def test_wrong_flags_are_one_line_and_exit_1(arguments, message, capsys):
     assert "Traceback" not in printed.err
 
 
+@dataclasses.dataclass(frozen=True)
+class _Renamed:
+    ep_iterations: int = command.option(5, "Steps.", low=1, high=9, aliases=("iterations", "steps"))
+    crop: str = command.option(
+        "none", "What is kept.", choices=("none", "box"), aliases=("cut",), old_values={"face": "box"}
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "wanted"),
+    [
+        ([], (5, "none")),
+        (["--iterations=7", "--crop=face"], (7, "box")),
+        (["--steps=7", "--cut=face"], (7, "box")),
+        (["--ep_iterations=7", "--cut=box"], (7, "box")),
+    ],
+)
+def test_earlier_names_of_flags_and_values_are_understood(arguments, wanted):
+    config = command.parse(_Renamed, ["prog", *arguments], usage="")
+    assert dataclasses.astuple(config) == wanted
+
+
+def test_an_earlier_name_beside_the_flag_is_refused_and_help_does_not_list_it(capsys):
+    with pytest.raises(UsageError, match=r"^`--iterations`: is an earlier name of --ep_iterations, got both; leave"):
+        command.parse(_Renamed, ["prog", "--ep_iterations=3", "--iterations=3"], usage="")
+    with pytest.raises(UsageError, match=r"should be one of <none\|box>"):
+        command.parse(_Renamed, ["prog", "--cut=faces"], usage="")
+    with pytest.raises(SystemExit):
+        command.parse(_Renamed, ["prog", "--help"], usage="")
+    page = capsys.readouterr().out
+    assert page.count("iterations") == 1 and "steps" not in page and "cut" not in page and "face" not in page
+
+
+def test_recorded_flags_are_read_under_the_names_of_today():
+    assert command.upgrade(_Renamed, {"iterations": 7, "crop": "face", "gone": [1]}) == {
+        "ep_iterations": 7,
+        "crop": "box",
+        "gone": [1],
+    }
+
+
 @pytest.mark.parametrize(
     ("error", "code"),
     [
