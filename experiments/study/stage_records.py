@@ -195,7 +195,8 @@ class StageRecords:
         except (ValueError, KeyError, TypeError, AttributeError, OSError):
             pass
         raise StorageError(
-            f"`{path}`: is damaged, or of another version. Put it back, or remove it to make its stage again."
+            f"`{path}`: is damaged, or was written by another version. Put it back, or remove it to make its stage "
+            "again."
         )
 
     def _has_parts(self, name):

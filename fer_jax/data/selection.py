@@ -75,8 +75,8 @@ def select(
 ) -> Listing:
     """Return a listing whose labels are indices into the categories chosen, or into those that are there.
 
-    Rows of other classes become rejections, reason "label_dropped". A category is there if a picture has it as its label
-    or in its soft label. Soft labels are taken of the chosen categories alone and sum to 1 again.
+    Rows of other classes become rejections, reason "label_dropped". A category is there if a picture has it as its
+    label or in its soft label. Soft labels are taken of the chosen categories alone and sum to 1 again.
 
     Args:
       listing: as a source gives it.
