@@ -18,8 +18,8 @@ from fer_jax.data import crop_box, decode, square
 from fer_jax.data.file_tree import open_tree
 from fer_jax.data.pictures.decode import resized
 from fer_jax.data.pictures.detect import FaceDetector, largest
-from fer_jax.data.pictures.framing import BOX_MARGIN
 from fer_jax.errors import DataError
+from fer_jax.frame import BOX_MARGIN
 
 CROPS = ("none", "square", "face")
 

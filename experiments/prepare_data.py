@@ -28,6 +28,7 @@ import sys
 from experiments.harness import command
 from experiments.harness.command import option
 from fer_jax.errors import Preempted, UsageError
+from fer_jax.frame import BOX_MARGIN
 
 DATASETS = ("affectnet", "ferplus", "ckplus", "rafdb", "class_folders", "procedural_faces", "click_study")
 RELEASES = ("original", "original_with_auto", "set8", "folders", "named", "relabelled")
@@ -73,7 +74,7 @@ class PrepareConfig:
         None, "Photographs: classes to rename or drop, such as angry_faces:anger,unknown:drop.", unset="none"
     )
     crop: str = option("none", "Photographs: what is kept.", choices=("none", "square", "box", "eyes"))
-    box_margin: float = option(1.25, "Photographs: side of the crop, in units of the face's box.", low=1.0, high=4.0)
+    box_margin: float = option(BOX_MARGIN, "Photographs: side of the crop, in boxes.", low=1.0, high=4.0)
     detector: str = option(
         "given",
         "Photographs: boxes as given, or found by face_api=FILE.tgz, lbp, haar or yunet=FILE.onnx; see BUILD.md.",

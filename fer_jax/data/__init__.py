@@ -11,11 +11,10 @@ from fer_jax.data.face_set import (
     without_shared,
 )
 from fer_jax.data.listing import Listing, Quality, Rejection, Row
-from fer_jax.data.pictures.crop import Crop, crop_box, crop_eyes
 from fer_jax.data.pictures.decode import REASONS, ImageRejected, decode, encode_png, square
 from fer_jax.data.pictures.detect import face_detector
 from fer_jax.data.pictures.encode import Stored, store
-from fer_jax.data.pictures.framing import CROPS, Framing
+from fer_jax.data.pictures.framing import CROPS, Crop, Framing, crop_box, crop_eyes
 from fer_jax.data.pictures.image_header import image_header
 from fer_jax.data.prepared import PreparedSplit, open_prepared
 from fer_jax.data.read import TooManyRejected, open_source, read

@@ -14,8 +14,7 @@ import numpy as np
 from fer_jax.categories import DROP, Categories
 from fer_jax.errors import DataError
 from fer_jax.expressions import EXPRESSIONS
-
-Box = tuple[float, float, float, float]  # left, top, width, height in pixels of the source picture
+from fer_jax.frame import Box
 
 
 class Quality(enum.IntFlag):
@@ -60,7 +59,7 @@ class Row:
       load: the file's bytes, or decoded pixels uint8 (H, W, 3) where a source has no file. Raises `ImageRejected`.
       source_label: the source's number of the label, −1 where it has none.
       soft_label: float32 (K,) that sums to 1, or None.
-      box: the face, or None.
+      box: the face, in pixels of the source picture, or None.
       landmarks: float32 (68, 2) in pixels of the source picture, iBUG order, or None.
       valence: −1..1, NaN where absent.
       arousal: −1..1, NaN where absent.

@@ -14,6 +14,7 @@ from fer_jax.faces.painting import features, occluders, skin, surroundings
 from fer_jax.faces.painting.paint import blend, polygon
 from fer_jax.faces.painting.photometry import develop
 from fer_jax.faces.scene import OCCLUDERS, Parameters, check_size
+from fer_jax.frame import EYES
 
 # Rises with any visible change. 2: eye whites, teeth and highlights no longer glow in dark faces.
 RENDER_VERSION = 2
@@ -170,5 +171,5 @@ def _visible(landmarks, geometry, camera, occluder) -> np.ndarray:
     elif occluder == "hand":
         covered[48:] = True
     elif occluder == "patch":
-        covered[36:42] = True
+        covered[EYES[0]] = True
     return inside & facing & ~covered

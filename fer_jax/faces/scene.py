@@ -17,6 +17,7 @@ from fer_jax.faces.geometry.camera import Light, Pose
 from fer_jax.faces.painting.photometry import Photometry
 from fer_jax.faces.person.identity import CUT, Identity, draw_identity
 from fer_jax.faces.presets import AFFECTNET_PRIOR, Preset, get
+from fer_jax.frame import EYES_APART, EYES_MIDDLE
 
 MIN_SIZE = 32
 SPLITS = ("train", "validation", "stimuli")
@@ -240,8 +241,8 @@ def _pose(rng, nuisance) -> Pose:
         yaw=yaw * 0.20 * nuisance,
         pitch=pitch * 0.10 * nuisance,
         roll=roll * 0.07 * nuisance,
-        scale=0.25 + 0.01 * float(np.clip(scale * nuisance, -1, 1)),
-        centre=(0.5 + 0.01 * nuisance * x * 2 / CUT, 0.37 + 0.01 * nuisance * y * 1.5 / CUT),
+        scale=EYES_APART + 0.01 * float(np.clip(scale * nuisance, -1, 1)),
+        centre=(EYES_MIDDLE[0] + 0.01 * nuisance * x * 2 / CUT, EYES_MIDDLE[1] + 0.01 * nuisance * y * 1.5 / CUT),
     )
 
 

@@ -10,14 +10,12 @@ import numpy as np
 from fer_jax.action_units import TYPICAL_UNITS, UNIT_SHOWS
 from fer_jax.errors import DataError
 from fer_jax.expressions import EXPRESSIONS, index_of
+from fer_jax.frame import BROWS, EYES_APART, EYES_MIDDLE, eye_centres
+from fer_jax.frame import NOSE as NOSE_LANDMARKS
 
 REGIONS = ("eye_left", "eye_right", "mouth", "nose", "glabella", "chin", "cheek_left", "cheek_right")
 NUM_REGIONS = len(REGIONS)
 EYE_LEFT, EYE_RIGHT, MOUTH, NOSE, GLABELLA, CHIN = range(6)
-
-# Standard crop: distance between the pupils and their midpoint, as shares of the side.
-CROP_INTEROCULAR = 0.25
-CROP_EYES = (0.50, 0.37)
 
 # Region centres in the face's frame: origin between the pupils, unit their distance, x right, y down.
 FRAME_CENTRES = np.array(
@@ -84,7 +82,7 @@ def region_centres(count: int, *, image_px: int, landmarks: np.ndarray | None = 
     Args:
       count: T images.
       image_px: side of the images.
-      landmarks: (T, 68, 2), pixels, iBUG order. None takes the standard crop for all.
+      landmarks: (T, 68, 2), pixels, iBUG order. None takes the crop frame for all.
 
     Returns:
       Centres (T, R, 2) in pixels, and the distance between the eyes (T,) in pixels.
@@ -93,19 +91,19 @@ def region_centres(count: int, *, image_px: int, landmarks: np.ndarray | None = 
       DataError: landmarks of another shape, or not finite.
     """
     if landmarks is None:
-        unit = CROP_INTEROCULAR * image_px
-        centres = np.asarray(CROP_EYES) * image_px + unit * FRAME_CENTRES
+        unit = EYES_APART * image_px
+        centres = np.asarray(EYES_MIDDLE) * image_px + unit * FRAME_CENTRES
         return np.broadcast_to(centres, (count, NUM_REGIONS, 2)), np.full(count, unit)
     landmarks = np.asarray(landmarks, np.float64)
     if landmarks.shape != (count, 68, 2) or not np.isfinite(landmarks).all():
         raise DataError(f"`landmarks`: wanted finite numbers of shape ({count}, 68, 2), got {landmarks.shape}.")
-    eyes = landmarks[:, 36:42].mean(1), landmarks[:, 42:48].mean(1)
-    brows = landmarks[:, 17:22].mean(1), landmarks[:, 22:27].mean(1)
+    eyes = eye_centres(landmarks)
+    brows = [landmarks[:, brow].mean(1) for brow in BROWS]
     corners, jaw = (landmarks[:, 48], landmarks[:, 54]), (landmarks[:, 2], landmarks[:, 14])
     centres = [
         *(0.75 * eye + 0.25 * brow for eye, brow in zip(eyes, brows, strict=True)),
         landmarks[:, 48:60].mean(1),
-        landmarks[:, 27:36].mean(1),
+        landmarks[:, NOSE_LANDMARKS].mean(1),
         0.5 * (landmarks[:, 21] + landmarks[:, 22]),
         0.5 * (landmarks[:, 57] + landmarks[:, 8]),
         *((eye + corner + edge) / 3 for eye, corner, edge in zip(eyes, corners, jaw, strict=True)),

@@ -11,9 +11,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fer_jax import data
+from fer_jax import data, frame
 from fer_jax.data.listing import Quality
-from fer_jax.data.pictures import crop as crops
 from fer_jax.errors import DataError, UsageError
 from fer_jax.expressions import EXPRESSIONS
 from tests.data import affectnet_copies as copies
@@ -109,8 +108,8 @@ def test_box_landmarks_and_affect_are_stored_after_the_crop(tmp_path):
     example = builder.as_data_source("train")[1]
     crop = data.crop_box(copies.picture(1), copies.FACE, size=40, margin=1.25)
     np.testing.assert_array_equal(example["image"], crop.image)
-    np.testing.assert_allclose(example["landmarks"], crops.transform(copies.landmarks(), crop.matrix), atol=0.01)
-    left, top, width, height = crops.transform_box(copies.FACE, crop.matrix)
+    np.testing.assert_allclose(example["landmarks"], frame.transform(copies.landmarks(), crop.matrix), atol=0.01)
+    left, top, width, height = frame.transform_box(copies.FACE, crop.matrix)
     box = np.array([top, left, top + height, left + width]) / 40
     np.testing.assert_allclose(example["bbox"], box, atol=1e-6)
     assert (example["valence"], example["arousal"]) == (0.5, np.float32(0.1))

@@ -12,9 +12,10 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
-from fer_jax.data.listing import Box, Quality
+from fer_jax.data.listing import Quality
 from fer_jax.data.pictures.face_api import FaceApi
 from fer_jax.errors import UsageError
+from fer_jax.frame import Box
 
 FaceDetector = Callable[[np.ndarray], np.ndarray]
 

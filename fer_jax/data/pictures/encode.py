@@ -12,11 +12,12 @@ import struct
 import cv2
 import numpy as np
 
-from fer_jax.data.listing import Box, Quality, Row
+from fer_jax.data.listing import Quality, Row
 from fer_jax.data.pictures.decode import encode_png
 from fer_jax.data.pictures.framing import Framing, frame, pixels
 from fer_jax.data.pictures.image_header import JPEG_FRAMES, UPRIGHT, image_header, jpeg_segments, orientation
 from fer_jax.errors import StorageError, UsageError
+from fer_jax.frame import Box
 
 ENCODINGS = ("png", "jpeg95")
 MAX_STORED_SIDE = 4096  # larger originals are written anew, shrunk (ours)

@@ -15,9 +15,9 @@ import tarfile
 import cv2
 import numpy as np
 
-from fer_jax.data.listing import Box
 from fer_jax.data.pictures.decode import resized
 from fer_jax.errors import UsageError
+from fer_jax.frame import Box
 
 _DETECTOR, _LANDMARKS = "tiny_face_detector_model", "face_landmark_68_model"
 # Facts of the trained networks: what was subtracted from pictures, and the boxes that cells predict against.

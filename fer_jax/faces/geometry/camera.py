@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fer_jax.frame import EYES_APART, EYES_MIDDLE
+
 PIVOT = np.array([0.0, 0.3, 0.55], np.float32)
 _PERSPECTIVE = 0.06
 
@@ -26,8 +28,8 @@ class Pose:
     yaw: float = 0.0
     pitch: float = 0.0
     roll: float = 0.0
-    scale: float = 0.25
-    centre: tuple[float, float] = (0.5, 0.37)
+    scale: float = EYES_APART
+    centre: tuple[float, float] = EYES_MIDDLE
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from fer_jax.errors import DataError, StorageError
+from fer_jax.frame import BROWS, EYES, MOUTH, NOSE, eye_centres
 
 REGIONS = (
     "brow_left",
@@ -36,12 +37,12 @@ BOXES = (
     (-0.40, 0.40, 1.42, 1.90),
 )
 _ROWS = {
-    "brow_left": slice(17, 22),
-    "brow_right": slice(22, 27),
-    "eye_left": slice(36, 42),
-    "eye_right": slice(42, 48),
-    "nose": slice(27, 36),
-    "mouth": slice(48, 68),
+    "brow_left": BROWS[0],
+    "brow_right": BROWS[1],
+    "eye_left": EYES[0],
+    "eye_right": EYES[1],
+    "nose": NOSE,
+    "mouth": MOUTH,
 }
 
 
@@ -64,7 +65,7 @@ def region_mask(landmarks, size: int) -> np.ndarray:
     landmarks = np.asarray(getattr(landmarks, "landmarks", landmarks), np.float32)
     if landmarks.shape != (68, 2):
         raise DataError(f"`landmarks`: wanted shape (68, 2), got {landmarks.shape}.")
-    left, right = landmarks[36:42].mean(0), landmarks[42:48].mean(0)
+    left, right = eye_centres(landmarks)
     middle, across = (left + right) / 2, right - left
     unit = np.float32(max(float(np.hypot(*across)), 1e-3))
     ux, uy = across / (unit * unit)

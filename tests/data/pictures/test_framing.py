@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from fer_jax import data
 from fer_jax.data.listing import Quality, Row
-from fer_jax.data.pictures import crop as crops
 from fer_jax.data.pictures.detect import matching, overlap
-from fer_jax.data.pictures.framing import frame
+from fer_jax.data.pictures.framing import frame, usable
 from fer_jax.errors import UsageError
+from fer_jax.frame import transform
 
 
 def dots(points, shape=(120, 160)):
@@ -43,7 +43,7 @@ def brightest(image):
 def test_a_box_crop_moves_points_as_its_matrix_says(x, y, side, size, margin):
     crop = data.crop_box(dots([(x, y)]), (x - side / 2, y - side / 2, side, side), size=size, margin=margin)
     assert crop.image.shape == (size, size, 3)
-    np.testing.assert_allclose(brightest(crop.image), crops.transform(np.array([x, y]), crop.matrix), atol=0.3)
+    np.testing.assert_allclose(brightest(crop.image), transform(np.array([x, y]), crop.matrix), atol=0.3)
 
 
 def test_a_box_inside_is_cut_out_as_it_is():
@@ -78,7 +78,7 @@ def test_eyes_come_to_their_places(x, y, apart, angle, size):
     left = np.array([x, y])
     right = left + apart * np.array([np.cos(angle), np.sin(angle)])
     crop = data.crop_eyes(dots([left, right]), landmarks(left, right), size=size)
-    placed = crops.transform(np.array([left, right]), crop.matrix)
+    placed = transform(np.array([left, right]), crop.matrix)
     np.testing.assert_allclose((placed + 0.5) / size, [(0.375, 0.37), (0.625, 0.37)], atol=1e-6)
     halves = crop.image[:, : size // 2], crop.image[:, size // 2 :]
     found = np.array([brightest(halves[0]), brightest(halves[1]) + np.array((size // 2, 0))])
@@ -115,7 +115,7 @@ def test_asymmetric_picture_box_and_landmarks_share_one_matrix():
 
 
 @pytest.mark.parametrize(
-    ("box", "usable"),
+    ("box", "sound"),
     [
         ((1, 2, 30, 40), True),
         ((-5, -5, 30, 40), True),
@@ -127,16 +127,16 @@ def test_asymmetric_picture_box_and_landmarks_share_one_matrix():
         (None, False),
     ],
 )
-def test_boxes_that_are_none(box, usable):
-    assert crops.usable(box, (100, 160)) == usable
+def test_boxes_that_are_none(box, sound):
+    assert usable(box, (100, 160)) == sound
     framed = frame(dots([(80, 60)]), row(box=box), data.Framing("box", size=40))
     assert framed.image.shape == (40, 40, 3)
-    assert (Quality.BAD_BOX in framed.quality) == (not usable)
+    assert (Quality.BAD_BOX in framed.quality) == (not sound)
 
 
 def test_a_box_that_would_fill_the_memory_is_none():
     sliver = np.zeros((1, 20_000, 3), np.uint8)
-    assert not crops.usable((0, 0, 79_000, 1), sliver.shape)
+    assert not usable((0, 0, 79_000, 1), sliver.shape)
     assert Quality.BAD_BOX in frame(sliver, row(box=(0, 0, 79_000, 1)), data.Framing("box", size=40)).quality
     with pytest.raises(UsageError, match="`box`: wanted left, top, width, height of a box on the picture"):
         data.crop_box(sliver, (0, 0, 79_000, 1), size=40)
