@@ -4,10 +4,12 @@ import dataclasses
 import operator
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import jax
+
+from experiments.harness.text_table import aligned
 
 _COMPARISONS = {">=": operator.ge, "<=": operator.le}
 
@@ -81,13 +83,6 @@ def table(rows: list[Row]) -> str:
     """Return rows as aligned text."""
     head = ("name", "ours", "theirs", "unit", "ratio", "goal", "holds")
     return aligned([head, *(tuple(_shown(value) for value in dataclasses.astuple(each)) for each in rows)])
-
-
-def aligned(lines: Sequence[Sequence[str]]) -> str:
-    """Align lines of equally many words as columns."""
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    padded = (zip(line, widths, strict=True) for line in lines)
-    return "\n".join("  ".join(text.ljust(width) for text, width in line).rstrip() for line in padded)
 
 
 def _seconds(call):

@@ -25,6 +25,7 @@ from experiments.harness import command
 from experiments.harness.command import option
 from experiments.harness.locked_folder import LockedFolder
 from experiments.harness.progress import Progress
+from experiments.harness.text_table import aligned
 from experiments.study.run_folder import FinishedFiles, sha256, versions
 from fer_jax.errors import StorageError, UsageError
 
@@ -177,8 +178,8 @@ def _page(scores, members):
     recalls = {name: column(f"recall_{name}", interval=False) for name in names}
     count = cells.loc[(rules[0], "accuracy"), "n"]
     sizes = ", ".join(f"{name} {cells.loc[(rules[0], f'recall_{name}'), 'n']}" for name in names)
-    lines = [f"{count} pictures; in brackets 95 % intervals over pictures", *_aligned(rules, main), ""]
-    lines += [f"Recall, % (pictures: {sizes})", *_aligned(rules, recalls)]
+    lines = [f"{count} pictures; in brackets 95 % intervals over pictures", _table(rules, main), ""]
+    lines += [f"Recall, % (pictures: {sizes})", _table(rules, recalls)]
     for name, table in members.groupby("ensemble", sort=False):
         accuracy, ece, after = table[["accuracy", "ece", "ece_calibrated"]].mean()
         lines += [
@@ -197,17 +198,9 @@ def _cell(cells, key, scale, interval):
     return f"{value:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]" if interval else f"{value:.{digits}f}"
 
 
-def _aligned(rules, columns):
-    """Return the lines of a table, the rule on the left, everything else to the right."""
-    table = [["rule", *columns], *([rule, *cells] for rule, *cells in zip(rules, *columns.values(), strict=True))]
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    return [
-        "  ".join(
-            cell.ljust(width) if at == 0 else cell.rjust(width)
-            for at, (cell, width) in enumerate(zip(row, widths, strict=True))
-        )
-        for row in table
-    ]
+def _table(rules, columns):
+    lines = [["rule", *columns], *zip(rules, *columns.values(), strict=True)]
+    return aligned(lines, right=True)
 
 
 if __name__ == "__main__":

@@ -112,6 +112,11 @@ def paper_first(names: Iterable[str]) -> list[str]:
     return [name for name in EXPRESSIONS if name in names] + sorted(names - set(EXPRESSIONS))
 
 
+def noun_of(names: Iterable[str]) -> str:
+    """Return what names are called: "expression" where all are among the paper's eight, else "category"."""
+    return "expression" if set(names) <= set(EXPRESSIONS) else "category"
+
+
 def parse_categories(categories: str | Iterable[str]) -> Categories:
     """Return the categories that a flag such as "happy,sad,anger" names, or a sequence of names.
 

@@ -1,6 +1,6 @@
 """Drawn faces whose evidence is known, and every map that is scored against it.
 
-Contract: pictures are bytes (N, H, W, 3), truths and maps float32 (N, H, W); they go through the ordered pairs in turn.
+Contract: pictures are bytes (N, H, W, 3), truths and maps float32 (N, H, W). They go through the ordered pairs in turn.
 """
 
 import dataclasses
@@ -72,7 +72,7 @@ def draw(study: Study, count: int) -> KnownFaces:
 
 
 def pair_means(study: Study) -> np.ndarray:
-    """The mean truth of each unordered pair over other people and poses, float32 (28, H, W)."""
+    """Return the mean truth of each unordered pair over other people and poses, float32 (28, H, W)."""
     progress, means = Progress("truths of other people", EXPRESSIONS.num_pairs, unit="pairs"), []
     for pair, (first, second) in enumerate(EXPRESSIONS.pairs):
         total = 0.0
@@ -86,7 +86,7 @@ def pair_means(study: Study) -> np.ndarray:
 
 
 def reference_of(study: Study, known: KnownFaces, *, seed: int) -> dict[str, np.ndarray]:
-    """Maps that ask no network, by name: all of `REFERENCES`, then `CELLS` and `CEILING`."""
+    """Return maps that ask no network, by name: all of `REFERENCES`, then `CELLS` and `CEILING`."""
     means = pair_means(study)
     height, width = known.truths.shape[1:]
     stacked = {
@@ -104,7 +104,7 @@ def reference_of(study: Study, known: KnownFaces, *, seed: int) -> dict[str, np.
 
 
 def explained(study: Study, known: KnownFaces, settings: explanation.Settings, *, seed: int) -> dict[str, np.ndarray]:
-    """Every picture explained for the expression it shows, by its pair's member and by an untrained one.
+    """Explain every picture for the expression it shows, through its pair's member and an untrained one.
 
     Args:
       study: a run whose members are trained.
@@ -135,7 +135,7 @@ def explained(study: Study, known: KnownFaces, settings: explanation.Settings, *
 
 
 def untrained(method: str) -> str:
-    """The name of a method's map through a network that was never trained."""
+    """Name a method's map through a network that was never trained."""
     return f"{method}_untrained"
 
 
@@ -147,7 +147,7 @@ def _parameters(study, split, index, expression):
 
 
 def _through_cells(study, truths):
-    """Averaged over the cells of the network's last features and stretched again, as CAM's maps are."""
+    """Average truths over the cells of the network's last features and stretch them again, as CAM does its maps."""
     like = jax.ShapeDtypeStruct((1, *truths.shape[1:], 3), jnp.float32)
     cells = jax.eval_shape(study.network(2).apply, study.variables_like(2), like).features.shape[1:3]
     averaged = [cv2.resize(truth, cells[::-1], interpolation=cv2.INTER_AREA) for truth in truths]

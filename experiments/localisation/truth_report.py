@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from benchmarks import pairing
+from experiments.harness.text_table import aligned
 from experiments.localisation import truth_scores
 from experiments.localisation.known_truth import CEILING, CELLS, REFERENCES, KnownFaces, untrained
 from experiments.localisation.truth_scores import SCORES, SWAP
@@ -54,7 +54,7 @@ KINDS = {
 
 @dataclasses.dataclass(frozen=True)
 class Findings:
-    """What the benchmark found.
+    """The results of the benchmark.
 
     Attributes:
       facts: about faces, region, networks and settings.
@@ -110,7 +110,7 @@ class Findings:
         )
 
     def page(self) -> str:
-        """The tables as text."""
+        """Return the tables as text."""
         facts, heads = self.facts, ("", *SCORE_NAMES.values())
         methods = list(dict.fromkeys(self.scores["method"]))
         explained = [method for method in methods if method in METHOD_NAMES]
@@ -138,21 +138,21 @@ class Findings:
                 "expression's probability: the most that swap can reach.",
                 "",
                 "Mean over pairs (95 % bootstrap interval over 28 pairs)",
-                pairing.aligned(rows),
+                aligned(rows),
                 f"without a score, pictures: {self._gaps() or 'none'}",
                 "",
                 f"Only the {facts['n_right']} pictures that the member classifies rightly",
-                pairing.aligned(right),
+                aligned(right),
                 "",
                 f"Differences, paired by picture; * Holm-corrected p < {_number(SIGNIFICANT)} among a column's {count}",
-                pairing.aligned(against),
+                aligned(against),
                 "",
                 *(self._extremes(method) for method in explained),
             ]
         )
 
     def _gaps(self) -> str:
-        """Methods with pictures that have no score: a constant map has none at all, one without mass no energy."""
+        """Count each method's pictures without a score: a constant map has none at all, one without mass no energy."""
         missing = self.scores.pivot(index="method", columns="score", values="missing")
         return "; ".join(
             f"{NAMES[method]} {row['dice']}" + (f" ({row['energy']} for energy)" if row["energy"] > row["dice"] else "")
@@ -161,7 +161,7 @@ class Findings:
         )
 
     def _extremes(self, method):
-        """The pairs a method does best and worst in, and whether more evidence is found more easily."""
+        """Name the pairs a method does best and worst in. Correlate its Dice with the evidence there is to find."""
         own = self.pairs[self.pairs["method"] == method].dropna(subset=["dice"]).sort_values("dice", ascending=False)
         if len(own) < 6:
             return f"{NAMES[method]}: too few pairs with a Dice to name the best and the worst ({len(own)})."
@@ -173,7 +173,7 @@ class Findings:
         )
 
     def write(self, out: pathlib.Path) -> None:
-        """Everything as JSON, and each table as CSV beside it."""
+        """Write everything as JSON, and each table as CSV beside it."""
         tables = {
             "scores": self.scores,
             "scores_right": self.scores_right,
@@ -217,19 +217,19 @@ def _difference(cell):
 
 
 def comparisons(methods) -> list[tuple[str, str]]:
-    """What is compared, decided before any result: each method with what it should beat, and with each other."""
+    """Return what is compared, decided before any result: each method with what it should beat, and with the others."""
     against = [(method, other) for method in methods for other in ("centre", "edges", "face_mean", "pair_mean")]
     control = [(method, untrained(method)) for method in methods]
     return [*control, *against, *itertools.combinations(methods, 2)]
 
 
 def beside(out: pathlib.Path, name: str) -> pathlib.Path:
-    """A file next to the JSON, without suffix."""
+    """Name a file next to the JSON, without suffix."""
     return out.with_name(f"{out.stem}_{name}")
 
 
 def draw(findings: Findings, known: KnownFaces, maps: dict[str, np.ndarray], out: pathlib.Path) -> None:
-    """Three figures beside the JSON: scores, pairs, and faces with their maps."""
+    """Draw three figures beside the JSON: scores, pairs, and faces with their maps."""
     from fer_jax import figures
 
     facts = findings.facts

@@ -35,7 +35,11 @@ class Readers:
         self._probabilities = probabilities
 
     def of_true_class(self, pictures: np.ndarray) -> np.ndarray:
-        """Bytes (N, H, W, 3), a picture in each place of the known ones -> float64 (N,), each by its pair's member."""
+        """Return the probability of the shown expression, float64 (N,), by the member of each picture's pair.
+
+        Args:
+          pictures: bytes (N, H, W, 3), one in the place of each known picture.
+        """
         found = np.zeros(len(pictures))
         for pair in range(EXPRESSIONS.num_pairs):
             rows = np.flatnonzero(self._known.pairs == pair)
@@ -79,12 +83,12 @@ def score(known: KnownFaces, maps: dict[str, np.ndarray], readers: Readers, *, a
 
 
 def regions(known: KnownFaces, *, area: float) -> np.ndarray:
-    """Where the evidence of each picture is strongest, bool (N, H, W)."""
+    """Return where the evidence of each picture is strongest, bool (N, H, W)."""
     return np.asarray(jax.jit(jax.vmap(functools.partial(metrics.evident_region, area=area)))(known.truths))
 
 
 def pair_evidence(known: KnownFaces) -> pd.DataFrame:
-    """How much there is to find in each pair: pair, pair_name, evidence (mean of the truths, Lab units)."""
+    """Return the amount of evidence in each pair: pair, pair_name, evidence (mean of the truths, Lab units)."""
     mean = known.truths.mean((1, 2), dtype=np.float64)
     rows = [
         (pair, EXPRESSIONS.pair_name(pair), mean[known.pairs == pair].mean()) for pair in range(EXPRESSIONS.num_pairs)

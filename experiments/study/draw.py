@@ -11,6 +11,7 @@ from experiments.study.vote import accuracy_interval, confusion_counts, scores
 from fer_jax import compare as comparing
 from fer_jax import figures, human, masks
 from fer_jax.explanation import METHOD_NAMES, METHODS
+from fer_jax.expressions import noun_of
 from fer_jax.provenance import Provenance
 from fer_jax.streams import stream
 
@@ -150,7 +151,9 @@ def _saliency(study):
         rows.append((pictures[row], shown, f"{table['true_label'][row]}\nnot {table['false_label'][row]}"))
     image, shown, _ = rows[1]
     _save(study, "fig09_saliency", figures.draw_saliency(image, shown, provenance=study.provenance))
-    _save(study, "saliency_by_expression", figures.draw_saliency_grid(rows, provenance=study.provenance))
+    title = f"One picture of each {noun_of(study.categories)}, explained"
+    grid = figures.draw_saliency_grid(rows, title=title, provenance=study.provenance)
+    _save(study, "saliency_by_expression", grid)
 
 
 def _dice(study):

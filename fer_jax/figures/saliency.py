@@ -53,7 +53,7 @@ def draw_saliency_grid(
     rows: Sequence[tuple[np.ndarray, Mapping[str, np.ndarray], str]],
     *,
     outlines: Sequence[np.ndarray] | None = None,
-    title: str = "One picture of each expression, explained",
+    title: str = "One picture of each category, explained",
     provenance: Provenance = UNKNOWN,
 ) -> Figure:
     """Draw several pictures and their maps, one row a picture.

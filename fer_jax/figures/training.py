@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from fer_jax.errors import UsageError
-from fer_jax.expressions import EXPRESSIONS
+from fer_jax.expressions import noun_of
 from fer_jax.figures import style
 from fer_jax.provenance import UNKNOWN, Provenance
 
@@ -196,8 +196,7 @@ def draw_recall(
     ax.grid(True, axis="y")
     ax.set_ylabel("recall")
     ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.07), ncols=2)
-    kind = "expression" if set(categories) <= set(EXPRESSIONS) else "category"
-    title = title or f"Recall by {kind}"
+    title = title or f"Recall by {noun_of(categories)}"
     notes = [f"n = {len(scores)} models"]
     style.set_heading(ax, style.heading(title, notes, provenance=provenance, width=76))
     return ax
