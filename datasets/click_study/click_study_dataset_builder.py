@@ -1,7 +1,7 @@
 """Click data of a study into ArrayRecord shards, without TensorFlow: what people opened of each picture, and answered.
 
 Build with `experiments/prepare_data.py`. Read with `tfds.builder_from_directory(path).as_data_source(split)`, or back
-into tables with `fer_jax.human.click_examples.from_examples`.
+into tables with `fer_jax.human.clicks.from_examples`.
 """
 
 import contextlib
@@ -52,7 +52,7 @@ class Builder(ArrayRecordBuilder):
         self.categories = EXPRESSIONS if categories is None else Categories(tuple(categories))
         if categories is None and source is not None:
             with contextlib.suppress(DataError):  # a damaged record is refused when it is built
-                self.categories = human.click_files.categories_of(source)
+                self.categories = human.clicks.categories_of(source)
         super().__init__(**kwargs)
 
     def _info(self) -> tfds.core.DatasetInfo:
@@ -93,7 +93,7 @@ class Builder(ArrayRecordBuilder):
         )
 
     def _split_generators(self, dl_manager):
-        clicked = human.click_files.load(
+        clicked = human.clicks.load(
             self.copy_of("click study", dl_manager, self._source),
             images=self._images,
             allow_mixed=self._allow_mixed,
@@ -118,8 +118,8 @@ class Builder(ArrayRecordBuilder):
             for name, picture in zip(clicked.study["image"], clicked.pictures, strict=True)
         }
         kinds = {
-            "trials": human.click_examples.trial_examples,
-            "originals": human.click_examples.original_examples,
+            "trials": human.clicks.trial_examples,
+            "originals": human.clicks.original_examples,
         }
         return {
             split: functools.partial(self._generate_examples, split, functools.partial(examples, clicked), encoded)

@@ -94,7 +94,7 @@ class _Pool:
         self._members = study.categories.num_pairs
         whole = np.flatnonzero(study.study_pairs == pair)
         self._labels = (study.study_pictures.labels == study.categories.pairs[pair][1]).astype(np.int32)
-        self._views = human.click_views.select(attention["revealed_rows"], attention["revealed_points"], whole)
+        self._views = human.clicks.select_views(attention["revealed_rows"], attention["revealed_points"], whole)
         self.trials, self.masked = len(self._views.rows), self._views.masked
 
     def batch(self, pictures: np.ndarray, step: int, batch_size: int) -> dict:

@@ -61,14 +61,14 @@ def card(*options):
 
 @pytest.mark.parametrize("decoders", [None, {"image": tfds.decode.SkipDecoding()}], ids=["decoded", "as PNG"])
 def test_what_was_written_is_read(built, source, decoders):
-    wanted = human.click_files.load(source)
+    wanted = human.clicks.load(source)
     splits = [built.as_data_source(split, decoders=decoders) for split in ("trials", "originals")]
-    found = human.click_examples.from_examples(*splits)
+    found = human.clicks.from_examples(*splits)
     for table in TABLES:
         pd.testing.assert_frame_equal(getattr(found.trials, table), getattr(wanted.trials, table), check_exact=True)
     pd.testing.assert_frame_equal(found.study, wanted.study)
     np.testing.assert_array_equal(found.pictures, wanted.pictures)
-    np.testing.assert_array_equal(human.click_set.masks(found), human.click_set.masks(wanted))
+    np.testing.assert_array_equal(human.clicks.masks(found), human.clicks.masks(wanted))
 
 
 def test_an_example_says_what_the_tables_say(built, source):
@@ -245,7 +245,7 @@ def test_a_mask_that_opencv_would_draw_otherwise_stops_the_build(source, tmp_pat
     def wider(points, size, radius):
         return human.stimuli.reveal_mask(points, size, radius + 1)
 
-    monkeypatch.setattr(human.click_examples, "reveal_mask", wider)
+    monkeypatch.setattr(human.clicks.examples, "reveal_mask", wider)
     builder = click_study.Builder(source=source, data_dir=tmp_path)
     with pytest.raises(DataError, match=r"`trials`: row 1: mask: wanted the union of the clicks' discs, got \d+ other"):
         builder.download_and_prepare()

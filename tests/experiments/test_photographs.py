@@ -91,7 +91,7 @@ def test_drawn_faces_that_were_prepared_are_still_called_synthetic(tmp_path):
     assert study.provenance.source == "prepared pictures (procedural_faces)"
     record = json.loads((out / "data" / "pictures.json").read_text())
     assert record["render_version"] == faces.RENDER_VERSION and set(record["fingerprint"]) >= {"train", "validation"}
-    assert human.click_files._drawn(out / "run.json")
+    assert human.clicks.files._drawn(out / "run.json")
 
 
 def test_another_set_in_the_same_place_is_refused(folders, tmp_path, capsys):

@@ -10,24 +10,20 @@ import pandas as pd
 
 from fer_jax import masks
 from fer_jax.errors import UsageError, check_count
-from fer_jax.human.accumulation import Answers, answer_trials
-from fer_jax.human.cohort import (
+from fer_jax.human.columns import SCHEMA_VERSION, typed
+from fer_jax.human.observers.answers import Answers, answer_trials
+from fer_jax.human.observers.parameters import (
     ANSWER_STREAM,
-    CONFUSABILITY,
     PROFILES,
     Dynamics,
-    Observer,
     Profile,
     draw_images,
     draw_observer,
 )
-from fer_jax.human.columns import SCHEMA_VERSION, typed
 from fer_jax.human.plan import BLOCKS, draw_plan
 from fer_jax.human.study import check_study, positions
 from fer_jax.human.trials import Trials
 from fer_jax.streams import stream
-
-__all__ = ["CONFUSABILITY", "PROFILES", "Dynamics", "Observer", "Profile", "draw_observer", "simulate"]
 
 PARTICIPANTS = 24  # §4.1
 
@@ -58,7 +54,7 @@ def simulate(
       image_px: side of the stimuli.
       participants: S people.
       evidence: (T, R), 0 or more, how much each region tells the truth from the foil. None takes the table
-        for photographs. `evidence.difference_evidence` makes it from the pair oracle of procedural faces.
+        for photographs. `difference_evidence` makes it from the pair oracle of procedural faces.
       landmarks: (T, 68, 2), pixels. None places the regions by the standard crop.
       profile: a key of `PROFILES`, or a profile.
       with_dropouts: the last two people are one who mostly guesses and one who skips the last block, as in §4.1.

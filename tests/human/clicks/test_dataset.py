@@ -13,7 +13,6 @@ from fer_jax import human
 from fer_jax.categories import Categories
 from fer_jax.errors import DataError, FerError
 from fer_jax.expressions import EXPRESSIONS
-from fer_jax.human import click_examples, click_set, click_views
 from fer_jax.human.columns import FLAG, REAL, TABLES, TEXT, WHOLE, typed
 
 SIZE, RADIUS, BLUR = 64, 6, 20
@@ -26,7 +25,7 @@ def pictures(small_study):
 
 @pytest.fixture(scope="session")
 def clicked(small_cohort, small_study, pictures):
-    return click_set.assemble(small_cohort, pictures, small_study)
+    return human.clicks.assemble(small_cohort, pictures, small_study)
 
 
 def assert_equal(one, other):
@@ -38,8 +37,8 @@ def assert_equal(one, other):
 
 
 def round_trip(clicked):
-    return click_examples.from_examples(
-        click_examples.trial_examples(clicked), click_examples.original_examples(clicked), synthetic=clicked.synthetic
+    return human.clicks.from_examples(
+        human.clicks.trial_examples(clicked), human.clicks.original_examples(clicked), synthetic=clicked.synthetic
     )
 
 
@@ -82,7 +81,7 @@ def test_a_cohort_fits_and_keeps_what_analyses_need(clicked, small_cohort, small
 
 def test_examples_and_back_is_the_identity(clicked):
     assert_equal(round_trip(clicked), clicked)
-    assert_equal(click_set.assemble(clicked.trials, clicked.pictures, clicked.study), clicked)
+    assert_equal(human.clicks.assemble(clicked.trials, clicked.pictures, clicked.study), clicked)
 
 
 def test_a_study_of_any_categories():
@@ -93,19 +92,19 @@ def test_a_study_of_any_categories():
     ]
     clicks = [("P01", n, image, 1, 9.5, 8.25, 300.0, True) for _, n, image, *_ in rows]
     pixels = np.random.default_rng(3).integers(0, 256, (6, SIZE, SIZE, 3), np.uint8)
-    made = click_set.assemble(tables(rows=rows, clicks=clicks), pixels, categories=smiles)
+    made = human.clicks.assemble(tables(rows=rows, clicks=clicks), pixels, categories=smiles)
     assert made.study["pair"].tolist() == [0, 1, 0, 2, 1, 2]
-    examples = list(click_examples.trial_examples(made))
+    examples = list(human.clicks.trial_examples(made))
     assert [(one["true_label"], one["false_label"]) for one in examples] == list(smiles.ordered_pairs)
-    again = click_examples.from_examples(examples, click_examples.original_examples(made), categories=smiles)
+    again = human.clicks.from_examples(examples, human.clicks.original_examples(made), categories=smiles)
     assert_equal(again, made)
     assert again.categories == smiles
-    assert len(click_views.views_of_pair(made, 2).whole) == 2
+    assert len(human.clicks.views_of_pair(made, 2).whole) == 2
     with pytest.raises(DataError, match=r"true_label: wanted one of neutral, happy, .*got 'genuine'"):
-        click_set.assemble(tables(rows=rows, clicks=clicks), pixels)
+        human.clicks.assemble(tables(rows=rows, clicks=clicks), pixels)
     with pytest.raises(DataError, match=r"`originals`: example 2: false_label: wanted 0\.\.1, got 2"):
-        click_examples.from_examples(
-            examples, click_examples.original_examples(made), categories=smiles.select(["genuine", "posed"])
+        human.clicks.from_examples(
+            examples, human.clicks.original_examples(made), categories=smiles.select(["genuine", "posed"])
         )
 
 
@@ -113,25 +112,25 @@ def test_pictures_may_stay_encoded(clicked):
     encoded = {name: png(picture) for name, picture in zip(clicked.study["image"], clicked.pictures, strict=True)}
     splits = [
         [example | {"image": encoded[example["image_id"]]} for example in examples(clicked)]
-        for examples in (click_examples.trial_examples, click_examples.original_examples)
+        for examples in (human.clicks.trial_examples, human.clicks.original_examples)
     ]
-    assert_equal(click_examples.from_examples(*splits), clicked)
+    assert_equal(human.clicks.from_examples(*splits), clicked)
 
 
 def test_originals_are_nobodys_trials(clicked):
-    originals = list(click_examples.original_examples(clicked))
+    originals = list(human.clicks.original_examples(clicked))
     assert [example["image_id"] for example in originals] == clicked.study["image"].tolist()
     assert all((example["mask"] == 255).all() and example["clicks"].shape == (0, 2) for example in originals)
     assert {(example["response"], example["participant"], example["trial"]) for example in originals} == {(-1, "", 0)}
-    assert set(originals[0]) == set(next(click_examples.trial_examples(clicked)))
+    assert set(originals[0]) == set(next(human.clicks.trial_examples(clicked)))
 
 
 def test_masks_are_redrawn_for_some_trials_or_all(clicked):
-    every = click_set.masks(clicked)
-    stored = [example["mask"][:, :, 0] == 255 for example in click_examples.trial_examples(clicked)]
+    every = human.clicks.masks(clicked)
+    stored = [example["mask"][:, :, 0] == 255 for example in human.clicks.trial_examples(clicked)]
     np.testing.assert_array_equal(every, stored)
-    np.testing.assert_array_equal(click_set.masks(clicked, [5, 2]), every[[5, 2]])
-    assert click_set.masks(clicked, []).shape == (0, SIZE, SIZE)
+    np.testing.assert_array_equal(human.clicks.masks(clicked, [5, 2]), every[[5, 2]])
+    assert human.clicks.masks(clicked, []).shape == (0, SIZE, SIZE)
 
 
 inner = st.floats(0, SIZE, exclude_max=True) | st.sampled_from([0.0, 10.999999999999998, 63.99999999999999])
@@ -155,9 +154,9 @@ def test_odd_clicks_survive(trials):
         for number, values in enumerate(own, 1)
     ]
     pixels = np.zeros((len(trials), SIZE, SIZE, 3), np.uint8)
-    made = click_set.assemble(tables(rows=rows, clicks=clicks), pixels)
+    made = human.clicks.assemble(tables(rows=rows, clicks=clicks), pixels)
     assert_equal(round_trip(made), made)
-    for mask, own in zip(click_set.masks(made), trials, strict=True):
+    for mask, own in zip(human.clicks.masks(made), trials, strict=True):
         points = np.array([(x, y) for x, y, _, inside in own if inside], float).reshape(-1, 2)
         np.testing.assert_array_equal(mask, human.stimuli.reveal_mask(points, (SIZE, SIZE), RADIUS))
     assert made.trials.trials["n_clicks"].tolist() == [sum(inside for *_, inside in own) for own in trials]
@@ -168,24 +167,24 @@ def test_odd_clicks_survive(trials):
 def test_clicks_and_trials_may_lie_in_any_order(small_cohort, small_study, pictures, clicked):
     shuffled = small_cohort.clicks.sample(frac=1, random_state=0)
     mixed_up = dataclasses.replace(small_cohort, clicks=shuffled)
-    assert_equal(click_set.assemble(mixed_up, pictures, small_study), clicked)
+    assert_equal(human.clicks.assemble(mixed_up, pictures, small_study), clicked)
 
 
 def test_folds_split_pairs_by_image(study):
-    folds = click_set.folds(study)
+    folds = human.clicks.folds(study)
     cells = study.assign(fold=folds).groupby(["fold", "true_label", "false_label"]).size()
     assert len(cells) == 5 * 56
     assert (cells == 1).all()
     order = np.random.default_rng(0).permutation(len(study))
-    np.testing.assert_array_equal(click_set.folds(study.iloc[order]), folds[order])
+    np.testing.assert_array_equal(human.clicks.folds(study.iloc[order]), folds[order])
     two = human.study.make_study(
         np.repeat(np.arange(8), 20), [f"{n:03d}" for n in range(160)], seed=0, per_ordered_pair=2
     )
-    assert sorted(set(click_set.folds(two))) == [0, 1]
+    assert sorted(set(human.clicks.folds(two))) == [0, 1]
 
 
 def test_a_study_table_out_of_the_trials(small_cohort, small_study):
-    found = click_set.study_of(small_cohort)
+    found = human.clicks.study_of(small_cohort)
     pd.testing.assert_frame_equal(
         found.sort_values("image", ignore_index=True), small_study.sort_values("image", ignore_index=True)
     )
@@ -241,7 +240,7 @@ def changed(trials, table, row, column, value):
 )  # fmt: skip
 def test_every_check_names_table_row_and_value(small_cohort, small_study, pictures, table, row, column, value, told):
     with pytest.raises(DataError, match=f"^`{table}`: {told}") as found:
-        click_set.assemble(changed(small_cohort, table, row, column, value), pictures, small_study)
+        human.clicks.assemble(changed(small_cohort, table, row, column, value), pictures, small_study)
     assert "\n" not in str(found.value)
 
 
@@ -256,13 +255,13 @@ def test_answers_that_contradict_their_flag_or_the_options(small_cohort, small_s
         ("image", small_cohort.trials["image"].iloc[1], "wanted one truth for an image|wanted one foil for an image"),
     ):
         with pytest.raises(DataError, match=told):
-            click_set.assemble(changed(small_cohort, "trials", 0, column, value), pictures, small_study)
+            human.clicks.assemble(changed(small_cohort, "trials", 0, column, value), pictures, small_study)
 
 
 def test_no_image_twice_for_a_person():
     rows = [("P01", 1, "a", "fear", "surprise", "fear"), ("P01", 2, "a", "fear", "surprise", "fear")]
     with pytest.raises(DataError, match=r"`trials`: row 2 .*: image: wanted each image once for a person, got 'a'"):
-        click_set.assemble(tables(rows=rows), np.zeros((1, SIZE, SIZE, 3), np.uint8))
+        human.clicks.assemble(tables(rows=rows), np.zeros((1, SIZE, SIZE, 3), np.uint8))
 
 
 def test_the_foil_is_the_same_for_everybody_also_without_a_study_table():
@@ -270,16 +269,16 @@ def test_the_foil_is_the_same_for_everybody_also_without_a_study_table():
     with pytest.raises(
         DataError, match=r"`trials`: row 2 \(participant 'P02', trial 1\): false_label: wanted one foil"
     ):
-        click_set.assemble(tables(("P01", "P02"), rows), np.zeros((1, SIZE, SIZE, 3), np.uint8))
+        human.clicks.assemble(tables(("P01", "P02"), rows), np.zeros((1, SIZE, SIZE, 3), np.uint8))
 
 
 def test_a_lost_click_is_missed(small_cohort, small_study, pictures):
     last = dataclasses.replace(small_cohort, clicks=small_cohort.clicks.iloc[:-1])
     with pytest.raises(DataError, match=r"n_clicks: wanted the \d+ openings"):
-        click_set.assemble(last, pictures, small_study)
+        human.clicks.assemble(last, pictures, small_study)
     first = dataclasses.replace(small_cohort, clicks=small_cohort.clicks.iloc[1:])
     with pytest.raises(DataError, match=r"row 1 .*: click: wanted clicks numbered 1, 2"):
-        click_set.assemble(first, pictures, small_study)
+        human.clicks.assemble(first, pictures, small_study)
 
 
 def test_people_and_programs_are_not_mixed_unasked():
@@ -289,11 +288,11 @@ def test_people_and_programs_are_not_mixed_unasked():
         getattr(both, table)["simulated"] = pd.array([False, True], FLAG)
     pixels = np.zeros((1, SIZE, SIZE, 3), np.uint8)
     with pytest.raises(DataError, match=r"wanted people or programs, got 1 simulated trials of 2; .*`allow_mixed`"):
-        click_set.assemble(both, pixels)
-    mixed = click_set.assemble(both, pixels, allow_mixed=True)
+        human.clicks.assemble(both, pixels)
+    mixed = human.clicks.assemble(both, pixels, allow_mixed=True)
     assert mixed.simulated == "mixed"
     assert_equal(round_trip(mixed), mixed)
-    assert click_set.assemble(both.of(["P01"]), pixels).simulated == "none"
+    assert human.clicks.assemble(both.of(["P01"]), pixels).simulated == "none"
 
 
 def test_pictures_and_study_must_fit(small_cohort, small_study, pictures):
@@ -305,14 +304,14 @@ def test_pictures_and_study_must_fit(small_cohort, small_study, pictures):
         (pictures[:, :32, :32], "image_px: wanted 32, the side of the pictures, got 64"),
     ):
         with pytest.raises(DataError, match=told):
-            click_set.assemble(small_cohort, bad, small_study)
+            human.clicks.assemble(small_cohort, bad, small_study)
     with pytest.raises(DataError, match="wanted every image once"):
-        click_set.assemble(small_cohort, pictures, small_study.assign(image="a"))
+        human.clicks.assemble(small_cohort, pictures, small_study.assign(image="a"))
     with pytest.raises(DataError, match="`trials`: wanted at least one trial, got none"):
-        click_set.assemble(small_cohort.of([]), pictures, small_study)
+        human.clicks.assemble(small_cohort.of([]), pictures, small_study)
     fewer = dataclasses.replace(small_cohort, clicks=small_cohort.clicks.drop(columns="chosen"))
     with pytest.raises(DataError, match=r"`clicks`: wanted the columns of `human\.columns`, differing: chosen"):
-        click_set.assemble(fewer, pictures, small_study)
+        human.clicks.assemble(fewer, pictures, small_study)
 
 
 def test_image_hashes_name_the_pixels_or_the_file(small_cohort, small_study, pictures, clicked):
@@ -320,17 +319,17 @@ def test_image_hashes_name_the_pixels_or_the_file(small_cohort, small_study, pic
     row = human.study.positions(small_study, small_cohort.trials["image"])[5]
     for digest in (files[row], clicked.study["content_hash"].iloc[row].upper()):
         named = changed(small_cohort, "trials", 5, "image_sha256", digest)
-        assert click_set.assemble(named, pictures, small_study, file_hashes=files).simulated == "all"
+        assert human.clicks.assemble(named, pictures, small_study, file_hashes=files).simulated == "all"
 
 
 def test_seven_options_are_refused_in_one_line(real_data, tmp_path):
     log = human.readers.read_wegrzyn2017(real_data / "wegrzyn2017")
     told = r"row 1 .*: n_options: wanted 2 options; a trial of more has no foil, keep it in the study's tables, got 7"
     with pytest.raises(DataError, match=f"^`trials`: {told}"):
-        click_set.assemble(log, np.zeros((1, 8, 8, 3), np.uint8))
+        human.clicks.assemble(log, np.zeros((1, 8, 8, 3), np.uint8))
     human.trials.write(tmp_path, log)
     with pytest.raises(DataError, match=rf"trials_data\.csv: {told}"):
-        human.click_files.load(tmp_path)
+        human.clicks.load(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -360,10 +359,10 @@ def test_seven_options_are_refused_in_one_line(real_data, tmp_path):
     ],
 )  # fmt: skip
 def test_damaged_examples_are_named(clicked, split, change, told):
-    splits = [list(click_examples.trial_examples(clicked)), list(click_examples.original_examples(clicked))]
+    splits = [list(human.clicks.trial_examples(clicked)), list(human.clicks.original_examples(clicked))]
     splits[split][1] = change(splits[split][1])
     with pytest.raises(DataError, match=told) as found:
-        click_examples.from_examples(*splits)
+        human.clicks.from_examples(*splits)
     assert "\n" not in str(found.value)
 
 
@@ -372,17 +371,17 @@ def test_a_wrong_original_is_named_even_where_its_trials_agree(clicked, name, va
     image = clicked.study["image"].iloc[1]
     splits = [
         [example | {name: value} if example["image_id"] == image else example for example in examples(clicked)]
-        for examples in (click_examples.trial_examples, click_examples.original_examples)
+        for examples in (human.clicks.trial_examples, human.clicks.original_examples)
     ]
     with pytest.raises(DataError, match=f"`originals`: example 2: {name}: wanted .*, got {value}"):
-        click_examples.from_examples(*splits)
+        human.clicks.from_examples(*splits)
 
 
 def test_sets_without_examples_are_refused(clicked):
     with pytest.raises(DataError, match="`originals`: wanted at least one example"):
-        click_examples.from_examples(click_examples.trial_examples(clicked), [])
+        human.clicks.from_examples(human.clicks.trial_examples(clicked), [])
     with pytest.raises(DataError, match="`trials`: wanted at least one trial"):
-        click_examples.from_examples([], click_examples.original_examples(clicked))
+        human.clicks.from_examples([], human.clicks.original_examples(clicked))
 
 
 BASE_ROWS = [
@@ -437,7 +436,7 @@ def mutations(draw):
 def survives(mutated):
     """Whether the tables still make a set, which then must come back as it was; or one line says why not."""
     try:
-        made = click_set.assemble(mutated, BASE_PICTURES, allow_mixed=True)
+        made = human.clicks.assemble(mutated, BASE_PICTURES, allow_mixed=True)
     except FerError as error:
         assert "\n" not in str(error)
         return False

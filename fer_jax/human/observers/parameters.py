@@ -13,7 +13,7 @@ import pandas as pd
 
 from fer_jax.errors import DataError
 from fer_jax.expressions import EXPRESSIONS, index_of
-from fer_jax.human.evidence import NUM_REGIONS, photograph_evidence, region_centres
+from fer_jax.human.observers.regions import NUM_REGIONS, photograph_evidence, region_centres
 from fer_jax.streams import stream
 
 IMAGE_STREAM, PERSON_STREAM, ANSWER_STREAM = 1, 2, 3

@@ -4,45 +4,45 @@ import pytest
 from fer_jax import human
 from fer_jax.errors import DataError
 from fer_jax.expressions import EXPRESSIONS
-from fer_jax.human import evidence
+from fer_jax.human.observers import regions
 
 
 def test_the_table_is_symmetric_and_complete():
     names = [(EXPRESSIONS[a], EXPRESSIONS[b]) for a, b in EXPRESSIONS.ordered_pairs]
-    there = evidence.photograph_evidence(*zip(*names, strict=True))
-    back = evidence.photograph_evidence(*zip(*[pair[::-1] for pair in names], strict=True))
+    there = regions.photograph_evidence(*zip(*names, strict=True))
+    back = regions.photograph_evidence(*zip(*[pair[::-1] for pair in names], strict=True))
     np.testing.assert_array_equal(there, back)
-    assert there.shape == (56, evidence.NUM_REGIONS)
+    assert there.shape == (56, regions.NUM_REGIONS)
     assert (there.sum(1) > 0).all()
-    assert not evidence.photograph_evidence(EXPRESSIONS, EXPRESSIONS).any()
+    assert not regions.photograph_evidence(EXPRESSIONS, EXPRESSIONS).any()
 
 
 def test_it_says_what_is_known_of_faces():
     def strongest(true, false):
-        return evidence.REGIONS[int(evidence.photograph_evidence([true], [false]).argmax())]
+        return regions.REGIONS[int(regions.photograph_evidence([true], [false]).argmax())]
 
     assert strongest("happy", "neutral") == "mouth"
     assert strongest("contempt", "neutral") == "mouth"
     assert strongest("surprise", "neutral").startswith("eye")
-    total = evidence.photograph_evidence(["neutral"] * 7, EXPRESSIONS[1:]).sum(1)
+    total = regions.photograph_evidence(["neutral"] * 7, EXPRESSIONS[1:]).sum(1)
     assert EXPRESSIONS[1 + int(total.argmin())] == "contempt"  # the hardest pair of the paper (§4.3)
     assert np.argsort(total)[-2:].tolist() == [3, 2] or np.argsort(total)[-2:].tolist() == [2, 3]  # surprise, fear
 
 
 def test_difference_maps_are_read_where_the_regions_lie():
-    centres, _ = evidence.region_centres(2, image_px=100)
+    centres, _ = regions.region_centres(2, image_px=100)
     maps = np.zeros((2, 100, 100), np.float32)
-    x, y = np.floor(centres[1, evidence.MOUTH]).astype(int)
+    x, y = np.floor(centres[1, regions.MOUTH]).astype(int)
     maps[0] = 3
     maps[1, y - 4 : y + 5, x - 4 : x + 5] = 1
-    found = evidence.difference_evidence(maps, centres, 4)
-    np.testing.assert_allclose(found[0], np.where(np.arange(8) == evidence.CHIN, 1.5, 3))
-    assert found[1, evidence.MOUTH] == pytest.approx(1)
-    assert np.delete(found[1], evidence.MOUTH).max() == 0
-    disc = human.stimuli.reveal_mask(centres[:1, evidence.NOSE], (100, 100), 9)
+    found = regions.difference_evidence(maps, centres, 4)
+    np.testing.assert_allclose(found[0], np.where(np.arange(8) == regions.CHIN, 1.5, 3))
+    assert found[1, regions.MOUTH] == pytest.approx(1)
+    assert np.delete(found[1], regions.MOUTH).max() == 0
+    disc = human.stimuli.reveal_mask(centres[:1, regions.NOSE], (100, 100), 9)
     noise = np.random.default_rng(0).random((1, 100, 100))
-    seen = evidence.difference_evidence(noise, centres[:1], 9)
-    assert seen[0, evidence.NOSE] == pytest.approx(noise[0][disc].mean())
+    seen = regions.difference_evidence(noise, centres[:1], 9)
+    assert seen[0, regions.NOSE] == pytest.approx(noise[0][disc].mean())
 
 
 def standard_landmarks(image_px):
@@ -60,16 +60,16 @@ def standard_landmarks(image_px):
 
 def test_landmarks_of_the_standard_crop_give_the_standard_centres():
     landmarks = standard_landmarks(224)[None]
-    centres, unit = evidence.region_centres(1, image_px=224, landmarks=landmarks)
-    standard, standard_unit = evidence.region_centres(1, image_px=224)
+    centres, unit = regions.region_centres(1, image_px=224, landmarks=landmarks)
+    standard, standard_unit = regions.region_centres(1, image_px=224)
     assert unit[0] == pytest.approx(standard_unit[0])
     assert np.abs(centres - standard).max() < 0.12 * unit[0]
-    moved, _ = evidence.region_centres(1, image_px=224, landmarks=landmarks * 0.5 + 7)
+    moved, _ = regions.region_centres(1, image_px=224, landmarks=landmarks * 0.5 + 7)
     np.testing.assert_allclose(moved, centres * 0.5 + 7)
 
 
 def test_bad_arrays():
     with pytest.raises(DataError, match=r"wanted finite numbers of shape \(2, 68, 2\)"):
-        evidence.region_centres(2, image_px=64, landmarks=np.zeros((2, 5, 2)))
+        regions.region_centres(2, image_px=64, landmarks=np.zeros((2, 5, 2)))
     with pytest.raises(DataError, match="`maps`"):
-        evidence.difference_evidence(np.zeros((3, 8, 8)), np.zeros((2, 8, 2)), 2)
+        regions.difference_evidence(np.zeros((3, 8, 8)), np.zeros((2, 8, 2)), 2)

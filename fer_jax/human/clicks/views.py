@@ -15,7 +15,7 @@ from fer_jax import masks
 from fer_jax.errors import DataError, UsageError
 from fer_jax.human import stimuli
 from fer_jax.human.attention import revealed
-from fer_jax.human.click_set import FOLDS, ClickSet
+from fer_jax.human.clicks.dataset import FOLDS, ClickSet
 
 # Rows and columns: unmoved, and by one pixel in eight directions (§5.1).
 MOVES = ((0, 0), *masks.SHIFTS)
@@ -102,10 +102,10 @@ def views_of_pair(click_set: ClickSet, pair: int, *, held_out: int | None = None
             f"`held_out`: wanted images of {categories.pair_name(pair)} to learn from outside fold {held_out}, "
             "got none."
         )
-    return select(*revealed(click_set.trials, study), whole)
+    return select_views(*revealed(click_set.trials, study), whole)
 
 
-def select(rows: np.ndarray, points: np.ndarray, whole: np.ndarray) -> RevealedViews:
+def select_views(rows: np.ndarray, points: np.ndarray, whole: np.ndarray) -> RevealedViews:
     """Select the views of some images out of `attention.revealed`'s of all.
 
     Args:

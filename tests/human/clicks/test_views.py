@@ -11,7 +11,6 @@ from fer_jax import data, human, images, masks, training
 from fer_jax.augment import Augmentation
 from fer_jax.errors import DataError, UsageError
 from fer_jax.expressions import EXPRESSIONS
-from fer_jax.human import click_views, stimuli
 
 PAIR = 11
 
@@ -27,12 +26,12 @@ def in_turn(kind, size, start, count):
 @pytest.fixture(scope="module")
 def clicked(study, cohort):
     pictures = np.random.default_rng(5).integers(0, 256, (len(study), 224, 224, 3), np.uint8)
-    return human.click_set.assemble(cohort, pictures, study)
+    return human.clicks.assemble(cohort, pictures, study)
 
 
 @pytest.fixture(scope="module")
 def views(clicked):
-    return click_views.views_of_pair(clicked, PAIR)
+    return human.clicks.views_of_pair(clicked, PAIR)
 
 
 def test_correct_trials_nine_moves_and_whole_pictures(clicked, views):
@@ -72,16 +71,16 @@ def test_an_epoch_of_batches_shows_every_view_once(views):
 
 
 def test_without_a_right_answer_all_views_are_whole(clicked, views):
-    nothing = click_views.select(views.rows[:0], views.points[:0], views.whole)
+    nothing = human.clicks.select_views(views.rows[:0], views.points[:0], views.whole)
     batch = nothing.batch(0, 6, masked_ratio=0.5, draw=stream)
     assert not batch["masked"].any()
     np.testing.assert_array_equal(
-        click_views.shown(batch, clicked.pictures, radius=20, blur_k=70), clicked.pictures[batch["row"]]
+        human.clicks.shown(batch, clicked.pictures, radius=20, blur_k=70), clicked.pictures[batch["row"]]
     )
 
 
 def test_a_fold_is_held_out(clicked, views):
-    parts = [click_views.views_of_pair(clicked, PAIR, held_out=fold) for fold in range(human.click_set.FOLDS)]
+    parts = [human.clicks.views_of_pair(clicked, PAIR, held_out=fold) for fold in range(human.clicks.FOLDS)]
     for fold, part in enumerate(parts):
         assert len(part.whole) == 8
         held = set(views.whole) - set(part.whole)
@@ -93,10 +92,10 @@ def test_a_fold_is_held_out(clicked, views):
 
 def test_the_host_shows_what_the_device_computes(small_cohort, small_study):
     pictures = np.random.default_rng(6).integers(0, 256, (56, 64, 64, 3), np.uint8)
-    clicked = human.click_set.assemble(small_cohort, pictures, small_study)
-    batch = click_views.views_of_pair(clicked, PAIR).batch(1, 12, masked_ratio=0.75, draw=stream)
+    clicked = human.clicks.assemble(small_cohort, pictures, small_study)
+    batch = human.clicks.views_of_pair(clicked, PAIR).batch(1, 12, masked_ratio=0.75, draw=stream)
     radius, blur_k = clicked.reveal_radius, clicked.blur_k
-    host = click_views.shown(batch, pictures, radius=radius, blur_k=blur_k)
+    host = human.clicks.shown(batch, pictures, radius=radius, blur_k=blur_k)
 
     def one(image, points, shift, masked):
         opened = masks.shift(masks.reveal(points, image.shape[:2], radius=radius), shift[0], shift[1])
@@ -118,23 +117,23 @@ def test_views_have_the_masks_of_their_trials(clicked, views):
     for number in (0, 9 * 50, 9 * 120):
         image = clicked.study["image"].iloc[batch["row"][number]]
         own = trials[(trials["image"] == image) & trials["correct"].to_numpy(bool)]
-        mask = stimuli.reveal_mask(batch["points"][number], (224, 224), 20)
-        assert any((mask == other).all() for other in human.click_set.masks(clicked, own["index"]))
+        mask = human.stimuli.reveal_mask(batch["points"][number], (224, 224), 20)
+        assert any((mask == other).all() for other in human.clicks.masks(clicked, own["index"]))
 
 
 @pytest.mark.parametrize(("rows", "columns"), [*masks.SHIFTS, (0, 0), (3, -5), (-7, 2), (40, 0), (0, -12), (-10, 99)])
 @pytest.mark.parametrize("dtype", [bool, np.uint8])
 def test_a_shift_is_that_of_the_device(rows, columns, dtype):
     mask = np.random.default_rng(0).integers(0, 2, (10, 12)).astype(dtype)
-    moved = stimuli.shift(mask, rows, columns)
+    moved = human.stimuli.shift(mask, rows, columns)
     assert moved.dtype == dtype
     np.testing.assert_array_equal(moved, masks.shift(jnp.asarray(mask), rows, columns))
 
 
 def test_wrong_calls(clicked, views, small_cohort, small_study):
     for call, told in (
-        (lambda: click_views.views_of_pair(clicked, 28), r"`pair`: wanted 0\.\.27, got 28"),
-        (lambda: click_views.views_of_pair(clicked, 0, held_out=5), r"`held_out`: wanted a fold in 0\.\.4, got 5"),
+        (lambda: human.clicks.views_of_pair(clicked, 28), r"`pair`: wanted 0\.\.27, got 28"),
+        (lambda: human.clicks.views_of_pair(clicked, 0, held_out=5), r"`held_out`: wanted a fold in 0\.\.4, got 5"),
         (
             lambda: views.batch(0, 8, masked_ratio=1.5, draw=stream),
             r"`masked_ratio`: wanted a share in \[0, 1\], got 1.5",
@@ -142,7 +141,7 @@ def test_wrong_calls(clicked, views, small_cohort, small_study):
     ):
         with pytest.raises(UsageError, match=told):
             call()
-    few = human.click_set.assemble(small_cohort, np.zeros((56, 64, 64, 3), np.uint8), small_study)
+    few = human.clicks.assemble(small_cohort, np.zeros((56, 64, 64, 3), np.uint8), small_study)
     with pytest.raises(DataError, match="`held_out`: wanted images of neutral-happy to learn from outside fold 0"):
-        click_views.views_of_pair(few, 0, held_out=0)
-    assert len(set(itertools.chain(*[click_views.MOVES]))) == 9
+        human.clicks.views_of_pair(few, 0, held_out=0)
+    assert len(set(itertools.chain(*[human.clicks.MOVES]))) == 9

@@ -14,8 +14,7 @@ import pytest
 from fer_jax import human
 from fer_jax.errors import DataError, UsageError
 from fer_jax.expressions import EXPRESSIONS
-from fer_jax.human import click_files
-from tests.human.test_click_set import SIZE, assert_equal, png
+from tests.human.clicks.test_dataset import SIZE, assert_equal, png
 
 SIDE = "data/study-fer2afc_description-"
 
@@ -52,18 +51,18 @@ def run(small_cohort, small_study, pictures, tmp_path):
 
 def refused(told, *arguments, kind=DataError, **options):
     with pytest.raises(kind, match=told) as found:
-        click_files.load(*arguments, **options)
+        human.clicks.load(*arguments, **options)
     assert "\n" not in str(found.value)
 
 
 def test_a_study_and_a_run_of_the_same_people_are_the_same_set(folder, run, small_cohort, small_study, pictures):
-    wanted = human.click_set.assemble(small_cohort, pictures, small_study)
-    of_run = click_files.load(run)
+    wanted = human.clicks.assemble(small_cohort, pictures, small_study)
+    of_run = human.clicks.load(run)
     assert_equal(of_run, wanted)
     assert of_run.synthetic is True
-    of_folder = click_files.load(folder)
+    of_folder = human.clicks.load(folder)
     assert of_folder.synthetic is None
-    assert_equal(of_folder, human.click_set.assemble(small_cohort, of_folder.pictures))
+    assert_equal(of_folder, human.clicks.assemble(small_cohort, of_folder.pictures))
     rows = human.study.positions(small_study, of_folder.study["image"])
     np.testing.assert_array_equal(of_folder.pictures, pictures[rows])
     pd.testing.assert_frame_equal(
@@ -73,24 +72,24 @@ def test_a_study_and_a_run_of_the_same_people_are_the_same_set(folder, run, smal
 
 def test_images_lie_elsewhere_and_without_their_suffix(folder, small_cohort, tmp_path):
     (folder / "images").rename(tmp_path / "faces")
-    assert click_files.load(folder, images=tmp_path / "faces").simulated == "all"
+    assert human.clicks.load(folder, images=tmp_path / "faces").simulated == "all"
     refused("`images`: wanted the folder of the sharp stimuli, got .*images, which is none", folder)
     trials = small_cohort.trials.assign(image=small_cohort.trials["image"].str.removesuffix(".png"))
     clicks = small_cohort.clicks.assign(image=small_cohort.clicks["image"].str.removesuffix(".png"))
     human.trials.write(folder, human.Trials(small_cohort.participants, trials, clicks, small_cohort.events))
-    assert click_files.load(folder, images=tmp_path / "faces").study["image"].str.endswith(".png").sum() == 0
+    assert human.clicks.load(folder, images=tmp_path / "faces").study["image"].str.endswith(".png").sum() == 0
 
 
 def test_grey_stimuli_of_a_folder_and_of_a_run(folder, run, pictures, small_study):
     grey = pictures[..., 0]
     for name, picture in zip(small_study["image"], grey, strict=True):
         (folder / "images" / name).write_bytes(cv2.imencode(".png", picture)[1].tobytes())
-    rows = human.study.positions(small_study, click_files.load(folder).study["image"])
-    np.testing.assert_array_equal(click_files.load(folder).pictures, np.repeat(grey[rows, :, :, None], 3, -1))
+    rows = human.study.positions(small_study, human.clicks.load(folder).study["image"])
+    np.testing.assert_array_equal(human.clicks.load(folder).pictures, np.repeat(grey[rows, :, :, None], 3, -1))
     with np.load(run / "data" / "pictures.npz") as arrays:
         found = dict(arrays)
     np.savez(run / "data" / "pictures.npz", **found | {"validation_images": found["validation_images"][..., :1]})
-    np.testing.assert_array_equal(click_files.load(run).pictures, np.repeat(grey[..., None], 3, -1))
+    np.testing.assert_array_equal(human.clicks.load(run).pictures, np.repeat(grey[..., None], 3, -1))
 
 
 def test_the_hash_of_a_stimulus_is_checked(folder, small_cohort):
@@ -98,7 +97,7 @@ def test_the_hash_of_a_stimulus_is_checked(folder, small_cohort):
     digest = hashlib.sha256((folder / "images" / name).read_bytes()).hexdigest()
     told = small_cohort.trials.assign(image_sha256=small_cohort.trials["image"].map({name: digest}).astype("str"))
     human.trials.write(folder, human.Trials(small_cohort.participants, told, small_cohort.clicks, small_cohort.events))
-    assert click_files.load(folder).simulated == "all"
+    assert human.clicks.load(folder).simulated == "all"
     picture = cv2.imread(str(folder / "images" / name))
     picture[0, 0] ^= 1
     cv2.imwrite(str(folder / "images" / name), picture)
@@ -112,7 +111,7 @@ def test_the_hash_of_a_stimulus_is_checked(folder, small_cohort):
 def test_a_name_never_leaves_its_folder(name, folder, pictures):
     (folder / "secret.png").write_bytes(png(pictures[0]))
     with pytest.raises(DataError, match=r"`images`: wanted names within the folder, got ") as found:
-        click_files.read_stimuli(folder / "images", [name])
+        human.clicks.read_stimuli(folder / "images", [name])
     assert "\n" not in str(found.value)
 
 
@@ -152,7 +151,7 @@ def header_only(width, height):
     ],
 )
 def test_a_stimulus_that_is_none_is_named(content, told, folder, pictures):
-    name = click_files.load(folder).study["image"].iloc[1]
+    name = human.clicks.load(folder).study["image"].iloc[1]
     made = content(pictures[1])
     path = folder / "images" / name
     path.unlink() if made is None else path.write_bytes(made)
@@ -160,16 +159,16 @@ def test_a_stimulus_that_is_none_is_named(content, told, folder, pictures):
 
 
 def test_the_first_stimulus_must_be_square(folder, pictures):
-    name = click_files.load(folder).study["image"].iloc[0]
+    name = human.clicks.load(folder).study["image"].iloc[0]
     (folder / "images" / name).write_bytes(png(pictures[0][:32]))
     refused("wanted a square picture, got 64 x 32 px", folder)
     with pytest.raises(DataError, match="wanted at least one picture"):
-        click_files.read_stimuli(folder / "images", [])
+        human.clicks.read_stimuli(folder / "images", [])
     (folder / "images" / "huge.png").write_bytes(b"\0")
     with open(folder / "images" / "huge.png", "r+b") as file:
         file.truncate((64 << 20) + 1)
     with pytest.raises(DataError, match="wanted at most 67108864 bytes, got 67108865"):
-        click_files.read_stimuli(folder / "images", ["huge"])
+        human.clicks.read_stimuli(folder / "images", ["huge"])
 
 
 def test_neither_a_study_nor_a_run(tmp_path, run):
@@ -272,11 +271,11 @@ def test_a_run_without_people(run):
 
 
 def test_a_run_says_its_categories(run):
-    assert click_files.categories_of(run) == click_files.categories_of(run / "people") == EXPRESSIONS
+    assert human.clicks.categories_of(run) == human.clicks.categories_of(run / "people") == EXPRESSIONS
     record = run / "data" / "pictures.json"
     record.write_text(json.dumps({"categories": list(EXPRESSIONS[:3])}))
-    assert list(click_files.categories_of(run)) == ["neutral", "happy", "sad"]
+    assert list(human.clicks.categories_of(run)) == ["neutral", "happy", "sad"]
     refused("true_label: wanted one of neutral, happy, sad, got", run)
-    assert click_files.load(run, categories=EXPRESSIONS).categories == EXPRESSIONS
+    assert human.clicks.load(run, categories=EXPRESSIONS).categories == EXPRESSIONS
     record.write_text("{")
     refused(r"data.pictures\.json: wanted the record of a run's pictures", run)

@@ -13,7 +13,7 @@ import pandas as pd
 from fer_jax.categories import Categories
 from fer_jax.errors import DataError
 from fer_jax.expressions import EXPRESSIONS
-from fer_jax.human.click_set import STORED_TRIALS, ClickSet, assemble, clicks_of
+from fer_jax.human.clicks.dataset import STORED_TRIALS, ClickSet, assemble, clicks_of
 from fer_jax.human.columns import typed
 from fer_jax.human.stimuli import check_mask, decode, reveal_mask
 from fer_jax.human.trials import Trials

@@ -8,8 +8,8 @@ import dataclasses
 
 import numpy as np
 
-from fer_jax.human.cohort import Dynamics, Images, Observer, Profile
-from fer_jax.human.evidence import EYE_LEFT, EYE_RIGHT, GLABELLA, MOUTH, NOSE, NUM_REGIONS
+from fer_jax.human.observers.parameters import Dynamics, Images, Observer, Profile
+from fer_jax.human.observers.regions import EYE_LEFT, EYE_RIGHT, GLABELLA, MOUTH, NOSE, NUM_REGIONS
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

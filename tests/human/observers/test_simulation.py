@@ -7,13 +7,14 @@ import pytest
 
 from fer_jax import human
 from fer_jax.errors import DataError, UsageError
-from fer_jax.human import evidence, observers
+from fer_jax.human import observers
+from fer_jax.human.observers import regions
 
 SEEDS = range(5)
 
 
 def region_of(clicks, image_px=224):
-    centres, _ = evidence.region_centres(1, image_px=image_px)
+    centres, _ = regions.region_centres(1, image_px=image_px)
     points = clicks[["x_px", "y_px"]].to_numpy()
     return np.linalg.norm(points[:, None] - centres, axis=2).argmin(1)
 
@@ -55,11 +56,11 @@ def test_people_look_at_the_left_eye_then_the_right_then_the_mouth_and_come_back
     for study, kept in cohorts:
         region = region_of(kept.clicks)
         order = [np.bincount(region[kept.clicks["click"] == k], minlength=8).argmax() for k in (1, 2, 3)]
-        assert order == [evidence.EYE_LEFT, evidence.EYE_RIGHT, evidence.MOUTH]
+        assert order == [regions.EYE_LEFT, regions.EYE_RIGHT, regions.MOUTH]
         accuracy = human.behaviour.image_table(kept, study).set_index("image")["accuracy"]
         assert accuracy.max() == 1
         assert accuracy.min() <= 0.32
-        last = kept.clicks.assign(left=region == evidence.EYE_LEFT).groupby(["participant", "trial"]).tail(1)
+        last = kept.clicks.assign(left=region == regions.EYE_LEFT).groupby(["participant", "trial"]).tail(1)
         of_image = accuracy[last["image"]].to_numpy()
         gaps.append(last["left"][of_image < 0.6].mean() - last["left"][of_image > 0.95].mean())
     assert np.mean(gaps) >= 0.10
@@ -111,15 +112,15 @@ def test_profiles_look_where_their_name_says(small_study):
     eyes, _ = shares("eye_biased")
     mouth, _ = shares("mouth_biased")
     assert eyes[:2].sum() > typical[:2].sum() + 0.1
-    assert mouth[evidence.MOUTH] > typical[evidence.MOUTH] + 0.1
+    assert mouth[regions.MOUTH] > typical[regions.MOUTH] + 0.1
     _, anywhere = shares("random")
     assert anywhere.clicks["x_px"].mean() == pytest.approx(112, abs=4)
     assert anywhere.clicks["x_px"].std() == pytest.approx(224 / 12**0.5, rel=0.05)
     _, centre = shares("centre")
     assert centre.clicks["y_px"].std() == pytest.approx(0.15 * 224, rel=0.05)
-    only_chin = np.tile(np.eye(8)[evidence.CHIN] + 1e-3, (len(small_study), 1))
+    only_chin = np.tile(np.eye(8)[regions.CHIN] + 1e-3, (len(small_study), 1))
     chin, _ = shares("oracle", evidence=only_chin)
-    assert chin.argmax() == evidence.CHIN
+    assert chin.argmax() == regions.CHIN
 
 
 def test_clicks_follow_the_landmarks(small_study):

@@ -18,8 +18,8 @@ from fer_jax.categories import Categories
 from fer_jax.errors import DataError, UsageError
 from fer_jax.expressions import EXPRESSIONS
 from fer_jax.human import trials as trial_files
-from fer_jax.human.click_checks import check_options
-from fer_jax.human.click_set import ClickSet, assemble, study_of
+from fer_jax.human.clicks.checks import check_options
+from fer_jax.human.clicks.dataset import ClickSet, assemble, study_of
 from fer_jax.human.columns import TABLES
 from fer_jax.human.stimuli import decode
 from fer_jax.human.study import COLUMNS
@@ -53,7 +53,7 @@ def load(
 
     Raises:
       UsageError: `images` beside a run.
-      DataError: neither of the two folders, a missing, odd or damaged file, or what `click_set.assemble` refuses.
+      DataError: neither of the two folders, a missing, odd or damaged file, or what `assemble` refuses.
     """
     source = pathlib.Path(source)
     categories = categories_of(source) if categories is None else categories

@@ -2,7 +2,7 @@
 
 Contract: T images, N trials. A set is the trial tables of `human.trials`, a study table in the order of the pictures,
 and pictures uint8 (T, S, S, 3), RGB. Masks are not kept: the union of discs of a trial's clicks is redrawn exactly.
-`human.click_examples` says what a builder stores of it.
+`human.clicks.examples` says what a builder stores of it.
 """
 
 import dataclasses
@@ -15,7 +15,7 @@ import pandas as pd
 from fer_jax.categories import Categories
 from fer_jax.errors import DataError
 from fer_jax.expressions import EXPRESSIONS
-from fer_jax.human import click_checks
+from fer_jax.human.clicks import checks
 from fer_jax.human.columns import typed
 from fer_jax.human.stimuli import reveal_mask
 from fer_jax.human.study import COLUMNS, check_images
@@ -97,11 +97,11 @@ def assemble(
       The set.
 
     Raises:
-      DataError: the first rule of `human.click_checks` that does not hold, with table, row and column.
+      DataError: the first rule of `human.clicks.checks` that does not hold, with table, row and column.
     """
     told = {} if names is None else {"names": dict(names)}
     trials = typed_tables(trials, **told)
-    click_checks.check_options(trials, categories=categories, **told)
+    checks.check_options(trials, categories=categories, **told)
     study = study_of(trials, categories=categories) if study is None else study
     check_images(study)
     study = study[list(COLUMNS)].reset_index(drop=True)
@@ -111,14 +111,14 @@ def assemble(
             f"{pictures.dtype} {pictures.shape}."
         )
     image_px = pictures.shape[1]
-    click_checks.check_trials(trials, study, image_px=image_px, **told)
-    click_checks.check_clicks(trials, image_px=image_px, **told)
-    simulated = click_checks.check_kind(trials, allow_mixed=allow_mixed, **told)
+    checks.check_trials(trials, study, image_px=image_px, **told)
+    checks.check_clicks(trials, image_px=image_px, **told)
+    simulated = checks.check_kind(trials, allow_mixed=allow_mixed, **told)
     content = [hashlib.sha256(np.ascontiguousarray(picture).data).hexdigest() for picture in pictures]
     accepted = [{digest} for digest in content]
     if file_hashes is not None:
         accepted = [{*known, digest} for known, digest in zip(accepted, file_hashes, strict=True)]
-    click_checks.check_hashes(trials, study, accepted, **told)
+    checks.check_hashes(trials, study, accepted, **told)
     labels = [
         [categories.index_of(name) for name in names] for names in study[list(COLUMNS[1:])].itertuples(index=False)
     ]
@@ -134,7 +134,7 @@ def study_of(trials: Trials, *, categories: Categories = EXPRESSIONS) -> pd.Data
     """Return the study table that the trials imply: each image once, by ordered pair, then by name.
 
     Args:
-      trials: that `click_checks.check_options` let pass. Of those that contradict each other the first counts.
+      trials: that `checks.check_options` let pass. Of those that contradict each other the first counts.
       categories: the names of the labels, in their order.
 
     Returns:
@@ -167,14 +167,14 @@ def masks(click_set: ClickSet, trials: Sequence[int] | np.ndarray | None = None)
     """Rebuild the masks that people had opened when they answered: bool (N, S, S), of all trials or those at some
     positions.
     """
-    points = points_of(click_set)
+    points = opening_points(click_set)
     chosen = range(len(points)) if trials is None else trials
     size = (click_set.image_px, click_set.image_px)
     drawn = [reveal_mask(points[trial], size, click_set.reveal_radius) for trial in chosen]
     return np.stack(drawn) if drawn else np.zeros((0, *size), bool)
 
 
-def points_of(click_set: ClickSet) -> list[np.ndarray]:
+def opening_points(click_set: ClickSet) -> list[np.ndarray]:
     """Return the clicks that opened a disc, trial by trial: float32 (K, 2), x then y, in the order clicked."""
     return [points[inside] for points, _, inside in clicks_of(click_set)]
 
@@ -202,7 +202,7 @@ def clicks_of(click_set: ClickSet) -> list[tuple[np.ndarray, np.ndarray, np.ndar
 def _stored(trials: Trials) -> Trials:
     """Return the tables as a data set stores them: clicks in the order of trials, numbers that float32 can hold."""
     table = trials.trials[list(STORED_TRIALS)]
-    table = table.assign(n_clicks=click_checks.opened_clicks(trials), rt_decision_ms=_single(table["rt_decision_ms"]))
+    table = table.assign(n_clicks=checks.opened_clicks(trials), rt_decision_ms=_single(table["rt_decision_ms"]))
     keys = ["participant", "trial"]
     trial_of = pd.MultiIndex.from_frame(table[keys]).get_indexer(pd.MultiIndex.from_frame(trials.clicks[keys]))
     order = np.lexsort((trials.clicks["click"].to_numpy(np.int64), trial_of))
