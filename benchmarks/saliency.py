@@ -89,13 +89,13 @@ def _area_term(subject) -> list[Row]:
 def optimiser(subject, iterations: int) -> Callable[..., jax.Array]:
     """Return Extremal Perturbation with published settings over a batch: (variables, images) -> masks."""
     net = subject.folded.clone(lowering=models.default_lowering("frozen"))
+    options = saliency.ExtremalOptions(iterations=iterations, area_of="padded_mask", start="ones", pace=1.0)
 
     def explain(variables, image):
         def score(view):
             return net.apply(variables, view[None]).logits[0, TARGET]
 
-        reference = {"area_of": "padded_mask", "initial": "ones", "pace": 1.0}
-        return saliency.extremal_perturbation(score, image, iterations=iterations, **reference)[0]
+        return saliency.extremal_perturbation(score, image, options)[0]
 
     return jax.jit(jax.vmap(explain, (None, 0)))
 

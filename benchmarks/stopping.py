@@ -8,8 +8,9 @@ import jax
 import numpy as np
 
 from benchmarks.pairing import Row, row
+from experiments.study.explain import settings_of
 from experiments.study.study import open_run
-from fer_jax import explanation, metrics
+from fer_jax import explanation, metrics, saliency
 from fer_jax.expressions import EXPRESSIONS, index_of
 
 CHUNK = 4
@@ -28,25 +29,27 @@ def rows(subject) -> list[Row]:
     pictures = study.study_pictures.images[shown]
     variables = jax.tree.map(lambda leaf: leaf[pairs], study.load_ensemble())
     config = study.config
+    known = settings_of(config)
+    options = dataclasses.replace(known.extremal, iterations=saliency.PUBLISHED_ITERATIONS)
     scores = {"the true label's logit": ("logit", 1.0)}
-    own = (config.ep_score, config.ep_reward_scale)
+    own = (known.ep_score, known.ep_reward_scale)
     if own not in scores.values():
         scores[f"the run's score ({own[0]} times {own[1]:g})"] = own
     out = []
     for name, (score, scale) in scores.items():
-        settings = explanation.Settings(
-            methods=("extremal_perturbation",), areas=(config.area,), ep_score=score, ep_reward_scale=scale
-        )
+        settings = explanation.Settings(("extremal_perturbation",), ep_score=score, ep_reward_scale=scale)
         explain = functools.partial(_explained, functools.partial(study.network, 2), variables, pictures, targets)
-        whole, seconds = explain(settings)
-        early, seconds_early = explain(dataclasses.replace(settings, stop="converged"))
+        whole, seconds = explain(dataclasses.replace(settings, extremal=options))
+        early, seconds_early = explain(
+            dataclasses.replace(settings, extremal=dataclasses.replace(options, stop="converged"))
+        )
         dices = [
             float(metrics.dice(a > 0.5, b > 0.5, empty="one"))
             for a, b in zip(early["masks"][:, 0], whole["masks"][:, 0], strict=True)
         ]
         done = early["iterations"].mean()
         what = f"stopping when converged, {name}, n = {len(shown)}: "
-        limit = settings.iterations
+        limit = options.iterations
         out += [
             row(what + "mean iterations", done, limit, "", ratio=limit / done, goal=">= 3"),
             row(what + f"seconds, {CHUNK} at a time", seconds_early, seconds, "s", ratio=seconds / seconds_early),

@@ -21,7 +21,8 @@ def head(features):
 
 image = jax.random.uniform(jax.random.key(0), (SIDE, SIDE, 3)) * 0.2
 image = image.at[PATCH].set(1.0)
-mask, info = saliency.extremal_perturbation(score, image, area=0.06, iterations=100, step=2, sigma=3.0, max_blur=6.0)
+options = saliency.ExtremalOptions(area=0.06, iterations=100, step=2, sigma=3.0, max_blur=6.0)
+mask, info = saliency.extremal_perturbation(score, image, options)
 inside = jnp.zeros((SIDE, SIDE)).at[PATCH].set(1.0)
 print(f"extremal perturbation: {float((mask * inside).sum() / mask.sum()):.0%} of the mask lies in the patch")
 print(f"the patch covers {float(inside.mean()):.0%} of the picture, the mask {float(mask.mean()):.0%}")

@@ -23,6 +23,8 @@ from fer_jax.errors import UsageError, check_range
 _METHODS = "cam,grad_cam,extremal_perturbation"
 _FURTHER = "hires_cam,grad_cam_plus_plus,layer_cam,input_x_gradient,integrated_gradients,smooth_grad,rise"
 _SCORES = ("logit", "difference", "probability")
+# Options of Extremal Perturbation that settings.json records.
+_RECORDED = ("areas", "iterations", "variant", "perturbation", "stop", "step", "sigma", "max_blur")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,23 +121,15 @@ def explain(config: ExplainConfig) -> None:
     target = explanation.PREDICTED
     if config.target:
         target = networks.parse_target(config.target, network.class_names)
-    settings = explanation.Settings(
-        methods=methods,
-        score=config.score,
-        signed=config.signed,
-        variant=config.variant,
-        perturbation=config.perturbation,
-        stop=config.stop,
-        **_own_or(network.defaults, config, areas),
-    )
+    settings = _settings(network.settings, config, methods, areas)
     made = {
         "network": network.identity,
         "image_size": network.image_size,
         "class_names": network.class_names,
         "target": network.class_names[target] if config.target else "predicted",
         "crop": config.crop,
-        **dataclasses.asdict(settings),
-        **explanation.scaled_options(network.image_size),
+        **{name: getattr(settings, name) for name in ("methods", "score", "signed", "ep_score", "ep_reward_scale")},
+        **{name: getattr(settings.extremal, name) for name in _RECORDED},
     }
     with (
         picture_files.open_pictures(config.images, leave_out=config.out) as files,
@@ -186,18 +180,30 @@ def _areas(text):
     return areas
 
 
-def _own_or(defaults, config, areas):
-    """Settings of Extremal Perturbation: as given, else as the run's, else as published."""
-    given = {
-        "areas": areas,
-        "iterations": config.iterations,
-        "ep_score": "" if config.ep_score == "auto" else config.ep_score,
-        "ep_reward_scale": config.ep_reward_scale,
-    }
-    own = defaults | {name: value for name, value in given.items() if value}
-    if config.stop == "converged" and not config.iterations:
-        own.pop("iterations", None)  # a run's few steps are long ones
-    return own
+def _settings(defaults, config, methods, areas):
+    """Return the settings as given, else as the network's run has them, else as published."""
+    from fer_jax.saliency import PUBLISHED_ITERATIONS
+
+    known = defaults.extremal
+    # A run's few steps are long ones.
+    iterations = PUBLISHED_ITERATIONS if config.stop == "converged" else known.iterations
+    extremal = dataclasses.replace(
+        known,
+        area=areas or known.area,
+        iterations=config.iterations or iterations,
+        variant=config.variant,
+        perturbation=config.perturbation,
+        stop=config.stop,
+    )
+    return dataclasses.replace(
+        defaults,
+        methods=methods,
+        score=config.score,
+        signed=config.signed,
+        extremal=extremal,
+        ep_score=defaults.ep_score if config.ep_score == "auto" else config.ep_score,
+        ep_reward_scale=config.ep_reward_scale or defaults.ep_reward_scale,
+    )
 
 
 if __name__ == "__main__":

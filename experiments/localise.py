@@ -78,19 +78,13 @@ def localise(config: LocalisationConfig) -> int:
     if not config.run and (code := _make_run()):
         return code
     from experiments.localisation import known_truth, truth_report, truth_scores
-    from fer_jax import explanation
+    from experiments.study.explain import settings_of
 
     study = _open(config.run or MADE_RUN)
     began = time.monotonic()
-    own = study.config
-    settings = explanation.Settings(
-        methods=methods,
-        score=config.score,
-        areas=(own.area,),
-        iterations=config.iterations or own.ep_iterations,
-        ep_score=own.ep_score,
-        ep_reward_scale=own.ep_reward_scale,
-    )
+    settings = settings_of(study.config)
+    options = dataclasses.replace(settings.extremal, iterations=config.iterations or study.config.ep_iterations)
+    settings = dataclasses.replace(settings, methods=methods, score=config.score, extremal=options)
     known = known_truth.draw(study, config.images)
     maps = known_truth.explained(study, known, settings, seed=config.seed)
     maps |= known_truth.reference_of(study, known, seed=config.seed)

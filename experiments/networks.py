@@ -11,9 +11,10 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from experiments.study.explain import settings_of
 from experiments.study.run_folder import PICTURES_RECORD, sha256
 from experiments.study.study import open_run
-from fer_jax import checkpoints, images, models
+from fer_jax import checkpoints, explanation, images, models, saliency
 from fer_jax.categories import Categories
 from fer_jax.errors import DataError, UsageError
 from fer_jax.expressions import EXPRESSIONS, canonical_name, index_of
@@ -32,7 +33,7 @@ class Network:
       class_names: in the order of its logits.
       image_size: side of its input, pixels.
       identity: JSON-ready, equal for equal networks only.
-      defaults: settings of Extremal Perturbation that its run used: areas, iterations, ep_score, ep_reward_scale.
+      settings: of its explanation: those of its run, or the published ones.
       crop: what its run kept of each photograph, "" where unknown.
     """
 
@@ -41,7 +42,7 @@ class Network:
     class_names: tuple[str, ...]
     image_size: int
     identity: dict[str, Any]
-    defaults: dict[str, Any]
+    settings: explanation.Settings
     crop: str = ""
 
 
@@ -89,12 +90,7 @@ def from_run(path: str, pair: str, *, finetuned: bool = False) -> Network:
         class_names=names,
         image_size=config.image_size,
         identity=identity,
-        defaults={
-            "areas": (config.area,),
-            "iterations": config.ep_iterations,
-            "ep_score": config.ep_score,
-            "ep_reward_scale": config.ep_reward_scale,
-        },
+        settings=settings_of(config),
         crop=pictures.get("crop") or "",
     )
 
@@ -123,15 +119,16 @@ def from_weights(path: str, arch: str | None, class_names: str, image_size: int)
         raise UsageError(
             f"`--class_names`: wanted {count} different names, one for each logit, got {class_names or names!r}."
         )
+    image_size = image_size or said.get("image_size", WEIGHTS_PX)
     arch = arch or said.get("arch", "resnet50")
     build = models.MODELS[arch]
     return Network(
         build=lambda **options: build(num_classes=count, **options),
         variables=models.from_state_dict(arrays, build(num_classes=count), head="keep"),
         class_names=names,
-        image_size=image_size or said.get("image_size", WEIGHTS_PX),
+        image_size=image_size,
         identity={"weights": pathlib.Path(path).name, "sha256": sha256(pathlib.Path(path)), "model": arch},
-        defaults={},
+        settings=explanation.Settings(extremal=saliency.ExtremalOptions().at_size(image_size)),
     )
 
 

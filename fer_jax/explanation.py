@@ -25,12 +25,6 @@ ON_PICTURE = {
 }
 OFFERED = METHOD_NAMES | ON_FEATURES | ON_PICTURE
 
-# The published settings of Extremal Perturbation, at 224 px. Smaller pictures get them in proportion (ours).
-REFERENCE_PX = 224
-STEP_AT_REFERENCE = 7
-SIGMA_AT_REFERENCE = 21.0
-MAX_BLUR_AT_REFERENCE = 20.0
-
 _SEED = 0
 
 # As a target: the class that the network predicts for that picture.
@@ -46,26 +40,17 @@ class Settings:
       score: what Grad-CAM, its kin and the gradients differentiate, see `saliency.class_score`. RISE takes the
         probability, as published.
       signed: Grad-CAM and its kin: keep negative evidence.
-      areas: Extremal Perturbation: K shares of the picture to keep. The map is the sum of the K masks.
-      iterations: Extremal Perturbation: number of steps in which the published schedule is taken. Where it may stop
-        early, the largest number of published steps.
-      ep_score: Extremal Perturbation: the score, see `saliency.class_score`.
+      extremal: options of Extremal Perturbation. The map is the sum of the masks of all its areas.
+      ep_score: the score that Extremal Perturbation keeps, see `saliency.class_score`.
       ep_reward_scale: factor on that score, which competes with the area weight.
-      variant: see `saliency.ExtremalOptions`.
-      perturbation: see `saliency.ExtremalOptions`.
-      stop: see `saliency.extremal_perturbation`.
     """
 
     methods: tuple[str, ...] = METHODS
     score: str = "logit"
     signed: bool = False
-    areas: tuple[float, ...] = (0.1,)
-    iterations: int = 800
+    extremal: saliency.ExtremalOptions = dataclasses.field(default_factory=saliency.ExtremalOptions)
     ep_score: str = "logit"
     ep_reward_scale: float = 1.0
-    variant: str = "preserve"
-    perturbation: str = "blur"
-    stop: str = "never"
 
 
 class Networks(NamedTuple):
@@ -78,16 +63,6 @@ class Networks(NamedTuple):
 def networks(build: Callable[..., Any]) -> Networks:
     """Build both forms of a network from `build(lowering=...)`, whose default lowering serves the plain pass."""
     return Networks(build(), build(lowering=models.default_lowering("frozen")))
-
-
-def scaled_options(size: int) -> dict[str, Any]:
-    """Return step, sigma and strongest blur of Extremal Perturbation for pictures of `size` pixels."""
-    share = size / REFERENCE_PX
-    return {
-        "step": max(2, round(STEP_AT_REFERENCE * share)),
-        "sigma": SIGMA_AT_REFERENCE * share,
-        "max_blur": MAX_BLUR_AT_REFERENCE * share,
-    }
 
 
 def program(build: Callable[..., Any], settings: Settings) -> Callable[..., dict[str, jax.Array]]:
@@ -168,16 +143,8 @@ def _perturb(network, settings, variables, image, target):
         logits = network.apply(variables, view[None]).logits[0]
         return settings.ep_reward_scale * saliency.class_score(logits, target, score=settings.ep_score)
 
-    masks, info = saliency.extremal_perturbation(
-        score,
-        image,
-        area=settings.areas,
-        iterations=settings.iterations,
-        variant=settings.variant,
-        perturbation=settings.perturbation,
-        stop=settings.stop,
-        **scaled_options(min(image.shape[:2])),
-    )
+    options = dataclasses.replace(settings.extremal, area=settings.extremal.areas)
+    masks, info = saliency.extremal_perturbation(score, image, options)
     return {
         "extremal_perturbation": masks.sum(0),
         "masks": masks,

@@ -70,7 +70,7 @@ _COUNTS = jax.random.randint(jax.random.key(12), (DEVICES, CLASSES, CLASSES), 0,
 _VOTES = _normal(13, DEVICES, MEMBERS, 2, 2)
 _LEVELS, _MASKS = _normal(15, DEVICES, 3, SIDE, SIDE, 3), _uniform(16, DEVICES, 2, SIDE, SIDE)
 _SCORES = _uniform(18, DEVICES, 4), _uniform(19, DEVICES, 4)
-_SMALL = {"iterations": 2, "step": 4, "sigma": 4.0, "levels": 3, "max_blur": 2.0}
+_SMALL = saliency.ExtremalOptions(area=(0.1, 0.3), iterations=2, step=4, sigma=4.0, levels=3, max_blur=2.0)
 
 
 def head(features):
@@ -93,8 +93,8 @@ def _of_target(method, image, target, **options):
     return method(lambda view: saliency.class_score(logits(view), target), image, **options)
 
 
-def _masks(image, target, **options):
-    return _of_target(saliency.extremal_perturbation, image, target, area=(0.1, 0.3), **_SMALL, **options)[0]
+def _masks(image, target):
+    return _of_target(saliency.extremal_perturbation, image, target, options=_SMALL)[0]
 
 
 def _smooth_masks(parameters):
@@ -127,7 +127,7 @@ CALLS = {
     "saliency.cam": (lambda features, target: saliency.cam(features, _WEIGHTS, target), FEATURES, TARGETS),
     "saliency.class_score": (saliency.class_score, _LOGITS, TARGETS),
     "saliency.extremal_area": (
-        lambda image: saliency.extremal_area(probability, image, threshold=0.1, areas=(0.1, 0.3), **_SMALL),
+        lambda image: saliency.extremal_area(probability, image, _SMALL, threshold=0.1),
         PICTURES,
     ),
     "saliency.extremal_perturbation": (_masks, PICTURES, TARGETS),

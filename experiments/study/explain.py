@@ -4,12 +4,23 @@ import functools
 
 import numpy as np
 
+from experiments.config import StudyConfig
 from experiments.harness.progress import Progress
 from experiments.study.study import Study
-from fer_jax import ensemble, explanation
+from fer_jax import ensemble, explanation, saliency
 from fer_jax.explanation import METHODS
 
 _KEPT = (*METHODS, "logits", "final_area")
+
+
+def settings_of(config: StudyConfig) -> explanation.Settings:
+    """Return the methods of the paper, with a run's options of Extremal Perturbation."""
+    options = saliency.ExtremalOptions(area=config.area, iterations=config.ep_iterations)
+    return explanation.Settings(
+        extremal=options.at_size(config.image_size),
+        ep_score=config.ep_score,
+        ep_reward_scale=config.ep_reward_scale,
+    )
 
 
 def explain(study: Study) -> None:
@@ -17,13 +28,7 @@ def explain(study: Study) -> None:
     config, pairs, shown = study.config, study.study_pairs, study.study_pictures
     truth = np.asarray([study.categories.index_of(label) for label in study.study_table["true_label"]])
     members = study.load_ensemble()
-    settings = explanation.Settings(
-        areas=(config.area,),
-        iterations=config.ep_iterations,
-        ep_score=config.ep_score,
-        ep_reward_scale=config.ep_reward_scale,
-    )
-    explain_pair = explanation.program(functools.partial(study.network, 2), settings)
+    explain_pair = explanation.program(functools.partial(study.network, 2), settings_of(config))
     progress = Progress("explaining", len(shown), unit="images")
     for pair in range(study.categories.num_pairs):
         rows = np.flatnonzero(pairs == pair)

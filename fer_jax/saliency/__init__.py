@@ -13,6 +13,10 @@ from fer_jax.saliency._area import area_term
 from fer_jax.saliency._cam import cam
 from fer_jax.saliency._extremal import (
     AREAS_OF,
+    PUBLISHED_ITERATIONS,
+    REFERENCE_PX,
+    STARTS,
+    STOPS,
     VARIANTS,
     Energies,
     Extremal,
@@ -20,14 +24,7 @@ from fer_jax.saliency._extremal import (
     ExtremalState,
     extremal,
 )
-from fer_jax.saliency._extremal_perturbation import (
-    PUBLISHED_ITERATIONS,
-    STARTS,
-    STOPS,
-    ExtremalInfo,
-    extremal_area,
-    extremal_perturbation,
-)
+from fer_jax.saliency._extremal_perturbation import ExtremalInfo, extremal_area, extremal_perturbation
 from fer_jax.saliency._grad_cam import grad_cam, grad_cam_plus_plus, hires_cam, layer_cam
 from fer_jax.saliency._gradients import CHANNELS, input_x_gradient, integrated_gradients, smooth_grad
 from fer_jax.saliency._normalise import CONVENTIONS, NORMALISATIONS, RESIZINGS, normalise, postprocess, resize
@@ -46,6 +43,7 @@ __all__ = [
     "PERTURBATIONS",
     "POOLINGS",
     "PUBLISHED_ITERATIONS",
+    "REFERENCE_PX",
     "RESIZINGS",
     "SCORES",
     "STARTS",

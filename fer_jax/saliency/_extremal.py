@@ -13,48 +13,77 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from fer_jax.arrays import vary_over, varying_axes
-from fer_jax.errors import UsageError
+from fer_jax.errors import UsageError, check_count, check_one_of
 from fer_jax.saliency._area import area_term, check_area
 from fer_jax.saliency._perturbation import perturb, pyramid
 from fer_jax.saliency._smooth_mask import COLDNESS, axis, grid_shape, smooth_mask
 
 VARIANTS = ("preserve", "delete", "dual")
 AREAS_OF = ("image", "padded_mask")
+STARTS = ("gradient", "ones")
+STOPS = ("never", "converged")
+PUBLISHED_ITERATIONS = 800
+REFERENCE_PX = 224  # shorter side of the pictures that the published step, sigma and blur are meant for
 _OPENED = (0.1, 0.3, 0.5, 0.7, 0.9)  # evenly opened masks along which a score is asked where it rises
 
 
 @dataclasses.dataclass(frozen=True)
 class ExtremalOptions:
-    """The method's constants, as published with its reference implementation unless marked ours.
+    """Every option of Extremal Perturbation. The defaults are the published setting unless marked ours.
+
+    An object can be hashed, so it may be a static argument of the caller's `jax.jit`.
 
     Attributes:
-      areas: K shares of the pixels that a mask opens, each strictly between 0 and 1.
+      area: share of the pixels that a mask opens, strictly between 0 and 1. Or K of them, optimised jointly.
+      iterations: T, at most.
       step: pixels between mask parameters.
       sigma: width of the bumps a mask is made of, pixels.
       levels: levels of the perturbation pyramid.
       max_blur: standard deviation of its strongest blur, pixels.
       perturbation: "blur" or "fade", see `pyramid`.
-      variant: "preserve" keeps what the mask opens and wants a high score; "delete" perturbs it and wants a low one;
+      variant: "preserve" keeps what the mask opens and wants a high score. "delete" perturbs it and wants a low one.
         "dual" asks for both at once.
-      area_of: what an area is a share of: "image" (ours: what a reader of the word expects, see `area_term`) or
-        "padded_mask" (the reference's, which counts the margin too: 1.35 times as much at 224 px with the defaults,
-        2.74 at 64 px).
-      flip_jitter: turn the perturbed image left to right in every second iteration (the reference's default; off is
-        ours, as it harms whatever is not symmetric).
+      area_of: what an area is a share of: "image" (ours, see `area_term`) or "padded_mask" (the reference's, which
+        counts the margin too: 1.35 times as much at 224 px with the defaults, 2.74 at 64 px).
+      flip_jitter: turn the perturbed image left to right in every second iteration. The reference does. Off is ours,
+        as turning harms whatever is not symmetric.
       learning_rate: of gradient descent.
-      momentum: and dampening; the first step is undamped.
+      momentum: and dampening. The first step is undamped.
       area_weight: of the area term in the first iteration.
-      growth: factor of that weight from one iteration to the next.
+      growth: factor of that weight from one published iteration to the next.
       pace: iterations of the published schedule that one iteration stands for (ours): steps are so many times as long,
-        momentum fades and the area weight grows so many times as fast. At 4, 200 iterations go the way of 800.
+        momentum fades and the area weight grows so many times as fast. At 4, 200 iterations go the way of 800. None
+        takes the whole published schedule, 800 / `iterations`, or 1 where it may stop before.
       coldness: inverse temperature of the smooth maximum, see `smooth_mask`.
       pooling: how bumps join, see `smooth_mask`.
+      start: parameters of the first mask. "gradient" (ours): 1/2 ± 1/2 times the gradient of the score, as a share of
+        its largest value, averaged while an even mask opens. "ones" (as published): then thousands of equal mask
+        values are ordered by rounding and by their distance from the border, and a score that is weak beside
+        `area_weight` never overcomes that order.
+      stop: "never" before `iterations`, or when "converged" (ours): the pixels that each mask opens by more than half
+        are at most 1.2 times the area, and have changed by less than `tolerance` within `patience` iterations.
+        Stopping early only forgoes some sharpening of the edges. A score that outweighs the area term converges late.
+        Under `jax.vmap` the loop ends with the last image's.
+      patience: iterations between two looks at convergence.
+      tolerance: 1 - Dice of the opened pixels.
+      resize: (height, width) to which the mask is resized, bilinearly. None keeps the image's size.
+      smooth: afterwards, blur by a Gaussian of this share of the mask's shorter side. 0 for none.
+
+    Raises:
+      UsageError: an option that cannot be used.
+
+    Example:
+      >>> options = ExtremalOptions(area=(0.05, 0.1), iterations=200)
+      >>> options.schedule_pace, options.at_size(64).sigma
+      (4.0, 6.0)
     """
 
-    areas: tuple[float, ...] = (0.1,)
+    area: float | tuple[float, ...] = 0.1
+    iterations: int = PUBLISHED_ITERATIONS
     step: int = 7
     sigma: float = 21.0
     levels: int = 8
@@ -67,23 +96,59 @@ class ExtremalOptions:
     momentum: float = 0.9
     area_weight: float = 300.0
     growth: float = 1.0035
-    pace: float = 1.0
+    pace: float | None = None
     coldness: float = COLDNESS
     pooling: str = "smooth_max"
+    start: str = "gradient"
+    stop: str = "never"
+    patience: int = 40
+    tolerance: float = 0.01
+    resize: tuple[int, int] | None = None
+    smooth: float = 0.0
 
     def __post_init__(self):
+        for name in ("area", "resize"):
+            if isinstance(getattr(self, name), list):
+                object.__setattr__(self, name, tuple(getattr(self, name)))
         if not self.areas:
             raise UsageError("`area`: wanted at least one share, got an empty tuple.")
         for area in self.areas:
             check_area(area)
-        if self.variant not in VARIANTS:
-            raise UsageError(f"`variant`: wanted one of {', '.join(VARIANTS)}, got {self.variant!r}.")
-        if self.area_of not in AREAS_OF:
-            raise UsageError(f"`area_of`: wanted one of {', '.join(AREAS_OF)}, got {self.area_of!r}.")
+        for field in dataclasses.fields(self):
+            if isinstance(value := getattr(self, field.name), jax.Array | np.ndarray):
+                raise UsageError(f"`{field.name}`: wanted a plain value that can be hashed, got {value!r}.")
+        for name, known in (("variant", VARIANTS), ("area_of", AREAS_OF), ("start", STARTS), ("stop", STOPS)):
+            check_one_of(name, getattr(self, name), known)
+        for name in ("iterations", "patience"):
+            check_count(name, getattr(self, name), 1)
         if not 0 <= self.momentum < 1:
             raise UsageError(f"`momentum`: wanted a number in [0, 1), got {self.momentum!r}.")
-        if not self.pace > 0:
+        if self.pace is not None and not self.pace > 0:
             raise UsageError(f"`pace`: wanted a factor above 0, got {self.pace!r}.")
+        if not 0 <= self.smooth < 1:
+            raise UsageError(f"`smooth`: wanted a share of the side in [0, 1), got {self.smooth!r}.")
+
+    @property
+    def areas(self) -> tuple[float, ...]:
+        """`area` as a tuple, also of a single one."""
+        return self.area if isinstance(self.area, tuple) else (self.area,)
+
+    @property
+    def schedule_pace(self) -> float:
+        """`pace`, with the default worked out."""
+        if self.pace is not None:
+            return self.pace
+        return PUBLISHED_ITERATIONS / self.iterations if self.stop == "never" else 1.0
+
+    def at_size(self, pixels: int) -> "ExtremalOptions":
+        """Scale step, sigma and strongest blur, meant for pictures of 224 px, to another shorter side (ours)."""
+        share = pixels / REFERENCE_PX
+        return dataclasses.replace(
+            self, step=max(2, round(self.step * share)), sigma=self.sigma * share, max_blur=self.max_blur * share
+        )
+
+
+PUBLISHED = ExtremalOptions()
 
 
 class ExtremalState(NamedTuple):
@@ -131,7 +196,7 @@ class Extremal(NamedTuple):
 
 
 def extremal(
-    score_fn: Callable[[jax.Array], jax.Array], image: jax.Array, options: ExtremalOptions | None = None
+    score_fn: Callable[[jax.Array], jax.Array], image: jax.Array, options: ExtremalOptions = PUBLISHED
 ) -> Extremal:
     """Set up extremal perturbation as pure functions, for loops of one's own.
 
@@ -143,7 +208,6 @@ def extremal(
     Returns:
       `init`, `gradient_start`, `step` and `run`; see `extremal_perturbation` for the whole method in one call.
     """
-    options = options or ExtremalOptions()
     dtype = jnp.promote_types(image.dtype, jnp.float32)
     size, areas = (image.shape[0], image.shape[1]), options.areas
     levels = pyramid(image.astype(dtype), kind=options.perturbation, levels=options.levels, max_blur=options.max_blur)
@@ -197,14 +261,15 @@ def extremal(
 
 def area_weight(iteration, options: ExtremalOptions, dtype) -> jax.Array:
     """Weight of the area term, in closed form: 800 float32 products would drift."""
-    return options.area_weight * jnp.exp(iteration.astype(dtype) * (options.pace * math.log(options.growth)))
+    return options.area_weight * jnp.exp(iteration.astype(dtype) * (options.schedule_pace * math.log(options.growth)))
 
 
 def descend(parameters, velocity, gradient, iteration, options: ExtremalOptions) -> tuple[jax.Array, jax.Array]:
     """Gradient descent with damped momentum, undamped at first, clipped to [0, 1]: (parameters, velocity)."""
-    fresh = min(1.0, options.pace * (1 - options.momentum))
+    pace = options.schedule_pace
+    fresh = min(1.0, pace * (1 - options.momentum))
     velocity = jnp.where(iteration == 0, gradient, (1 - fresh) * velocity + fresh * gradient)
-    return jnp.clip(parameters - options.pace * options.learning_rate * velocity, 0, 1), velocity
+    return jnp.clip(parameters - pace * options.learning_rate * velocity, 0, 1), velocity
 
 
 def _masks(parameters, size, options):

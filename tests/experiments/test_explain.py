@@ -73,7 +73,8 @@ def _directly(variables, picture, target):
     def score(view):
         return model.apply(variables, view[None]).logits[0, target]
 
-    mask, _ = saliency.extremal_perturbation(score, image, area=0.1, iterations=3, step=2, sigma=3.0, max_blur=20 / 7)
+    options = saliency.ExtremalOptions(area=0.1, iterations=3, step=2, sigma=3.0, max_blur=20 / 7)
+    mask, _ = saliency.extremal_perturbation(score, image, options)
     heat = saliency.grad_cam(lambda f: f.mean((0, 1)) @ weights + bias, features, target)
     return {
         "logits": output.logits[0],

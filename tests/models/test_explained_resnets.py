@@ -99,9 +99,9 @@ def check_extremal_perturbation(reference, fold, lowering, score, **options):
 
 @pytest.mark.parametrize(("fold", "lowering"), [(False, "dots"), (True, "frozen")])
 def test_extremal_perturbation_equals_the_reference(mini, fold, lowering):
-    check_extremal_perturbation(mini, fold, lowering, "difference", areas=(0.05, 0.2))
+    check_extremal_perturbation(mini, fold, lowering, "difference", area=(0.05, 0.2))
 
 
 @pytest.mark.slow
 def test_extremal_perturbation_of_resnet50_equals_the_reference(large):
-    check_extremal_perturbation(large, True, "frozen", "logit", areas=(0.1,))
+    check_extremal_perturbation(large, True, "frozen", "logit", area=(0.1,))

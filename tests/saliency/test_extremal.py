@@ -16,12 +16,12 @@ pytestmark = pytest.mark.filterwarnings("ignore::fer_jax.errors.AreaWarning")
 # The reference's habits, which are not our defaults.
 REFERENCE = {"area_of": "padded_mask", "flip_jitter": True}
 CASES = {
-    "a": {"image": 0, "areas": (0.1,), "step": 7, "sigma": 21.0},
-    "b": {"image": 1, "areas": (0.05, 0.2), "step": 4, "sigma": 8.0, "score": "difference"},
-    "c": {"image": 2, "areas": (0.1,), "step": 4, "sigma": 8.0, "variant": "dual"},
-    "d": {"image": 3, "areas": (0.1,), "step": 4, "sigma": 8.0, "variant": "delete"},
-    "e": {"image": 0, "areas": (0.15,), "step": 5, "sigma": 10.0, "perturbation": "fade", "flip_jitter": False},
-    "f": {"image": 1, "areas": (0.03, 0.06, 0.12), "step": 4, "sigma": 8.0},
+    "a": {"image": 0, "area": (0.1,), "step": 7, "sigma": 21.0},
+    "b": {"image": 1, "area": (0.05, 0.2), "step": 4, "sigma": 8.0, "score": "difference"},
+    "c": {"image": 2, "area": (0.1,), "step": 4, "sigma": 8.0, "variant": "dual"},
+    "d": {"image": 3, "area": (0.1,), "step": 4, "sigma": 8.0, "variant": "delete"},
+    "e": {"image": 0, "area": (0.15,), "step": 5, "sigma": 10.0, "perturbation": "fade", "flip_jitter": False},
+    "f": {"image": 1, "area": (0.03, 0.06, 0.12), "step": 4, "sigma": 8.0},
 }
 SMALL = {"step": 4, "sigma": 4.0, "max_blur": 5.0, "levels": 4}
 
@@ -52,10 +52,9 @@ def noise(seed=0, shape=(24, 24, 3)):
     return 1 + 0.1 * jax.random.normal(jax.random.key(seed), shape)
 
 
-def small(score_fn=bright_spot, **options):
-    return functools.partial(
-        saliency.extremal_perturbation, score_fn, **({"iterations": 20, "area": 0.15} | SMALL | options)
-    )
+def small(score_fn=bright_spot, *, initial=None, **options):
+    options = saliency.ExtremalOptions(**({"iterations": 20, "area": 0.15} | SMALL | options))
+    return functools.partial(saliency.extremal_perturbation, score_fn, options=options, initial=initial)
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -81,14 +80,12 @@ def test_first_fifty_iterations_equal_the_reference(tiny_cnn, tiny_images, array
 @pytest.mark.parametrize("case", CASES)
 def test_whole_runs_equal_the_reference(tiny_cnn, tiny_images, arrays, case):
     score_fn, image, options = problem_of(tiny_cnn, tiny_images, case)
-    area = options.pop("areas")
     for at, iterations in enumerate(arrays[f"{case}_iters"]):
         if iterations < 200:
             continue
         start = jnp.asarray(arrays[f"{case}_pmask0"][:, 0])
-        mask, _ = saliency.extremal_perturbation(
-            score_fn, image, area=area, iterations=int(iterations), pace=1.0, initial=start, **options
-        )
+        chosen = saliency.ExtremalOptions(iterations=int(iterations), pace=1.0, **options)
+        mask, _ = saliency.extremal_perturbation(score_fn, image, chosen, initial=start)
         wanted = arrays[f"{case}_mask"][at][:, 0]
         np.testing.assert_allclose(mask, wanted, atol=2e-2)
         assert abs(mask - wanted).mean() < 1e-3
@@ -105,18 +102,8 @@ def test_whole_runs_equal_the_reference(tiny_cnn, tiny_images, arrays, case):
 def test_post_processing_equals_the_reference(tiny_cnn, tiny_images, arrays, name, post):
     score_fn, image, _ = problem_of(tiny_cnn, tiny_images, "a")
     start = jnp.asarray(arrays["post_pmask0"][:, 0])
-    mask, _ = saliency.extremal_perturbation(
-        score_fn,
-        image,
-        area=(0.1, 0.3),
-        iterations=5,
-        pace=1.0,
-        step=4,
-        sigma=8.0,
-        initial=start,
-        **REFERENCE,
-        **post,
-    )
+    options = saliency.ExtremalOptions(area=(0.1, 0.3), iterations=5, pace=1.0, step=4, sigma=8.0, **REFERENCE, **post)
+    mask, _ = saliency.extremal_perturbation(score_fn, image, options, initial=start)
     np.testing.assert_allclose(mask, arrays[f"post_{name}"][:, 0], atol=5e-5)
 
 
@@ -150,7 +137,8 @@ def test_the_planted_patch_is_found(goldens, tiny_cnn, tiny_images):
         def score_fn(x):
             return saliency.class_score(tiny_cnn(x), target, score="difference")
 
-        return saliency.extremal_perturbation(score_fn, image, area=0.06, iterations=100, step=4, sigma=8.0)[0]
+        options = saliency.ExtremalOptions(area=0.06, iterations=100, step=4, sigma=8.0)
+        return saliency.extremal_perturbation(score_fn, image, options)[0]
 
     for mask, (top, left, bottom, right) in zip(jax.jit(jax.vmap(explain))(images, classes), boxes, strict=True):
         assert mask[top:bottom, left:right].sum() / mask.sum() > 0.6
@@ -248,7 +236,7 @@ def test_a_mask_far_from_its_area_warns_outside_jit_alone(area_of):
 
 @pytest.mark.parametrize("variant", saliency.VARIANTS)
 def test_the_start_follows_the_score_whatever_its_scale(variant):
-    options = saliency.ExtremalOptions(areas=(0.1, 0.3), variant=variant, perturbation="fade", **SMALL)
+    options = saliency.ExtremalOptions(area=(0.1, 0.3), variant=variant, perturbation="fade", **SMALL)
     starts = [
         saliency.extremal(lambda x, s=scale: s * bright_spot(x), noise(), options).gradient_start()
         for scale in (0.01, 1.0)
@@ -328,7 +316,7 @@ def test_going_on_from_the_parameters_repeats_a_longer_run_without_momentum():
 
 
 def test_run_is_a_scan_over_step():
-    problem = saliency.extremal(bright_spot, noise(), saliency.ExtremalOptions(areas=(0.1,), **SMALL))
+    problem = saliency.extremal(bright_spot, noise(), saliency.ExtremalOptions(area=(0.1,), **SMALL))
     state = problem.init(jax.random.uniform(jax.random.key(0), (1, 6, 6)))
     end, energies = jax.jit(problem.run, static_argnums=1)(state, 3)
     step = jax.jit(problem.step)
@@ -341,9 +329,8 @@ def test_run_is_a_scan_over_step():
 
 def test_extremal_area_is_the_smallest_that_reaches_the_threshold():
     image = noise()
-    search = functools.partial(
-        saliency.extremal_area, bright_spot, image, areas=(0.02, 0.15, 0.5), iterations=60, **SMALL
-    )
+    options = saliency.ExtremalOptions(area=(0.02, 0.15, 0.5), iterations=60, **SMALL)
+    search = functools.partial(saliency.extremal_area, bright_spot, image, options)
     area, mask, scores = jax.jit(search)(threshold=0.8 * bright_spot(image))
     assert (jnp.diff(scores) > 0).all()
     wanted = next((a for a, s in zip((0.02, 0.15, 0.5), scores, strict=True) if s >= 0.8 * bright_spot(image)), np.nan)
@@ -384,6 +371,20 @@ def test_a_score_that_is_not_finite_is_flagged_inside_jit_and_named_outside():
         small(bad, iterations=2)(noise())
 
 
+def test_options_are_a_static_argument_of_jit():
+    def method(image, options):
+        return saliency.extremal_perturbation(bright_spot, image, options)[0]
+
+    options = saliency.ExtremalOptions(area=[0.1, 0.3], iterations=3, resize=[12, 12], **SMALL)
+    assert options == saliency.ExtremalOptions(area=(0.1, 0.3), iterations=3, resize=(12, 12), **SMALL)
+    masks = jax.jit(method, static_argnames="options")(noise(), options=options)
+    np.testing.assert_allclose(masks, method(noise(), options), atol=1e-5)
+
+
+def _smallest_area(**options):
+    return saliency.extremal_area(bright_spot, noise(), saliency.ExtremalOptions(**options), threshold=0.1)
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -401,17 +402,18 @@ def test_a_score_that_is_not_finite_is_flagged_inside_jit_and_named_outside():
         (lambda: small(variant="keep")(noise()), "`variant`: wanted one of preserve, delete, dual"),
         (lambda: small(area_of="all")(noise()), "`area_of`: wanted one of image, padded_mask"),
         (lambda: small(stop="early")(noise()), "`stop`: wanted one of never, converged"),
-        (lambda: small(initial="zeros")(noise()), "`initial`: wanted one of gradient, ones, an array or a typed"),
+        (lambda: small(start="zeros")(noise()), "`start`: wanted one of gradient, ones, got 'zeros'"),
+        (lambda: small(sigma=jnp.ones(()))(noise()), "`sigma`: wanted a plain value"),
         (lambda: small(iterations=0)(noise()), "`iterations`: wanted a whole number from 1, got 0"),
         (lambda: small(momentum=1.0)(noise()), r"`momentum`: wanted a number in \[0, 1\)"),
         (lambda: small(smooth=2.0)(noise()), r"`smooth`: wanted a share of the side in \[0, 1\)"),
         (lambda: small(initial=jnp.ones((3, 3)))(noise()), r"`parameters`: wanted \(1, 6, 6\), one grid for each area"),
         (
-            lambda: saliency.extremal_area(bright_spot, noise(), threshold=0.1, areas=(0.2, 0.1)),
-            "`areas`: wanted rising",
+            lambda: _smallest_area(area=(0.2, 0.1)),
+            "`area`: wanted rising",
         ),
         (
-            lambda: saliency.extremal_area(bright_spot, noise(), threshold=0.1, variant="dual"),
+            lambda: _smallest_area(variant="dual"),
             "`variant`: not an option",
         ),
         (lambda: saliency.over_images(bright_spot, noise()[None], chunk=0), "`chunk`: wanted a whole number"),

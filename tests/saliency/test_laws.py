@@ -41,11 +41,12 @@ def _of_image(method, model, image, target, **options):
     return method(lambda view: saliency.class_score(model(view).astype(jnp.float32), target), image, **options)
 
 
-def _extremal(model, image, target, **options):
+def _extremal(model, image, target, *, initial=None, **options):
     def score(view):
         return 10 * saliency.class_score(model(view).astype(jnp.float32), target)
 
-    return saliency.extremal_perturbation(score, image, **(PERTURBATION | options))[0]
+    options = saliency.ExtremalOptions(**(PERTURBATION | options))
+    return saliency.extremal_perturbation(score, image, options, initial=initial)[0]
 
 
 METHODS = {

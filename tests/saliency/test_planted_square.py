@@ -38,7 +38,9 @@ def explained(size, side, places, strengths, **options):
             return jnp.where(square, values, 0).sum() / side**2
 
         image = jnp.where(square, 1, 0.2)[..., None]
-        mask, info = saliency.extremal_perturbation(lambda x: strength * mean_inside(x[..., 0]), image, **options)
+        mask, info = saliency.extremal_perturbation(
+            lambda x: strength * mean_inside(x[..., 0]), image, saliency.ExtremalOptions(**options)
+        )
         return mean_inside(mask), info.area
 
     corners = jnp.asarray([corner(place, size, side) for place in places]).T
@@ -57,7 +59,7 @@ def test_the_square_is_found_everywhere_and_the_image_opened_as_asked():
 def test_the_published_start_loses_a_weak_score_in_the_centre():
     """What the default differs for; a score that is strong beside the area weight is found from both starts."""
     options = {"iterations": 80, "step": 2, "sigma": 4.0, "max_blur": 4.0}
-    (square,), _ = explained((32, 40), 10, ("centre",), (2, 100), initial="ones", **options)
+    (square,), _ = explained((32, 40), 10, ("centre",), (2, 100), start="ones", **options)
     assert square[0] < 0.2
     assert square[1] > 0.5
 
