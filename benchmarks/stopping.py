@@ -9,7 +9,7 @@ import numpy as np
 
 from benchmarks.pairing import Row, row
 from experiments.study.explain import settings_of
-from experiments.study.study import open_run
+from experiments.study.run import open_run
 from fer_jax import explanation, metrics, saliency
 from fer_jax.expressions import EXPRESSIONS, index_of
 
@@ -18,17 +18,17 @@ CHUNK = 4
 
 def rows(subject) -> list[Row]:
     """Compare stopped masks with those of the whole schedule, for the published score and for the run's."""
-    study = open_run(subject.config.run)
-    count = min(subject.config.images, len(study.study_table)) // CHUNK * CHUNK
-    shown = np.linspace(0, len(study.study_table) - 1, count).astype(int)
-    pairs = study.study_pairs[shown]
-    truth = np.asarray([index_of(label) for label in study.study_table["true_label"]])[shown]
+    run = open_run(subject.config.run)
+    count = min(subject.config.images, len(run.study_table)) // CHUNK * CHUNK
+    shown = np.linspace(0, len(run.study_table) - 1, count).astype(int)
+    pairs = run.study_pairs[shown]
+    truth = np.asarray([index_of(label) for label in run.study_table["true_label"]])[shown]
     targets = np.asarray(
         [EXPRESSIONS.pairs[pair][1] == label for pair, label in zip(pairs, truth, strict=True)]
     ).astype(np.int32)
-    pictures = study.study_pictures.images[shown]
-    variables = jax.tree.map(lambda leaf: leaf[pairs], study.load_ensemble())
-    config = study.config
+    pictures = run.study_pictures.images[shown]
+    variables = jax.tree.map(lambda leaf: leaf[pairs], run.load_ensemble())
+    config = run.config
     known = settings_of(config)
     options = dataclasses.replace(known.extremal, iterations=saliency.PUBLISHED_ITERATIONS)
     scores = {"the true label's logit": ("logit", 1.0)}
@@ -38,7 +38,7 @@ def rows(subject) -> list[Row]:
     out = []
     for name, (score, scale) in scores.items():
         settings = explanation.Settings(("extremal_perturbation",), ep_score=score, ep_reward_scale=scale)
-        explain = functools.partial(_explained, functools.partial(study.network, 2), variables, pictures, targets)
+        explain = functools.partial(_explained, functools.partial(run.network, 2), variables, pictures, targets)
         whole, seconds = explain(dataclasses.replace(settings, extremal=options))
         early, seconds_early = explain(
             dataclasses.replace(settings, extremal=dataclasses.replace(options, stop="converged"))

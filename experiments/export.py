@@ -43,7 +43,7 @@ def export(config: ExportConfig) -> None:
     if not every and (out.suffix != _SUFFIX or out.is_dir()):
         raise UsageError(f"`--out`: wanted a file that ends in {_SUFFIX}, got {config.out!r}.")
     from experiments import networks
-    from experiments.study.study import open_run
+    from experiments.study.run import open_run
 
     names = open_run(config.run).categories if every else None
     pairs = [config.pair] if names is None else [names.pair_name(index) for index in range(names.num_pairs)]

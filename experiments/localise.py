@@ -80,17 +80,17 @@ def localise(config: LocalisationConfig) -> int:
     from experiments.localisation import known_truth, truth_report, truth_scores
     from experiments.study.explain import settings_of
 
-    study = _open(config.run or MADE_RUN)
+    run = _open(config.run or MADE_RUN)
     began = time.monotonic()
-    settings = settings_of(study.config)
-    options = dataclasses.replace(settings.extremal, iterations=config.iterations or study.config.ep_iterations)
+    settings = settings_of(run.config)
+    options = dataclasses.replace(settings.extremal, iterations=config.iterations or run.config.ep_iterations)
     settings = dataclasses.replace(settings, methods=methods, score=config.score, extremal=options)
-    known = known_truth.draw(study, config.images)
-    maps = known_truth.explained(study, known, settings, seed=config.seed)
-    maps |= known_truth.reference_of(study, known, seed=config.seed)
-    readers = truth_scores.Readers(study, known)
+    known = known_truth.draw(run, config.images)
+    maps = known_truth.explained(run, known, settings, seed=config.seed)
+    maps |= known_truth.reference_of(run, known, seed=config.seed)
+    readers = truth_scores.Readers(run, known)
     table = truth_scores.score(known, maps, readers, area=config.area)
-    findings = truth_report.Findings.of(table, known, readers, config, study, methods)
+    findings = truth_report.Findings.of(table, known, readers, config, run, methods)
     print(findings.page())
     if out:
         findings.write(out)
@@ -134,23 +134,23 @@ def _make_run() -> int:
 
 def _open(path):
     """Open a run of drawn faces, and refuse one whose members are not all trained."""
-    from experiments.study.study import open_run
+    from experiments.study.run import open_run
     from experiments.study.train import failed_members
 
-    study = open_run(path)
-    if study.config.dataset != "procedural_faces":
+    run = open_run(path)
+    if run.config.dataset != "procedural_faces":
         raise UsageError(
-            f"`--run`: wanted a run of drawn faces, got {path}, which is of {study.config.dataset}: photographs have "
+            f"`--run`: wanted a run of drawn faces, got {path}, which is of {run.config.dataset}: photographs have "
             "no known truth."
         )
-    if study.config.members != "all" or not study.folder.finished("members"):
+    if run.config.members != "all" or not run.folder.finished("members"):
         raise UsageError(
             f"`--run`: {path} does not hold all 28 trained members (stage members); finish or merge it first."
         )
-    failed = failed_members(study.folder)
+    failed = failed_members(run.folder)
     if failed:
         raise DataError(f"`--run`: {path} has members whose training failed, {', '.join(failed)}; train it anew.")
-    return study
+    return run
 
 
 if __name__ == "__main__":

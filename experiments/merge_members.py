@@ -50,8 +50,8 @@ def merge(config: MergeConfig) -> int:
 
     from experiments.harness.metrics_log import LOG, read_rows
     from experiments.reproduce import tell_failed
+    from experiments.study.run import Run, open_run
     from experiments.study.run_folder import RunFolder
-    from experiments.study.study import Study, open_run
     from experiments.study.train import failed_members, load_part
 
     runs = [open_run(path.strip()) for path in config.runs.split(",") if path.strip()]
@@ -82,24 +82,24 @@ def merge(config: MergeConfig) -> int:
             folder.stages.make(stage, functools.partial(_take_over, runs[0].folder, folder, files))
         lines = [json.dumps(row) for run in runs for row in read_rows(run.folder.path / LOG)]
         folder.write_text(LOG, "".join(f"{line}\n" for line in lines))
-        study = Study(whole, folder, command.StopRequest())
+        run = Run(whole, folder, command.StopRequest())
         tables = pd.concat([run.folder.read_table("metrics_ensemble") for run in runs], ignore_index=True)
-        work = functools.partial(_write, study, [trained[number] for number in range(categories.num_pairs)], tables)
+        work = functools.partial(_write, run, [trained[number] for number in range(categories.num_pairs)], tables)
         folder.stages.make("members", work)
         code = tell_failed(failed_members(folder))
     print(config.out)
     return code
 
 
-def _write(study, trained, epochs):
+def _write(run, trained, epochs):
     import pandas as pd
 
     from experiments.study.train import save_members
 
-    save_members(study, [variables for _, variables, _ in trained], list(range(len(trained))))
+    save_members(run, [variables for _, variables, _ in trained], list(range(len(trained))))
     rows = pd.DataFrame([row for _, _, row in trained]).rename_axis("pair").reset_index()
-    study.folder.write_table("members", rows)
-    study.folder.write_table("metrics_ensemble", epochs)
+    run.folder.write_table("members", rows)
+    run.folder.write_table("metrics_ensemble", epochs)
 
 
 def _check_alike(runs):

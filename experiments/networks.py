@@ -12,8 +12,8 @@ from collections.abc import Callable
 from typing import Any
 
 from experiments.study.explain import settings_of
+from experiments.study.run import open_run
 from experiments.study.run_folder import PICTURES_RECORD, sha256
-from experiments.study.study import open_run
 from fer_jax import checkpoints, explanation, images, models, saliency
 from fer_jax.categories import Categories
 from fer_jax.errors import DataError, UsageError
@@ -60,8 +60,8 @@ def from_run(path: str, pair: str, *, finetuned: bool = False) -> Network:
     """
     if finetuned and not pair:
         raise UsageError("`--finetuned`: only members were fine-tuned; add --pair, such as --pair=happy-sad.")
-    study = open_run(path)
-    config, categories = study.config, study.categories
+    run = open_run(path)
+    config, categories = run.config, run.categories
     chosen = parse_pair(pair, categories) if pair else None
     if chosen is None:
         name, stage, what = "multiclass", "multiclass", "multiclass network"
@@ -69,7 +69,7 @@ def from_run(path: str, pair: str, *, finetuned: bool = False) -> Network:
         name, stage, what = "finetuned", "finetune", "fine-tuned members"
     else:
         name, stage, what = "ensemble", "members", "members"
-    folder = study.folder.path / name
+    folder = run.folder.path / name
     if not checkpoints.exists(folder):
         raise UsageError(
             f"`--run`: {path} has no {what} yet (stage {stage}); "
@@ -77,15 +77,15 @@ def from_run(path: str, pair: str, *, finetuned: bool = False) -> Network:
         )
     identity = {"checkpoint": name, "sha256": sha256(folder / "manifest.json"), "model": config.model}
     if chosen is None:
-        variables, names = study.load_multiclass(), categories.names
+        variables, names = run.load_multiclass(), categories.names
     else:
-        _warn_of_member(study.folder, categories.pair_name(chosen), finetuned)
-        variables = study.load_member(chosen, name)
+        _warn_of_member(run.folder, categories.pair_name(chosen), finetuned)
+        variables = run.load_member(chosen, name)
         names = tuple(categories[index] for index in categories.pairs[chosen])
         identity["pair"] = categories.pair_name(chosen)
-    pictures = study.folder.read_json(PICTURES_RECORD) if study.folder.has(PICTURES_RECORD) else {}
+    pictures = run.folder.read_json(PICTURES_RECORD) if run.folder.has(PICTURES_RECORD) else {}
     return Network(
-        build=lambda **options: study.network(len(names), **options),
+        build=lambda **options: run.network(len(names), **options),
         variables=variables,
         class_names=names,
         image_size=config.image_size,

@@ -71,14 +71,14 @@ def run_stages(config: StudyConfig, names: Sequence[str], *, named: bool = False
     """
     stop = command.StopRequest().install()
     from experiments.study import codebook, time_limit
+    from experiments.study.run import Run
     from experiments.study.run_folder import RunFolder
     from experiments.study.stages import WORK
-    from experiments.study.study import Study
     from experiments.study.train import failed_members
 
     config = time_limit.as_recorded(config)
     with contextlib.closing(RunFolder(config)) as folder:
-        study, stages, made = Study(config, folder, stop), folder.stages, 0
+        run, stages, made = Run(config, folder, stop), folder.stages, 0
         for place, name in enumerate(names):
             stages.check_needs(name, coming=names[:place])
         folder.keep_config()
@@ -91,7 +91,7 @@ def run_stages(config: StudyConfig, names: Sequence[str], *, named: bool = False
                 continue
             if stages.finished(name):
                 sys.stderr.write(f"{name}: made again: {reason}\n")
-            stages.make(name, lambda work=WORK[name]: work(study))
+            stages.make(name, lambda work=WORK[name]: work(run))
             made += 1
             stop.check()
         codebook.write(folder)

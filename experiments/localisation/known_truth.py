@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.harness.progress import Progress
-from experiments.study.study import Study
+from experiments.study.run import Run
 from fer_jax import ensemble, explanation, faces, images
 from fer_jax.compare import reference_maps
 from fer_jax.expressions import EXPRESSIONS
@@ -50,7 +50,7 @@ class KnownFaces:
         return len(self.pairs)
 
 
-def draw(study: Study, count: int) -> KnownFaces:
+def draw(study: Run, count: int) -> KnownFaces:
     """Draw faces of people that no network has seen, balanced over the ordered pairs, and their truths.
 
     Args:
@@ -71,7 +71,7 @@ def draw(study: Study, count: int) -> KnownFaces:
     return KnownFaces(pictures, twins, truths, shown, foils, pairs, targets)
 
 
-def pair_means(study: Study) -> np.ndarray:
+def pair_means(study: Run) -> np.ndarray:
     """Return the mean truth of each unordered pair over other people and poses, float32 (28, H, W)."""
     progress, means = Progress("truths of other people", EXPRESSIONS.num_pairs, unit="pairs"), []
     for pair, (first, second) in enumerate(EXPRESSIONS.pairs):
@@ -85,7 +85,7 @@ def pair_means(study: Study) -> np.ndarray:
     return np.stack(means)
 
 
-def reference_of(study: Study, known: KnownFaces, *, seed: int) -> dict[str, np.ndarray]:
+def reference_of(study: Run, known: KnownFaces, *, seed: int) -> dict[str, np.ndarray]:
     """Return maps that ask no network, by name: all of `REFERENCES`, then `CELLS` and `CEILING`."""
     means = pair_means(study)
     height, width = known.truths.shape[1:]
@@ -103,7 +103,7 @@ def reference_of(study: Study, known: KnownFaces, *, seed: int) -> dict[str, np.
     return {name: maps.astype(np.float32) for name, maps in stacked.items()}
 
 
-def explained(study: Study, known: KnownFaces, settings: explanation.Settings, *, seed: int) -> dict[str, np.ndarray]:
+def explained(study: Run, known: KnownFaces, settings: explanation.Settings, *, seed: int) -> dict[str, np.ndarray]:
     """Explain every picture for the expression it shows, through its pair's member and an untrained one.
 
     Args:

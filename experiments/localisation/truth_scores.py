@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from experiments.localisation.known_truth import KnownFaces
-from experiments.study.study import Study
+from experiments.study.run import Run
 from fer_jax import compare, ensemble, images, metrics
 from fer_jax.expressions import EXPRESSIONS
 
@@ -24,7 +24,7 @@ class Readers:
       known: the pictures.
     """
 
-    def __init__(self, study: Study, known: KnownFaces):
+    def __init__(self, study: Run, known: KnownFaces):
         self._known, self._members = known, ensemble.unstack(study.load_ensemble())
         network = study.network(2)
 

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 
 from experiments.study.explain import METHODS
+from experiments.study.run import Run
 from experiments.study.run_folder import PICTURES_RECORD
-from experiments.study.study import Study
 from experiments.study.vote import confusion_counts, scores
 from fer_jax import compare as comparing
 
@@ -20,12 +20,12 @@ MODELS = (
 )
 
 
-def models_of(study: Study) -> tuple[str, ...]:
+def models_of(run: Run) -> tuple[str, ...]:
     """Return the models that the run has: without people nothing is fine-tuned."""
-    return MODELS if study.provenance.has_people else tuple(name for name in MODELS if "finetuned" not in name)
+    return MODELS if run.provenance.has_people else tuple(name for name in MODELS if "finetuned" not in name)
 
 
-def compare(study: Study) -> None:
+def compare(run: Run) -> None:
     """Write every table of the comparison, and `summary.json`, which is all that there is without people.
 
     Columns:
@@ -35,105 +35,105 @@ def compare(study: Study) -> None:
       design: "between" groups, as in the paper, or "repeated" over the same pairs.
       df1, df2: degrees of freedom of F.
     """
-    if study.provenance.has_people:
-        _dice(study)
-        _anova(study)
-        _confusions(study)
-    write_summary(study)
+    if run.provenance.has_people:
+        _dice(run)
+        _anova(run)
+        _confusions(run)
+    write_summary(run)
 
 
-def write_summary(study: Study) -> None:
+def write_summary(run: Run) -> None:
     """Write `summary.json`, the contract with other programs: all numbers, and the seconds of the stages so far."""
-    study.folder.write_json("summary.json", summary(study) | {"seconds": study.folder.stages.seconds()})
+    run.folder.write_json("summary.json", summary(run) | {"seconds": run.folder.stages.seconds()})
 
 
-def _dice(study):
-    human = study.folder.read_arrays("attention")["maps"]
-    maps = study.folder.read_arrays("maps")
-    pairs = study.study_pairs
+def _dice(run):
+    human = run.folder.read_arrays("attention")["maps"]
+    maps = run.folder.read_arrays("maps")
+    pairs = run.study_pairs
     tables, grids = [], []
     for method in METHODS:
         table = comparing.dice.dice_per_pair(human, maps[method], pairs)
-        tables.append(table.assign(unit=[study.categories.pair_name(unit) for unit in table["unit"]], method=method))
+        tables.append(table.assign(unit=[run.categories.pair_name(unit) for unit in table["unit"]], method=method))
         grids.append(comparing.dice.dice_grid(human, maps[method], pairs).assign(method=method))
-    study.folder.write_table("dice", pd.concat(tables, ignore_index=True))
-    study.folder.write_table("dice_options", pd.concat(grids, ignore_index=True))
-    study.folder.write_table("dice_baselines", comparing.dice.baselines(human, pairs))
+    run.folder.write_table("dice", pd.concat(tables, ignore_index=True))
+    run.folder.write_table("dice_options", pd.concat(grids, ignore_index=True))
+    run.folder.write_table("dice_baselines", comparing.dice.baselines(human, pairs))
 
 
-def dice_groups(study: Study) -> dict[str, np.ndarray]:
+def dice_groups(run: Run) -> dict[str, np.ndarray]:
     """Return Dice by method, over the pairs in which every method has a number."""
-    wide = study.folder.read_table("dice").pivot(index="unit", columns="method", values="dice")
+    wide = run.folder.read_table("dice").pivot(index="unit", columns="method", values="dice")
     whole = wide[list(METHODS)].dropna()
     return {method: whole[method].to_numpy() for method in METHODS}
 
 
-def _anova(study):
-    groups = dice_groups(study)
+def _anova(run):
+    groups = dice_groups(run)
     pairs = len(next(iter(groups.values())))
     if pairs < 2:
-        _write_no_anova(study, f"only {pairs} pairs have a Dice for every method")
+        _write_no_anova(run, f"only {pairs} pairs have a Dice for every method")
         return
     rows = [
         {"design": design, **_flat(comparing.statistics.anova(groups, design=design))}
         for design in ("between", "repeated")
     ]
-    study.folder.write_table("anova", pd.DataFrame(rows))
-    study.folder.write_table("tukey", comparing.statistics.tukey(groups))
+    run.folder.write_table("anova", pd.DataFrame(rows))
+    run.folder.write_table("tukey", comparing.statistics.tukey(groups))
 
 
-def _write_no_anova(study, reason):
+def _write_no_anova(run, reason):
     """Write tables without a number, and why: a run is not lost for want of maps to compare."""
     unknown = {**dict.fromkeys(("df1", "df2", "F", "p", "eta2", "omega2", "n"), np.nan), "reason": reason}
-    study.folder.write_table("anova", pd.DataFrame([{"design": d, **unknown} for d in ("between", "repeated")]))
+    run.folder.write_table("anova", pd.DataFrame([{"design": d, **unknown} for d in ("between", "repeated")]))
     unknown = {**dict.fromkeys(("difference", "t", "p", "d", "n"), np.nan), "reason": reason}
     rows = [{"a": a, "b": b, **unknown} for a, b in itertools.combinations(METHODS, 2)]
-    study.folder.write_table("tukey", pd.DataFrame(rows))
+    run.folder.write_table("tukey", pd.DataFrame(rows))
 
 
-def _confusions(study):
-    people = study.folder.read_arrays("people_confusion")["counts"]
+def _confusions(run):
+    people = run.folder.read_arrays("people_confusion")["counts"]
     human = comparing.confusion.shares(people)
     rows = []
     for model in MODELS:
-        share = comparing.confusion.shares(confusion_counts(study, model))
+        share = comparing.confusion.shares(confusion_counts(run, model))
         rows.append({"model": model, **comparing.confusion.correlation(human, share)})
-    study.folder.write_table("confusion_correlation", pd.DataFrame(rows))
+    run.folder.write_table("confusion_correlation", pd.DataFrame(rows))
 
 
-def _pictures(study):
+def _pictures(run):
     """Say which pictures these are. Without this the figures of two runs cannot be compared."""
-    record = study.folder.read_json(PICTURES_RECORD) if study.folder.has(PICTURES_RECORD) else {}
+    record = run.folder.read_json(PICTURES_RECORD) if run.folder.has(PICTURES_RECORD) else {}
     kept = {name: value for name, value in record.items() if name not in ("path", "counts", "categories")}
-    return kept | {"undersample": study.config.undersample}
+    return kept | {"undersample": run.config.undersample}
 
 
-def summary(study: Study) -> dict:
+def summary(run: Run) -> dict:
     """Return what `summary.json` says, without the seconds."""
-    folder, config = study.folder, study.config
+    folder, config = run.folder, run.config
     members = folder.read_table("members_validated")
     told = {
         "dataset": config.dataset,
-        "pictures": _pictures(study),
-        "categories": list(study.categories),
-        "simulated_people": study.provenance.simulated,
+        "pictures": _pictures(run),
+        "categories": list(run.categories),
+        "simulated_people": run.provenance.simulated,
         "image_size": config.image_size,
         "model": config.model,
         "seed": config.seed,
         "members": [_member(row) for row in members.to_dict("records")],
-        "ensemble": _votes(study, "ensemble"),
-        "multiclass": scores(study, "multiclass"),
+        "ensemble": _votes(run, "ensemble"),
+        "multiclass": scores(run, "multiclass"),
     }
-    if not study.provenance.has_people:
+    if not run.provenance.has_people:
         return told | dict.fromkeys(("finetuned", "people", "confusion_correlation", "dice", "anova", "tukey"))
     people = folder.read_table("people_correlations").iloc[0]
     counts = folder.read_arrays("people_confusion")["counts"]
     correlations = folder.read_table("confusion_correlation").set_index("model")
     anova = folder.read_table("anova").set_index("design").loc["between"]
     return told | {
-        "finetuned": _votes(study, "finetuned"),
+        "finetuned": _votes(run, "finetuned"),
         "people": {
-            "participants": _participants(study),
+            "participants": _participants(run),
             "trials": int(counts.sum()),
             "accuracy": np.diag(counts).sum() / counts.sum() if counts.any() else None,
             **{name: people[name] for name in ("r_clicks_time", "r_clicks_accuracy", "r_time_accuracy", "reason")},
@@ -142,7 +142,7 @@ def summary(study: Study) -> dict:
             model: {name: correlations.loc[model, name] for name in ("r_all", "r_off_diagonal", "p_qap", "reason")}
             for model in MODELS
         },
-        "dice": {method: _dice_summary(study, method) for method in METHODS},
+        "dice": {method: _dice_summary(run, method) for method in METHODS},
         "anova": {"F": anova["F"], "df": [_whole(anova["df1"]), _whole(anova["df2"])], "p": anova["p"]},
         "tukey": folder.read_table("tukey")[["a", "b", "t", "p"]].to_dict("records"),
     }
@@ -156,21 +156,21 @@ def _member(row):
     }
 
 
-def _votes(study, name):
-    return {rule: scores(study, f"{name}_{rule}") for rule in ("simple_vote", "weighted_vote")}
+def _votes(run, name):
+    return {rule: scores(run, f"{name}_{rule}") for rule in ("simple_vote", "weighted_vote")}
 
 
-def _participants(study):
-    excluded = study.folder.read_table("people_exclusions")
-    return study.config.participants - int(excluded["participant"].notna().sum())
+def _participants(run):
+    excluded = run.folder.read_table("people_exclusions")
+    return run.config.participants - int(excluded["participant"].notna().sum())
 
 
 def _whole(value):
     return None if pd.isna(value) else int(value)
 
 
-def _dice_summary(study, method):
-    table = study.folder.read_table("dice")
+def _dice_summary(run, method):
+    table = run.folder.read_table("dice")
     own = table[table["method"] == method].set_index("unit")["dice"]
     return {"mean": own.mean(), "per_pair": dict(own.items())}
 

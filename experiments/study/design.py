@@ -5,25 +5,25 @@ import sys
 import numpy as np
 
 from experiments.study.photographs import HELD_OUT
-from experiments.study.study import STUDY_LIST, Study
+from experiments.study.run import STUDY_LIST, Run
 from fer_jax import human
 from fer_jax.errors import DataError, UsageError
 from fer_jax.expressions import EXPRESSIONS
 
 
-def draw_study(study: Study) -> None:
+def draw_study(run: Run) -> None:
     """Draw the balanced study table, with fewer images in the same balance where the set cannot give them.
 
     A prepared set that holds study images out of everything else has chosen them already.
     """
-    _check_known(study.categories, study.config.people)
-    if study.folder.has(f"tables/{STUDY_LIST}.csv"):
-        study.folder.write_table("study_images", study.folder.read_table(STUDY_LIST))
+    _check_known(run.categories, run.config.people)
+    if run.folder.has(f"tables/{STUDY_LIST}.csv"):
+        run.folder.write_table("study_images", run.folder.read_table(STUDY_LIST))
         return
-    pool = study.pictures("validation")
-    wanted = study.config.per_ordered_pair
+    pool = run.pictures("validation")
+    wanted = run.config.per_ordered_pair
     try:
-        each = human.study.largest_balanced(pool.labels, wanted=wanted, categories=study.categories)
+        each = human.study.largest_balanced(pool.labels, wanted=wanted, categories=run.categories)
     except DataError as error:
         told = str(error).removeprefix("`labels`: ").removesuffix("; add images of it.")
         raise DataError(
@@ -31,13 +31,13 @@ def draw_study(study: Study) -> None:
             f"{HELD_OUT:.0%} share is drawn for it."
         ) from None
     table = human.study.make_study(
-        pool.labels, pool.names, seed=study.config.seed, per_ordered_pair=each, categories=study.categories
+        pool.labels, pool.names, seed=run.config.seed, per_ordered_pair=each, categories=run.categories
     )
     row_of = {name: row for row, name in enumerate(pool.names)}
     table["row"] = [row_of[name] for name in table["image"]]
-    study.folder.write_table("study_images", table)
+    run.folder.write_table("study_images", table)
     if each < wanted:
-        smallest, cells = np.bincount(pool.labels).min(), len(study.categories.ordered_pairs)
+        smallest, cells = np.bincount(pool.labels).min(), len(run.categories.ordered_pairs)
         sys.stderr.write(
             f"study images: {len(table)} instead of {wanted * cells}, {each} per "
             f"ordered pair: the rarest category has {smallest} validation pictures, and evaluation keeps some.\n"

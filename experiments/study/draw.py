@@ -6,7 +6,7 @@ import numpy as np
 
 from experiments.study.compare import models_of
 from experiments.study.people import read_people
-from experiments.study.study import Study
+from experiments.study.run import Run
 from experiments.study.vote import accuracy_interval, confusion_counts, scores
 from fer_jax import compare as comparing
 from fer_jax import figures, human, masks
@@ -24,31 +24,31 @@ MODEL_NAMES = {
 }
 
 
-def draw_figures(study: Study) -> None:
+def draw_figures(run: Run) -> None:
     """Draw and save all figures. Names start with the paper's figure number where there is one."""
     of_people = (_stimuli, _people, _sequences, _dice, _correlations)
-    for draw in (_confusions, _training, _saliency, *(of_people if study.provenance.has_people else ())):
-        draw(study)
-        study.stop.check()
+    for draw in (_confusions, _training, _saliency, *(of_people if run.provenance.has_people else ())):
+        draw(run)
+        run.stop.check()
 
 
-def _save(study, name, drawn):
+def _save(run, name, drawn):
     figure = drawn if hasattr(drawn, "savefig") else drawn.figure
-    figures.save(figure, study.folder.file("figures", name))
+    figures.save(figure, run.folder.file("figures", name))
 
 
-def first_of_each(study):
+def first_of_each(run):
     """Return the row of the first study image of each expression."""
-    truth = study.study_table["true_label"].to_numpy()
-    return [int(np.flatnonzero(truth == expression)[0]) for expression in study.categories]
+    truth = run.study_table["true_label"].to_numpy()
+    return [int(np.flatnonzero(truth == expression)[0]) for expression in run.categories]
 
 
-def _stimuli(study):
-    rows = first_of_each(study)
-    sharp = study.study_pictures.images[rows]
-    size = study.config.image_size
+def _stimuli(run):
+    rows = first_of_each(run)
+    sharp = run.study_pictures.images[rows]
+    size = run.config.image_size
     veiled = human.stimuli.blurred(sharp, masks.blur_size(size)).reshape(len(rows), size, size, 1)
-    arrays = study.folder.read_arrays("attention")
+    arrays = run.folder.read_arrays("attention")
     revealed = []
     for row, picture, veil in zip(rows, sharp, veiled, strict=True):
         own = np.flatnonzero(arrays["revealed_rows"] == row)
@@ -58,20 +58,20 @@ def _stimuli(study):
         revealed.append(human.stimuli.composite(picture, veil, mask))
     veiled = np.repeat(veiled, 3, -1)
     _save(
-        study,
+        run,
         "fig01_stimuli",
-        figures.draw_stimuli(sharp, veiled, np.stack(revealed), list(study.categories), provenance=study.provenance),
+        figures.draw_stimuli(sharp, veiled, np.stack(revealed), list(run.categories), provenance=run.provenance),
     )
 
 
-def _people(study):
-    counts = study.folder.read_arrays("people_confusion")["counts"]
+def _people(run):
+    counts = run.folder.read_arrays("people_confusion")["counts"]
     _save(
-        study,
+        run,
         "fig02_people_confusion",
-        figures.draw_confusion(counts, title="People", categories=study.categories, provenance=study.provenance),
+        figures.draw_confusion(counts, title="People", categories=run.categories, provenance=run.provenance),
     )
-    pairs = study.folder.read_table("people_pairs")
+    pairs = run.folder.read_table("people_pairs")
     for letter, value, title, form in (
         ("a", "accuracy", "Accuracy", "{:.2f}"),
         ("b", "clicks", "Clicks before the decision", "{:.1f}"),
@@ -79,19 +79,19 @@ def _people(study):
     ):
         table = pairs.assign(time_s=pairs["time_ms"] / 1000, n=pairs["n_times" if value == "time_s" else "n"])
         drawn = figures.draw_pair_matrix(
-            table, value, title=title, fmt=form, categories=study.categories, provenance=study.provenance
+            table, value, title=title, fmt=form, categories=run.categories, provenance=run.provenance
         )
-        _save(study, f"fig03{letter}_people_{value}", drawn)
+        _save(run, f"fig03{letter}_people_{value}", drawn)
 
 
-def _sequences(study):
+def _sequences(run):
     """Return right people's click sequences on the first images of highest and lowest accuracy (Fig. 4).
 
     An image that nobody was right about has no such clicks. The lowest accuracy is the lowest above 0.
     """
-    people = read_people(study)
-    table = human.behaviour.image_table(people, study.study_table)
-    size = study.config.image_size
+    people = read_people(run)
+    table = human.behaviour.image_table(people, run.study_table)
+    size = run.config.image_size
     known = table["accuracy"][table["accuracy"] > 0]
     if known.empty:
         return
@@ -99,7 +99,7 @@ def _sequences(study):
     panels = []
     for name, row in (("highest", known.idxmax()), (least, known.idxmin())):
         image = table["image"][row]
-        picture = study.study_pictures.images[row].astype(np.float32) / 255
+        picture = run.study_pictures.images[row].astype(np.float32) / 255
         labels = f"{table['true_label'][row]}, not {table['false_label'][row]}"
         right, answered = round(table["accuracy"][row] * table["n"][row]), table["n"][row]
         caption = f"accuracy, {name}: {right} of {answered}\n{labels}"
@@ -107,80 +107,80 @@ def _sequences(study):
         drawn = human.attention.click_sequence(people, image, image_px=size, radius=masks.reveal_radius(size))
         shown = drawn[..., 3:] * drawn[..., :3] + (1 - drawn[..., 3:]) * picture.mean(-1, keepdims=True)
         panels.append((np.clip(shown, 0, 1), "clicks of those who were right"))
-    _save(study, "fig04_click_sequences", figures.draw_click_sequence(panels, provenance=study.provenance))
+    _save(run, "fig04_click_sequences", figures.draw_click_sequence(panels, provenance=run.provenance))
 
 
-def _confusions(study):
+def _confusions(run):
     numbers = ("fig05a", "fig05b", "fig07", "fig08a", "fig08b")
-    networks = _of_networks(study)
-    for number, model in zip(numbers, models_of(study), strict=False):
-        counts = confusion_counts(study, model)
+    networks = _of_networks(run)
+    for number, model in zip(numbers, models_of(run), strict=False):
+        counts = confusion_counts(run, model)
         drawn = figures.draw_confusion(
             counts,
             title=MODEL_NAMES[model],
             interval=accuracy_interval(counts),
-            categories=study.categories,
+            categories=run.categories,
             provenance=networks,
         )
-        _save(study, f"{number}_{model}", drawn)
-    recalls = {MODEL_NAMES[model]: scores(study, model)["recall"] for model in models_of(study)}
-    _save(study, "recall", figures.draw_recall(recalls, provenance=networks))
+        _save(run, f"{number}_{model}", drawn)
+    recalls = {MODEL_NAMES[model]: scores(run, model)["recall"] for model in models_of(run)}
+    _save(run, "recall", figures.draw_recall(recalls, provenance=networks))
 
 
-def _of_networks(study) -> Provenance:
+def _of_networks(run) -> Provenance:
     """Return the provenance of a figure that holds nobody's answers."""
-    return dataclasses.replace(study.provenance, people="none")
+    return dataclasses.replace(run.provenance, people="none")
 
 
-def _training(study):
-    told = {"target": study.config.stop_accuracy or None, "provenance": _of_networks(study)}
-    own = study.folder.read_table("metrics_ensemble")
-    _save(study, "training", figures.draw_training(own, **told))
-    _save(study, "members", figures.draw_members(study.folder.read_table("members_validated"), **told))
+def _training(run):
+    told = {"target": run.config.stop_accuracy or None, "provenance": _of_networks(run)}
+    own = run.folder.read_table("metrics_ensemble")
+    _save(run, "training", figures.draw_training(own, **told))
+    _save(run, "members", figures.draw_members(run.folder.read_table("members_validated"), **told))
 
 
-def _saliency(study):
-    maps, people = study.folder.read_arrays("maps"), study.provenance.has_people
-    human_maps = study.folder.read_arrays("attention")["maps"] if people else None
-    table, pictures = study.study_table, study.study_pictures.images
+def _saliency(run):
+    maps, people = run.folder.read_arrays("maps"), run.provenance.has_people
+    human_maps = run.folder.read_arrays("attention")["maps"] if people else None
+    table, pictures = run.study_table, run.study_pictures.images
     rows = []
-    for row in first_of_each(study):
+    for row in first_of_each(run):
         shown = {METHOD_NAMES[method]: maps[method][row] for method in METHODS}
         if people:
-            shown["Simulated people" if study.provenance.simulated else "People"] = human_maps[row]
+            shown["Simulated people" if run.provenance.simulated else "People"] = human_maps[row]
         rows.append((pictures[row], shown, f"{table['true_label'][row]}\nnot {table['false_label'][row]}"))
     image, shown, _ = rows[1]
-    _save(study, "fig09_saliency", figures.draw_saliency(image, shown, provenance=study.provenance))
-    title = f"One picture of each {noun_of(study.categories)}, explained"
-    grid = figures.draw_saliency_grid(rows, title=title, provenance=study.provenance)
-    _save(study, "saliency_by_expression", grid)
+    _save(run, "fig09_saliency", figures.draw_saliency(image, shown, provenance=run.provenance))
+    title = f"One picture of each {noun_of(run.categories)}, explained"
+    grid = figures.draw_saliency_grid(rows, title=title, provenance=run.provenance)
+    _save(run, "saliency_by_expression", grid)
 
 
-def _dice(study):
-    table = study.folder.read_table("dice")
+def _dice(run):
+    table = run.folder.read_table("dice")
     table["method"] = table["method"].map(METHOD_NAMES)
     intervals = {}
     for method, own in table.groupby("method"):
         values = own["dice"].dropna().to_numpy()
         intervals[method] = comparing.intervals.mean_interval(stream(len(values)), values)
-    baselines = study.folder.read_table("dice_baselines")
-    drawn = figures.draw_dice(table, intervals=intervals, baselines=baselines, provenance=study.provenance)
-    _save(study, "fig10_dice", drawn)
+    baselines = run.folder.read_table("dice_baselines")
+    drawn = figures.draw_dice(table, intervals=intervals, baselines=baselines, provenance=run.provenance)
+    _save(run, "fig10_dice", drawn)
 
 
-def _correlations(study):
-    table = study.folder.read_table("confusion_correlation")
+def _correlations(run):
+    table = run.folder.read_table("confusion_correlation")
     table["model"] = table["model"].map(MODEL_NAMES)
     _save(
-        study,
+        run,
         "confusion_correlation",
-        figures.draw_correlations(table, categories=study.categories, provenance=study.provenance),
+        figures.draw_correlations(table, categories=run.categories, provenance=run.provenance),
     )
-    people = study.folder.read_arrays("people_confusion")["counts"]
-    counts = confusion_counts(study, "ensemble_simple_vote")
+    people = run.folder.read_arrays("people_confusion")["counts"]
+    counts = confusion_counts(run, "ensemble_simple_vote")
     shares = [comparing.confusion.shares(c) for c in (people, counts)]
     _save(
-        study,
+        run,
         "confusion_scatter",
-        figures.draw_confusion_scatter(*shares, categories=study.categories, provenance=study.provenance),
+        figures.draw_confusion_scatter(*shares, categories=run.categories, provenance=run.provenance),
     )

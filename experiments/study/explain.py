@@ -6,7 +6,7 @@ import numpy as np
 
 from experiments.config import StudyConfig
 from experiments.harness.progress import Progress
-from experiments.study.study import Study
+from experiments.study.run import Run
 from fer_jax import ensemble, explanation, saliency
 from fer_jax.explanation import METHODS
 
@@ -23,32 +23,32 @@ def settings_of(config: StudyConfig) -> explanation.Settings:
     )
 
 
-def explain(study: Study) -> None:
+def explain(run: Run) -> None:
     """Write three maps for each study image, for its true label, one file a pair, then one for all."""
-    config, pairs, shown = study.config, study.study_pairs, study.study_pictures
-    truth = np.asarray([study.categories.index_of(label) for label in study.study_table["true_label"]])
-    members = study.load_ensemble()
-    explain_pair = explanation.program(functools.partial(study.network, 2), settings_of(config))
+    config, pairs, shown = run.config, run.study_pairs, run.study_pictures
+    truth = np.asarray([run.categories.index_of(label) for label in run.study_table["true_label"]])
+    members = run.load_ensemble()
+    explain_pair = explanation.program(functools.partial(run.network, 2), settings_of(config))
     progress = Progress("explaining", len(shown), unit="images")
-    for pair in range(study.categories.num_pairs):
+    for pair in range(run.categories.num_pairs):
         rows = np.flatnonzero(pairs == pair)
-        name = f"saliency/{pair:02d}_{study.categories.pair_name(pair)}"
-        if not study.folder.has(f"{name}.npz"):
-            target = (truth[rows] == study.categories.pairs[pair][1]).astype(np.int32)
+        name = f"saliency/{pair:02d}_{run.categories.pair_name(pair)}"
+        if not run.folder.has(f"{name}.npz"):
+            target = (truth[rows] == run.categories.pairs[pair][1]).astype(np.int32)
             maps = explain_pair(ensemble.member(members, pair), shown.images[rows], target)
             maps["final_area"] = maps["final_area"][:, 0]
-            study.folder.write_arrays(name, rows=rows, **{key: np.asarray(maps[key]) for key in _KEPT})
+            run.folder.write_arrays(name, rows=rows, **{key: np.asarray(maps[key]) for key in _KEPT})
         progress.update(int((pairs <= pair).sum()))
-        study.stop.check()
+        run.stop.check()
     progress.finish(f"{len(shown)} images, {len(METHODS)} methods")
-    study.folder.write_arrays("maps", **_gathered(study))
+    run.folder.write_arrays("maps", **_gathered(run))
 
 
-def _gathered(study):
+def _gathered(run):
     """Read the pairs' files as arrays in the study table's order."""
     parts = [
-        study.folder.read_arrays(f"saliency/{pair:02d}_{study.categories.pair_name(pair)}")
-        for pair in range(study.categories.num_pairs)
+        run.folder.read_arrays(f"saliency/{pair:02d}_{run.categories.pair_name(pair)}")
+        for pair in range(run.categories.num_pairs)
     ]
     order = np.argsort(np.concatenate([part["rows"] for part in parts]))
     return {name: np.concatenate([part[name] for part in parts])[order] for name in _KEPT}

@@ -6,14 +6,14 @@ import pandas as pd
 
 from experiments.study import time_limit
 from experiments.study.fit import Plan, clear, fit
+from experiments.study.run import Run
 from experiments.study.slots import slots_of, training_network
-from experiments.study.study import Study
 from experiments.study.vote import member_accuracy, write_votes
 from fer_jax import checkpoints, data, ensemble, human, masks, training
 from fer_jax.augment import Augmentation
 
 
-def finetune(study: Study) -> None:
+def finetune(run: Run) -> None:
     """Fine-tune every member on its pair's revealed and unmasked study images, then vote on evaluation images again.
 
     Columns:
@@ -21,19 +21,19 @@ def finetune(study: Study) -> None:
       masked_views: such pictures, each with its mask moved in eight directions as well.
       validation_accuracy: on evaluation pictures of its own two expressions, after fine-tuning, 0 to 1.
     """
-    config, shown = study.config, study.study_pictures
-    attention = study.folder.read_arrays("attention")
-    pools = [_Pool(study, pair, attention) for pair in range(study.categories.num_pairs)]
+    config, shown = run.config, run.study_pictures
+    attention = run.folder.read_arrays("attention")
+    pools = [_Pool(run, pair, attention) for pair in range(run.categories.num_pairs)]
     optimiser = optax.adam(config.finetune_learning_rate)
-    start_from = ensemble.unstack(study.load_ensemble())
+    start_from = ensemble.unstack(run.load_ensemble())
     size = config.image_size
     view = training.revealed_view(Augmentation(), radius=masks.reveal_radius(size), blur=masks.blur_size(size))
     # Whole pictures are augmented, masked ones are not (§5.1).
     # BatchNorm keeps the running statistics of whole faces: half-blurred batches would move them (ours).
     step = training.make_step(
-        training_network(study, 2), optimiser, training.cross_entropy(), view, train_statistics=False
+        training_network(run, 2), optimiser, training.cross_entropy(), view, train_statistics=False
     )
-    like = study.state_like(2, optimiser)
+    like = run.state_like(2, optimiser)
 
     def batch_of(pair, step):
         return pools[pair].batch(shown.images, step, config.batch_size)
@@ -42,38 +42,38 @@ def finetune(study: Study) -> None:
         return training.init_state(start_from[pair], optimiser)
 
     config = time_limit.bounded(
-        study,
+        run,
         "finetune",
         step,
         lambda: start(0),
         batch_of(0, 0),
-        lambda config: study.categories.num_pairs * config.finetune_images,
+        lambda config: run.categories.num_pairs * config.finetune_images,
     )
     plan = Plan(
         name="finetuned",
         trainer=training.Trainer(
             step,
-            [training.Job(pair, config.finetune_images) for pair in range(study.categories.num_pairs)],
+            [training.Job(pair, config.finetune_images) for pair in range(run.categories.num_pairs)],
             start=start,
             batch_of=batch_of,
-            key=study.key("finetune"),
+            key=run.key("finetune"),
             batch_size=min(config.batch_size, config.finetune_images),
             stop=training.StopRule(None, 1),
             **slots_of(config, step, like, batch_of(0, 0), members=len(pools)),
         ),
         like=like,
-        label=study.categories.pair_name,
-        most_images=study.categories.num_pairs * config.finetune_images,
+        label=run.categories.pair_name,
+        most_images=run.categories.num_pairs * config.finetune_images,
     )
-    left = fit(study, plan)
-    variables = ensemble.stack([left[pair][0] for pair in range(study.categories.num_pairs)])
-    checkpoints.save(study.folder.path / "finetuned", variables, facts=study.facts("finetuned"), stacked=True)
-    evaluation = study.evaluation_pictures
-    logits = study.ensemble_logits(variables, evaluation.images)
-    write_votes(study, "finetuned", logits, evaluation.labels)
+    left = fit(run, plan)
+    variables = ensemble.stack([left[pair][0] for pair in range(run.categories.num_pairs)])
+    checkpoints.save(run.folder.path / "finetuned", variables, facts=run.facts("finetuned"), stacked=True)
+    evaluation = run.evaluation_pictures
+    logits = run.ensemble_logits(variables, evaluation.images)
+    write_votes(run, "finetuned", logits, evaluation.labels)
     rows = [
         {
-            "pair": study.categories.pair_name(pair),
+            "pair": run.categories.pair_name(pair),
             "revealed_trials": pool.trials,
             "masked_views": pool.masked,
             "validation_accuracy": accuracy,
@@ -81,19 +81,19 @@ def finetune(study: Study) -> None:
         }
         for pair, (pool, accuracy) in enumerate(zip(pools, member_accuracy(logits, evaluation.labels), strict=True))
     ]
-    study.folder.write_table("members_finetuned", pd.DataFrame(rows))
-    study.folder.write_arrays("predictions_finetuned", ensemble_logits=logits, labels=evaluation.labels)
-    clear(study, "finetuned")
+    run.folder.write_table("members_finetuned", pd.DataFrame(rows))
+    run.folder.write_arrays("predictions_finetuned", ensemble_logits=logits, labels=evaluation.labels)
+    clear(run, "finetuned")
 
 
 class _Pool:
     """The pictures that one member may see: correct trials times nine moves of their masks, and the whole pictures."""
 
-    def __init__(self, study: Study, pair: int, attention: dict[str, np.ndarray]):
-        self._seed, self._pair, self._ratio = study.config.seed, pair, study.config.masked_ratio
-        self._members = study.categories.num_pairs
-        whole = np.flatnonzero(study.study_pairs == pair)
-        self._labels = (study.study_pictures.labels == study.categories.pairs[pair][1]).astype(np.int32)
+    def __init__(self, run: Run, pair: int, attention: dict[str, np.ndarray]):
+        self._seed, self._pair, self._ratio = run.config.seed, pair, run.config.masked_ratio
+        self._members = run.categories.num_pairs
+        whole = np.flatnonzero(run.study_pairs == pair)
+        self._labels = (run.study_pictures.labels == run.categories.pairs[pair][1]).astype(np.int32)
         self._views = human.clicks.select_views(attention["revealed_rows"], attention["revealed_points"], whole)
         self.trials, self.masked = len(self._views.rows), self._views.masked
 

@@ -14,7 +14,7 @@ import pandas as pd
 
 from experiments.harness.metrics_log import LOG, MetricsLog, read_rows
 from experiments.harness.progress import Progress
-from experiments.study.study import Study
+from experiments.study.run import Run
 from fer_jax import checkpoints, ensemble, placement, training
 from fer_jax.errors import Damaged
 
@@ -41,27 +41,27 @@ class Plan:
     most_images: int
 
 
-def fit(study: Study, plan: Plan) -> dict[int, tuple[dict, dict]]:
+def fit(run: Run, plan: Plan) -> dict[int, tuple[dict, dict]]:
     """Run a plan to its end, going on from the last checkpoint there is.
 
     Args:
-      study: the run.
+      run: the run.
       plan: what to train.
 
     Returns:
       member -> (its variables, a row for the members table: epochs, steps, train_accuracy, stopped_by).
     """
-    with contextlib.closing(MetricsLog(study.folder.file(LOG), plan.name)) as metrics:
+    with contextlib.closing(MetricsLog(run.folder.file(LOG), plan.name)) as metrics:
         left: dict[int, tuple[dict, dict]] = {}
-        seen = _resume(study, plan, left, metrics)
+        seen = _resume(run, plan, left, metrics)
         if not seen:
             metrics.keep(0)
-        left = _run(study, plan, left, seen, metrics)
-    write_metrics_table(study.folder, plan.name)
+        left = _run(run, plan, left, seen, metrics)
+    write_metrics_table(run.folder, plan.name)
     return left
 
 
-def _run(study, plan, left, seen, metrics):
+def _run(run, plan, left, seen, metrics):
     progress = Progress(f"training {plan.name}", plan.most_images, unit="images at most", done=seen)
     saved = time.monotonic()
     rates = Rates()
@@ -72,15 +72,15 @@ def _run(study, plan, left, seen, metrics):
             case training.Stepped():
                 seen += event.images
                 progress.update(seen, f"{event.running} running, {event.waiting} waiting, {len(left)} done")
-                due = time.monotonic() - saved >= study.config.save_every_s
+                due = time.monotonic() - saved >= run.config.save_every_s
                 # With nobody running the next members are about to start: there is nothing to save yet.
-                if event.running and (due or study.stop.signal is not None):
+                if event.running and (due or run.stop.signal is not None):
                     metrics.flush()
-                    _checkpoint(study, plan, left, seen, metrics.rows)
-                    study.stop.check()
+                    _checkpoint(run, plan, left, seen, metrics.rows)
+                    run.stop.check()
                     saved = time.monotonic()
             case training.EpochEnded():
-                metrics.write(_metrics_row(study.config, plan, event, *rates.end_epoch(event.member, event.images)))
+                metrics.write(_metrics_row(run.config, plan, event, *rates.end_epoch(event.member, event.images)))
             case training.MemberLeft():
                 row = {
                     "epochs": event.epochs,
@@ -161,32 +161,32 @@ def _snapshots(folder, name):
     return sorted((path for path in found if checkpoints.exists(path)), key=lambda path: int(path.name))
 
 
-def _checkpoint(study, plan, left, seen, metrics_rows):
+def _checkpoint(run, plan, left, seen, metrics_rows):
     states, account = plan.trainer.snapshot()
     members = sorted(left)
     tree = {"running": placement.host_stack(states)}
     if members:
         tree["left"] = placement.host_stack([left[member][0] for member in members])
-    facts = study.facts(f"training {plan.name}") | {
+    facts = run.facts(f"training {plan.name}") | {
         "account": account,
         "left": [[member, left[member][1]] for member in members],
         "seen": seen,
         "metrics_rows": metrics_rows,
     }
-    done = _snapshots(study.folder, plan.name)
+    done = _snapshots(run.folder, plan.name)
     number = int(done[-1].name) + 1 if done else 1
-    checkpoints.save(study.folder.file("training", plan.name, str(number)), tree, facts=facts)
+    checkpoints.save(run.folder.file("training", plan.name, str(number)), tree, facts=facts)
     for old in done[:-1]:
         shutil.rmtree(old)
 
 
-def _resume(study, plan, left, metrics):
+def _resume(run, plan, left, metrics):
     """Load the newest whole checkpoint into the trainer. A damaged one is named and the one before it used.
 
     Raises:
       StorageError: one that cannot be read for another reason: to go back, or to start anew, would lose what it holds.
     """
-    there = _snapshots(study.folder, plan.name)
+    there = _snapshots(run.folder, plan.name)
     for path in reversed(there):
         try:
             facts = checkpoints.facts(path)
@@ -194,7 +194,7 @@ def _resume(study, plan, left, metrics):
             like = {"running": _stacked_like(plan.like, running)}
             if rows:
                 like["left"] = _stacked_like(training.variables_of(plan.like), len(rows))
-            tree = study.load(str(path.relative_to(study.folder.path)), like, f"training {plan.name}")
+            tree = run.load(str(path.relative_to(run.folder.path)), like, f"training {plan.name}")
         except Damaged as error:
             sys.stderr.write(f"{error} Going back to the checkpoint before it.\n")
             continue
@@ -204,7 +204,7 @@ def _resume(study, plan, left, metrics):
         rows = facts.get("metrics_rows")
         metrics.keep(metrics.rows_within(facts["metrics_bytes"]) if rows is None else rows)
         return facts["seen"]
-    if there or any((study.folder.path / "training" / plan.name).glob("[0-9]*")):
+    if there or any((run.folder.path / "training" / plan.name).glob("[0-9]*")):
         sys.stderr.write(f"No checkpoint of {plan.name} is whole: its training starts anew.\n")
     return 0
 
@@ -213,6 +213,6 @@ def _stacked_like(like, members):
     return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((members, *leaf.shape), leaf.dtype), like)
 
 
-def clear(study: Study, name: str) -> None:
+def clear(run: Run, name: str) -> None:
     """Forget the checkpoints of a plan whose result is saved."""
-    shutil.rmtree(study.folder.path / "training" / name, ignore_errors=True)
+    shutil.rmtree(run.folder.path / "training" / name, ignore_errors=True)

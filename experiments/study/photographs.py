@@ -12,8 +12,8 @@ import pandas as pd
 
 from experiments import data_report
 from experiments.harness.progress import Progress
+from experiments.study.run import COPIES, STUDY_LIST, Run
 from experiments.study.run_folder import PICTURES_RECORD
-from experiments.study.study import COPIES, STUDY_LIST, Study
 from fer_jax import data
 from fer_jax.data.published import differences
 from fer_jax.errors import DataError
@@ -25,14 +25,14 @@ _FINDS_FACES = "--detector=face_api=FILE.tgz"
 Splits = dict[str, dict[str, np.ndarray]]
 
 
-def read(study: Study) -> tuple[Splits, pd.DataFrame]:
+def read(run: Run) -> tuple[Splits, pd.DataFrame]:
     """Read the splits "train" and "validation" (images, labels, names), and what was left out."""
-    config = study.config
+    config = run.config
     progress = Progress("reading pictures", None, unit="rows")
 
     def tell(done, total):
         progress.update(done, total=total)
-        study.stop.check()
+        run.stop.check()
 
     detector = None if config.detector == "given" else data.face_detector(config.detector)
     options = {} if config.label_table is None else {"label_table": config.label_table}
@@ -53,7 +53,7 @@ def read(study: Study) -> tuple[Splits, pd.DataFrame]:
             **options,
         )
     except data.TooManyRejected as error:
-        raise DataError(f"{error} All of them: {_write_rows(study, 'rejected.csv', error.rejected)}.") from None
+        raise DataError(f"{error} All of them: {_write_rows(run, 'rejected.csv', error.rejected)}.") from None
     if "train" not in found.splits:
         raise DataError(f"`--data_dir`: {config.data_dir} has no training pictures, only {', '.join(found.splits)}.")
     pooled = "validation" not in found.splits
@@ -66,7 +66,7 @@ def read(study: Study) -> tuple[Splits, pd.DataFrame]:
         whole, found = found, _without_shared(found)
         copies = len(whole.splits["train"]) - len(found.splits["train"])
     splits = {split: found.splits[split] for split in ("train", "validation")}
-    study.folder.write_json(
+    run.folder.write_json(
         PICTURES_RECORD,
         {
             "release": found.release,
@@ -80,21 +80,21 @@ def read(study: Study) -> tuple[Splits, pd.DataFrame]:
     )
     progress.finish(", ".join(f"{split} {len(part)}" for split, part in splits.items()))
     _tell(
-        study,
+        run,
         _metadata(found, pooled=pooled),
         {split: part.labels for split, part in found.splits.items()},
         found.categories,
     )
     _tell_crops(splits, config)
-    _write_rows(study, "flagged.csv", found.flagged)
-    _write_labels(study, data_report.tiles_of(splits["train"], seed=config.seed), found.categories)
+    _write_rows(run, "flagged.csv", found.flagged)
+    _write_labels(run, data_report.tiles_of(splits["train"], seed=config.seed), found.categories)
     arrays = {s: {"images": part.images, "labels": part.labels, "names": part.names} for s, part in splits.items()}
     return arrays, found.rejected
 
 
-def prepared(study: Study) -> tuple[Splits, pd.DataFrame]:
+def prepared(run: Run) -> tuple[Splits, pd.DataFrame]:
     """Open the splits of a prepared set: pictures to train on stay there, to be read by row. Validation is read."""
-    config = study.config
+    config = run.config
     train = data.PreparedSplit(config.data_dir, "train", size=config.image_size)
     known, metadata = set(train.info.splits), train.info.metadata or {}
     train_rows = np.arange(len(train))
@@ -121,24 +121,24 @@ def prepared(study: Study) -> tuple[Splits, pd.DataFrame]:
         "set": train.info.full_name,
         "synthetic": bool(metadata.get("synthetic", False)),
     }
-    study.folder.write_json(PICTURES_RECORD, record | own)
+    run.folder.write_json(PICTURES_RECORD, record | own)
     if (train.path / "stimuli.csv").is_file():
         place = {row: at for at, row in enumerate(listed)}
         table = pd.read_csv(train.path / "stimuli.csv", encoding_errors="surrogateescape")
         table = table.assign(row=[place[row] for row in table["row"]])
         table["image"] = names[table["row"]]
-        study.folder.write_table(STUDY_LIST, table[["image", "true_label", "false_label", "row"]])
+        run.folder.write_table(STUDY_LIST, table[["image", "true_label", "false_label", "row"]])
     train_names = np.asarray([f"train/{row:06d}" for row in train_rows])
     sys.stderr.write(f"prepared pictures: train {len(train_rows)}, read by row; validation {len(held)}\n")
     if not metadata.get("synthetic"):
         held_apart = {} if validation is train else {"validation": validation.labels}
-        _tell(study, metadata, {"train": train.labels} | held_apart, train.categories)
+        _tell(run, metadata, {"train": train.labels} | held_apart, train.categories)
         if metadata.get("crop") in ("none", "square"):
             _tell_square(config)
         sized = data.PreparedSplit(train.path, "train", size=data_report.TILE)
-        _write_labels(study, data_report.tiles_of_split(sized, seed=config.seed), train.categories)
+        _write_labels(run, data_report.tiles_of_split(sized, seed=config.seed), train.categories)
     rejected = pd.concat([_beside(train, "rejected.csv"), rejected], ignore_index=True)
-    _write_rows(study, "flagged.csv", _beside(train, "flagged.csv"))
+    _write_rows(run, "flagged.csv", _beside(train, "flagged.csv"))
     splits = {
         "train": {"labels": train.labels[train_rows], "names": train_names, "rows": train_rows},
         "validation": {"images": validation.images(held), "labels": validation.labels[held], "names": names},
@@ -178,7 +178,7 @@ def _metadata(found: data.Read, *, pooled: bool) -> dict[str, Any]:
     }
 
 
-def _tell(study: Study, metadata, labels, categories) -> None:
+def _tell(run: Run, metadata, labels, categories) -> None:
     """Say what `experiments.prepare_data` says of pictures."""
     for line in data_report.picture_lines(metadata, labels, categories):
         sys.stderr.write(f"{line}\n")
@@ -200,13 +200,13 @@ def _beside(split: data.PreparedSplit, name: str) -> pd.DataFrame:
     return pd.read_csv(split.path / name, keep_default_na=False, encoding_errors="backslashreplace")
 
 
-def _write_rows(study: Study, name: str, table: pd.DataFrame) -> pathlib.Path:
-    return study.folder.write_text(name, table.to_csv(index=False, lineterminator="\n"))
+def _write_rows(run: Run, name: str, table: pd.DataFrame) -> pathlib.Path:
+    return run.folder.write_text(name, table.to_csv(index=False, lineterminator="\n"))
 
 
-def _write_labels(study: Study, tiles, categories) -> None:
+def _write_labels(run: Run, tiles, categories) -> None:
     """Write the sheet on which wrong labels are seen at a glance."""
-    path = study.folder.write_bytes("labels.png", data.encode_png(data_report.sheet(tiles, categories)))
+    path = run.folder.write_bytes("labels.png", data.encode_png(data_report.sheet(tiles, categories)))
     sys.stderr.write(f"{path}: eight pictures of each category, as labelled; look at it before you train\n")
 
 

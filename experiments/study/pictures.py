@@ -5,8 +5,8 @@ import pandas as pd
 
 from experiments.harness.progress import Progress
 from experiments.study import photographs
+from experiments.study.run import Run
 from experiments.study.run_folder import PICTURES_RECORD
-from experiments.study.study import Study
 from fer_jax import data, faces
 from fer_jax.errors import DataError
 from fer_jax.expressions import EXPRESSIONS, parse_categories
@@ -14,16 +14,16 @@ from fer_jax.expressions import EXPRESSIONS, parse_categories
 RENDER_CHUNK = 160
 
 
-def prepare(study: Study) -> None:
+def prepare(run: Run) -> None:
     """Render or read both splits, and write pictures, class counts and rejects.
 
     Columns:
       expression: of the pictures.
       train, validation: pictures of that split.
     """
-    read = {"procedural_faces": _rendered, "prepared": photographs.prepared}.get(study.config.dataset, photographs.read)
-    splits, rejected = read(study)
-    categories = study.categories  # as the record that was just written says
+    read = {"procedural_faces": _rendered, "prepared": photographs.prepared}.get(run.config.dataset, photographs.read)
+    splits, rejected = read(run)
+    categories = run.categories  # as the record that was just written says
     arrays, counts = {}, {}
     for split, parts in splits.items():
         counts[split] = np.bincount(parts["labels"], minlength=len(categories))
@@ -32,9 +32,9 @@ def prepare(study: Study) -> None:
             parts = parts | {"images": images[..., :1]}
         arrays |= {f"{split}_{name}": np.asarray(values) for name, values in parts.items()}
     _check_all_there(counts, categories)
-    study.folder.write_arrays("data/pictures", **arrays)
-    study.folder.write_table("class_counts", pd.DataFrame({"expression": list(categories), **counts}))
-    study.folder.write_text("rejected.csv", rejected.to_csv(index=False, lineterminator="\n"))
+    run.folder.write_arrays("data/pictures", **arrays)
+    run.folder.write_table("class_counts", pd.DataFrame({"expression": list(categories), **counts}))
+    run.folder.write_text("rejected.csv", rejected.to_csv(index=False, lineterminator="\n"))
 
 
 def _check_all_there(counts, categories):
@@ -48,8 +48,8 @@ def _check_all_there(counts, categories):
             )
 
 
-def _rendered(study):
-    config = study.config
+def _rendered(run):
+    config = run.config
     categories = EXPRESSIONS if config.categories is None else EXPRESSIONS.select(parse_categories(config.categories))
     wanted = {"train": config.train_per_expression, "validation": config.validation_per_expression}
     total = len(categories) * sum(wanted.values())
@@ -71,11 +71,11 @@ def _rendered(study):
             )
             done += len(indices)
             progress.update(done)
-            study.stop.check()
+            run.stop.check()
         images, labels = (np.concatenate(column) for column in zip(*parts, strict=True))
         names = [f"{split}/{index:06d}" for index in range(len(labels))]
         splits[split] = {"images": images, "labels": labels, "names": names}
-    study.folder.write_json(
+    run.folder.write_json(
         PICTURES_RECORD,
         {
             "release": "procedural_faces",

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 import jax
 
 from experiments.config import StudyConfig
-from experiments.study.study import Study
+from experiments.study.run import Run
 from fer_jax import ensemble, models, placement, training
 from fer_jax.errors import UsageError
 
@@ -17,10 +17,10 @@ GIB = 2**30
 _SMALL, _ACTIVATIONS = 0.1, 600
 
 
-def training_network(study: Study, num_classes: int):
+def training_network(run: Run, num_classes: int):
     """Return the network lowered for its layout, with batch statistics over the devices that share a batch."""
-    axis = placement.DATA if study.config.data_devices > 1 else None
-    return study.network(num_classes, lowering=models.default_lowering(layout(study.config))).clone(axis_name=axis)
+    axis = placement.DATA if run.config.data_devices > 1 else None
+    return run.network(num_classes, lowering=models.default_lowering(layout(run.config))).clone(axis_name=axis)
 
 
 def layout(config: StudyConfig) -> str:

@@ -4,19 +4,19 @@ import importlib
 from collections.abc import Callable
 
 from experiments.study import compare, design, explain, finetune, people, pictures, train, vote
-from experiments.study.study import Study
+from experiments.study.run import Run
 
 
-def _with_figures(module: str, name: str) -> Callable[[Study], None]:
+def _with_figures(module: str, name: str) -> Callable[[Run], None]:
     """Return a stage that needs the extra of figures, imported when it runs: tables are written without it."""
 
-    def run(study: Study) -> None:
-        getattr(importlib.import_module(f"experiments.study.{module}"), name)(study)
+    def stage(run: Run) -> None:
+        getattr(importlib.import_module(f"experiments.study.{module}"), name)(run)
 
-    return run
+    return stage
 
 
-WORK: dict[str, Callable[[Study], None]] = {
+WORK: dict[str, Callable[[Run], None]] = {
     "data": pictures.prepare,
     "design": design.draw_study,
     "members": train.train_members,

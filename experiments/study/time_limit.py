@@ -66,12 +66,12 @@ def limits_of(path: pathlib.Path) -> dict[str, dict]:
 
 
 def bounded(
-    study: Any, name: str, step: Callable, start: Callable[[], Any], batch: dict, images_with: Callable[[Any], float]
+    run: Any, name: str, step: Callable, start: Callable[[], Any], batch: dict, images_with: Callable[[Any], float]
 ) -> Any:
     """Return the configuration a stage trains with, its limit lowered and recorded where the minutes ask for it.
 
     Args:
-      study: the run. Its configuration is changed as well.
+      run: the run. Its configuration is changed as well.
       name: "members", "multiclass" or "finetune".
       step: one member's step.
       start: makes a member's state, to time the step with.
@@ -79,22 +79,22 @@ def bounded(
       images_with: a configuration -> images that all members of the stage see at most.
 
     Returns:
-      `study.config`.
+      `run.config`.
 
     Raises:
       StorageError: a record that is damaged, or cannot be written.
     """
-    config, limits = study.config, limits_of(study.folder.path)
+    config, limits = run.config, limits_of(run.folder.path)
     if not config.minutes or name in limits:
         return config
-    flag, stages = LIMITS[name], study.folder.stages
+    flag, stages = LIMITS[name], run.folder.stages
     seconds, own = _seconds_an_image(config, step, start(), batch), images_with(config)
-    left = 60 * config.minutes - stages.spent() - _fixed_seconds(study, seconds)
+    left = 60 * config.minutes - stages.spent() - _fixed_seconds(run, seconds)
     if left <= 0:
         sys.stderr.write(
             f"{name}: what cannot be shortened takes the {config.minutes:g} minutes; training is the least\n"
         )
-    share = max(0.0, left / (seconds * (own + _later_images(study, name))))
+    share = max(0.0, left / (seconds * (own + _later_images(run, name))))
     asked = getattr(config, flag)
     given = asked
     if share < 1:
@@ -106,10 +106,10 @@ def bounded(
         if needed > 60 + 1.5 * share * own * seconds:
             sys.stderr.write(f"{name}: even that takes about {needed / 60:.0f} minutes; the run will be late\n")
     limit = {"flag": flag, "asked": asked, "given": given, "seconds": round(min(share, 1.0) * own * seconds, 1)}
-    study.folder.write_json(RECORD, limits | {name: limit | {"minutes": config.minutes}})
-    study.config = dataclasses.replace(config, **{flag: given})
-    study.folder.reconfigure(study.config, name)
-    return study.config
+    run.folder.write_json(RECORD, limits | {name: limit | {"minutes": config.minutes}})
+    run.config = dataclasses.replace(config, **{flag: given})
+    run.folder.reconfigure(run.config, name)
+    return run.config
 
 
 def _seconds_an_image(config, step, state, batch) -> float:
@@ -124,26 +124,26 @@ def _seconds_an_image(config, step, state, batch) -> float:
     return (time.monotonic() - start) / _TIMED_STEPS / len(batch["labels"]) / devices
 
 
-def _fixed_seconds(study, seconds) -> float:
+def _fixed_seconds(run, seconds) -> float:
     """Estimate the seconds of the stages that are not shortened."""
-    config, ended = study.config, study.folder.stages.seconds()
-    predicted = (study.categories.num_pairs + 1) * len(study.pictures("validation")) * _PREDICTION
+    config, ended = run.config, run.folder.stages.seconds()
+    predicted = (run.categories.num_pairs + 1) * len(run.pictures("validation")) * _PREDICTION
     work = {
         "vote": predicted,
-        "saliency": _EXPLAINING * len(study.categories.ordered_pairs) * config.per_ordered_pair * config.ep_iterations,
+        "saliency": _EXPLAINING * len(run.categories.ordered_pairs) * config.per_ordered_pair * config.ep_iterations,
         "finetune": predicted,
     }
     done = {*ended, *left_out(config.people)}
     return _REST_S + seconds * sum(images for name, images in work.items() if name not in done)
 
 
-def _later_images(study, name) -> int:
+def _later_images(run, name) -> int:
     """Count the training images of the stages after this one that have not ended."""
-    config, ended = study.config, study.folder.stages.seconds()
+    config, ended = run.config, run.folder.stages.seconds()
     work = {
         "members": 0,
-        "multiclass": config.multiclass_epochs * len(study.pictures("train")),
-        "finetune": study.categories.num_pairs * config.finetune_images,
+        "multiclass": config.multiclass_epochs * len(run.pictures("train")),
+        "finetune": run.categories.num_pairs * config.finetune_images,
     }
     later = list(work)[list(work).index(name) + 1 :]
     done = {*ended, *left_out(config.people)}

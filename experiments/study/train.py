@@ -13,8 +13,8 @@ import pandas as pd
 from experiments.config import chosen_members
 from experiments.study import time_limit
 from experiments.study.fit import Plan, clear, fit
+from experiments.study.run import Run, open_run
 from experiments.study.slots import slots_of, training_network
-from experiments.study.study import Study, open_run
 from fer_jax import checkpoints, data, ensemble, models, training
 from fer_jax.augment import Augmentation
 from fer_jax.errors import UsageError
@@ -27,7 +27,7 @@ STATISTICS_IMAGES = 1024
 PART = "part"
 
 
-def train_members(study: Study) -> None:
+def train_members(run: Run) -> None:
     """Train one member a pair on balanced images until its target accuracy or its last epoch (paper §5.1).
 
     Columns:
@@ -38,20 +38,20 @@ def train_members(study: Study) -> None:
       train_accuracy: over the augmented pictures of its last epoch, 0 to 1.
       stopped_by: what ended its training: its target, a limit of epochs or images, or "failed" (loss not finite).
     """
-    config, train = study.config, study.pictures("train")
-    chosen = chosen_members(config, study.categories.num_pairs)
-    batches = {pair: batches_of(study, pair) for pair in chosen}
+    config, train = run.config, run.pictures("train")
+    chosen = chosen_members(config, run.categories.num_pairs)
+    batches = {pair: batches_of(run, pair) for pair in chosen}
     optimiser = optax.adam(config.learning_rate)
-    model = study.network(2)
-    starting = starting_variables(study, model, "ensemble")
+    model = run.network(2)
+    starting = starting_variables(run, model, "ensemble")
 
     def batch_of(member, step):
         return _for_training(batches[member].at(step))
 
     step = training.make_step(
-        training_network(study, 2), optimiser, training.cross_entropy(), training.augmented_view(Augmentation())
+        training_network(run, 2), optimiser, training.cross_entropy(), training.augmented_view(Augmentation())
     )
-    like = study.state_like(2, optimiser)
+    like = run.state_like(2, optimiser)
 
     def rule(config):
         return training.StopRule(config.stop_accuracy or None, config.max_epochs or None, config.max_images or None)
@@ -64,7 +64,7 @@ def train_members(study: Study) -> None:
         return training.init_state(starting(member), optimiser)
 
     first = chosen[0]
-    config = time_limit.bounded(study, "members", step, lambda: start(first), batch_of(first, 0), images_with)
+    config = time_limit.bounded(run, "members", step, lambda: start(first), batch_of(first, 0), images_with)
     plan = Plan(
         name="ensemble",
         trainer=training.Trainer(
@@ -72,42 +72,42 @@ def train_members(study: Study) -> None:
             [training.Job(pair, batches[pair].images_per_epoch) for pair in chosen],
             start=start,
             batch_of=batch_of,
-            key=study.key("member_training"),
+            key=run.key("member_training"),
             batch_size=config.batch_size,
             stop=rule(config),
             **slots_of(config, step, like, batch_of(chosen[0], 0), members=len(chosen)),
         ),
         like=like,
-        label=study.categories.pair_name,
+        label=run.categories.pair_name,
         most_images=images_with(config),
     )
-    left = fit(study, plan)
+    left = fit(run, plan)
     members = [left[pair][0] for pair in chosen]
     if config.batch_statistics == "population":
         members = [
-            _at_rest(study, model, variables, pair, train.images[batches[pair].first_epoch])
+            _at_rest(run, model, variables, pair, train.images[batches[pair].first_epoch])
             for pair, variables in zip(chosen, members, strict=True)
         ]
-    save_members(study, members, chosen)
+    save_members(run, members, chosen)
     table = pd.DataFrame(
         {
-            "pair": study.categories.pair_name(pair),
-            "first": study.categories[study.categories.pairs[pair][0]],
-            "second": study.categories[study.categories.pairs[pair][1]],
+            "pair": run.categories.pair_name(pair),
+            "first": run.categories[run.categories.pairs[pair][0]],
+            "second": run.categories[run.categories.pairs[pair][1]],
             "train_images": batches[pair].images_per_epoch,
             **left[pair][1],
         }
         for pair in chosen
     )
-    study.folder.write_table("members", table)
-    clear(study, "ensemble")
+    run.folder.write_table("members", table)
+    clear(run, "ensemble")
 
 
-def batches_of(study: Study, pair: int | None) -> data.Batches:
+def batches_of(run: Run, pair: int | None) -> data.Batches:
     """Return the training batches of one member, or of the network that sees all categories (None)."""
-    config, train = study.config, study.pictures("train")
+    config, train = run.config, run.pictures("train")
     source = types.SimpleNamespace(
-        labels=train.labels, images=lambda rows: train.images[rows], categories=study.categories
+        labels=train.labels, images=lambda rows: train.images[rows], categories=run.categories
     )
     own = {} if pair is None else {"undersample": config.undersample}  # a network of all pictures leaves none out
     return data.Batches(source, batch_size=config.batch_size, seed=config.seed, pair=pair, ahead=0, **own)
@@ -117,31 +117,31 @@ def _for_training(batch: dict) -> dict:
     return {"image": batch["image"], "labels": batch["label"].astype(np.int32)}
 
 
-def starting_variables(study: Study, model, name: str) -> Callable[[int], dict]:
+def starting_variables(run: Run, model, name: str) -> Callable[[int], dict]:
     """Return a function member -> its variables before training: fresh ones, or those of `--init_from`.
 
     Args:
-      study: the run.
+      run: the run.
       model: the network to fill.
       name: "ensemble" or "multiclass", which is also where a run that is started from keeps it.
     """
-    source = study.config.init_from
-    key = study.key("members" if name == "ensemble" else "multiclass")
+    source = run.config.init_from
+    key = run.key("members" if name == "ensemble" else "multiclass")
 
     def key_of(member):
         return jax.random.fold_in(key, member) if name == "ensemble" else key
 
     if source is None:
         fresh = jax.jit(model.init)
-        sample = np.zeros((1, study.config.image_size, study.config.image_size, 3), np.float32)
+        sample = np.zeros((1, run.config.image_size, run.config.image_size, 3), np.float32)
         return lambda member: fresh(key_of(member), sample)
     if source.endswith(".safetensors"):
         arrays = checkpoints.read_safetensors(source)
         return lambda member: models.from_state_dict(arrays, model, head="new", key=key_of(member))
     other = open_run(source, flag="init_from")
-    if other.config.model != study.config.model:
+    if other.config.model != run.config.model:
         raise UsageError(
-            f"`--init_from`: {source} holds networks of --model={other.config.model}, wanted {study.config.model}."
+            f"`--init_from`: {source} holds networks of --model={other.config.model}, wanted {run.config.model}."
         )
     if name == "multiclass":
         variables = other.load_multiclass()
@@ -150,54 +150,54 @@ def starting_variables(study: Study, model, name: str) -> Callable[[int], dict]:
     return lambda member: ensemble.member(members, member)
 
 
-def save_members(study: Study, members: list[dict], numbers: list[int]) -> None:
+def save_members(run: Run, members: list[dict], numbers: list[int]) -> None:
     """Keep trained members: all of them as the ensemble, some as a part of one, to be merged."""
-    name = "ensemble" if len(numbers) == study.categories.num_pairs else PART
-    facts = study.facts(name) | ({} if name == "ensemble" else {"members": numbers})
-    checkpoints.save(study.folder.path / name, ensemble.stack(members), facts=facts, stacked=True)
+    name = "ensemble" if len(numbers) == run.categories.num_pairs else PART
+    facts = run.facts(name) | ({} if name == "ensemble" else {"members": numbers})
+    checkpoints.save(run.folder.path / name, ensemble.stack(members), facts=facts, stacked=True)
 
 
-def load_part(study: Study) -> tuple[list[int], list[dict]]:
+def load_part(run: Run) -> tuple[list[int], list[dict]]:
     """Load the members that a run of some, or of all, has trained: their numbers and variables.
 
     Raises:
       UsageError: the run has not ended its training yet.
       StorageError: a checkpoint that is damaged or was made otherwise.
     """
-    path = study.folder.path
+    path = run.folder.path
     if checkpoints.exists(path / "ensemble"):
-        return list(range(study.categories.num_pairs)), ensemble.unstack(study.load_ensemble())
+        return list(range(run.categories.num_pairs)), ensemble.unstack(run.load_ensemble())
     if not checkpoints.exists(path / PART):
         raise UsageError(f"`{path}`: wanted trained members, there are none yet; finish that run first.")
     numbers = checkpoints.facts(path / PART)["members"]
-    like = study.variables_like(2, len(numbers))
-    return numbers, ensemble.unstack(study.load(PART, like, PART))
+    like = run.variables_like(2, len(numbers))
+    return numbers, ensemble.unstack(run.load(PART, like, PART))
 
 
-def train_multiclass(study: Study) -> None:
+def train_multiclass(run: Run) -> None:
     """Train the network of all K categories with weighted cross-entropy (paper §5.2).
 
     Columns:
       train_images: pictures of an epoch, all that there are to train on.
     """
-    config, train = study.config, study.pictures("train")
-    weights = data.class_weights(train.labels, categories=study.categories)
+    config, train = run.config, run.pictures("train")
+    weights = data.class_weights(train.labels, categories=run.categories)
     if config.class_weights == "sqrt":
         weights = np.sqrt(weights)
-    model = study.network(len(study.categories))
-    starting = starting_variables(study, model, "multiclass")
-    batches = batches_of(study, None)
+    model = run.network(len(run.categories))
+    starting = starting_variables(run, model, "multiclass")
+    batches = batches_of(run, None)
 
     def batch_of(member, step):
         del member
         return _for_training(batches.at(step))
 
-    network = training_network(study, len(study.categories))
+    network = training_network(run, len(run.categories))
     objective = training.cross_entropy(class_weights=weights, axis_name=network.axis_name)
     view = training.augmented_view(Augmentation())
     timed = optax.adam(config.learning_rate)
     config = time_limit.bounded(
-        study,
+        run,
         "multiclass",
         training.make_step(network, timed, objective, view),
         lambda: training.init_state(starting(0), timed),
@@ -209,7 +209,7 @@ def train_multiclass(study: Study) -> None:
         rate = optax.cosine_decay_schedule(rate, math.ceil(config.multiclass_epochs * len(train) / config.batch_size))
     optimiser = optax.adam(rate)
     step = training.make_step(network, optimiser, objective, view)
-    like = study.state_like(len(study.categories), optimiser)
+    like = run.state_like(len(run.categories), optimiser)
     plan = Plan(
         name="multiclass",
         trainer=training.Trainer(
@@ -217,7 +217,7 @@ def train_multiclass(study: Study) -> None:
             [training.Job(0, len(train))],
             start=lambda member: training.init_state(starting(member), optimiser),
             batch_of=batch_of,
-            key=study.key("multiclass_training"),
+            key=run.key("multiclass_training"),
             batch_size=config.batch_size,
             stop=training.StopRule(None, config.multiclass_epochs),
             **slots_of(dataclasses.replace(config, slots=1), step, like, batch_of(0, 0), members=1),
@@ -226,25 +226,25 @@ def train_multiclass(study: Study) -> None:
         label=lambda member: "multiclass",
         most_images=len(train) * config.multiclass_epochs,
     )
-    variables, row = fit(study, plan)[0]
-    checkpoints.save(study.folder.path / "multiclass", variables, facts=study.facts("multiclass"))
-    study.folder.write_table("multiclass", pd.DataFrame([{"train_images": len(train), **row}]))
-    clear(study, "multiclass")
+    variables, row = fit(run, plan)[0]
+    checkpoints.save(run.folder.path / "multiclass", variables, facts=run.facts("multiclass"))
+    run.folder.write_table("multiclass", pd.DataFrame([{"train_images": len(train), **row}]))
+    clear(run, "multiclass")
 
 
-def _at_rest(study, model, variables, member, pictures):
+def _at_rest(run, model, variables, member, pictures):
     """Return a member with the statistics of its training pictures at its final weights."""
     size = min(STATISTICS_BATCH, len(pictures))
     count = max(1, min(STATISTICS_IMAGES, len(pictures)) // size)
-    batches = (pictures[stream(study, len(pictures), member, step, size)] for step in range(count))
+    batches = (pictures[stream(run, len(pictures), member, step, size)] for step in range(count))
     return training.population_statistics(
         model, variables, (training.plain_view(None, {"image": batch}) for batch in batches)
     )
 
 
-def stream(study: Study, size: int, member: int, step: int, batch_size: int) -> np.ndarray:
+def stream(run: Run, size: int, member: int, step: int, batch_size: int) -> np.ndarray:
     """Return the rows of one batch: a place in the member's endless stream of epoch permutations."""
-    return data.stream_indices(size, seed=study.config.seed, member=member, start=step * batch_size, count=batch_size)
+    return data.stream_indices(size, seed=run.config.seed, member=member, start=step * batch_size, count=batch_size)
 
 
 def failed_members(folder) -> list[str]:

@@ -5,46 +5,46 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from experiments.study.study import Study
+from experiments.study.run import Run
 from fer_jax import ensemble, metrics
 from fer_jax.categories import pairs_of
 
 VOTES = {"simple_vote": ensemble.simple_vote, "weighted_vote": ensemble.weighted_vote}
 
 
-def vote(study: Study) -> None:
+def vote(run: Run) -> None:
     """Predict evaluation and study images. Write logits, votes and the members' validation accuracy.
 
     Columns:
       validation_accuracy: on evaluation pictures of the member's own two expressions, 0 to 1.
       validation_images: how many those are.
     """
-    evaluation, shown = study.evaluation_pictures, study.study_pictures
-    members, multiclass = study.load_ensemble(), study.load_multiclass()
-    logits = study.ensemble_logits(members, evaluation.images)
-    eight = study.multiclass_logits(multiclass, evaluation.images)
-    study.folder.write_arrays(
+    evaluation, shown = run.evaluation_pictures, run.study_pictures
+    members, multiclass = run.load_ensemble(), run.load_multiclass()
+    logits = run.ensemble_logits(members, evaluation.images)
+    eight = run.multiclass_logits(multiclass, evaluation.images)
+    run.folder.write_arrays(
         "predictions",
         ensemble_logits=logits,
         multiclass_logits=eight,
         labels=evaluation.labels,
         names=evaluation.names,
-        study_ensemble_logits=study.ensemble_logits(members, shown.images),
-        study_multiclass_logits=study.multiclass_logits(multiclass, shown.images),
+        study_ensemble_logits=run.ensemble_logits(members, shown.images),
+        study_multiclass_logits=run.multiclass_logits(multiclass, shown.images),
         study_labels=shown.labels,
     )
-    write_votes(study, "ensemble", logits, evaluation.labels)
-    write_confusion(study, "multiclass", eight.argmax(-1), evaluation.labels)
-    table = study.folder.read_table("members")
+    write_votes(run, "ensemble", logits, evaluation.labels)
+    write_confusion(run, "multiclass", eight.argmax(-1), evaluation.labels)
+    table = run.folder.read_table("members")
     table["validation_accuracy"] = member_accuracy(logits, evaluation.labels)
-    table["validation_images"] = [int(np.isin(evaluation.labels, pair).sum()) for pair in study.categories.pairs]
-    study.folder.write_table("members_validated", table)
+    table["validation_images"] = [int(np.isin(evaluation.labels, pair).sum()) for pair in run.categories.pairs]
+    run.folder.write_table("members_validated", table)
 
 
-def write_votes(study: Study, name: str, logits: np.ndarray, labels: np.ndarray) -> None:
+def write_votes(run: Run, name: str, logits: np.ndarray, labels: np.ndarray) -> None:
     """Write both votes' confusion counts, as tables named after the ensemble."""
     for rule, decide in VOTES.items():
-        write_confusion(study, f"{name}_{rule}", np.asarray(decide(logits)), labels)
+        write_confusion(run, f"{name}_{rule}", np.asarray(decide(logits)), labels)
 
 
 def member_accuracy(logits: np.ndarray, labels: np.ndarray) -> list[float]:
@@ -65,22 +65,22 @@ def member_accuracy(logits: np.ndarray, labels: np.ndarray) -> list[float]:
     return shares
 
 
-def write_confusion(study: Study, name: str, predicted: np.ndarray, labels: np.ndarray) -> None:
+def write_confusion(run: Run, name: str, predicted: np.ndarray, labels: np.ndarray) -> None:
     """Write the confusion counts of a model on the evaluation pictures.
 
     Columns:
       true: the expression of the pictures in this row.
       EXPRESSION: pictures that the model called so.
     """
-    counts = np.asarray(metrics.confusion(labels, predicted, classes=len(study.categories)))
-    frame = pd.DataFrame(counts, columns=list(study.categories))
-    frame.insert(0, "true", study.categories)
-    study.folder.write_table(f"confusion_{name}", frame)
+    counts = np.asarray(metrics.confusion(labels, predicted, classes=len(run.categories)))
+    frame = pd.DataFrame(counts, columns=list(run.categories))
+    frame.insert(0, "true", run.categories)
+    run.folder.write_table(f"confusion_{name}", frame)
 
 
-def confusion_counts(study: Study, name: str) -> np.ndarray:
+def confusion_counts(run: Run, name: str) -> np.ndarray:
     """Return (K, K) counts, rows true, of "ensemble_simple_vote", "multiclass", "finetuned_weighted_vote", ..."""
-    return study.folder.read_table(f"confusion_{name}")[list(study.categories)].to_numpy()
+    return run.folder.read_table(f"confusion_{name}")[list(run.categories)].to_numpy()
 
 
 def accuracy_interval(counts: np.ndarray) -> tuple[float, float]:
@@ -97,11 +97,11 @@ def near_chance(accuracy: float, images: int) -> bool:
     return bool(interval.low <= 0.5)
 
 
-def scores(study: Study, name: str) -> dict:
+def scores(run: Run, name: str) -> dict:
     """Return accuracy, balanced accuracy and recall by category of a model (see `confusion_counts`)."""
-    counts = jnp.asarray(confusion_counts(study, name))
+    counts = jnp.asarray(confusion_counts(run, name))
     return {
         "accuracy": metrics.confusion_accuracy(counts).item(),
         "balanced_accuracy": metrics.balanced_accuracy(counts).item(),
-        "recall": dict(zip(study.categories, metrics.recall(counts).tolist(), strict=True)),
+        "recall": dict(zip(run.categories, metrics.recall(counts).tolist(), strict=True)),
     }

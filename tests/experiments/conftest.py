@@ -4,8 +4,8 @@ import pytest
 
 from experiments.config import StudyConfig, resolve
 from experiments.harness import command
+from experiments.study.run import Run
 from experiments.study.run_folder import RunFolder
-from experiments.study.study import Study
 from fer_jax import checkpoints, ensemble
 from fer_jax.expressions import EXPRESSIONS
 
@@ -26,13 +26,13 @@ def run(tmp_path_factory):
     out = tmp_path_factory.mktemp("study") / "run"
     config = resolve(StudyConfig(out=str(out), image_size=RUN_PX, ep_iterations=3))
     folder = RunFolder(config)
-    study = Study(config, folder, command.StopRequest())
+    run = Run(config, folder, command.StopRequest())
     sample = np.zeros((1, RUN_PX, RUN_PX, 3), np.float32)
-    fresh = jax.jit(study.network(2).init)
-    members = [fresh(jax.random.fold_in(study.key("members"), pair), sample) for pair in range(EXPRESSIONS.num_pairs)]
+    fresh = jax.jit(run.network(2).init)
+    members = [fresh(jax.random.fold_in(run.key("members"), pair), sample) for pair in range(EXPRESSIONS.num_pairs)]
     for name, order in (("ensemble", members), ("finetuned", members[::-1])):
-        checkpoints.save(out / name, ensemble.stack(order), facts=study.facts(name), stacked=True)
-    multiclass = jax.jit(study.network(8).init)(study.key("multiclass"), sample)
-    checkpoints.save(out / "multiclass", multiclass, facts=study.facts("multiclass"))
+        checkpoints.save(out / name, ensemble.stack(order), facts=run.facts(name), stacked=True)
+    multiclass = jax.jit(run.network(8).init)(run.key("multiclass"), sample)
+    checkpoints.save(out / "multiclass", multiclass, facts=run.facts("multiclass"))
     folder.close()
     return out, members, multiclass

@@ -13,7 +13,7 @@ from safetensors.numpy import load_file, save_file
 from experiments import explain, export
 from experiments.config import StudyConfig, resolve
 from experiments.harness import command
-from experiments.study.study import Study
+from experiments.study.run import Run
 from experiments.study.train import starting_variables
 from fer_jax import models
 from fer_jax.expressions import EXPRESSIONS
@@ -78,7 +78,7 @@ def test_explain_and_training_take_it_as_it_is(run, tmp_path):
     assert set(pd.read_csv(tmp_path / "file" / "summary.csv")["target"]) == {"sad"}
     # As a start of training: its body, under a fresh head.
     config = resolve(StudyConfig(out="new", image_size=RUN_PX, init_from=str(file)))
-    start = starting_variables(Study(config, None, None), models.TinyResNet(num_classes=2), "ensemble")(3)
+    start = starting_variables(Run(config, None, None), models.TinyResNet(num_classes=2), "ensemble")(3)
     assert _equal(start["params"]["conv1"], members[7]["params"]["conv1"])
     assert not _equal(start["params"]["fc"], members[7]["params"]["fc"])
 

@@ -13,8 +13,8 @@ import pytest
 from experiments.config import StudyConfig, resolve
 from experiments.harness import command, numerics
 from experiments.study import fit
+from experiments.study.run import Run
 from experiments.study.run_folder import RunFolder
-from experiments.study.study import Study
 from fer_jax import checkpoints, training
 from fer_jax.checkpoints import _manifest
 from fer_jax.errors import Preempted, StorageError
@@ -40,14 +40,14 @@ def _step(state, batch, key, active):
     return state.replace(params={"w": w}, step=state.step + 1, seen=seen, correct=seen // 2, loss=state.loss + 0.5)
 
 
-def _plan(study, name, stop_at, **layout):
+def _plan(run, name, stop_at, **layout):
     """Three members of one step an epoch; the run is asked to stop in its step `stop_at`."""
     steps = []
 
     def batch_of(member, step):
         steps.append(step)
         if len(steps) == stop_at:
-            study.stop.signal = 15
+            run.stop.signal = 15
         return {"image": np.full(BATCH, member + step, np.float32), "labels": np.zeros(BATCH, np.int32)}
 
     trainer = training.Trainer(
@@ -61,9 +61,9 @@ def _plan(study, name, stop_at, **layout):
 def _train(out, name="ensemble", *, stop_at=None, **layout):
     """Train in a run folder, or go on there; the members' weights, or None where it was stopped."""
     with contextlib.closing(RunFolder(resolve(StudyConfig(out=str(out), save_every_s=0.0)))) as folder:
-        study = Study(folder.config, folder, command.StopRequest())
+        run = Run(folder.config, folder, command.StopRequest())
         try:
-            left = fit.fit(study, _plan(study, name, stop_at, **layout))
+            left = fit.fit(run, _plan(run, name, stop_at, **layout))
         except Preempted:
             return None
         return {member: np.asarray(variables["params"]["w"]).tolist() for member, (variables, _) in left.items()}

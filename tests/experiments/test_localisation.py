@@ -16,7 +16,7 @@ import pytest
 from experiments import config, localise
 from experiments.harness import command
 from experiments.localisation import known_truth, truth_report, truth_scores
-from experiments.study.study import open_run
+from experiments.study.run import open_run
 from fer_jax import explanation, metrics
 from fer_jax.expressions import EXPRESSIONS
 

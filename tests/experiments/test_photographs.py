@@ -12,7 +12,7 @@ from experiments import data_report, prepare_data, reproduce
 from experiments.config import StudyConfig
 from experiments.harness import command
 from experiments.study import write
-from experiments.study.study import StoredPictures, open_run
+from experiments.study.run import StoredPictures, open_run
 from fer_jax import checkpoints, data, faces, human
 from fer_jax.expressions import EXPRESSIONS
 from tests.data import affectnet_copies as copies

@@ -9,7 +9,7 @@ import pytest
 
 from experiments.config import StudyConfig, resolve
 from experiments.study import slots
-from experiments.study.study import Study
+from experiments.study.run import Run
 from fer_jax import models, training
 from fer_jax.errors import UsageError
 
@@ -140,7 +140,7 @@ def test_a_system_without_these_files_has_all_its_memory(tmp_path):
 )
 def test_convolutions_are_lowered_for_the_layout(options, how):
     config = resolve(StudyConfig(out="run", image_size=SIZE, **options))
-    study = Study(config, None, None)
+    run = Run(config, None, None)
     assert slots.layout(config) == how
-    assert slots.training_network(study, 2).lowering == models.default_lowering(how)
+    assert slots.training_network(run, 2).lowering == models.default_lowering(how)
     assert slots.slots_of(config, STEP, LIKE, BATCH, members=28)["over_members"] == how

@@ -1,4 +1,4 @@
-"""The cards that train a part of the study, members trained as separate jobs, and where networks start from."""
+"""The cards that train a part of a run, members trained as separate jobs, and where networks start from."""
 
 import json
 import runpy
@@ -16,7 +16,7 @@ import safetensors.numpy
 from experiments import evaluate, finetune_clicks, merge_members, reproduce, train_ensemble, train_multiclass
 from experiments.config import StudyConfig, chosen_members, resolve
 from experiments.harness import command
-from experiments.study.study import open_run
+from experiments.study.run import open_run
 from experiments.study.train import batches_of, starting_variables
 from fer_jax import data, models
 from fer_jax.errors import UsageError
@@ -167,8 +167,8 @@ def test_an_ensemble_starts_from_weights_with_heads_of_its_own(runs, tmp_path):
 class _Study:
     """A study with another configuration."""
 
-    def __init__(self, study, config):
-        self.config, self.key, self.network = config, study.key, study.network
+    def __init__(self, run, config):
+        self.config, self.key, self.network = config, run.key, run.network
 
 
 class _Labelled:
@@ -188,8 +188,8 @@ class _Labelled:
 @pytest.mark.parametrize("undersample", ["fixed", "per_epoch"])
 def test_every_epoch_shows_the_smaller_class_once_and_as_many_of_the_larger(undersample):
     labels = np.repeat([EXPRESSIONS.pairs[3][0], EXPRESSIONS.pairs[3][1]], [30, 10]).astype(np.int32)
-    study = _Labelled(labels, StudyConfig(batch_size=6, undersample=undersample))
-    batches = batches_of(study, 3)
+    run = _Labelled(labels, StudyConfig(batch_size=6, undersample=undersample))
+    batches = batches_of(run, 3)
     assert batches.images_per_epoch == 20
     shown = np.concatenate([batches.at(step)["row"] for step in range(10)]).reshape(3, 20)
     for epoch in shown:
@@ -198,7 +198,7 @@ def test_every_epoch_shows_the_smaller_class_once_and_as_many_of_the_larger(unde
     assert (len(set(shown[shown < 30])) == 10) == (undersample == "fixed")
     if undersample == "fixed":
         np.testing.assert_array_equal(np.unique(shown[0]), data.pair_subset(labels, 3, seed=0))
-    np.testing.assert_array_equal(batches_of(study, 3).at(3)["row"], batches.at(3)["row"])  # history plays no part
+    np.testing.assert_array_equal(batches_of(run, 3).at(3)["row"], batches.at(3)["row"])  # history plays no part
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import pathlib
 import sys
 
 from experiments.config import StudyConfig
-from experiments.study.study import Study
+from experiments.study.run import Run
 
 _FIELDS = {field.name for field in dataclasses.fields(StudyConfig)}
 
@@ -30,15 +30,15 @@ class Watch:
     def around(cls, name, work):
         """The stage `name`, watched."""
 
-        def run(study):
-            config = _Watched(**{field: getattr(study.config, field) for field in _FIELDS})
+        def stage(run):
+            config = _Watched(**{field: getattr(run.config, field) for field in _FIELDS})
             cls.stage = name
             try:
-                work(Study(config, study.folder, study.stop))  # a fresh one: nothing of an earlier stage's is at hand
+                work(Run(config, run.folder, run.stop))  # a fresh one: nothing of an earlier stage's is at hand
             finally:
                 cls.stage = None
 
-        return run
+        return stage
 
 
 def _hook(event, arguments):

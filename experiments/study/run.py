@@ -1,4 +1,4 @@
-"""The study of one run, shared by its stages: configuration, run folder, pictures and the networks rebuilt from it."""
+"""One run, as its stages share it: configuration, run folder, pictures and the networks rebuilt from it."""
 
 import dataclasses
 import functools
@@ -79,7 +79,7 @@ class StoredPictures:
         return self._split.images(self._rows[rows])
 
 
-class Study:
+class Run:
     """One run, as its stages see it.
 
     Args:
@@ -267,7 +267,7 @@ class Study:
         return jax.jit(lambda variables, x: model.apply(variables, images.normalise(images.to_float(x))).logits)
 
 
-def open_run(path: str, *, flag: str = "run") -> Study:
+def open_run(path: str, *, flag: str = "run") -> Run:
     """Open a run's configuration, pictures and networks, to read only.
 
     Args:
@@ -278,7 +278,7 @@ def open_run(path: str, *, flag: str = "run") -> Study:
       UsageError: no run folder.
       StorageError: a record that is damaged or was made by another version.
     """
-    return Study(_config(path, flag), FinishedFiles(path), None)
+    return Run(_config(path, flag), FinishedFiles(path), None)
 
 
 def _config(path, flag) -> StudyConfig:
