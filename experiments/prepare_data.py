@@ -128,9 +128,9 @@ def prepare(config: PrepareConfig) -> None:
     import tensorflow_datasets as tfds
 
     from experiments import data_report
-    from experiments.building import build
     from experiments.data_builders import builder_of
     from experiments.harness.progress import Progress
+    from experiments.prepared_set import build
     from fer_jax import faces
 
     progress = Progress(f"preparing {config.dataset}", None, unit="rows")

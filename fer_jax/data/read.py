@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import numpy as np
 import pandas as pd
 
+from fer_jax import host_memory
 from fer_jax.categories import Categories
 from fer_jax.data.face_set import FLAGGED_COLUMNS, REJECTED_COLUMNS, FaceSet, Read
 from fer_jax.data.file_names import is_archive, is_picture
@@ -31,7 +32,7 @@ from fer_jax.errors import DataError, UsageError
 from fer_jax.expressions import EXPRESSIONS, parse_categories, parse_class_map
 
 _SHOWN = 3
-_MEMORY_SHARE = 0.7
+_MEMORY_SHARE = 0.9
 
 
 @contextlib.contextmanager
@@ -317,13 +318,13 @@ def check_share(split: str, total: int, rejected: list[Rejection], allowed: floa
 
 
 def _check_memory(split, count, side) -> None:
-    """Refuse what would fill the machine, before an hour of decoding ends in a kill."""
-    wanted, there = count * side * side * 3, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    """Refuse what would fill the memory, before an hour of decoding ends in a kill."""
+    wanted, there = count * side * side * 3, host_memory.available_memory()
     if wanted > _MEMORY_SHARE * there:
         raise UsageError(
-            f"`size`: {count} pictures of {side} px in {split} take {wanted / 2**30:.1f} GiB of memory, this machine "
-            f"has {there / 2**30:.1f}. Take a smaller size, or build the set with experiments.prepare_data and read it "
-            "by row."
+            f"`size`: {count} pictures of {side} px in {split} take {wanted / 2**30:.1f} GiB of memory, and "
+            f"{there / 2**30:.1f} GiB are free. Take a smaller size, or build the set with "
+            "experiments.prepare_data and read it by row."
         )
 
 

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from experiments import building, data_builders, prepare_data
+from experiments import data_builders, prepare_data, prepared_set
 from experiments.harness import command
 from fer_jax import data
 from fer_jax.errors import DataError
@@ -215,7 +215,7 @@ def test_a_build_with_too_many_rejects_goes_on_when_more_are_allowed(options, tm
 
 def test_a_build_killed_when_its_set_was_whole_leaves_no_second_copy(options, tmp_path, capsys, monkeypatch):
     kept = types.SimpleNamespace(rmtree=lambda *args, **kwargs: None)
-    monkeypatch.setattr(building, "shutil", kept)  # killed before it clears away
+    monkeypatch.setattr(prepared_set, "shutil", kept)  # killed before it clears away
     assert card(*options) == 0
     monkeypatch.undo()
     work = tmp_path / "tfds" / "ferplus" / "plurality" / "incomplete.work_1.0.0"

@@ -419,7 +419,7 @@ def test_edited_lists_end_in_our_words(edits, tmp_path_factory):
 
 def test_more_than_the_memory_is_refused_before_anything_is_decoded(tmp_path, monkeypatch):
     root = copies.write_original(tmp_path)
-    monkeypatch.setattr("os.sysconf", {"SC_PHYS_PAGES": 20, "SC_PAGE_SIZE": 4096}.get)
+    monkeypatch.setattr("fer_jax.host_memory.available_memory", lambda: 81_920)
     with pytest.raises(UsageError, match=r"`size`: 8 pictures of 96 px in train take 0.0 GiB .* read it by row"):
         data.read("affectnet", root, size=96)
     assert len(data.read("affectnet", root, size=32).splits["train"]) == 8
