@@ -197,10 +197,12 @@ class StudyConfig:
         low=1,
         high=100_000,
     )
-    ep_target: str | None = option(
+    ep_score: str | None = option(
         None,
-        "Extremal Perturbation: keep the true label's logit, or its lead over the foil's.",
-        choices=("true", "difference"),
+        "Extremal Perturbation: keep the true label's logit, its lead over the foil (difference), or its probability.",
+        choices=("logit", "difference", "probability"),
+        aliases=("ep_target",),
+        old_values={"true": "logit"},
     )
     ep_reward_scale: float | None = option(
         None,
@@ -217,11 +219,6 @@ class StudyConfig:
     masked_ratio: float = option(
         0.5, "Fine-tuning: share of click-revealed images, the rest unmasked (ours).", low=0.0, high=1.0
     )
-
-    @property
-    def ep_score(self) -> str:
-        """The score of `saliency.class_score` that `ep_target` stands for: "true" is the logit of the label itself."""
-        return "difference" if self.ep_target == "difference" else "logit"
 
 
 # `paper` takes from §5.1 and §5.2 the architecture, Adam's 1e-4, the batch of 64 and the epochs, and the saliency
@@ -241,7 +238,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "multiclass_schedule": "constant",
         "batch_statistics": "running",
         "ep_iterations": 800,
-        "ep_target": "true",
+        "ep_score": "logit",
         "ep_reward_scale": 1.0,
         "finetune_images": 12_800,
         "finetune_learning_rate": 1e-4,
@@ -258,7 +255,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "multiclass_schedule": "cosine",
         "batch_statistics": "population",
         "ep_iterations": {"procedural_faces": 150, "photographs": 300},
-        "ep_target": "true",
+        "ep_score": "logit",
         "ep_reward_scale": 1.0,
         "finetune_images": {"procedural_faces": 640, "photographs": 1_280},
         "finetune_learning_rate": 2e-4,

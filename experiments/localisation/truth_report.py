@@ -91,7 +91,7 @@ class Findings:
             "evidence_inside": float((known.truths * regions).sum() / known.truths.sum()),
             "whole_swap": float((readers.of_true_class(known.pictures) - readers.of_true_class(known.twins)).mean()),
             "ep_iterations": config.iterations or study.config.ep_iterations,
-            "ep_score": study.config.ep_target,
+            "ep_score": study.config.ep_score,
             "ep_reward_scale": study.config.ep_reward_scale,
             "ep_area": study.config.area,
         }

@@ -51,7 +51,11 @@ def ep_schedule(config: StudyConfig) -> str:
 
 def ep_score(config: StudyConfig) -> str:
     """Return the score that Extremal Perturbation keeps."""
-    what = "the logit of the true label" if config.ep_target == "true" else "the true label's lead over the foil"
+    what = {
+        "logit": "the logit of the true label",
+        "difference": "the true label's lead over the foil",
+        "probability": "the probability of the true label",
+    }[config.ep_score]
     return (
         what
         if config.ep_reward_scale == 1

@@ -293,7 +293,7 @@ def _config(path, flag) -> StudyConfig:
         ) from None
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise StorageError(f"`{file}`: cannot be read: {type(error).__name__}: {error}.") from error
-    for name in ("model", "image_size", "ep_iterations", "ep_target", "ep_reward_scale"):
+    for name in ("model", "image_size", "ep_iterations", "ep_score", "ep_reward_scale"):
         if getattr(config, name) is None:
             raise StorageError(f"`{file}`: lacks {name}: the run was made by another version. Run it anew.")
     return config

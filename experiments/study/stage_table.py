@@ -110,7 +110,7 @@ TABLE: dict[str, StageEntry] = {
         quick=True,
     ),
     "saliency": StageEntry(
-        reads=(*_NETWORK, "area", "ep_iterations", "ep_target", "ep_reward_scale"),
+        reads=(*_NETWORK, "area", "ep_iterations", "ep_score", "ep_reward_scale"),
         needs=("data", "design", "members"),
         leaves=("maps.npz",),
         parts=("saliency",),
@@ -160,7 +160,7 @@ TABLE: dict[str, StageEntry] = {
             "max_images",
             "area",
             "ep_iterations",
-            "ep_target",
+            "ep_score",
             "ep_reward_scale",
         ),
         needs=("data", "design", "members", "vote", "people", "saliency", "finetune", "compare", "figures"),

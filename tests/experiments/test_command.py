@@ -16,6 +16,7 @@ import pytest
 
 from experiments.config import StudyConfig, chosen_stages, resolve
 from experiments.harness import command
+from experiments.study.run import open_run
 from experiments.study.run_folder import RunFolder
 from fer_jax.errors import DataError, StorageError, UsageError
 
@@ -306,6 +307,23 @@ def test_a_run_of_the_first_schema_is_taken_over(tmp_path):
     run.stages.make("members", lambda: None)
     assert run.has("training/ensemble/4/manifest.json") and run.stages.seconds()["members"] >= 7.25
     run.close()
+
+
+def test_a_run_recorded_with_ep_target_goes_on(tmp_path):
+    old = RunFolder(_config(tmp_path))
+    old.stages.make("saliency", lambda: None)
+    old.close()
+    for file in (old.path / "run.json", old.path / "stages" / "saliency.json"):
+        assert '"ep_score": "logit"' in file.read_text()
+        file.write_text(file.read_text().replace('"ep_score": "logit"', '"ep_target": "true"'))
+    assert open_run(str(old.path)).config.ep_score == "logit"
+    run = RunFolder(_config(tmp_path))
+    assert not run.stages._flags_changed("saliency", run.stages._record("saliency"))
+    run.keep_config()
+    assert '"ep_score": "logit"' in (old.path / "run.json").read_text()
+    run.close()
+    flags = ["--preset=small", f"--out={tmp_path}", "--ep_target=true"]
+    assert resolve(command.parse(StudyConfig, ["reproduce", *flags], usage="")).ep_score == "logit"
 
 
 def test_a_run_killed_at_its_very_beginning_goes_on(tmp_path):
