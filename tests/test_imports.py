@@ -111,7 +111,9 @@ def test_the_wheel_holds_the_library_only(tmp_path, root):
 def test_the_source_archive_holds_what_the_tests_read(tmp_path, root):
     archive = _built("sdist", root, tmp_path)
     with tarfile.open(archive) as files:
-        tops = {name.split("/")[1] for name in files.getnames() if "/" in name}
+        names = files.getnames()
+    tops = {name.split("/")[1] for name in names if "/" in name}
+    assert any(name.endswith("/experiments/study/report/head.html") for name in names)
     wanted = {"fer_jax", "experiments", "benchmarks", "datasets", "tests", "docs", "examples", "Makefile", "README.md"}
     wanted |= {"BUILD.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "pyproject.toml", "constraints-py311.txt"}
     assert tops >= {name for name in wanted if (root / name).exists()}

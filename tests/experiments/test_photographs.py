@@ -1,5 +1,6 @@
 """A study on photographs: class folders read at once, the same set prepared and read by row, study images of a list."""
 
+import collections
 import json
 import shutil
 
@@ -11,7 +12,7 @@ import pytest
 from experiments import data_report, prepare_data, reproduce
 from experiments.config import StudyConfig
 from experiments.harness import command
-from experiments.study import write
+from experiments.study import template, write
 from experiments.study.run import StoredPictures, open_run
 from fer_jax import checkpoints, data, faces, human
 from fer_jax.expressions import EXPRESSIONS
@@ -36,6 +37,11 @@ def folders(tmp_path_factory):
 def run(out, *options, stages="data,design,members"):
     argv = ["reproduce", f"--out={out}", f"--stages={stages}", *TINY, *options]
     return command.run(reproduce.reproduce, StudyConfig, usage="", argv=argv)
+
+
+def _of_pictures(out):
+    """The report's words on the pictures of a run. All other values are empty."""
+    return template.section("study", collections.defaultdict(str, write.of_pictures(open_run(out)))).text
 
 
 def members_of(out):
@@ -66,7 +72,7 @@ def test_study_images_that_were_held_out_are_the_studys(folders, tmp_path):
     out = tmp_path / "run"
     assert run(out, "--dataset=prepared", f"--data_dir={path}", stages="data,design") == 0
     study, given = open_run(out), pd.read_csv(path / "stimuli.csv")
-    assert "its central square, whatever that shows" in write._crop(study)
+    assert "its central square, whatever that shows" in _of_pictures(out)
     assert len(study.study_table) == len(given) == 56
     assert len(study.evaluation_pictures) == 40
     assert set(study.study_table.image) == set(study.study_pictures.names) == set(given.image)
@@ -127,7 +133,7 @@ def test_pictures_read_at_once_are_told_as_prepared_ones_are(folders, tmp_path, 
     assert run(tmp_path / "a", "--dataset=prepared", f"--data_dir={path}", stages="data") == 0
     prepared = capsys.readouterr().err
     assert "each one's central square, scaled to 32 px" in prepared and "FILE.tgz of prepare_data" in prepared
-    assert "its central square, whatever that shows" in write._crop(open_run(tmp_path / "a"))
+    assert "its central square, whatever that shows" in _of_pictures(tmp_path / "a")
     given = ["--dataset=class_folders", f"--data_dir={root}", "--max_reject_frac=0.02"]
     assert run(tmp_path / "b", *given, stages="data") == 0
     at_once = capsys.readouterr().err
@@ -229,7 +235,9 @@ def test_copies_of_validation_are_left_out_on_every_road(folders, tmp_path, caps
         study = open_run(tmp_path / road)
         train = study.pictures("train")
         trained[road] = [image.tobytes() for image in train.images[np.arange(len(train))]]
-        assert write._copies(study) == " 2 training pictures that are in validation or test, too, were left out."
+        assert " 2 training pictures that are in validation or test, too, were left out." in _of_pictures(
+            tmp_path / road
+        )
         if road != "by_row":
             table = pd.read_csv(tmp_path / road / "rejected.csv")
             assert [name.rpartition("/")[2] for name in table.path] == ["again.png"] * 2
@@ -237,9 +245,8 @@ def test_copies_of_validation_are_left_out_on_every_road(folders, tmp_path, caps
     assert len(trained["at_once"]) == 96 and trained["at_once"] == trained["by_row"] == trained["later"]
     everything = ["--dataset=prepared", f"--data_dir={sets['later']}", "--nodedupe"]
     assert run(tmp_path / "all", *everything, stages="data") == 0
-    study = open_run(tmp_path / "all")
-    assert len(study.pictures("train")) == 98
-    assert write._copies(study).endswith("were not looked for (--nodedupe).")
+    assert len(open_run(tmp_path / "all").pictures("train")) == 98
+    assert "were not looked for (--nodedupe)." in _of_pictures(tmp_path / "all")
 
 
 def test_twins_of_study_images_are_no_evaluation_pictures(folders, tmp_path):
@@ -353,13 +360,13 @@ def test_faces_are_cropped_where_asked_and_told_where_not(folders, tmp_path, mon
         assert ("they were not turned" in told) == (crop == "eyes")
         record = json.loads((out / "data" / "pictures.json").read_text())
         assert (record["crop"], record["detector"]) == (crop, "face_api=x.tgz")
-        assert "Faces were found by the detector face_api." in write._crop(open_run(out))
+        assert "Faces were found by the detector face_api." in _of_pictures(out)
     assert run(tmp_path / "given", *given[:2], "--crop=box", stages="data") == 0
     assert "in 96 of 96 pictures; their central squares were kept (--detector=face_api=" in capsys.readouterr().err
     out = tmp_path / "square"
     assert run(out, f"--data_dir={folders}", "--dataset=class_folders", stages="data") == 0
     assert "each one's central square, scaled to 32 px" in capsys.readouterr().err
-    assert "its central square, whatever that shows" in write._crop(open_run(out))
+    assert "its central square, whatever that shows" in _of_pictures(out)
 
 
 @pytest.mark.parametrize(
