@@ -19,7 +19,8 @@ FILES = sorted(
 _VERBS = """
 Add Aim Align Allow Answer Append Apply Arrange Assemble Assign Ask Average Balance Blur Bring Broadcast Build
 Calibrate Call Carry Centre Change Check Choose Clear Clip Close Collapse Collect Colour Combine Compare Compile
-Compute Concatenate Continue Convert Convolve Copy Count Cover Create Crop Cut Cycle Darken Deal Decide Declare
+Compute Concatenate Continue Convert Convolve Copy Correlate Count Cover Create Crop Cut Cycle Darken Deal Decide
+Declare
 Decode Default Define Delete Derive Describe Detect Differentiate Discard Divide Download Draw Drop
 Encode End Enter Erase Estimate Evaluate Exclude Expand Explain Export Extract
 Fail Fill Filter Find Finish Fine-tune Fit Flatten Flip Flush Fold Follow Forget Format Freeze
@@ -29,7 +30,8 @@ Label Lay Learn Leave Let Lift Light Limit Link List Listen Load Locate Lock Log
 Make Map Mark Mask Match Measure Merge Mirror Mix Move Multiply Name Normalise Note Number
 Open Order Pack Pad Paint Pair Parse Partition Pass Perturb Pick Place Plan Plot Pool Predict Prefer Prepare
 Print Project Protect Publish Put Raise Randomise Rank Read Rebuild Record Reduce Refuse Register Reject Release
-Remember Remove Rename Render Reorder Repeat Replace Report Reproduce Request Require Resample Reset Reshape Resize
+Rectify Remember Remove Rename Render Reorder Repeat Replace Report Reproduce Request Require Resample Reset
+Reshape Resize
 Resolve Restore Resume Return Reveal Rotate Round Run Sample Save Say Scale Scan Score Search See Select Send
 Separate Serve Set Shade Shape Share Shift Shorten Show Shuffle Sign Simulate Skip Smooth Solve Sort Spend Split
 Spread Stack Standardise Start State Step Stop Store Stream Strip Subtract Sum Summarise Swap
@@ -42,7 +44,6 @@ VERBS = frozenset(_VERBS.split())
 PENDING = {
     "experiments",
     "fer_jax/compare",
-    "fer_jax/saliency",
 }
 
 

@@ -1,7 +1,7 @@
 """Saliency maps of any JAX function: extremal perturbation, class activation maps and their kin, gradients, RISE.
 
-Every function takes a single image or feature map and is batched by `jax.vmap`; maps are returned raw. Whether a map
-is true to the function it explains is asked in `faithfulness`.
+Every function takes a single image or feature map and is batched by `jax.vmap`. Maps are returned raw. Functions in
+`faithfulness` measure whether a map is true to the function it explains.
 
 All of it runs inside a caller's `jax.jit`, `jax.vmap`, `jax.pmap` and `jax.shard_map`: each device explains its own
 score. Pictures dealt out on a mesh with Explicit axes (the default of JAX) go through `over_images`, or
@@ -14,7 +14,6 @@ from fer_jax.saliency._cam import cam
 from fer_jax.saliency._extremal import (
     AREAS_OF,
     PUBLISHED_ITERATIONS,
-    REFERENCE_PX,
     STARTS,
     STOPS,
     VARIANTS,
@@ -43,7 +42,6 @@ __all__ = [
     "PERTURBATIONS",
     "POOLINGS",
     "PUBLISHED_ITERATIONS",
-    "REFERENCE_PX",
     "RESIZINGS",
     "SCORES",
     "STARTS",

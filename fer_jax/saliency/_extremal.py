@@ -1,9 +1,9 @@
 """Extremal perturbation (Fong, Patrick and Vedaldi 2019, arXiv 1910.08485): the smooth mask of a given area that
 preserves a score best.
 
-Contract: one image, float (H, W, C) as the score wants it; the score is any differentiable function of such an image.
-Maps over images, targets or members are the caller's `jax.vmap`; K areas of one image are optimised jointly and do not
-influence one another. The optimisation is one compiled loop over `Extremal.step`.
+Contract: one image, float (H, W, C). The score is any differentiable function of such an image. Maps over images,
+targets or members are the caller's `jax.vmap`. K areas of one image are optimised jointly and do not influence one
+another. The optimisation is one compiled loop over `Extremal.step`.
 """
 
 import dataclasses
@@ -168,7 +168,7 @@ class ExtremalState(NamedTuple):
 
 
 class Energies(NamedTuple):
-    """What one iteration measured on its mask; both are maximised.
+    """What one iteration measured on its mask. Both are maximised.
 
     Attributes:
       reward: float (K,), the signed score.
@@ -183,7 +183,7 @@ class Extremal(NamedTuple):
     """An extremal perturbation problem, from `extremal`.
 
     Attributes:
-      init: (parameters=None) -> ExtremalState; all ones where no parameters (K, h, w) are given.
+      init: (parameters=None) -> ExtremalState. All ones where no parameters (K, h, w) are given.
       gradient_start: () -> parameters (K, h, w), higher where the score rises faster while the whole mask opens.
       step: (state) -> (state, Energies), one iteration.
       run: (state, iterations) -> (state, Energies with a leading iteration axis), one `lax.scan` over `step`.
@@ -198,15 +198,22 @@ class Extremal(NamedTuple):
 def extremal(
     score_fn: Callable[[jax.Array], jax.Array], image: jax.Array, options: ExtremalOptions = PUBLISHED
 ) -> Extremal:
-    """Set up extremal perturbation as pure functions, for loops of one's own.
+    """Set up Extremal Perturbation as pure functions, for loops of one's own. See also `extremal_perturbation`.
 
     Args:
       score_fn: from one image (H, W, C) to a scalar. It is mapped over K perturbed images (2K for "dual").
       image: float (H, W, C).
-      options: the method's constants.
+      options: those on start, end and the finished mask are not read here.
 
     Returns:
-      `init`, `gradient_start`, `step` and `run`; see `extremal_perturbation` for the whole method in one call.
+      `init`, `gradient_start`, `step` and `run`.
+
+    Example:
+      >>> options = ExtremalOptions(area=(0.2, 0.4), step=2, sigma=2.0, perturbation="fade")
+      >>> problem = extremal(lambda image: image[:4].mean(), jnp.ones((8, 8, 1)), options)
+      >>> state, energies = problem.run(problem.init(), 3)
+      >>> state.mask.shape, energies.reward.shape
+      ((2, 8, 8), (3, 2))
     """
     dtype = jnp.promote_types(image.dtype, jnp.float32)
     size, areas = (image.shape[0], image.shape[1]), options.areas
@@ -260,12 +267,12 @@ def extremal(
 
 
 def area_weight(iteration, options: ExtremalOptions, dtype) -> jax.Array:
-    """Weight of the area term, in closed form: 800 float32 products would drift."""
+    """Weigh the area term, in closed form: 800 float32 products would drift."""
     return options.area_weight * jnp.exp(iteration.astype(dtype) * (options.schedule_pace * math.log(options.growth)))
 
 
 def descend(parameters, velocity, gradient, iteration, options: ExtremalOptions) -> tuple[jax.Array, jax.Array]:
-    """Gradient descent with damped momentum, undamped at first, clipped to [0, 1]: (parameters, velocity)."""
+    """Take a step with damped momentum, undamped at first, clipped to [0, 1]: (parameters, velocity)."""
     pace = options.schedule_pace
     fresh = min(1.0, pace * (1 - options.momentum))
     velocity = jnp.where(iteration == 0, gradient, (1 - fresh) * velocity + fresh * gradient)
@@ -273,7 +280,7 @@ def descend(parameters, velocity, gradient, iteration, options: ExtremalOptions)
 
 
 def _masks(parameters, size, options):
-    """The mask with its margin, (K, H', W'), and where in it the image lies."""
+    """Return the mask with its margin, (K, H', W'), and where in it the image lies."""
     shape = {"step": options.step, "sigma": options.sigma}
     mask = smooth_mask(parameters, size, margin=True, pooling=options.pooling, coldness=options.coldness, **shape)
     first = [axis(length, margin=True, **shape).image for length in size]
@@ -282,7 +289,7 @@ def _masks(parameters, size, options):
 
 
 def _reward(score_fn, levels, mask, iteration, dtype, options):
-    """The signed score of each mask, (K,)."""
+    """Return the signed score of each mask, (K,)."""
     kept = {"preserve": mask, "delete": 1 - mask, "dual": jnp.concatenate([mask, 1 - mask])}[options.variant]
     perturbed = perturb(levels, kept)
     if options.flip_jitter:

@@ -16,7 +16,7 @@ from fer_jax.saliency._extremal import PUBLISHED, Energies, Extremal, ExtremalOp
 from fer_jax.saliency._normalise import resize
 from fer_jax.saliency._once import compiled
 from fer_jax.saliency._perturbation import gaussian_blur, perturb, pyramid
-from fer_jax.saliency._score import check_image, output_shape
+from fer_jax.saliency._score import check_image, check_score
 from fer_jax.saliency._smooth_mask import axis, grid_shape
 
 _CANDIDATES = ExtremalOptions(area=(0.025, 0.05, 0.1, 0.2, 0.4))
@@ -25,11 +25,11 @@ _ARRIVED = 1.2  # times the area: masks that settle wider go on shrinking as the
 
 
 class ExtremalInfo(NamedTuple):
-    """What an optimisation went through; without the K axis where one area was asked for.
+    """What an optimisation went through, without the K axis where one area was asked for.
 
     Attributes:
-      reward: float (T, K), the signed score in each iteration; NaN after an early stop.
-      area_term: float (T, K), minus the weighted distance from the area; NaN after an early stop.
+      reward: float (T, K), the signed score in each iteration. NaN after an early stop.
+      area_term: float (T, K), minus the weighted distance from the area. NaN after an early stop.
       iterations: int32, iterations done.
       area: float (K,), the share of the image that each mask opens: the mean of its values over the image's pixels,
         before it is resized or smoothed.
@@ -65,7 +65,7 @@ def extremal_perturbation(
         for uniform ones.
 
     Returns:
-      The mask, float (H, W), or (K, H, W) for a tuple of areas, in [0, 1]; and an `ExtremalInfo`. As published, the
+      The mask, float (H, W), or (K, H, W) for a tuple of areas, in [0, 1], and an `ExtremalInfo`. As published, the
       mask is the last one measured, made before the last update.
 
     Raises:
@@ -80,13 +80,11 @@ def extremal_perturbation(
       >>> image = jnp.zeros((8, 8, 1)).at[:4, :4].set(1.0)
       >>> options = ExtremalOptions(area=0.25, iterations=20, step=2, sigma=2.0, perturbation="fade")
       >>> mask, info = extremal_perturbation(lambda x: 100 * x.mean(), image, options)
-      >>> bool(mask[:4, :4].mean() > 0.8), bool(mask[4:, 4:].mean() < 0.1)
+      >>> bool(mask[:4, :4].mean() > 0.7), bool(mask[4:, 4:].mean() < 0.1)
       (True, True)
     """
     image = check_image(image)
-    shape = output_shape(score_fn, image, "score_fn", "one image (H, W, C)")
-    if shape != ():
-        raise UsageError(f"`score_fn`: wanted a scalar for one image, it returned shape {shape}.")
+    check_score(score_fn, image)
     initial = None if initial is None else _parameters(initial, image, options)
     mask, info = compiled(_optimise, score_fn, options=options)(image, initial)
     if not isinstance(info.finite, jax.core.Tracer):
@@ -155,12 +153,19 @@ def extremal_area(
       threshold: the score to reach. It may be traced.
 
     Returns:
-      The area, NaN where none reaches the threshold; its mask (H, W), that of the largest area then; and the score
-      of every candidate, (K,).
+      The area, its mask (H, W), and the score of every candidate, (K,). Where none reaches the threshold, the area is
+      NaN and the mask is that of the largest candidate.
 
     Raises:
       UsageError: areas that do not rise, another variant than "preserve", a resized or smoothed mask, or as
         `extremal_perturbation`.
+
+    Example:
+      >>> image = jnp.zeros((8, 8, 1)).at[:4, :4].set(1.0)
+      >>> options = ExtremalOptions(area=(0.1, 0.3, 0.6), iterations=30, step=2, sigma=2.0, perturbation="fade")
+      >>> area, mask, scores = extremal_area(lambda x: 100 * x.mean(), image, options, threshold=15)
+      >>> round(float(area), 1), mask.shape, scores.shape
+      (0.3, (8, 8), (3,))
     """
     if list(options.areas) != sorted(set(options.areas)):
         raise UsageError(f"`area`: wanted rising shares, got {options.area!r}.")

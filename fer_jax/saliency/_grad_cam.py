@@ -24,8 +24,6 @@ def grad_cam(
 ) -> jax.Array:
     """Compute Grad-CAM of any layer: Σ_k α_k F_k(u), α_k the mean slope over space (Selvaraju et al. 2017, eq. 1-2).
 
-    For global average pooling and one linear layer the signed map is CAM / (h w). Only the head is differentiated.
-
     Args:
       head_fn: from the features (h, w, C) of one image to its logits (classes,).
       features: float (h, w, C), the feature map at the layer in question. A transformer's tokens are one, too, once
@@ -63,18 +61,7 @@ def hires_cam(
     For any linear layer on the features, pooled or not, the signed map sums to the logit without its bias.
     Therefore the source (arXiv 2011.08891) calls the method faithful.
 
-    Args:
-      head_fn: as in `grad_cam`.
-      features: float (h, w, C).
-      target: index of the class. It may be traced.
-      rectify: keep positive evidence only, as Grad-CAM does (ours for this method). False for the published map.
-      score: see `class_score`.
-
-    Returns:
-      float (h, w), raw. NaN for a traced target outside the classes.
-
-    Raises:
-      UsageError: as `grad_cam`.
+    Arguments, result and errors are those of `grad_cam`. Rectifying is ours here: False gives the published map.
 
     Example:
       >>> features = jnp.asarray([[[1.0, 0.0], [0.0, 4.0]]])  # one row of two places
@@ -99,18 +86,8 @@ def grad_cam_plus_plus(
     The published weights (arXiv 1710.11063, eq. 19) are those of exp(score). Their α = g² / (2 g² + g³ Σ_u F(u)) is
     computed as 1 / (2 + g Σ_u F(u)). The factor exp(score), common to all places, is left out: it overflows.
 
-    Args:
-      head_fn: as in `grad_cam`.
-      features: float (h, w, C), 0 or more as after a ReLU: for others α has a pole, where the weight is set to 0.
-      target: index of the class. It may be traced.
-      rectify: as published. False for the signed map.
-      score: see `class_score`.
-
-    Returns:
-      float (h, w), raw. NaN for a traced target outside the classes.
-
-    Raises:
-      UsageError: as `grad_cam`.
+    Arguments, result and errors are those of `grad_cam`. Features are 0 or more, as after a ReLU: for others α has a
+    pole, where the weight is set to 0.
 
     Example:
       >>> features = jnp.asarray([[[1.0, 0.0], [0.0, 4.0]]])  # one row of two places
@@ -135,18 +112,7 @@ def layer_cam(
 ) -> jax.Array:
     """Compute LayerCAM of any layer: Σ_k max(0, g_k(u)) F_k(u) (Jiang et al. 2021, IEEE TIP 30).
 
-    Args:
-      head_fn: as in `grad_cam`.
-      features: float (h, w, C). The method is meant for early, fine layers, too.
-      target: index of the class. It may be traced.
-      rectify: as published. False for the signed map, which differs where features are negative.
-      score: see `class_score`.
-
-    Returns:
-      float (h, w), raw. NaN for a traced target outside the classes.
-
-    Raises:
-      UsageError: as `grad_cam`.
+    Arguments, result and errors are those of `grad_cam`. The method is meant for early, fine layers, too.
 
     Example:
       >>> features = jnp.asarray([[[1.0, 0.0], [0.0, 4.0]]])  # one row of two places

@@ -5,10 +5,10 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from fer_jax.errors import UsageError, check_count
+from fer_jax.errors import UsageError, check_count, check_one_of
 from fer_jax.saliency._once import compiled
-from fer_jax.saliency._score import check_image, slope
-from fer_jax.saliency.faithfulness._probe import BLUR_SIGMA, check_score, in_chunks, replacement
+from fer_jax.saliency._score import check_image, check_score, slope
+from fer_jax.saliency.faithfulness._probe import BLUR_SIGMA, in_chunks, replacement
 
 CHANNELS = ("sum", "magnitude", "keep")
 
@@ -23,14 +23,18 @@ def input_x_gradient(
     Args:
       score_fn: any differentiable function from one image (H, W, C) to a scalar.
       image: float (H, W, C).
-      channels: "sum" over the channels, signed; "magnitude", the largest absolute value of a pixel's channels; or
+      channels: "sum" over the channels, signed, "magnitude", the largest absolute value of a pixel's channels, or
         "keep" them.
 
     Returns:
-      float (H, W), or (H, W, C) with "keep"; at least float32, raw.
+      float (H, W), or (H, W, C) with "keep", raw. At least float32.
 
     Raises:
-      UsageError: a batch, bytes, a score that is no scalar, or an unknown option.
+      UsageError: a batch, bytes, a score that is no scalar, or an option that cannot be used.
+
+    Example:
+      >>> input_x_gradient(lambda image: (image**2).sum(), jnp.asarray([[[1.0], [3.0]]])).tolist()
+      [[2.0, 18.0]]
     """
     image = _checked(score_fn, image, channels)
     return _over_channels(image * slope(score_fn, image).astype(_wide(image)), channels)
@@ -46,10 +50,10 @@ def integrated_gradients(
     chunk: int = 8,
     channels: str = "sum",
 ) -> jax.Array:
-    """Return the gradient integrated from a baseline to the image, times their difference.
+    """Return the gradient integrated from a baseline to the image, times their difference (arXiv 1703.01365, eq. 1).
 
-    The source is Sundararajan et al. 2017 (arXiv 1703.01365, eq. 1). The values sum to the score of the image minus
-    that of the baseline, as exactly as the steps integrate.
+    The values sum to the score of the image minus that of the baseline, as exactly as the steps integrate. Results
+    and errors are those of `input_x_gradient`.
 
     Args:
       score_fn: any differentiable function from one image (H, W, C) to a scalar.
@@ -61,11 +65,9 @@ def integrated_gradients(
       chunk: images differentiated at once, which bounds the memory.
       channels: see `input_x_gradient`.
 
-    Returns:
-      float (H, W), or (H, W, C) with "keep"; at least float32, raw.
-
-    Raises:
-      UsageError: as `input_x_gradient`, fewer than one step, or a bad baseline.
+    Example:
+      >>> integrated_gradients(lambda image: (image**2).sum(), jnp.asarray([[[1.0], [3.0]]])).tolist()
+      [[1.0, 9.0]]
     """
     image = _checked(score_fn, image, channels)
     steps = check_count("steps", steps, 1)
@@ -96,22 +98,21 @@ def smooth_grad(
 ) -> jax.Array:
     """Return the mean gradient over noisy copies of the image (Smilkov et al. 2017, arXiv 1706.03825).
 
-    It says how sensitive the score is to a pixel, not how much the pixel gives to it.
+    It says how sensitive the score is to a pixel, not how much the pixel gives to it. Results and errors are those of
+    `input_x_gradient`.
 
     Args:
       key: typed random key of the noise.
       score_fn: any differentiable function from one image (H, W, C) to a scalar.
       image: float (H, W, C).
       samples: noisy copies (50 in the source's figures).
-      noise: standard deviation as a share of the image's range; .1 to .2 in the source.
+      noise: standard deviation as a share of the image's range, .1 to .2 in the source.
       chunk: images differentiated at once, which bounds the memory.
-      channels: see `input_x_gradient`; "magnitude" as the source draws its maps.
+      channels: see `input_x_gradient`. "magnitude" as the source draws its maps.
 
-    Returns:
-      float (H, W), or (H, W, C) with "keep"; at least float32, raw.
-
-    Raises:
-      UsageError: as `input_x_gradient`, fewer than one sample, or a negative noise.
+    Example:
+      >>> smooth_grad(jax.random.key(0), lambda image: 2 * image.sum(), jnp.asarray([[[1.0], [3.0]]])).tolist()
+      [[2.0, 2.0]]
     """
     image = _checked(score_fn, image, channels)
     samples = check_count("samples", samples, 1)
@@ -136,8 +137,7 @@ def _mean_gradient(score_fn, key, image, noise, *, samples, chunk):
 def _checked(score_fn, image, channels):
     image = check_image(image)
     check_score(score_fn, image)
-    if channels not in CHANNELS:
-        raise UsageError(f"`channels`: wanted one of {', '.join(CHANNELS)}, got {channels!r}.")
+    check_one_of("channels", channels, CHANNELS)
     return image
 
 

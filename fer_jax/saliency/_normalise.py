@@ -12,7 +12,7 @@ import numpy as np
 from jax import lax
 
 from fer_jax.arrays import as_float, as_floating, is_finite, unit_scale
-from fer_jax.errors import UsageError
+from fer_jax.errors import UsageError, check_one_of
 
 NORMALISATIONS = ("minmax", "max", "sum", "none")
 RESIZINGS = ("bilinear", "nearest", "bicubic", "bicubic_keys")
@@ -22,22 +22,25 @@ _CUBIC_SLOPES = {"bicubic": -0.75, "bicubic_keys": -0.5}
 
 
 def normalise(heat: jax.Array, *, how: str = "minmax") -> jax.Array:
-    """Bring a map to a common scale; each map of a batch by itself.
+    """Bring a map to a common scale, each map of a batch by itself.
 
     Args:
       heat: float (..., h, w).
-      how: "minmax", to [0, 1], a constant map to 0; "max", divided by its maximum, or by its largest magnitude if
-        no value is positive, a map of zeros left so; "sum", to a density that sums to 1 (shifted by its minimum only
-        if that is negative; uniform if the sum is 0); "none".
+      how: "minmax", to [0, 1], a constant map to 0. "max", divided by its maximum, or by its largest magnitude if no
+        value is positive, a map of zeros left so. "sum", to a density that sums to 1, shifted by its minimum only if
+        that is negative, and uniform if the sum is 0. Or "none".
 
     Returns:
       float (..., h, w).
 
     Raises:
       UsageError: an unknown way, or what is no map.
+
+    Example:
+      >>> normalise(jnp.asarray([[-1.0, 0.0, 3.0]])).tolist()
+      [[0.0, 0.25, 1.0]]
     """
-    if how not in NORMALISATIONS:
-        raise UsageError(f"`how`: wanted one of {', '.join(NORMALISATIONS)}, got {how!r}.")
+    check_one_of("how", how, NORMALISATIONS)
     values, dtype = _as_maps(heat)
     if how == "none":
         return heat
@@ -71,9 +74,12 @@ def resize(heat: jax.Array, size: tuple[int, int], *, how: str = "bilinear") -> 
 
     Raises:
       UsageError: an unknown way.
+
+    Example:
+      >>> resize(jnp.asarray([[0.0, 1.0]]), (1, 4)).tolist()
+      [[0.0, 0.25, 0.75, 1.0]]
     """
-    if how not in RESIZINGS:
-        raise UsageError(f"`how`: wanted one of {', '.join(RESIZINGS)}, got {how!r}.")
+    check_one_of("how", how, RESIZINGS)
     values, dtype = _as_maps(heat)
     (h, w), (height, width) = values.shape[-2:], size
     if (h, w) == (height, width):
@@ -89,30 +95,31 @@ def resize(heat: jax.Array, size: tuple[int, int], *, how: str = "bilinear") -> 
 
 
 def postprocess(heat: jax.Array, size: tuple[int, int], *, convention: str) -> jax.Array:
-    """What a peer would have returned for a raw signed map: its rectifying, normalising and resizing, in its order.
+    """Rectify, normalise and resize a raw signed map as one of this library's peers would.
 
     Args:
       heat: float (h, w), raw and signed.
       size: (height, width) of the image.
-      convention: a key of `CONVENTIONS`. "cam_script", the published CAM script: min-max, cut to whole numbers
-        0..255, then bilinear (in floating point; the script rounds again); "torchray": rectified, bilinear;
-        "captum": signed, nearest; "pytorch_grad_cam": rectified, min-max with 1e-7 before and after a bilinear
-        resize; "torch_cam": rectified, min-max with 1e-8, bilinear; "xplique": rectified, bicubic; "pair": rectified,
-        divided by its maximum, bilinear; "flax_gradcam": rectified, divided by its maximum, size unchanged.
-        "cam_script", "pair" and "flax_gradcam" give NaN for a constant or an all-negative map, as their originals do.
+      convention: "cam_script" (the published CAM script), "torchray", "captum", "pytorch_grad_cam", "torch_cam",
+        "xplique", "pair" or "flax_gradcam". The first and the last two give NaN for a constant or an all-negative
+        map, as their originals do.
 
     Returns:
-      float (height, width); (h, w) for "flax_gradcam".
+      float (height, width), or (h, w) for "flax_gradcam".
 
     Raises:
       UsageError: an unknown convention.
+
+    Example:
+      >>> postprocess(jnp.asarray([[-1.0, 4.0]]), (1, 2), convention="torchray").tolist()
+      [[0.0, 4.0]]
     """
-    if convention not in CONVENTIONS:
-        raise UsageError(f"`convention`: wanted one of {', '.join(CONVENTIONS)}, got {convention!r}.")
+    check_one_of("convention", convention, CONVENTIONS)
     return CONVENTIONS[convention](as_float("heat", heat), size)
 
 
 def _cam_script(heat, size):
+    # In floating point. The script rounds again after resizing.
     shifted = heat - _least(heat)
     return resize(jnp.floor(255 * (shifted / _largest(shifted))), size)
 
@@ -142,7 +149,7 @@ CONVENTIONS = {
 
 
 def _as_maps(heat):
-    """Maps (..., h, w) at least in float32, and the dtype of the answer: that of `heat` if it is floating point."""
+    """Return maps (..., h, w) at least in float32, and the dtype of the answer: that of a floating-point `heat`."""
     values = as_floating("heat", heat)
     if values.ndim < 2:
         raise UsageError(f"`heat`: wanted a map (h, w) or several (..., h, w), got shape {values.shape}.")
@@ -150,7 +157,7 @@ def _as_maps(heat):
 
 
 def _at_unit_scale(heat):
-    """Each map by itself."""
+    """Scale each map by itself."""
     flat = heat.reshape(-1, *heat.shape[-2:])
     return jax.vmap(lambda one: unit_scale(one)[0])(flat).reshape(heat.shape)
 
@@ -164,7 +171,7 @@ def _largest(heat):
 
 
 def _ratio(values, scale):
-    """values / scale, and 0 where the scale is 0; safe to differentiate."""
+    """Divide, with 0 where the scale is 0. It is safe to differentiate."""
     positive = scale > 0
     return jnp.where(positive, values / jnp.where(positive, scale, 1), 0)
 
@@ -176,7 +183,7 @@ def _scaled(heat, epsilon):
 
 @functools.cache
 def _sampling(old: int, new: int, how: str) -> np.ndarray:
-    """Interpolation along one axis as a matrix (new, old), float64; the edge is repeated outside."""
+    """Return interpolation along one axis as a matrix (new, old), float64. The edge is repeated outside."""
     position = (np.arange(new) + 0.5) * old / new - 0.5
     first = np.floor(position).astype(int)
     matrix = np.zeros((new, old))

@@ -17,8 +17,8 @@ def once(make: Callable, function: Callable, **options: Hashable) -> Callable:
     """Return `make(function, **options)`, the same object for the same function and equal options.
 
     Args:
-      make: a module's function; what it returns may call the function given to it while the user's one lives.
-      function: a user's; one that cannot be referred to weakly is never kept.
+      make: a module's function. What it returns may call the function given to it while the user's one lives.
+      function: a user's. One that cannot be referred to weakly is never kept.
       options: hashable.
 
     Returns:

@@ -21,15 +21,19 @@ def over_images(
       fn: of one image (and one of each further argument), such as `lambda x, t: extremal_perturbation(...)[0]`. It is
         compiled once for each function object and shape, so it must be pure, and should not be made anew each time.
       *arguments: arrays or pytrees of arrays with a common leading axis.
-      chunk: how many are in work at once on a device; the last chunk may be smaller.
-      over_devices: "none", or "shard_map" or "pmap", which deal the images out; see `placement.over_devices`.
-      devices: how many of the local devices to use; all of them by default.
+      chunk: how many are in work at once on a device. The last chunk may be smaller.
+      over_devices: "none", or "shard_map" or "pmap", which deal the images out as in `placement.over_devices`.
+      devices: how many of the local devices to use. All of them by default.
 
     Returns:
       What `fn` returns, with a leading axis.
 
     Raises:
       UsageError: no argument, a chunk below 1, an unknown split, more devices than there are.
+
+    Example:
+      >>> over_images(lambda image: image.max(), jnp.arange(6.0).reshape(3, 2), chunk=2).tolist()
+      [1.0, 3.0, 5.0]
     """
     if not arguments:
         raise UsageError("`arguments`: wanted at least one array to map over, got none.")

@@ -1,7 +1,7 @@
 """What a mask does to an image: it chooses, pixel by pixel, a level of a pyramid of weaker and weaker perturbation.
 
-Contract: images are float (H, W, C) of any range; pyramids (L, H, W, C), level 0 the strongest perturbation and level
-L - 1 the untouched image; masks (K, H, W) in [0, 1], 1 = keep.
+Contract: images are float (H, W, C) of any range. Pyramids are (L, H, W, C), level 0 the strongest perturbation and
+level L - 1 the untouched image. Masks are (K, H, W) in [0, 1], 1 = keep.
 """
 
 import math
@@ -12,7 +12,7 @@ import numpy as np
 from jax import lax
 
 from fer_jax.arrays import as_float_image, as_floating
-from fer_jax.errors import UsageError
+from fer_jax.errors import UsageError, check_one_of
 
 PERTURBATIONS = ("blur", "fade")
 EDGES = ("zero", "reflect", "replicate")
@@ -26,7 +26,7 @@ def gaussian_blur(image: jax.Array, *, sigma: float, edges: str = "zero") -> jax
 
     Args:
       image: float (..., H, W, C).
-      sigma: standard deviation, pixels; 0 changes nothing. The kernel may be longer than the image.
+      sigma: standard deviation, pixels. 0 changes nothing. The kernel may be longer than the image.
       edges: what lies outside: "zero" (no division by the covered weight, so borders darken), "reflect" (mirrored
         without repeating the edge) or "replicate".
 
@@ -35,12 +35,15 @@ def gaussian_blur(image: jax.Array, *, sigma: float, edges: str = "zero") -> jax
 
     Raises:
       UsageError: a negative sigma or unknown edges.
+
+    Example:
+      >>> gaussian_blur(jnp.ones((1, 5, 1)), sigma=0.5, edges="replicate").shape
+      (1, 5, 1)
     """
     image = as_float_image("image", image)
     if not sigma >= 0:
         raise UsageError(f"`sigma`: wanted a width of at least 0 px, got {sigma!r}.")
-    if edges not in EDGES:
-        raise UsageError(f"`edges`: wanted one of {', '.join(EDGES)}, got {edges!r}.")
+    check_one_of("edges", edges, EDGES)
     down = jnp.asarray(_blur_matrix(image.shape[-3], sigma, edges), image.dtype)
     across = jnp.asarray(_blur_matrix(image.shape[-2], sigma, edges), image.dtype)
     image = jnp.einsum("ij,...jwc->...iwc", down, image, precision=lax.Precision.HIGHEST)
@@ -48,12 +51,12 @@ def gaussian_blur(image: jax.Array, *, sigma: float, edges: str = "zero") -> jax
 
 
 def pyramid(image: jax.Array, *, kind: str = "blur", levels: int = 8, max_blur: float = 20.0) -> jax.Array:
-    """The levels of perturbation of an image.
+    """Perturb an image at several strengths.
 
     Args:
       image: float (H, W, C).
-      kind: "blur", level l blurred by sigma = (1 - l / (L - 1)) max_blur with zeros outside the image; or "fade",
-        the image times l / (L - 1), towards 0 (the data mean of normalised images).
+      kind: "blur", level l blurred by sigma = (1 - l / (L - 1)) max_blur with zeros outside the image. Or "fade", the
+        image times l / (L - 1), towards 0 (the data mean of normalised images).
       levels: L, at least 2.
       max_blur: sigma of the strongest level, pixels.
 
@@ -62,10 +65,13 @@ def pyramid(image: jax.Array, *, kind: str = "blur", levels: int = 8, max_blur: 
 
     Raises:
       UsageError: an unknown kind, fewer than two levels, or a negative blur.
+
+    Example:
+      >>> pyramid(jnp.full((1, 1, 1), 4.0), kind="fade", levels=3).ravel().tolist()
+      [0.0, 2.0, 4.0]
     """
     image = as_float_image("image", image)
-    if kind not in PERTURBATIONS:
-        raise UsageError(f"`perturbation`: wanted one of {', '.join(PERTURBATIONS)}, got {kind!r}.")
+    check_one_of("perturbation", kind, PERTURBATIONS)
     if levels < 2:
         raise UsageError(f"`levels`: wanted at least 2, got {levels!r}.")
     if not max_blur >= 0:
@@ -90,6 +96,11 @@ def perturb(levels: jax.Array, masks: jax.Array) -> jax.Array:
 
     Raises:
       UsageError: masks that are not (K, H, W) of the image's size.
+
+    Example:
+      >>> levels = pyramid(jnp.full((1, 1, 1), 4.0), kind="fade", levels=3)
+      >>> perturb(levels, jnp.asarray([[[0.25]], [[1.0]]])).ravel().tolist()
+      [1.0, 4.0]
     """
     masks = as_floating("masks", masks)
     if masks.ndim != 3 or masks.shape[1:] != levels.shape[1:3]:
@@ -108,7 +119,7 @@ def perturb(levels: jax.Array, masks: jax.Array) -> jax.Array:
 
 
 def _blur_matrix(length: int, sigma: float, edges: str) -> np.ndarray:
-    """A one-dimensional blur as a matrix (length, length), float64."""
+    """Return a one-dimensional blur as a matrix (length, length), float64."""
     reach = math.ceil(4 * sigma)
     offsets = np.arange(-reach, reach + 1)
     taps = np.exp(-((offsets / (math.sqrt(2) * sigma + _SMALLEST_WIDTH)) ** 2))

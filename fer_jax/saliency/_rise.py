@@ -10,8 +10,7 @@ from jax import lax
 from fer_jax.errors import UsageError, check_count
 from fer_jax.saliency._normalise import resize
 from fer_jax.saliency._once import compiled
-from fer_jax.saliency._score import check_image
-from fer_jax.saliency.faithfulness._probe import check_score
+from fer_jax.saliency._score import check_image, check_score
 
 
 def rise(
@@ -30,18 +29,24 @@ def rise(
 
     Args:
       key: typed random key of the masks.
-      score_fn: from one image (H, W, C) to a scalar; the source takes the probability of the class.
+      score_fn: from one image (H, W, C) to a scalar. The source takes the probability of the class.
       image: float (H, W, C).
-      samples: N masks; 4,000 for VGG-16 and 8,000 for ResNet-50 in the source.
-      cells: side of the coarse grid that is drawn and enlarged; 7 in the source.
-      probability: that a cell is open; .5 in the source.
+      samples: N masks. The source takes 4,000 for VGG-16 and 8,000 for ResNet-50.
+      cells: side of the coarse grid that is drawn and enlarged, 7 in the source.
+      probability: that a cell is open, .5 in the source.
       chunk: images scored at once, which bounds the memory.
 
     Returns:
-      float (H, W), Σ_i f(I ⊙ M_i) M_i(u) / (p N); at least float32, raw. NaN everywhere if a score is.
+      float (H, W), Σ_i f(I ⊙ M_i) M_i(u) / (p N), at least float32, raw. NaN everywhere if a score is.
 
     Raises:
       UsageError: a batch, bytes, a score that is no scalar, or an option out of range.
+
+    Example:
+      >>> image = jnp.ones((8, 8, 1))
+      >>> heat = rise(jax.random.key(0), lambda x: x[:4, :4].mean(), image, samples=200, cells=2)
+      >>> bool(heat[:4, :4].mean() > heat[4:, 4:].mean())
+      True
     """
     image = check_image(image)
     check_score(score_fn, image)

@@ -1,6 +1,6 @@
 """One number from a network's outputs: what an explanation explains.
 
-Contract: outputs are logits (..., classes); leading axes are places of a spatial output and are averaged.
+Contract: outputs are logits (..., classes). Leading axes are places of a spatial output and are averaged.
 """
 
 from collections.abc import Callable
@@ -9,29 +9,32 @@ import jax
 import jax.numpy as jnp
 
 from fer_jax.arrays import as_array, as_float_image, as_floating, vary_over, varying_axes
-from fer_jax.errors import UsageError
+from fer_jax.errors import UsageError, check_one_of
 
 SCORES = ("logit", "difference", "probability")
 
 
 def class_score(logits: jax.Array, target, *, score: str = "logit") -> jax.Array:
-    """The score of one class.
+    """Score one class.
 
     Args:
       logits: float (classes,), or (..., classes), averaged over the places in front.
-      target: index of the class; may be traced.
-      score: "logit", y_c (the reward called simple by the reference of extremal perturbation); "difference",
-        y_c - max of the others (contrastive; for two classes the logit difference); or "probability", softmax(y)_c.
+      target: index of the class. It may be traced.
+      score: "logit", y_c (the reward called simple by the reference of Extremal Perturbation), "difference", y_c - max
+        of the others (called contrastive there), or "probability", softmax(y)_c.
 
     Returns:
-      A scalar; NaN, and so its gradient, for a traced target outside the classes.
+      A scalar. NaN, and so its gradient, for a traced target outside the classes.
 
     Raises:
-      UsageError: an unknown score, no class axis, a target outside the classes, or a comparison of fewer than
-        two.
+      UsageError: an unknown score, no class axis, a target outside the classes, or a comparison of fewer than two.
+
+    Example:
+      >>> logits = jnp.asarray([1.0, 3.0, 2.0])
+      >>> float(class_score(logits, 1)), float(class_score(logits, 1, score="difference"))
+      (3.0, 1.0)
     """
-    if score not in SCORES:
-        raise UsageError(f"`score`: wanted one of {', '.join(SCORES)}, got {score!r}.")
+    check_one_of("score", score, SCORES)
     logits = as_floating("logits", logits)
     if logits.ndim == 0:
         raise UsageError("`logits`: wanted (classes,), got a scalar; explain a scalar function by itself.")
@@ -51,7 +54,7 @@ def class_score(logits: jax.Array, target, *, score: str = "logit") -> jax.Array
 
 
 def take_class(values: jax.Array, target) -> jax.Array:
-    """The values of one class along the last axis; NaN, and so their gradient, where a traced target is none."""
+    """Take the values of one class along the last axis: NaN, and so their gradient, where a traced target is none."""
     inside = (target >= 0) & (target < values.shape[-1])
     taken = jnp.take(values, jnp.where(inside, target, 0), axis=-1)
     return taken * jnp.where(inside, 1, jnp.nan).astype(values.dtype)
@@ -66,7 +69,7 @@ def check_target(target, classes: int) -> None:
 
 
 def check_image(image) -> jax.Array:
-    """Return one float image (H, W, C) as an array; raise a UsageError for what is none."""
+    """Return one float image (H, W, C) as an array, or raise a UsageError for what is none."""
     if jnp.ndim(image) != 3:
         raise UsageError(
             f"`image`: wanted (H, W, C) of one image, got shape {jnp.shape(image)}; "
@@ -76,7 +79,7 @@ def check_image(image) -> jax.Array:
 
 
 def check_features(features) -> jax.Array:
-    """Return the float map (h, w, C) of one image as an array; raise a UsageError for what is none."""
+    """Return the float map (h, w, C) of one image as an array, or raise a UsageError for what is none."""
     shape = jnp.shape(features)
     if len(shape) != 3:
         hint = "use jax.vmap for a batch"
@@ -100,7 +103,7 @@ def slope(score_fn: Callable[[jax.Array], jax.Array], at: jax.Array) -> jax.Arra
 
 
 def output_shape(fn: Callable, argument: jax.Array, name: str, wanted: str) -> tuple[int, ...]:
-    """The shape of a user's function, found without running it; a function that does not fit is named."""
+    """Return the shape of what a user's function returns, without running it. The error names one that does not fit."""
     try:
         out = jax.eval_shape(fn, argument)
     except (TypeError, ValueError) as error:
@@ -111,3 +114,10 @@ def output_shape(fn: Callable, argument: jax.Array, name: str, wanted: str) -> t
     if not hasattr(out, "shape") or not jnp.issubdtype(out.dtype, jnp.floating):
         raise UsageError(f"`{name}`: wanted a function of {wanted} that returns one float array, it returned {out!r}.")
     return out.shape
+
+
+def check_score(score_fn: Callable, image: jax.Array) -> None:
+    """Raise unless `score_fn` makes one number of one image."""
+    shape = output_shape(score_fn, image, "score_fn", "one image (H, W, C)")
+    if shape != ():
+        raise UsageError(f"`score_fn`: wanted a scalar for one image, it returned shape {shape}.")

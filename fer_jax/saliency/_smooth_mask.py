@@ -1,6 +1,6 @@
 """Smooth masks from few parameters: a smooth maximum of shifted bumps (Fong, Patrick and Vedaldi 2019).
 
-Contract: parameters are (K, h, w) in [0, 1], one for every `step` pixels of the image; masks are (K, H, W) in [0, 1],
+Contract: parameters are (K, h, w) in [0, 1], one for every `step` pixels of the image. Masks are (K, H, W) in [0, 1],
 or larger where the margin is kept. A parameter of 1 opens a disc of radius `sigma` / 2 with a Gaussian fall around it.
 
 How it is computed: the bump's weights repeat with period `step`, so a mask is held phase by phase as
@@ -18,14 +18,14 @@ import numpy as np
 from jax import lax
 
 from fer_jax.arrays import as_floating, vary_over, varying_axes
-from fer_jax.errors import UsageError, check_count
+from fer_jax.errors import UsageError, check_count, check_one_of
 
 POOLINGS = ("smooth_max", "sum", "sigmoid")
 COLDNESS = 20.0  # the smooth maximum's inverse temperature
 
 _LARGE_MASK = 4096  # pixels
 
-# exp(coldness * v) is formed without a shift, as v <= 1; float32 overflows at exp(88).
+# exp(coldness * v) is formed without a shift, as v <= 1. float32 overflows at exp(88).
 _LARGEST_COLDNESS = 80.0
 
 
@@ -52,7 +52,12 @@ class Axis(NamedTuple):
 
 
 def grid_shape(size: tuple[int, int], *, step: int) -> tuple[int, int]:
-    """(h, w) of the parameters of a mask of `size` (H, W)."""
+    """Return (h, w) of the parameters of a mask of `size` (H, W).
+
+    Example:
+      >>> grid_shape((224, 100), step=7)
+      (32, 15)
+    """
     return math.ceil(size[0] / step), math.ceil(size[1] / step)
 
 
@@ -87,7 +92,7 @@ def axis(length: int, *, step: int, sigma: float, margin: bool) -> Axis:
 
 @functools.cache
 def tap_weights(step: int, sigma: float) -> np.ndarray:
-    """Height of a bump at every tap and phase: exp(-2 max(0, d / sigma - 1/2)²), d the distance in pixels.
+    """Return a bump's height at every tap and phase: exp(-2 max(0, d / sigma - 1/2)²), d the distance in pixels.
 
     Returns:
       float64 (taps, step²), taps = (2r + 1)² row by row, phases row by row. Read-only.
@@ -113,20 +118,25 @@ def smooth_mask(
     """Turn low-resolution parameters into smooth masks.
 
     Args:
-      parameters: float (K, h, w) in [0, 1]; h, w as `grid_shape` says.
+      parameters: float (K, h, w) in [0, 1], with h and w of `grid_shape`.
       size: (H, W) of the image.
       step: pixels between parameters.
-      sigma: width of a bump, pixels; need not be whole.
+      sigma: width of a bump, pixels. It need not be whole.
       margin: return the mask with its margin, of about `sigma` pixels on each side.
-      pooling: how bumps v_j join: "smooth_max", Σ v e^(c v) / Σ e^(c v); "sum", Σ v; "sigmoid",
+      pooling: how bumps v_j join: "smooth_max", Σ v e^(c v) / Σ e^(c v), "sum", Σ v, or "sigmoid",
         sigmoid(c Σ v - 3). The last two are clipped to [0, 1], with a gradient of 1 at the very bounds.
-      coldness: c above; at most 80.
+      coldness: c above, at most 80.
 
     Returns:
       float (K, H, W), or (K, H', W') with the margin.
 
     Raises:
       UsageError: parameters of another shape, or an option that cannot be used.
+
+    Example:
+      >>> mask = smooth_mask(jnp.zeros((1, 3, 3)).at[0, 1, 1].set(1.0), (12, 12), step=4, sigma=4.0)
+      >>> mask.shape, bool(mask[0, 4, 4] > 0.9), bool(mask[0, 11, 11] < 0.1)
+      ((1, 12, 12), True, True)
     """
     _check_options(step, sigma, pooling, coldness)
     parameters = as_floating("parameters", parameters)
@@ -154,7 +164,7 @@ def smooth_mask(
 
 
 def _neighbours(parameters, rows, columns, window):
-    """Each cell's window of parameters: (window², K · cells)."""
+    """Gather each cell's window of parameters: (window², K · cells)."""
     edges = [(0, 0, 0), (rows.low, rows.high, 0), (columns.low, columns.high, 0)]
     padded = lax.pad(parameters, jnp.zeros((), parameters.dtype), edges)
     across = jnp.stack([padded[:, :, k : k + columns.cells] for k in range(window)])
@@ -164,7 +174,7 @@ def _neighbours(parameters, rows, columns, window):
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(1, 2, 3))
 def _smooth_max(neighbours, step, sigma, coldness):
-    """Smooth maximum over taps: (taps, N) -> (step², N)."""
+    """Pool taps by their smooth maximum: (taps, N) -> (step², N)."""
     return _smooth_max_forward(neighbours, step, sigma, coldness)[0]
 
 
@@ -186,7 +196,7 @@ def _smooth_max_forward(neighbours, step, sigma, coldness):
 
 @functools.partial(jax.jit, static_argnums=(0, 1, 2))
 def _smooth_max_backward(step, sigma, coldness, saved, cotangent):
-    """With s_j the softmax weight of bump v_j, dm/dv_j = s_j (1 + c (v_j - m))."""
+    """Differentiate m: with s_j the softmax weight of bump v_j, dm/dv_j = s_j (1 + c (v_j - m))."""
     neighbours, mask, denominator = saved
     weights = jnp.asarray(tap_weights(step, sigma), neighbours.dtype)
     shared = cotangent / denominator
@@ -210,7 +220,7 @@ def _outer(weight, row):
 
 
 def _unroll(step, sigma, pixels):
-    """One row of the window at a time: fewer passes over the running sums, where they outweigh a longer program."""
+    """Take one row of the window at a time where fewer passes over the running sums outweigh a longer program."""
     return 2 * _radius(step, sigma) + 1 if pixels > _LARGE_MASK else 1
 
 
@@ -226,7 +236,6 @@ def _check_options(step, sigma, pooling, coldness):
     check_count("step", step, 1)
     if not sigma > 0:
         raise UsageError(f"`sigma`: wanted a width above 0 px, got {sigma!r}.")
-    if pooling not in POOLINGS:
-        raise UsageError(f"`pooling`: wanted one of {', '.join(POOLINGS)}, got {pooling!r}.")
+    check_one_of("pooling", pooling, POOLINGS)
     if not 0 < coldness <= _LARGEST_COLDNESS:
         raise UsageError(f"`coldness`: wanted a number in (0, {_LARGEST_COLDNESS:g}], got {coldness!r}.")

@@ -1,11 +1,11 @@
-"""Whether a saliency map says what the model does: pixels taken away, filled in or kept, and weights drawn anew.
+"""Measure whether a saliency map says what the model does: pixels taken away, filled in or kept, weights drawn anew.
 
 Every function takes one image (or one set of variables), knows no model and is batched by `jax.vmap`. Pixels are
 ordered by their saliency, equals in row-major order, all channels of a pixel together. What is undefined is NaN: a
 constant map orders nothing, nor does one that holds a NaN, which outside `jax.jit` is an error. Compile once for many
 images, such as `jax.jit(jax.vmap(lambda image, heat: deletion(score_fn, image, heat).area))`. A call outside
 `jax.jit` compiles once for each score function and shape, so the function must be pure.
-`chunk` bounds the memory of one image; `saliency.over_images` that of many.
+`chunk` bounds the memory of one image, and `saliency.over_images` that of many.
 """
 
 from fer_jax.saliency.faithfulness._curves import Curve, average_drop, deletion, increase, insertion, masked_image

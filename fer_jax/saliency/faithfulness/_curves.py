@@ -10,10 +10,10 @@ from fer_jax.errors import UsageError, check_count
 from fer_jax.metrics import salience_rank
 from fer_jax.saliency._normalise import normalise
 from fer_jax.saliency._once import compiled
+from fer_jax.saliency._score import check_score
 from fer_jax.saliency.faithfulness._probe import (
     BLUR_SIGMA,
     check_map,
-    check_score,
     has_order,
     in_chunks,
     replacement,
@@ -21,7 +21,7 @@ from fer_jax.saliency.faithfulness._probe import (
 
 
 class Curve(NamedTuple):
-    """A score along a path between an image and a baseline; all but the fractions NaN where the map has no order.
+    """A score along a path between an image and a baseline. All but the fractions are NaN where the map has no order.
 
     Attributes:
       fractions: float (S + 1,), share of the pixels changed, from 0 to 1.
@@ -44,16 +44,16 @@ def deletion(
     blur_sigma: float = BLUR_SIGMA,
     chunk: int = 32,
 ) -> Curve:
-    """How fast a score falls while the most salient pixels are removed first; a lower area is better (RISE, §4.1).
+    """Measure how fast a score falls while the most salient pixels are removed first (RISE, §4.1). Lower is better.
 
     Args:
-      score_fn: from one image (H, W, C) to a scalar; RISE takes the probability of the class.
+      score_fn: from one image (H, W, C) to a scalar. RISE takes the probability of the class.
       image: float (H, W, C).
       heat: float (H, W).
-      steps: S, equal ones (to a whole pixel) from the untouched image to the baseline; ours, RISE takes 224.
+      steps: S, equal ones (to a whole pixel) from the untouched image to the baseline. 32 is ours, RISE takes 224.
       baseline: what a removed pixel becomes: "zero" (RISE: the data mean of a normalised image), "mean" of the
         image, "blur", or an image (H, W, C).
-      blur_sigma: of "blur", pixels; scale it with the image.
+      blur_sigma: of "blur", pixels. Scale it with the image.
       chunk: images scored at once, which bounds the memory.
 
     Returns:
@@ -62,6 +62,11 @@ def deletion(
     Raises:
       UsageError: a batch, an integer image, a map of another size or (outside `jax.jit`) with a NaN, a score that is
         no scalar, fewer than one step or more than pixels, or a bad baseline.
+
+    Example:
+      >>> image = jnp.asarray([[[1.0], [3.0]]])
+      >>> deletion(lambda view: view.sum(), image, image[..., 0], steps=2).scores.tolist()
+      [4.0, 1.0, 0.0]
     """
     return _curve(score_fn, image, heat, steps, baseline, blur_sigma, chunk, inserting=False)
 
@@ -76,22 +81,15 @@ def insertion(
     blur_sigma: float = BLUR_SIGMA,
     chunk: int = 32,
 ) -> Curve:
-    """How fast a score rises while the most salient pixels are put in first; a higher area is better (RISE, §4.1).
+    """Measure how fast a score rises while the most salient pixels are put in first (RISE, §4.1). Higher is better.
 
-    Args:
-      score_fn: as in `deletion`.
-      image: float (H, W, C).
-      heat: float (H, W).
-      steps: as in `deletion`.
-      baseline: what the image emerges from; as in `deletion`, but RISE takes "blur" here.
-      blur_sigma: of "blur", pixels.
-      chunk: images scored at once.
+    Arguments and errors are those of `deletion`. The `Curve` goes from the score of the baseline, for which RISE takes
+    "blur" here, to that of the image.
 
-    Returns:
-      A `Curve` from the score of the baseline to that of the image.
-
-    Raises:
-      UsageError: as `deletion`.
+    Example:
+      >>> image = jnp.asarray([[[1.0], [3.0]]])
+      >>> insertion(lambda view: view.sum(), image, image[..., 0], steps=2, baseline="zero").scores.tolist()
+      [0.0, 3.0, 4.0]
     """
     return _curve(score_fn, image, heat, steps, baseline, blur_sigma, chunk, inserting=True)
 
@@ -104,20 +102,24 @@ def masked_image(
     baseline: str | jax.Array = "zero",
     blur_sigma: float = BLUR_SIGMA,
 ) -> jax.Array:
-    """The image weighted by its map, for `average_drop` and `increase`: most of it where the map is highest.
+    """Weigh an image by its map, for `average_drop` and `increase`: most of it is kept where the map is highest.
 
     Args:
       image: float (H, W, C).
       heat: float (H, W).
-      how: of `saliency.normalise`; what is then outside [0, 1] is clipped.
-      baseline: what stands where the weight is 0; as in `deletion`.
+      how: of `saliency.normalise`. Values outside [0, 1] are then clipped.
+      baseline: what stands where the weight is 0, as in `deletion`.
       blur_sigma: of "blur", pixels.
 
     Returns:
-      float (H, W, C); the baseline itself for a map without a positive value.
+      float (H, W, C). The baseline itself for a map without a positive value.
 
     Raises:
       UsageError: as `deletion`.
+
+    Example:
+      >>> masked_image(jnp.full((1, 2, 1), 4.0), jnp.asarray([[1.0, 2.0]])).ravel().tolist()
+      [2.0, 4.0]
     """
     image, heat = check_map(image, heat)
     background = replacement(image, baseline, blur_sigma=blur_sigma)
@@ -126,18 +128,22 @@ def masked_image(
 
 
 def average_drop(score_full: jax.Array, score_masked: jax.Array) -> jax.Array:
-    """Mean share of the score lost when only the salient part is left (Grad-CAM++, §4.1); lower is better.
+    """Average the share of the score lost when only the salient part is left (Grad-CAM++, §4.1). Lower is better.
 
     Args:
       score_full: float (N,), probabilities of the class in N whole images.
       score_masked: float (N,), in the same images masked, see `masked_image`.
 
     Returns:
-      A scalar mean(max(0, p - p') / p) in [0, 1], times 100 the published per cent; NaN if a score of a whole image
+      A scalar mean(max(0, p - p') / p) in [0, 1], times 100 the published per cent. NaN if a score of a whole image
       is not positive, as a logit may be, or without images.
 
     Raises:
       UsageError: scores of unlike shape.
+
+    Example:
+      >>> float(average_drop(jnp.asarray([0.5, 0.5]), jnp.asarray([0.25, 0.75])))
+      0.25
     """
     _check_scores(score_full, score_masked)
     lost = jnp.maximum(score_full - score_masked, 0)
@@ -145,17 +151,13 @@ def average_drop(score_full: jax.Array, score_masked: jax.Array) -> jax.Array:
 
 
 def increase(score_full: jax.Array, score_masked: jax.Array) -> jax.Array:
-    """Share of images whose score rises when only the salient part is left (Grad-CAM++, §4.1); higher is better.
+    """Count the share of images whose score rises when only the salient part is left. Higher is better.
 
-    Args:
-      score_full: float (N,).
-      score_masked: float (N,).
+    Arguments and errors are those of `average_drop`. NaN if a score is NaN, or without images.
 
-    Returns:
-      A scalar in [0, 1]; NaN if a score is NaN, or without images.
-
-    Raises:
-      UsageError: scores of unlike shape.
+    Example:
+      >>> float(increase(jnp.asarray([0.5, 0.5]), jnp.asarray([0.25, 0.75])))
+      0.5
     """
     _check_scores(score_full, score_masked)
     undefined = jnp.isnan(score_full) | jnp.isnan(score_masked)
@@ -175,7 +177,7 @@ def _curve(score_fn, image, heat, steps, baseline, blur_sigma, chunk, *, inserti
 
 
 def _changing(score_fn, before, after, heat, *, steps, chunk):
-    """The `Curve` from one image to another, the most salient pixels first."""
+    """Follow the `Curve` from one image to another, the most salient pixels first."""
     rank = salience_rank(heat)[..., None]
     changed = [(2 * step * heat.size + steps) // (2 * steps) for step in range(steps + 1)]
 

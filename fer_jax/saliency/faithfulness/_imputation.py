@@ -11,8 +11,8 @@ from fer_jax.arrays import vary_over, varying_axes
 from fer_jax.errors import UsageError, check_count
 from fer_jax.metrics import salience_rank
 from fer_jax.saliency._once import compiled
-from fer_jax.saliency._score import check_image
-from fer_jax.saliency.faithfulness._probe import check_map, check_score, check_share, has_order, in_chunks
+from fer_jax.saliency._score import check_image, check_score
+from fer_jax.saliency.faithfulness._probe import check_map, check_share, has_order, in_chunks
 
 ROAD_SHARES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 
@@ -21,12 +21,12 @@ _STRAIGHT, _DIAGONAL = 1 / 6, 1 / 12
 
 
 class Road(NamedTuple):
-    """Scores of an image with shares of its pixels removed and filled in; NaN where the map has no order.
+    """Scores of an image with shares of its pixels removed and filled in. NaN where the map has no order.
 
     Attributes:
-      most_first: float (S,), the most salient pixels removed (MoRF); low is good.
-      least_first: float (S,), the least salient removed (LeRF); high is good.
-      score: scalar, the mean over the shares of (LeRF - MoRF) / 2; higher is better.
+      most_first: float (S,), the most salient pixels removed (MoRF). Low is good.
+      least_first: float (S,), the least salient removed (LeRF). High is good.
+      score: scalar, the mean over the shares of (LeRF - MoRF) / 2. Higher is better.
     """
 
     most_first: jax.Array
@@ -45,7 +45,7 @@ def road(
     tolerance: float = 1e-6,
     chunk: int = 9,
 ) -> Road:
-    """Scores of an image without its most, and without its least, salient pixels, each imputed.
+    """Score an image without its most, and without its least, salient pixels, each imputed.
 
     Args:
       key: typed random key of the noise.
@@ -63,6 +63,12 @@ def road(
     Raises:
       UsageError: a batch, an integer image, a map of another size or (outside `jax.jit`) with a NaN, a score that is
         no scalar, or a share outside (0, 1).
+
+    Example:
+      >>> image = jnp.zeros((8, 8, 1)).at[2:5, 2:5].set(1.0)
+      >>> result = road(jax.random.key(0), lambda view: view.mean(), image, image[..., 0], shares=(0.2, 0.4))
+      >>> result.most_first.shape, bool(result.score > 0)
+      ((2,), True)
     """
     image, heat = check_map(image, heat)
     check_score(score_fn, image)
@@ -76,7 +82,7 @@ def road(
 
 
 def _imputed_scores(score_fn, key, image, heat, noise, tolerance, *, shares, chunk):
-    """The `Road` of an image."""
+    """Compute the `Road` of an image."""
     rank = salience_rank(heat)
     removed = jnp.asarray([round(share * rank.size) for share in shares])
     first = jnp.concatenate([removed, jnp.zeros_like(removed)])
@@ -109,11 +115,16 @@ def noisy_linear_impute(
       tolerance: residual at which the solver stops, relative to the right-hand side (ours).
 
     Returns:
-      float (H, W, C), untouched where kept; NaN everywhere if nothing is.
+      float (H, W, C), untouched where kept. NaN everywhere if nothing is.
 
     Raises:
       UsageError: a batch, an integer image, a mask that is not boolean or of another size, or a negative noise or
         tolerance.
+
+    Example:
+      >>> image, keep = jnp.asarray([[[1.0], [9.0], [2.0]]]), jnp.asarray([[True, False, True]])
+      >>> noisy_linear_impute(jax.random.key(0), image, keep, noise=0.0).ravel().tolist()
+      [1.0, 1.5, 2.0]
     """
     image = check_image(image)
     if jnp.shape(keep) != image.shape[:2] or keep.dtype != jnp.bool_:
@@ -134,7 +145,7 @@ def _impute(key, image, keep, noise, tolerance):
 
     # Multiplied by the weight a pixel's neighbours have in all, the means are a graph Laplacian on the removed pixels:
     # two neighbours give one another the same weight, borders included. It is symmetric, and positive where anything
-    # is kept, so conjugate gradients solve it; kept pixels are rows of the identity.
+    # is kept, so conjugate gradients solve it. Kept pixels are rows of the identity.
     def laplacian(values):
         return jnp.where(keep, values, weight * values - _neighbours(jnp.where(keep, 0, values)))
 
@@ -147,7 +158,7 @@ def _impute(key, image, keep, noise, tolerance):
 
 
 def _neighbours(values):
-    """Weighted sum of the eight neighbours of each pixel, zero outside, (H, W, C)."""
+    """Sum the weighted eight neighbours of each pixel, zero outside, (H, W, C)."""
     height, width, _ = values.shape
     rows = jnp.pad(values, ((1, 1), (0, 0), (0, 0)))
     vertical = rows[:height] + rows[2:]

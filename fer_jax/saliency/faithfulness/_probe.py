@@ -1,4 +1,4 @@
-"""What every probe of a map shares: what may be asked, what stands in for a removed pixel, scoring in chunks."""
+"""Checks of a map, replacements of a removed pixel, and scoring in chunks, as every probe of a map uses them."""
 
 from collections.abc import Callable
 
@@ -9,15 +9,15 @@ from jax import lax
 from fer_jax.arrays import as_floating
 from fer_jax.errors import UsageError
 from fer_jax.saliency._perturbation import gaussian_blur
-from fer_jax.saliency._score import check_image, output_shape
+from fer_jax.saliency._score import check_image
 
 BASELINES = ("zero", "mean", "blur")
 
-BLUR_SIGMA = 5.0  # RISE (Petsiuk et al. 2018), of its insertion game at 224 px; its kernel ends at 5 px
+BLUR_SIGMA = 5.0  # RISE (Petsiuk et al. 2018), of its insertion game at 224 px. Its kernel ends at 5 px.
 
 
 def check_map(image, heat) -> tuple[jax.Array, jax.Array]:
-    """Return one float image and one map of its size as arrays; raise for others and, where known, for a NaN."""
+    """Return one float image and one map of its size as arrays, or raise. Also, where known, for a NaN."""
     image = check_image(image)
     if jnp.shape(heat) != image.shape[:2]:
         raise UsageError(
@@ -29,13 +29,6 @@ def check_map(image, heat) -> tuple[jax.Array, jax.Array]:
     return image, heat
 
 
-def check_score(score_fn: Callable, image: jax.Array) -> None:
-    """Raise unless `score_fn` makes one number of one image."""
-    shape = output_shape(score_fn, image, "score_fn", "one image (H, W, C)")
-    if shape != ():
-        raise UsageError(f"`score_fn`: wanted a scalar for one image, it returned shape {shape}.")
-
-
 def check_share(name: str, share) -> None:
     """Raise unless this is a number strictly between 0 and 1."""
     if not 0 < share < 1:
@@ -43,12 +36,12 @@ def check_share(name: str, share) -> None:
 
 
 def has_order(heat: jax.Array) -> jax.Array:
-    """Whether a map's pixels can be told apart: it is finite and not constant."""
+    """Return whether a map's pixels can be told apart: it is finite and not constant."""
     return (heat.max() > heat.min()) & jnp.isfinite(heat).all()
 
 
 def replacement(image: jax.Array, baseline, *, blur_sigma: float = BLUR_SIGMA) -> jax.Array:
-    """What a removed pixel becomes, (H, W, C): an image of the user's, or one of `BASELINES`."""
+    """Return what a removed pixel becomes, (H, W, C): an image of the user's, or one of `BASELINES`."""
     if not isinstance(baseline, str):
         if jnp.shape(baseline) != image.shape:
             raise UsageError(f"`baseline`: wanted an image {image.shape}, got shape {jnp.shape(baseline)}.")

@@ -22,9 +22,9 @@ class Cascade(NamedTuple):
 
     Attributes:
       heats: float (S + 1, H, W), the original first.
-      spearman: float (S,), rank correlation with the original; NaN if either map is constant.
-      absolute: float (S,), rank correlation of the absolute values; NaN if either is constant.
-      ssim: float (S,), structural similarity of the maps, each scaled to [0, 1]; NaN if either is constant.
+      spearman: float (S,), rank correlation with the original. NaN if either map is constant.
+      absolute: float (S,), rank correlation of the absolute values. NaN if either is constant.
+      ssim: float (S,), structural similarity of the maps, each scaled to [0, 1]. NaN if either is constant.
     """
 
     heats: jax.Array
@@ -48,13 +48,13 @@ def cascading_randomisation(
 
     Args:
       key: typed random key of the weights.
-      explain_fn: from variables to a map (H, W), at least 11 x 11 (see `saliency.resize`): image and target are its
-        own affair.
+      explain_fn: from variables to a map (H, W) of a certain image and target, at least 11 x 11 (see
+        `saliency.resize`).
       variables: a pytree of arrays, such as those of a Flax module.
       layers: S of them, the top first: each the start of a key path, such as ("params", "fc"), or a function that
         says of a whole path, such as ("params", "fc", "kernel"), whether it belongs. Layers drawn anew stay so.
       draw: what takes the place of a leaf: "permute", its values in another order (ours: every leaf keeps its
-        distribution, so variances stay positive); "normal", of its mean and standard deviation; or a function of key
+        distribution, so variances stay positive), "normal", of its mean and standard deviation, or a function of key
         and leaf, such as the initialiser (as published).
 
     Returns:
@@ -63,6 +63,12 @@ def cascading_randomisation(
     Raises:
       UsageError: no layer, one that holds no floating-point leaf of its own, an unknown draw, or an explanation that
         is not one map of at least 11 x 11.
+
+    Example:
+      >>> variables = {"fc": jnp.arange(12.0), "stem": jnp.arange(12.0)}
+      >>> explain = lambda weights: jnp.outer(weights["fc"], weights["stem"])
+      >>> cascading_randomisation(jax.random.key(0), explain, variables, [("fc",), ("stem",)]).heats.shape
+      (3, 12, 12)
     """
     _check_explanation(explain_fn, variables)
     redraw = _draws(draw)
@@ -75,7 +81,7 @@ def cascading_randomisation(
 
 
 def _compare(explain_fn, leaves, anew, *, structure, stages, count):
-    """The `Cascade` of weights drawn anew, stage after stage."""
+    """Compute the `Cascade` of weights drawn anew, stage after stage."""
 
     def explain(stage):
         mixed = [
@@ -98,7 +104,7 @@ def _compare(explain_fn, leaves, anew, *, structure, stages, count):
 
 
 def _draws(draw):
-    """The function of key and leaf that `draw` names."""
+    """Return the function of key and leaf that `draw` names."""
     if callable(draw):
         return draw
     if draw == "permute":
@@ -109,7 +115,7 @@ def _draws(draw):
 
 
 def _stages(variables, layers):
-    """For each leaf the index of the first layer that holds it, None where none does."""
+    """Return for each leaf the index of the first layer that holds it, None where none does."""
     if not layers:
         raise UsageError("`layers`: wanted at least one, the top of the network first, got none.")
     paths = [

@@ -1,4 +1,4 @@
-"""Whether a map's mass in any set of pixels tells how much the score loses without them."""
+"""Fidelity: how well a map's mass in any set of pixels predicts the score lost without them."""
 
 from collections.abc import Callable
 
@@ -9,10 +9,10 @@ from fer_jax.errors import UsageError, check_count
 from fer_jax.metrics import most_salient, pearson
 from fer_jax.saliency._normalise import resize
 from fer_jax.saliency._once import compiled
+from fer_jax.saliency._score import check_score
 from fer_jax.saliency.faithfulness._probe import (
     BLUR_SIGMA,
     check_map,
-    check_score,
     check_share,
     has_order,
     in_chunks,
@@ -33,7 +33,7 @@ def mu_fidelity(
     blur_sigma: float = BLUR_SIGMA,
     chunk: int = 32,
 ) -> jax.Array:
-    """Correlation of the attribution removed with the score lost, over random subsets (Bhatt et al. 2020, §3.2).
+    """Correlate the attribution removed with the score lost, over random subsets (Bhatt et al. 2020, §3.2).
 
     Args:
       key: typed random key of the subsets.
@@ -43,18 +43,24 @@ def mu_fidelity(
       subsets: how many (ours).
       size_share: of the pixels (or cells) each subset removes, in (0, 1) (ours).
       grid: (rows, columns) of cells removed as wholes (ours: with many pixels, subsets of single ones are all
-        alike); None for pixels, as published.
+        alike). None for pixels, as published.
       baseline: what a removed pixel becomes, as in `deletion`.
       blur_sigma: of "blur", pixels.
       chunk: images scored at once, which bounds the memory.
 
     Returns:
-      A scalar in [-1, 1], higher is better; NaN if every subset has the same mass, as in a constant map, or the same
+      A scalar in [-1, 1], higher is better. NaN if every subset has the same mass, as in a constant map, or the same
       score, or if the map holds a NaN.
 
     Raises:
       UsageError: a batch, an integer image, a map of another size or (outside `jax.jit`) with a NaN, a score that is
         no scalar, fewer than two subsets, a share that removes nothing or everything, or a grid finer than the image.
+
+    Example:
+      >>> image = jnp.arange(16.0).reshape(4, 4, 1)
+      >>> fidelity = mu_fidelity(jax.random.key(0), lambda view: view.sum(), image, image[..., 0], subsets=16)
+      >>> round(float(fidelity), 4)
+      1.0
     """
     image, heat = check_map(image, heat)
     check_score(score_fn, image)
@@ -76,7 +82,7 @@ def mu_fidelity(
 
 
 def _correlation(score_fn, key, image, heat, other, *, subsets, cells, size, chunk):
-    """Of the mass that subsets of the pixels hold with the score lost without them."""
+    """Correlate the mass that subsets of the pixels hold with the score lost without them."""
     height, width = heat.shape
 
     def remove(key):
