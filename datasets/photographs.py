@@ -82,6 +82,14 @@ class PhotographConfig(tfds.core.BuilderConfig):
         return dataclasses.replace(self, **differ, name="_".join([self.name, *marks]))
 
 
+def configs_of(option: str = "", **descriptions: str) -> list[PhotographConfig]:
+    """Return a configuration for each name, which is a value of the source's option, if one is given."""
+    return [
+        PhotographConfig(name=value, description=description, options={option: value} if option else {})
+        for value, description in descriptions.items()
+    ]
+
+
 def _mark(name, value, usual) -> str:
     if name == "options":
         own = {option: one for option, one in value.items() if usual.get(option) != one}
@@ -122,9 +130,10 @@ class PhotographBuilder(ArrayRecordBuilder, skip_registration=True):
 
     # So that what is held out is known when its copies come along in the rest.
     FIRST = ("stimuli", "validation_minus_stimuli", "validation", "test")
+    VERSION = tfds.core.Version("1.0.0")
+    RELEASE_NOTES = {"1.0.0": "First release."}  # noqa: RUF012  TFDS' own form
     SOURCE: str  # a key of `fer_jax.data.SOURCES`
     DESCRIPTION: str
-    CITATION: str
     HOMEPAGE: str
 
     def __init__(
@@ -140,49 +149,46 @@ class PhotographBuilder(ArrayRecordBuilder, skip_registration=True):
         self._source, self._max_reject_frac = source, max_reject_frac
         self._workers = workers or os.cpu_count() or 1
         self._held = contextlib.ExitStack()
-        self.categories = self._surveyed(kwargs.get("config"))
+        self.categories = EXPRESSIONS
         super().__init__(**kwargs)
+        if self.is_prepared():
+            names = tfds.features.FeaturesDict.from_config(self.data_dir)["expression"].names
+            self._promise(Categories(tuple(names)))
 
-    def _surveyed(self, config) -> Categories:
-        """Return the categories of the user's copy: what a set promises to hold is fixed before it is built."""
-        config = self.builder_configs.get(config or "", config) if isinstance(config, str | None) else config
-        config = config or self.BUILDER_CONFIGS[0]
-        if self._source is not None:
-            with contextlib.suppress(DataError), self._opened(self._source, config) as listing:  # said when it is built
-                return listing.categories
-        return EXPRESSIONS
+    def _promise(self, categories: Categories) -> None:
+        """Set what labels are indices into: a copy's categories are known only when the set is built, or read again."""
+        self.categories = categories
+        self.info._features = self._features()  # TFDS asks for features when a builder is made
 
-    def _opened(self, source, config):
-        return data.open_source(
-            self.SOURCE, source, categories=config.categories, class_map=config.class_map, **config.options
+    def _features(self) -> tfds.features.FeaturesDict:
+        return tfds.features.FeaturesDict(
+            {
+                "image": tfds.features.Image(shape=(None, None, 3)),
+                "expression": tfds.features.ClassLabel(names=list(self.categories)),
+                "source_label": np.int32,
+                "soft_label": tfds.features.Tensor(shape=(len(self.categories),), dtype=np.float32),
+                "valence": np.float32,
+                "arousal": np.float32,
+                "bbox": tfds.features.BBoxFeature(),
+                "landmarks": tfds.features.Tensor(shape=(_LANDMARKS, 2), dtype=np.float32),
+                "subject": tfds.features.Text(),
+                "file_name": tfds.features.Text(),
+                "release": tfds.features.Text(),
+                "crop": tfds.features.Text(),
+                "row": np.int64,
+                "content_hash": tfds.features.Text(),
+                "quality": np.uint32,
+            }
         )
 
     def _info(self) -> tfds.core.DatasetInfo:
         return tfds.core.DatasetInfo(
             builder=self,
             description=self.DESCRIPTION,
-            features=tfds.features.FeaturesDict(
-                {
-                    "image": tfds.features.Image(shape=(None, None, 3)),
-                    "expression": tfds.features.ClassLabel(names=list(self.categories)),
-                    "source_label": np.int32,
-                    "soft_label": tfds.features.Tensor(shape=(len(self.categories),), dtype=np.float32),
-                    "valence": np.float32,
-                    "arousal": np.float32,
-                    "bbox": tfds.features.BBoxFeature(),
-                    "landmarks": tfds.features.Tensor(shape=(_LANDMARKS, 2), dtype=np.float32),
-                    "subject": tfds.features.Text(),
-                    "file_name": tfds.features.Text(),
-                    "release": tfds.features.Text(),
-                    "crop": tfds.features.Text(),
-                    "row": np.int64,
-                    "content_hash": tfds.features.Text(),
-                    "quality": np.uint32,
-                }
-            ),
+            features=self._features(),
             supervised_keys=("image", "expression"),
             homepage=self.HOMEPAGE,
-            citation=self.CITATION,
+            citation=self.get_metadata().citation,
             disable_shuffling=True,
             metadata=tfds.core.MetadataDict(),
         )
@@ -193,12 +199,10 @@ class PhotographBuilder(ArrayRecordBuilder, skip_registration=True):
 
     def _split_generators(self, dl_manager):
         config = self.builder_config
-        listing = self._held.enter_context(self._opened(self.copy_of(self.SOURCE, dl_manager, self._source), config))
-        if listing.categories != self.categories:
-            raise UsageError(
-                f"`source`: wanted the copy here, not as `manual_dir`, for it has other categories than the eight: "
-                f"{listing.categories}."
-            )
+        source = self.copy_of(self.SOURCE, dl_manager, self._source)
+        names = {"categories": config.categories, "class_map": config.class_map}
+        listing = self._held.enter_context(data.open_source(self.SOURCE, source, **names, **config.options))
+        self._promise(listing.categories)
         self._release, self._framed = listing.release, self._framing(listing)
         splits, self._chosen = dict(listing.splits), StudyImages()
         if config.stimuli is not None:

@@ -177,12 +177,14 @@ def test_manual_dir_is_read_too(tmp_path):
     miniature.write_folder(tmp_path / "manual", miniature.rows())
     builder = ferplus.Builder(config="majority", data_dir=tmp_path / "tfds")
     download = tfds.download.DownloadConfig(manual_dir=tmp_path / "manual")
-    # TFDS wants the names of the classes before it says where the copy lies.
-    with pytest.raises(UsageError, match="`source`: wanted the copy here, not as `manual_dir`"):
-        builder.download_and_prepare(download_config=download)
-    named = ferplus.Builder(config="majority", data_dir=tmp_path / "tfds", source=tmp_path / "manual")
-    named.download_and_prepare()
-    assert named.info.splits["train"].num_examples == 6
+    builder.download_and_prepare(download_config=download)
+    assert builder.info.splits["train"].num_examples == 6
+    assert len(builder.info.features["expression"].names) < 8  # those of the copy
+    again = ferplus.Builder(config="majority", data_dir=tmp_path / "tfds")
+    for one in (builder, again, tfds.builder_from_directory(builder.data_path)):
+        names = one.info.features["expression"].names
+        assert names == builder.info.features["expression"].names
+        assert [row["soft_label"].shape for row in one.as_data_source("train")] == [(len(names),)] * 6
 
 
 @pytest.mark.parametrize("dataset", ["ferplus", "procedural_faces"])
