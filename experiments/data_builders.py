@@ -1,5 +1,6 @@
 """The builder of each data set that `experiments.prepare_data` knows, made from its flags."""
 
+import functools
 import importlib
 import importlib.util
 import os
@@ -7,7 +8,7 @@ import pathlib
 import sys
 
 from fer_jax.errors import UsageError
-from fer_jax.expressions import parse_categories
+from fer_jax.expressions import EXPRESSIONS, parse_categories
 
 # Photographs -> the default configuration, and the options of the source that are flags.
 PHOTOGRAPHS = {
@@ -75,12 +76,24 @@ def _refuse_strangers(config):
 
 
 def _click_study(module, config, tell):
+    source, categories = config.manual_dir, EXPRESSIONS
+    if config.categories is not None:
+        categories = parse_categories(config.categories)
+    if (pathlib.Path(source) / "run.json").is_file():
+        from experiments.study.people import click_set
+        from experiments.study.run_folder import FinishedFiles
+
+        if config.images:
+            raise UsageError(f"`--images`: the run {source} brings its own pictures; leave it out.")
+        categories = FinishedFiles(source).categories if config.categories is None else categories
+        options = {"categories": categories, "allow_mixed": config.allow_mixed, "flag": "manual_dir"}
+        source = functools.partial(click_set, source, **options)
     return module.Builder(
         data_dir=config.data_dir,
-        source=config.manual_dir,
+        source=source,
         images=config.images,
         allow_mixed=config.allow_mixed,
-        categories=None if config.categories is None else parse_categories(config.categories),
+        categories=categories,
         progress=tell,
     )
 

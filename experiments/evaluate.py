@@ -116,21 +116,21 @@ def read_predictions(run: str, name: str) -> dict[str, np.ndarray]:
 
 def _tables(sources, categories, config):
     """Return scores of all rules, and of all members."""
-    from experiments import bootstrap, evaluation
+    from fer_jax.compare import decisions as deciding
 
     first = sources["predictions"]
     labels = first["labels"]
-    half = evaluation.split_halves(labels, config.seed)
-    decisions = evaluation.ensemble_decisions(first["ensemble_logits"], labels, half)
-    members = [evaluation.member_table(first["ensemble_logits"], labels, half, categories).assign(ensemble="trained")]
-    decisions |= evaluation.multiclass_decisions(first["multiclass_logits"], labels, half)
+    half = deciding.split_halves(labels, config.seed)
+    decisions = deciding.ensemble_decisions(first["ensemble_logits"], labels, half)
+    members = [deciding.member_table(first["ensemble_logits"], labels, half, categories).assign(ensemble="trained")]
+    decisions |= deciding.multiclass_decisions(first["multiclass_logits"], labels, half)
     if "predictions_finetuned" in sources:
         logits = sources["predictions_finetuned"]["ensemble_logits"]
-        tuned = evaluation.ensemble_decisions(logits, labels, half)
+        tuned = deciding.ensemble_decisions(logits, labels, half)
         decisions |= {f"finetuned_{rule}": made for rule, made in tuned.items()}
-        members.append(evaluation.member_table(logits, labels, half, categories).assign(ensemble="finetuned"))
+        members.append(deciding.member_table(logits, labels, half, categories).assign(ensemble="finetuned"))
     progress = Progress("resampling", config.resamples, unit="resamples")
-    scores = bootstrap.score(
+    scores = deciding.score(
         decisions, labels, resamples=config.resamples, seed=config.seed, categories=categories, tell=progress.update
     )
     progress.finish(f"{len(labels)} pictures, {len(decisions)} rules")

@@ -5,7 +5,7 @@ import dataclasses
 from fer_jax.errors import check_one_of
 
 PICTURES = ("photographs", "drawn", "unknown")
-PEOPLE = ("real", "simulated", "none")
+PEOPLE = ("real", "simulated", "mixed", "none")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -14,7 +14,7 @@ class Provenance:
 
     Attributes:
       pictures: "photographs", or "drawn" by a program, which says nothing about photographs, or "unknown".
-      people: "real", "simulated", which says nothing about real people, or "none".
+      people: "real", "simulated", which says nothing about real people, "mixed" of both, or "none".
       source: what the pictures are called in a sentence, such as "FER+ photographs". "" where nobody said.
       num_pictures: how many pictures the result is about. None where nobody counted.
       num_people: how many people. None where nobody counted.
@@ -45,13 +45,14 @@ class Provenance:
 
     @property
     def simulated(self) -> bool:
-        """The people are simulated."""
-        return self.people == "simulated"
+        """The people are simulated, some of them at least."""
+        return self.people in ("simulated", "mixed")
 
     @property
     def warnings(self) -> tuple[str, ...]:
         """What a figure must say of its data, such as "simulated people" and "synthetic faces"."""
-        said = ((self.simulated, "simulated people"), (self.drawn, "synthetic faces"))
+        people = f"{'partly ' if self.people == 'mixed' else ''}simulated people"
+        said = ((self.simulated, people), (self.drawn, "synthetic faces"))
         return tuple(words for holds, words in said if holds)
 
 

@@ -35,9 +35,9 @@ def _public(namespaces):
 
 
 def _compare():
-    from fer_jax.compare import confusion, dice, intervals, localisation, reference_maps, statistics
+    from fer_jax.compare import confusion, decisions, dice, intervals, localisation, reference_maps, statistics
 
-    for module in (confusion, dice, intervals, localisation, reference_maps, statistics):
+    for module in (confusion, decisions, dice, intervals, localisation, reference_maps, statistics):
         for name, thing in vars(module).items():
             if inspect.isfunction(thing) and not name.startswith("_") and thing.__module__ == module.__name__:
                 yield pytest.param(thing, id=f"{module.__name__}.{name}")

@@ -4,7 +4,6 @@ Build with `experiments/prepare_data.py`. Read with `tfds.builder_from_directory
 into tables with `fer_jax.human.clicks.from_examples`.
 """
 
-import contextlib
 import functools
 import itertools
 import os
@@ -18,13 +17,15 @@ from array_record_builder import ArrayRecordBuilder
 
 from fer_jax import data, human
 from fer_jax.categories import Categories
-from fer_jax.errors import DataError
 from fer_jax.expressions import EXPRESSIONS
 
 _DESCRIPTION = (
     "A click-reveal study of facial expressions: blurred faces that participants uncover click by click until they "
     "choose between two labels. One example a trial, and every picture once unmasked."
 )
+# What metadata say of a set's provenance: which trials programs answered, and whether faces are drawn.
+_SIMULATED = {"real": "none", "simulated": "all", "mixed": "mixed"}
+_SYNTHETIC = {"photographs": False, "drawn": True, "unknown": None}
 
 
 class Builder(ArrayRecordBuilder):
@@ -32,27 +33,22 @@ class Builder(ArrayRecordBuilder):
 
     VERSION = tfds.core.Version("1.0.0")
     RELEASE_NOTES = {"1.0.0": "First release."}  # noqa: RUF012  TFDS' own form
-    MANUAL_DOWNLOAD_INSTRUCTIONS = """Give one of
-      a study's folder with dataset_description.json and data/study-fer2afc_description-{participants,trials,clicks,
-        events}_data.csv (what fer_jax.human.trials.write leaves), and the sharp stimuli as PNGs called as the trials
-        call their images, in its folder images or in `images`, or
-      the run folder of experiments.reproduce, whose stages data, design and people have ended,
-    as `source` or as `manual_dir`."""
+    MANUAL_DOWNLOAD_INSTRUCTIONS = """Give a study's folder with dataset_description.json and
+      data/study-fer2afc_description-{participants,trials,clicks,events}_data.csv (what fer_jax.human.trials.write
+      leaves), and the sharp stimuli as PNGs called as the trials call their images, in its folder images or in
+      `images`, as `source` or as `manual_dir`. `source` may also be a function that returns a checked `ClickSet`."""
 
     def __init__(
         self,
         *,
-        source: str | os.PathLike | None = None,
+        source: str | os.PathLike | Callable[[], human.clicks.ClickSet] | None = None,
         images: str | os.PathLike | None = None,
         allow_mixed: bool = False,
-        categories: Sequence[str] | None = None,
+        categories: Sequence[str] = EXPRESSIONS,
         **kwargs,
     ):
         self._source, self._images, self._allow_mixed = source, images, allow_mixed
-        self.categories = EXPRESSIONS if categories is None else Categories(tuple(categories))
-        if categories is None and source is not None:
-            with contextlib.suppress(DataError):  # a damaged record is refused when it is built
-                self.categories = human.clicks.categories_of(source)
+        self.categories = Categories(tuple(categories))
         super().__init__(**kwargs)
 
     def _info(self) -> tfds.core.DatasetInfo:
@@ -93,20 +89,23 @@ class Builder(ArrayRecordBuilder):
         )
 
     def _split_generators(self, dl_manager):
-        clicked = human.clicks.load(
-            self.copy_of("click study", dl_manager, self._source),
-            images=self._images,
-            allow_mixed=self._allow_mixed,
-            categories=self.categories,
-        )
+        if callable(self._source):
+            clicked = self._source()
+        else:
+            clicked = human.clicks.load(
+                self.copy_of("click study", dl_manager, self._source),
+                images=self._images,
+                allow_mixed=self._allow_mixed,
+                categories=self.categories,
+            )
         table, hashes = clicked.trials.trials, clicked.study["content_hash"]
         self.info.metadata.update(
-            simulated=clicked.simulated,
-            synthetic=clicked.synthetic,
+            simulated=_SIMULATED[clicked.provenance.people],
+            synthetic=_SYNTHETIC[clicked.provenance.pictures],
             trials=len(table),
             correct=int(table["correct"].sum()),
-            participants=int(table["participant"].nunique()),
-            images=len(clicked.study),
+            participants=clicked.provenance.num_people,
+            images=clicked.provenance.num_pictures,
             equal_images=int(hashes.duplicated().sum()),
             image_px=clicked.image_px,
             reveal_radius_px=clicked.reveal_radius,

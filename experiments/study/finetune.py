@@ -8,9 +8,10 @@ from experiments.study import time_limit
 from experiments.study.fit import Plan, clear, fit
 from experiments.study.run import Run
 from experiments.study.slots import slots_of, training_network
-from experiments.study.vote import member_accuracy, write_votes
+from experiments.study.vote import write_votes
 from fer_jax import checkpoints, data, ensemble, human, masks, training
 from fer_jax.augment import Augmentation
+from fer_jax.compare import decisions
 
 
 def finetune(run: Run) -> None:
@@ -71,6 +72,7 @@ def finetune(run: Run) -> None:
     evaluation = run.evaluation_pictures
     logits = run.ensemble_logits(variables, evaluation.images)
     write_votes(run, "finetuned", logits, evaluation.labels)
+    accuracies = decisions.member_accuracy(logits, evaluation.labels)
     rows = [
         {
             "pair": run.categories.pair_name(pair),
@@ -79,7 +81,7 @@ def finetune(run: Run) -> None:
             "validation_accuracy": accuracy,
             **left[pair][1],
         }
-        for pair, (pool, accuracy) in enumerate(zip(pools, member_accuracy(logits, evaluation.labels), strict=True))
+        for pair, (pool, accuracy) in enumerate(zip(pools, accuracies, strict=True))
     ]
     run.folder.write_table("members_finetuned", pd.DataFrame(rows))
     run.folder.write_arrays("predictions_finetuned", ensemble_logits=logits, labels=evaluation.labels)

@@ -7,7 +7,7 @@ from scipy import stats
 
 from experiments.study.run import Run
 from fer_jax import ensemble, metrics
-from fer_jax.categories import pairs_of
+from fer_jax.compare import decisions
 
 VOTES = {"simple_vote": ensemble.simple_vote, "weighted_vote": ensemble.weighted_vote}
 
@@ -36,7 +36,7 @@ def vote(run: Run) -> None:
     write_votes(run, "ensemble", logits, evaluation.labels)
     write_confusion(run, "multiclass", eight.argmax(-1), evaluation.labels)
     table = run.folder.read_table("members")
-    table["validation_accuracy"] = member_accuracy(logits, evaluation.labels)
+    table["validation_accuracy"] = decisions.member_accuracy(logits, evaluation.labels)
     table["validation_images"] = [int(np.isin(evaluation.labels, pair).sum()) for pair in run.categories.pairs]
     run.folder.write_table("members_validated", table)
 
@@ -45,24 +45,6 @@ def write_votes(run: Run, name: str, logits: np.ndarray, labels: np.ndarray) -> 
     """Write both votes' confusion counts, as tables named after the ensemble."""
     for rule, decide in VOTES.items():
         write_confusion(run, f"{name}_{rule}", np.asarray(decide(logits)), labels)
-
-
-def member_accuracy(logits: np.ndarray, labels: np.ndarray) -> list[float]:
-    """Return each member's accuracy on the pictures of its two categories.
-
-    Args:
-      logits: (M, N, 2).
-      labels: (N,).
-
-    Returns:
-      M shares, NaN where neither category is there.
-    """
-    shares = []
-    for pair, (first, second) in enumerate(pairs_of(len(logits))):
-        own = (labels == first) | (labels == second)
-        right = logits[pair, own].argmax(-1) == (labels[own] == second)
-        shares.append(float(right.mean()) if own.any() else float("nan"))
-    return shares
 
 
 def write_confusion(run: Run, name: str, predicted: np.ndarray, labels: np.ndarray) -> None:

@@ -1,11 +1,11 @@
 """The Dice protocol: people's attention maps against a network's saliency maps (paper §5.3).
 
-Contract: maps are float (T, H, W), one for each study image; `pairs` is int (T,), the unordered pair of each, from 0.
+Contract: maps are float (T, H, W), one for each study image. `pairs` is int (T,), the unordered pair of each, from 0.
 Maps are averaged within a unit, scaled to whole numbers 0..255, thresholded and compared. An image whose human or model
-map is not finite (nobody's trial, a failed explanation) is left out of both means and counted. What the paper leaves
-open is an option; the first value is the default.
+map is not finite (nobody's trial, a failed explanation) is left out of both means and counted.
 """
 
+import dataclasses
 import itertools
 
 import numpy as np
@@ -15,68 +15,101 @@ from fer_jax.compare import reference_maps
 from fer_jax.errors import UsageError, check_one_of
 
 THRESHOLD = 50  # §5.3: "over 50" is on, "below 50" is off
-PER_IMAGE = ("none", "minmax", "sum")
-NORMALISE = ("minmax", "max")
-INTEGER = ("floor", "round")
-COMPARE = ("gt", "ge")
-EMPTY = ("nan", "one")
+# What the paper leaves open. The first value is the default.
+CHOICES = {
+    "per_image": ("none", "minmax", "sum"),
+    "normalise": ("minmax", "max"),
+    "integer": ("floor", "round"),
+    "compare": ("gt", "ge"),
+    "empty": ("nan", "one"),
+}
 
 
-def binary_maps(
-    maps: np.ndarray,
-    *,
-    normalise: str = "minmax",
-    integer: str = "floor",
-    threshold: float = THRESHOLD,
-    compare: str = "gt",
-) -> tuple[np.ndarray, np.ndarray]:
+@dataclasses.dataclass(frozen=True)
+class DiceOptions:
+    """The options of the protocol, the paper's by default where the paper says.
+
+    Attributes:
+      per_image: scaling of each map before averaging: "none", "minmax" or "sum" (ours: with "none" few images with
+        large values may rule a pair).
+      normalise: "minmax" or "max" of a mean map (negative values count as 0 under "max"). The paper only says
+        normalised.
+      integer: "floor" or "round" to whole numbers.
+      threshold: of 255.
+      compare: on where a value is greater ("gt") than the threshold, or greater or equal ("ge"). The paper leaves 50
+        open.
+      empty: Dice of two maps that are empty: "nan" or "one".
+
+    Raises:
+      UsageError: an unknown option.
+    """
+
+    per_image: str = "none"
+    normalise: str = "minmax"
+    integer: str = "floor"
+    threshold: float = THRESHOLD
+    compare: str = "gt"
+    empty: str = "nan"
+
+    def __post_init__(self):
+        for name, choices in CHOICES.items():
+            check_one_of(name, getattr(self, name), choices)
+
+
+DEFAULTS = DiceOptions()
+
+
+def binary_maps(maps: np.ndarray, options: DiceOptions = DEFAULTS) -> tuple[np.ndarray, np.ndarray]:
     """Scale maps to whole numbers 0..255 and threshold them.
 
     Args:
       maps: float (N, H, W).
-      normalise: "minmax" or "max" (negative values count as 0 under "max"); the paper only says normalised.
-      integer: "floor" or "round" to whole numbers.
-      threshold: of 255.
-      compare: on where value "gt" or "ge" threshold; 50 itself is open.
+      options: of the protocol.
 
     Returns:
       bool (N, H, W), and bool (N,): which maps could be scaled. One that is not finite cannot, nor one that is constant
       ("minmax") or has no positive value ("max").
 
     Raises:
-      UsageError: an unknown option, or no maps.
+      UsageError: no maps.
+
+    Example:
+      >>> on, usable = binary_maps(np.array([[[0.0, 0.1], [0.3, 1.0]]]))
+      >>> on[0].tolist(), usable.tolist()
+      ([[False, False], [True, True]], [True])
     """
-    check_one_of("normalise", normalise, NORMALISE)
-    check_one_of("integer", integer, INTEGER)
-    check_one_of("compare", compare, COMPARE)
     maps = _maps("maps", maps)
     finite = _finite(maps)
     maps = np.where(finite[:, None, None], maps, 0)
     high = maps.max((1, 2), keepdims=True)
-    low = maps.min((1, 2), keepdims=True) if normalise == "minmax" else np.zeros_like(high)
+    low = maps.min((1, 2), keepdims=True) if options.normalise == "minmax" else np.zeros_like(high)
     span = high - low
     usable = finite & (span > 0)[:, 0, 0]
     scaled = np.clip((maps - low) / np.where(usable[:, None, None], span, 1), 0, 1) * 255
-    whole = np.floor(scaled) if integer == "floor" else np.rint(scaled)
-    on = whole > threshold if compare == "gt" else whole >= threshold
+    whole = np.floor(scaled) if options.integer == "floor" else np.rint(scaled)
+    on = whole > options.threshold if options.compare == "gt" else whole >= options.threshold
     return on & usable[:, None, None], usable
 
 
-def dice(one: np.ndarray, other: np.ndarray, *, empty: str = "nan") -> np.ndarray:
-    """Dice coefficient 2 |A and B| / (|A| + |B|) of binary maps.
+def dice(one: np.ndarray, other: np.ndarray, options: DiceOptions = DEFAULTS) -> np.ndarray:
+    """Return the Dice coefficient 2 |A and B| / (|A| + |B|) of binary maps.
 
     Args:
       one: bool (..., H, W).
       other: bool (..., H, W).
-      empty: value where both are empty: "nan" or "one".
+      options: of the protocol, of which `empty` counts here.
 
     Returns:
       float64 (...).
 
     Raises:
       UsageError: masks that are not boolean (numbers say no threshold: write `mask > 0`), or of different sizes.
+
+    Example:
+      >>> one, other = np.array([[True, True, False]]), np.array([[False, True, False]])
+      >>> round(float(dice(one, other)), 3)
+      0.667
     """
-    check_one_of("empty", empty, EMPTY)
     one, other = np.asarray(one), np.asarray(other)
     for name, mask in (("one", one), ("other", other)):
         if mask.dtype != np.bool_ or mask.ndim < 2:
@@ -88,7 +121,7 @@ def dice(one: np.ndarray, other: np.ndarray, *, empty: str = "nan") -> np.ndarra
         raise UsageError(f"`one`, `other`: wanted masks of one size, got {one.shape} and {other.shape}.")
     both = (one & other).sum((-2, -1), dtype=np.int64)
     total = one.sum((-2, -1), dtype=np.int64) + other.sum((-2, -1), dtype=np.int64)
-    value = np.where(total > 0, 2 * both / np.maximum(total, 1), np.nan if empty == "nan" else 1.0)
+    value = np.where(total > 0, 2 * both / np.maximum(total, 1), np.nan if options.empty == "nan" else 1.0)
     return np.asarray(value, np.float64)
 
 
@@ -96,36 +129,25 @@ def dice_per_pair(
     human: np.ndarray,
     model: np.ndarray,
     pairs: np.ndarray,
+    options: DiceOptions = DEFAULTS,
     *,
     unit: np.ndarray | None = None,
-    per_image: str = "none",
-    normalise: str = "minmax",
-    integer: str = "floor",
-    threshold: float = THRESHOLD,
-    compare: str = "gt",
-    empty: str = "nan",
 ) -> pd.DataFrame:
-    """Dice of people's and a network's mean maps, one row for each unit.
+    """Compare people's and a network's mean maps by Dice, one row for each unit.
 
     Args:
       human: (T, H, W) attention maps.
       model: (T, H, W) saliency maps of the same images.
       pairs: int (T,) the unordered pair of each image.
+      options: of the protocol.
       unit: int (T,) what to average within, if not the pair: the ordered pair or the image itself.
-      per_image: scaling of each map before averaging: "none", "minmax" or "sum" (ours: with "none" few images with
-        large values may rule a pair).
-      normalise: see `binary_maps`.
-      integer: see `binary_maps`.
-      threshold: see `binary_maps`.
-      compare: see `binary_maps`.
-      empty: see `dice`.
 
     Returns:
       A table. The areas are NaN where dice is missing for want of a map.
 
     Columns:
       unit: what was averaged within: the pair, by its number, unless `unit` says otherwise.
-      dice: Dice of the two mean maps, 0 to 1; NaN with a reason.
+      dice: Dice of the two mean maps, 0 to 1, NaN with a reason.
       area_human: share of the image that people's mean map covers above the threshold.
       area_model: share of the image that the network's mean map covers above the threshold.
       chance: Dice 2ab/(a+b) expected of independent maps of these areas.
@@ -135,7 +157,15 @@ def dice_per_pair(
       reason: why dice is missing, else empty.
 
     Raises:
-      UsageError: maps of different shapes, pairs or units that are no whole numbers (T,), or an unknown option.
+      UsageError: maps of different shapes, or pairs or units that are no whole numbers (T,).
+
+    Example:
+      >>> maps = np.array([[[0.0, 1.0]], [[1.0, 0.0]], [[0.0, 1.0]]])
+      >>> table = dice_per_pair(maps, maps[[0, 0, 0]], np.array([0, 1, 1]))
+      >>> table["dice"].round(2).tolist()
+      [1.0, nan]
+      >>> table["reason"].tolist()
+      ['', 'constant human map']
     """
     human, model = _maps("human", human), _maps("model", model)
     if human.shape != model.shape or len(pairs) != len(human):
@@ -143,19 +173,17 @@ def dice_per_pair(
             f"`human`, `model`, `pairs`: wanted (T, H, W), (T, H, W) and (T,), got {human.shape}, {model.shape} and "
             f"{np.shape(pairs)}."
         )
-    check_one_of("per_image", per_image, PER_IMAGE)
     groups = _units("pairs", pairs, len(human)) if unit is None else _units("unit", unit, len(human))
     units = np.unique(groups)
     finite_human, finite_model = _finite(human), _finite(model)
     used = finite_human & finite_model
-    options = {"normalise": normalise, "integer": integer, "threshold": threshold, "compare": compare}
-    on_human, ok_human = binary_maps(_means(human, groups, units, per_image, used), **options)
-    on_model, ok_model = binary_maps(_means(model, groups, units, per_image, used), **options)
+    on_human, ok_human = binary_maps(_means(human, groups, units, options.per_image, used), options)
+    on_model, ok_model = binary_maps(_means(model, groups, units, options.per_image, used), options)
     count, no_human, no_model, left_out = (
         np.asarray([(kept & (groups == one)).sum() for one in units])
         for kept in (used, finite_human, finite_model, ~used)
     )
-    value = np.where(ok_human & ok_model, dice(on_human, on_model, empty=empty), np.nan)
+    value = np.where(ok_human & ok_model, dice(on_human, on_model, options), np.nan)
     a, b = (np.where(ok, on.mean((1, 2)), np.nan) for on, ok in ((on_human, ok_human), (on_model, ok_model)))
     chance = np.where(a + b > 0, 2 * a * b / np.where(a + b > 0, a + b, 1), np.nan)
     rules = {
@@ -185,7 +213,7 @@ def dice_per_pair(
 
 
 def dice_grid(human: np.ndarray, model: np.ndarray, pairs: np.ndarray) -> pd.DataFrame:
-    """Mean Dice over pairs under every combination of the options the paper leaves open.
+    """Average Dice over pairs under every combination of the options that the paper leaves open.
 
     Args:
       human: (T, H, W).
@@ -203,26 +231,33 @@ def dice_grid(human: np.ndarray, model: np.ndarray, pairs: np.ndarray) -> pd.Dat
       dice: mean Dice over pairs.
       corrected: mean over pairs of Dice corrected for chance.
       n: pairs with a number.
+
+    Example:
+      >>> maps = np.array([[[0.0, 1.0]], [[1.0, 0.0]]])
+      >>> grid = dice_grid(maps, maps, np.array([0, 1]))
+      >>> len(grid), grid["dice"].unique().tolist()
+      (24, [1.0])
     """
-    rows = []
-    for per_image, normalise, integer, compare in itertools.product(PER_IMAGE, NORMALISE, INTEGER, COMPARE):
-        options = {"per_image": per_image, "normalise": normalise, "integer": integer, "compare": compare}
-        table = dice_per_pair(human, model, pairs, **options)
+    names, rows = list(CHOICES)[:4], []
+    for values in itertools.product(*(CHOICES[name] for name in names)):
+        options = dict(zip(names, values, strict=True))
+        table = dice_per_pair(human, model, pairs, DiceOptions(**options))
         known = table["dice"].notna()
         means = table.loc[known, ["dice", "corrected"]].mean()
         rows.append(options | {"dice": means["dice"], "corrected": means["corrected"], "n": int(known.sum())})
     return pd.DataFrame(rows)
 
 
-def baselines(human: np.ndarray, pairs: np.ndarray) -> pd.DataFrame:
-    """What maps that know nothing of the network reach under the same protocol.
+def baselines(human: np.ndarray, pairs: np.ndarray, options: DiceOptions = DEFAULTS) -> pd.DataFrame:
+    """Score maps that know nothing of the network by the same protocol.
 
     Args:
       human: (T, H, W) attention maps.
       pairs: int (T,).
+      options: of the protocol.
 
     Returns:
-      One row a baseline. Images without a finite map are left out everywhere; a pair without any counts in no
+      One row a baseline. Images without a finite map are left out everywhere. A pair without any counts in no
       baseline.
 
     Columns:
@@ -234,6 +269,12 @@ def baselines(human: np.ndarray, pairs: np.ndarray) -> pd.DataFrame:
 
     Raises:
       UsageError: no maps, or pairs that are no whole numbers (T,).
+
+    Example:
+      >>> maps = np.array([[[0.0, 1.0]], [[1.0, 0.0]]])
+      >>> table = baselines(maps, np.array([0, 1])).set_index("baseline")
+      >>> table["dice"].round(2).to_dict()
+      {'centre': nan, 'other pairs': 0.0, 'neighbouring pair': 0.0, 'uniform': 0.67}
     """
     human = _maps("human", human)
     pairs = _units("pairs", pairs, len(human))
@@ -257,10 +298,10 @@ def baselines(human: np.ndarray, pairs: np.ndarray) -> pd.DataFrame:
         candidates["neighbouring pair"] = np.roll(means, 1, 0)[place]
     rows = []
     for name, maps in candidates.items():
-        table = dice_per_pair(human, maps, pairs)
+        table = dice_per_pair(human, maps, pairs, options)
         rows.append({"baseline": name, **table[["dice", "corrected"]].mean(), "n": int(table["dice"].notna().sum())})
-    on, usable = binary_maps(means)
-    everything = dice(on[usable], np.ones_like(on[usable]))
+    on, usable = binary_maps(means, options)
+    everything = dice(on[usable], np.ones_like(on[usable]), options)
     rows.append(
         {
             "baseline": "uniform",
@@ -273,7 +314,7 @@ def baselines(human: np.ndarray, pairs: np.ndarray) -> pd.DataFrame:
 
 
 def _means(maps, groups, units, per_image, used):
-    """Mean map of each unit over the images used, every image's map scaled first if asked; NaN without an image."""
+    """Average the maps of each unit over the images used, every map scaled first if asked. NaN without an image."""
     maps = np.where(used[:, None, None], maps, 0)
     if per_image == "minmax":
         low, high = maps.min((1, 2), keepdims=True), maps.max((1, 2), keepdims=True)

@@ -178,6 +178,11 @@ def file_name(table: str) -> str:
     return f"data/study-fer2afc_description-{table}_data.csv"
 
 
+def file_names(folder: str | os.PathLike) -> dict[str, str]:
+    """Return how messages call the tables of a study's folder: by their paths."""
+    return {table: str(pathlib.Path(folder) / file_name(table)) for table in TABLES}
+
+
 # What is added to the data set's name and to its description.
 _SIMULATED = {
     "all": (" (simulated people)", " All answers come from programs; they are no evidence about people."),

@@ -4,7 +4,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fer_jax.compare import dice
+from fer_jax.compare.dice import DiceOptions
 from fer_jax.errors import UsageError
+
+ROUND = DiceOptions(integer="round")
 
 
 def _maps(seed, count=12, size=10):
@@ -29,14 +32,14 @@ def test_dice_laws(seed, share):
 def test_goldens(goldens):
     golden = goldens("metrics")
     maps, human = golden["maps_f64"], golden["human_f64"]
-    on, usable = dice.binary_maps(maps, integer="round")
+    on, usable = dice.binary_maps(maps, ROUND)
     np.testing.assert_array_equal(on, golden["bin_maps"])
     assert usable.all()
-    one, _ = dice.binary_maps(human[None], integer="round")
+    one, _ = dice.binary_maps(human[None], ROUND)
     np.testing.assert_allclose([dice.dice(m, one[0]) for m in on], golden["dice_f64"], atol=1e-12)
     pairs = np.zeros(1, int)
     for index, wanted in enumerate(golden["dice_f64"]):
-        table = dice.dice_per_pair(human[None], maps[index][None], pairs, integer="round")
+        table = dice.dice_per_pair(human[None], maps[index][None], pairs, ROUND)
         np.testing.assert_allclose(table["dice"], wanted, atol=1e-12)
 
 
@@ -78,10 +81,12 @@ def test_options_do_what_they_say():
         ({"compare": "ge"}, [0, 1, 1, 1]),
         ({"threshold": 20}, [0, 1, 1, 1]),
     ):
-        np.testing.assert_array_equal(dice.binary_maps(values, **options)[0][0, 0], np.asarray(wanted, bool))
+        np.testing.assert_array_equal(
+            dice.binary_maps(values, DiceOptions(**options))[0][0, 0], np.asarray(wanted, bool)
+        )
     lifted = values + 100  # a raised floor: dividing by the maximum turns everything on
-    assert dice.binary_maps(lifted, normalise="max")[0].all()
-    assert not dice.binary_maps(lifted, normalise="minmax")[0].all()
+    assert dice.binary_maps(lifted, DiceOptions(normalise="max"))[0].all()
+    assert not dice.binary_maps(lifted, DiceOptions(normalise="minmax"))[0].all()
 
 
 def test_the_grid_holds_the_default_and_the_baselines_know_their_n():
@@ -107,7 +112,7 @@ def test_women_against_men_on_real_logs(real_data):
     table = dice.dice_per_pair(women, men, pairs)
     np.testing.assert_allclose(table["dice"].mean(), 0.71, atol=0.01)
     np.testing.assert_allclose(table["corrected"].mean(), 0.16, atol=0.01)
-    over_max = dice.dice_per_pair(women, men, pairs, normalise="max")
+    over_max = dice.dice_per_pair(women, men, pairs, DiceOptions(normalise="max"))
     np.testing.assert_allclose(over_max["dice"].mean(), 0.96, atol=0.01)
 
 
@@ -126,7 +131,7 @@ def _weight_maps(folder):
 
 def test_errors_teach():
     with pytest.raises(UsageError, match=r"`normalise`: wanted one of minmax, max, got 'sum'"):
-        dice.binary_maps(_maps(0), normalise="sum")
+        DiceOptions(normalise="sum")
     with pytest.raises(
         UsageError, match=r"wanted \(T, H, W\), \(T, H, W\) and \(T,\), got \(12, 10, 10\), \(11, 10, 10\)"
     ):

@@ -220,7 +220,7 @@ def test_wrong_calls_end_in_one_line(options, code, told, source, tmp_path, caps
 
 
 def test_manual_dir_is_read_too(source, tmp_path):
-    with pytest.raises(DataError, match=r"`manual_dir`: no click study there\. Give one of a study's folder"):
+    with pytest.raises(DataError, match=r"`manual_dir`: no click study there\. Give a study's folder"):
         click_study.Builder(data_dir=tmp_path).download_and_prepare()
     builder = click_study.Builder(data_dir=tmp_path)
     builder.download_and_prepare(download_config=tfds.download.DownloadConfig(manual_dir=source))

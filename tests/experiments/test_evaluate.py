@@ -6,13 +6,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from experiments import bootstrap, evaluate, evaluation
+from experiments import evaluate
 from experiments.harness import command
 from fer_jax import ensemble
-from fer_jax.compare import intervals
+from fer_jax.compare import decisions
 from fer_jax.expressions import EXPRESSIONS
+from tests.compare.test_decisions import N, predictions
 
-N = 120
 RULES = [
     "simple_vote",
     "weighted_vote",
@@ -23,23 +23,6 @@ RULES = [
     "multiclass",
     "calibrated_multiclass",
 ]
-
-
-def predictions(seed=0, count=N, sharpness=4.0):
-    """Members and a multiclass network that know something, and are too sure of it by `sharpness`."""
-    rng = np.random.default_rng(seed)
-    labels = np.concatenate([np.arange(8).repeat(4), rng.choice(8, count - 32, p=np.arange(8, 0, -1) / 36)])
-    labels = rng.permutation(labels).astype(np.int32)
-    evidence = rng.normal(size=(count, 8)) + 1.2 * np.eye(8)[labels]
-    logits = np.stack([evidence[:, pair] for pair in np.asarray(EXPRESSIONS.pairs)]) + 0.3 * rng.normal(
-        size=(28, count, 2)
-    )
-    return {
-        "ensemble_logits": (sharpness * logits).astype(np.float32),
-        "multiclass_logits": (sharpness * evidence).astype(np.float32),
-        "labels": labels,
-        "names": np.asarray([f"face/{index:03d}" for index in range(count)]),
-    }
 
 
 def write(folder, name="predictions", **arrays):
@@ -108,31 +91,13 @@ def test_every_rule_has_every_measure_with_an_interval_around_it(scored):
     assert scores.loc[("multiclass", "accuracy"), "n"] == N
 
 
-def test_an_interval_has_the_width_of_the_stratified_binomial():
-    made = predictions(seed=3, count=600)
-    labels = made["labels"]
-    half = evaluation.split_halves(labels, 0)
-    decisions = evaluation.ensemble_decisions(made["ensemble_logits"], labels, half)
-    table = bootstrap.score(decisions, labels, resamples=2000, seed=0, categories=EXPRESSIONS).set_index(
-        ["rule", "measure"]
-    )
-    right = decisions["simple_vote"].predicted == labels
-    within = [right[labels == label] for label in range(8)]
-    error = np.sqrt(sum(group.size * group.var() for group in within)) / 600
-    _, low, high, _ = table.loc[("simple_vote", "accuracy")]
-    assert high - low == pytest.approx(2 * 1.96 * error, rel=0.08)
-    error = np.sqrt(within[2].var() / within[2].size)
-    _, low, high, _ = table.loc[("simple_vote", "recall_sad")]
-    assert high - low == pytest.approx(2 * 1.96 * error, rel=0.15)
-
-
 def test_temperatures_undo_what_made_the_networks_too_sure(scored):
     scores = scored[1]["value"]
     assert scores[("calibrated_multiclass", "ece")] < scores[("multiclass", "ece")] / 2
     assert scores[("calibrated_multiclass", "brier")] < scores[("multiclass", "brier")]
     made = predictions(seed=1, count=1500)
-    half = evaluation.split_halves(made["labels"], 0)
-    table = evaluation.member_table(made["ensemble_logits"], made["labels"], half, EXPRESSIONS)
+    half = decisions.split_halves(made["labels"], 0)
+    table = decisions.member_table(made["ensemble_logits"], made["labels"], half, EXPRESSIONS)
     assert (table["temperature"] > 1.2).all()
     assert (table["nll_calibrated"] < table["nll"]).sum() >= 25
     assert table["ece_calibrated"].mean() < table["ece"].mean() / 2
@@ -150,22 +115,6 @@ def test_members_are_judged_by_pictures_of_their_own_expressions(scored):
         row = members.iloc[index]
         assert (row["pair"], row["n"]) == (f"{EXPRESSIONS[first]}-{EXPRESSIONS[second]}", own.sum())
         assert row["accuracy"] == pytest.approx(right.mean(), abs=2e-6)
-
-
-def test_halves_are_even_and_no_picture_is_tempered_by_itself():
-    labels = predictions()["labels"]
-    half = evaluation.split_halves(labels, 5)
-    assert abs(half.sum() - (~half).sum()) <= 1
-    for label in range(8):
-        assert abs(half[labels == label].sum() - (~half)[labels == label].sum()) <= 1
-    assert (half != evaluation.split_halves(labels, 6)).any()
-    logits = predictions()["multiclass_logits"][None]
-    whole, changed = np.ones((1, N), bool), np.where(half, (labels + 1) % 8, labels)
-    before, fitted = evaluation.cross_tempered(logits, labels[None], whole, half)
-    after, refitted = evaluation.cross_tempered(logits, changed[None], whole, half)
-    np.testing.assert_array_equal(before[:, half], after[:, half])  # other labels here change the other half only
-    assert fitted[0] == refitted[0] and fitted[1] != refitted[1]
-    np.testing.assert_allclose(before[0, half] * fitted[0], logits[0, half], rtol=1e-6)
 
 
 def test_expressions_that_are_absent_are_told_as_such(tmp_path):
@@ -200,20 +149,6 @@ def test_the_same_seed_gives_the_same_bytes(scored, tmp_path, capsys):
     assert files("three", "--seed=1")["scores.csv"] != first["scores.csv"]
     settings = json.loads(first["settings.json"])
     assert settings["resamples"] == 60 and set(settings["sha256"]) == {"predictions"}
-
-
-def test_blocks_do_not_change_the_resamples(monkeypatch):
-    made = predictions()
-    decisions = evaluation.multiclass_decisions(made["multiclass_logits"], made["labels"], np.arange(N) % 2 == 0)
-    decisions = {bootstrap.REFERENCE: decisions["multiclass"]}
-    whole = bootstrap.score(decisions, made["labels"], resamples=50, seed=4, categories=EXPRESSIONS)
-    monkeypatch.setattr(intervals, "_BLOCK", 7 * N)
-    told = []
-    pd.testing.assert_frame_equal(
-        bootstrap.score(decisions, made["labels"], resamples=50, seed=4, categories=EXPRESSIONS, tell=told.append),
-        whole,
-    )
-    assert told == [7, 14, 21, 28, 35, 42, 49, 50]
 
 
 def _spoil(**changed):

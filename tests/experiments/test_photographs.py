@@ -14,7 +14,7 @@ from experiments.config import StudyConfig
 from experiments.harness import command
 from experiments.study import template, write
 from experiments.study.run import StoredPictures, open_run
-from fer_jax import checkpoints, data, faces, human
+from fer_jax import checkpoints, data, faces
 from fer_jax.expressions import EXPRESSIONS
 from tests.data import affectnet_copies as copies
 from tests.datasets.sets import build
@@ -97,7 +97,6 @@ def test_drawn_faces_that_were_prepared_are_still_called_synthetic(tmp_path):
     assert study.provenance.source == "prepared pictures (procedural_faces)"
     record = json.loads((out / "data" / "pictures.json").read_text())
     assert record["render_version"] == faces.RENDER_VERSION and set(record["fingerprint"]) >= {"train", "validation"}
-    assert human.clicks.files._drawn(out / "run.json")
 
 
 def test_another_set_in_the_same_place_is_refused(folders, tmp_path, capsys):

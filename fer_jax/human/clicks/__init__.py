@@ -2,7 +2,7 @@
 
 from fer_jax.human.clicks.dataset import FOLDS, ClickSet, assemble, clicks_of, folds, masks, study_of
 from fer_jax.human.clicks.examples import from_examples, original_examples, trial_examples
-from fer_jax.human.clicks.files import categories_of, load, read_stimuli
+from fer_jax.human.clicks.files import load, read_stimuli
 from fer_jax.human.clicks.views import MOVES, RevealedViews, select_views, shown, views_of_pair
 
 __all__ = [
@@ -11,7 +11,6 @@ __all__ = [
     "ClickSet",
     "RevealedViews",
     "assemble",
-    "categories_of",
     "clicks_of",
     "folds",
     "from_examples",

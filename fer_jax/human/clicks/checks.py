@@ -149,14 +149,14 @@ def check_kind(trials: Trials, *, allow_mixed: bool, names: Mapping[str, str] = 
       names: how messages call each table.
 
     Returns:
-      "none" (no trial is simulated), "all", or "mixed".
+      One of `fer_jax.provenance.PEOPLE`: "real" (no trial is simulated), "simulated" (all are) or "mixed".
 
     Raises:
       DataError: both, without `allow_mixed`.
     """
     simulated = trials.trials["simulated"].to_numpy(bool)
     if simulated.all() or not simulated.any():
-        return "all" if simulated.all() else "none"
+        return "simulated" if simulated.all() else "real"
     if not allow_mixed:
         raise DataError(
             f"{names['trials']}: wanted people or programs, got {simulated.sum()} simulated trials of "

@@ -20,6 +20,7 @@ from fer_jax.human.columns import typed
 from fer_jax.human.stimuli import reveal_mask
 from fer_jax.human.study import COLUMNS, check_images
 from fer_jax.human.trials import Trials, typed_tables
+from fer_jax.provenance import UNKNOWN, Provenance
 
 FOLDS = 5
 
@@ -41,16 +42,14 @@ class ClickSet:
       study: one row an image: image, true_label, false_label, pair (of `categories`), fold (0..4), content_hash
         (SHA-256 of the RGB bytes).
       pictures: uint8 (T, S, S, 3), RGB, sharp.
-      simulated: "none", "all" or "mixed": whether programs answered.
-      synthetic: whether the faces were drawn, None if not known.
+      provenance: what the pictures are, whether people or programs answered, and how many there are of each.
       categories: the K names of the labels, in their order.
     """
 
     trials: Trials
     study: pd.DataFrame
     pictures: np.ndarray
-    simulated: str
-    synthetic: bool | None = None
+    provenance: Provenance
     categories: Categories = EXPRESSIONS
 
     @property
@@ -76,7 +75,7 @@ def assemble(
     *,
     categories: Categories = EXPRESSIONS,
     allow_mixed: bool = False,
-    synthetic: bool | None = None,
+    provenance: Provenance = UNKNOWN,
     file_hashes: Sequence[str] | None = None,
     names: Mapping[str, str] | None = None,
 ) -> ClickSet:
@@ -88,7 +87,7 @@ def assemble(
       study: a study table of T images in their order, balanced or not. None takes `study_of(trials)`.
       categories: the names of the labels, in their order.
       allow_mixed: take people's and simulated trials at once.
-      synthetic: whether the faces were drawn, None if not known.
+      provenance: what the pictures are. Who answered is read from the trials.
       file_hashes: T SHA-256 digests of the pictures' files, 64 hex digits. An image_sha256 of the trials may name the
         file or the RGB bytes.
       names: how messages call each table. None takes its name.
@@ -113,7 +112,12 @@ def assemble(
     image_px = pictures.shape[1]
     checks.check_trials(trials, study, image_px=image_px, **told)
     checks.check_clicks(trials, image_px=image_px, **told)
-    simulated = checks.check_kind(trials, allow_mixed=allow_mixed, **told)
+    provenance = dataclasses.replace(
+        provenance,
+        people=checks.check_kind(trials, allow_mixed=allow_mixed, **told),
+        num_pictures=len(study),
+        num_people=trials.trials["participant"].nunique(),
+    )
     content = [hashlib.sha256(np.ascontiguousarray(picture).data).hexdigest() for picture in pictures]
     accepted = [{digest} for digest in content]
     if file_hashes is not None:
@@ -127,7 +131,7 @@ def assemble(
         fold=folds(study),
         content_hash=pd.Series(content, dtype="str"),
     )
-    return ClickSet(_stored(trials), study, pictures, simulated, synthetic, categories)
+    return ClickSet(_stored(trials), study, pictures, provenance, categories)
 
 
 def study_of(trials: Trials, *, categories: Categories = EXPRESSIONS) -> pd.DataFrame:

@@ -17,6 +17,7 @@ from fer_jax.human.clicks.dataset import STORED_TRIALS, ClickSet, assemble, clic
 from fer_jax.human.columns import typed
 from fer_jax.human.stimuli import check_mask, decode, reveal_mask
 from fer_jax.human.trials import Trials
+from fer_jax.provenance import UNKNOWN, Provenance
 
 Example = Mapping[str, Any]
 
@@ -90,7 +91,7 @@ def from_examples(
     trials: Iterable[Example],
     originals: Iterable[Example],
     *,
-    synthetic: bool | None = None,
+    provenance: Provenance = UNKNOWN,
     categories: Categories = EXPRESSIONS,
 ) -> ClickSet:
     """Rebuild the set that examples were made of. Every mask, fold, pair and picture is checked again.
@@ -99,7 +100,7 @@ def from_examples(
       trials: as `trial_examples` yields them, or as TFDS reads them (text as bytes). Pictures may be left as the bytes
         of their PNG, which spares decoding each of the T images once a trial.
       originals: as `original_examples` yields them.
-      synthetic: whether the faces were drawn, None if not known.
+      provenance: what the pictures are.
       categories: the names that labels stand for: those of the stored feature `true_label`.
 
     Returns:
@@ -140,7 +141,9 @@ def from_examples(
         ),
         events=typed("events", {}),
     )
-    click_set = assemble(tables, np.stack(pixels), study, categories=categories, allow_mixed=True, synthetic=synthetic)
+    click_set = assemble(
+        tables, np.stack(pixels), study, categories=categories, allow_mixed=True, provenance=provenance
+    )
     for column in ("pair", "fold", "content_hash"):
         differs = (click_set.study[column] != study[column]).to_numpy(bool)
         if differs.any():

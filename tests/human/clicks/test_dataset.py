@@ -14,6 +14,7 @@ from fer_jax.categories import Categories
 from fer_jax.errors import DataError, FerError
 from fer_jax.expressions import EXPRESSIONS
 from fer_jax.human.columns import FLAG, REAL, TABLES, TEXT, WHOLE, typed
+from fer_jax.provenance import Provenance
 
 SIZE, RADIUS, BLUR = 64, 6, 20
 
@@ -33,12 +34,12 @@ def assert_equal(one, other):
         pd.testing.assert_frame_equal(getattr(one.trials, table), getattr(other.trials, table), check_exact=True)
     pd.testing.assert_frame_equal(one.study, other.study)
     np.testing.assert_array_equal(one.pictures, other.pictures)
-    assert one.simulated == other.simulated
+    assert one.provenance.people == other.provenance.people
 
 
 def round_trip(clicked):
     return human.clicks.from_examples(
-        human.clicks.trial_examples(clicked), human.clicks.original_examples(clicked), synthetic=clicked.synthetic
+        human.clicks.trial_examples(clicked), human.clicks.original_examples(clicked), provenance=clicked.provenance
     )
 
 
@@ -63,7 +64,10 @@ def tables(people=("P01",), rows=(), clicks=(), *, simulated=False):
 
 
 def test_a_cohort_fits_and_keeps_what_analyses_need(clicked, small_cohort, small_study):
-    assert (clicked.simulated, clicked.image_px, clicked.reveal_radius, clicked.blur_k) == ("all", SIZE, RADIUS, BLUR)
+    assert (clicked.image_px, clicked.reveal_radius, clicked.blur_k) == (SIZE, RADIUS, BLUR)
+    assert clicked.provenance == Provenance(
+        pictures="unknown", people="simulated", num_pictures=len(small_study), num_people=6
+    )
     assert len(clicked.trials.trials) == len(small_cohort.trials)
     kept, were = (
         human.attention.attention_maps(trials, small_study, image_px=SIZE, radius=RADIUS)
@@ -290,9 +294,10 @@ def test_people_and_programs_are_not_mixed_unasked():
     with pytest.raises(DataError, match=r"wanted people or programs, got 1 simulated trials of 2; .*`allow_mixed`"):
         human.clicks.assemble(both, pixels)
     mixed = human.clicks.assemble(both, pixels, allow_mixed=True)
-    assert mixed.simulated == "mixed"
+    assert mixed.provenance.people == "mixed"
+    assert mixed.provenance.warnings == ("partly simulated people",)
     assert_equal(round_trip(mixed), mixed)
-    assert human.clicks.assemble(both.of(["P01"]), pixels).simulated == "none"
+    assert human.clicks.assemble(both.of(["P01"]), pixels).provenance.people == "real"
 
 
 def test_pictures_and_study_must_fit(small_cohort, small_study, pictures):
@@ -319,7 +324,7 @@ def test_image_hashes_name_the_pixels_or_the_file(small_cohort, small_study, pic
     row = human.study.positions(small_study, small_cohort.trials["image"])[5]
     for digest in (files[row], clicked.study["content_hash"].iloc[row].upper()):
         named = changed(small_cohort, "trials", 5, "image_sha256", digest)
-        assert human.clicks.assemble(named, pictures, small_study, file_hashes=files).simulated == "all"
+        assert human.clicks.assemble(named, pictures, small_study, file_hashes=files).provenance.simulated
 
 
 def test_seven_options_are_refused_in_one_line(real_data, tmp_path):
