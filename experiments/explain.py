@@ -5,9 +5,9 @@
 
 PATH is a picture, a folder or a zip. The network is a pair's member of a run, the run's multiclass network (without
 --pair), or a ResNet of your own. For each picture: NAME.png to look at, NAME.npz with the raw maps (not normalised),
-the masks, the logits and what the network saw; for all: summary.csv, settings.json, and rejected.csv with what was no
+the masks, the logits and what the network saw. For all: summary.csv, settings.json, and rejected.csv with what was no
 picture. The same command goes on where it was stopped. Two CPU cores: about a second a picture for the networks of
-the first run (64 px, 150 iterations); ResNet-50 at 224 px and 800 iterations wants a GPU, or --methods=cam,grad_cam.
+the first run (64 px, 150 iterations). ResNet-50 at 224 px and 800 iterations wants a GPU, or --methods=cam,grad_cam.
 """
 
 import contextlib
@@ -99,7 +99,7 @@ class ExplainConfig:
 
 
 def explain(config: ExplainConfig) -> None:
-    """Explain every picture that is not explained yet; print the folder."""
+    """Explain every picture that is not explained yet, and print the folder."""
     methods, areas = _check(config)
     stop = command.StopRequest().install()
     if importlib.util.find_spec("matplotlib") is None:
@@ -148,7 +148,7 @@ def explain(config: ExplainConfig) -> None:
 
 
 def _check(config) -> tuple[tuple[str, ...], tuple[float, ...]]:
-    """Methods and areas; raises where a flag is wrong whatever the network."""
+    """Return methods and areas, or raise where a flag is wrong whatever the network."""
     for name, example in (("images", "faces/"), ("out", "explained")):
         if not getattr(config, name):
             raise UsageError(f"`--{name}`: wanted a path, such as --{name}={example}, got none.")

@@ -1,7 +1,7 @@
 """The folder `experiments.explain` fills: for each picture its maps (NPZ) and a drawing (PNG), then one table.
 
-Contract: an NPZ that is there is whole and stands for its source's bytes under the folder's `settings.json`; everything
-else can be made again from it.
+Contract: an NPZ that is there is whole and stands for its source's bytes under the folder's `settings.json`.
+Everything else can be made again from it.
 """
 
 import hashlib
@@ -31,7 +31,7 @@ _RECORD = "settings.json"
 _LONGEST_TITLE, _LONGEST_CLASS = 44, 18
 _REJECTIONS_TOLD = 20
 _WIDE = 1.5
-# Latin letters, which the figures' font has; an escaped dollar sign begins no formula.
+# Latin letters, which the figures' font has. An escaped dollar sign begins no formula.
 _DRAWN = range(0x20, 0x250)
 
 
@@ -81,7 +81,7 @@ class ExplainedFolder(LockedFolder, FinishedFiles):
             )
 
     def saved(self, file: PictureFile, digest: str) -> dict[str, np.ndarray] | None:
-        """A picture's arrays, if it is finished; None if it is not, or its file has changed since."""
+        """Return a finished picture's arrays, or None if it is not finished or its file has changed since."""
         if not self.has(f"{file.name}.npz"):
             return None
         try:
@@ -92,7 +92,7 @@ class ExplainedFolder(LockedFolder, FinishedFiles):
         return arrays if same else None
 
     def draw(self, file: PictureFile, arrays: dict[str, np.ndarray]) -> None:
-        """The picture with one overlay a method, as PNG."""
+        """Draw the picture with one overlay a method, as PNG."""
         names = [_drawable(_short(str(name), _LONGEST_CLASS)) for name in arrays["class_names"]]
         target, predicted = int(arrays["target"]), int(arrays["logits"].argmax())
         notes = [
@@ -121,9 +121,9 @@ def fill(
     Args:
       folder: where.
       files: all files, picture or not.
-      explain: from pictures (B, H, W, 3) to arrays with a leading B; always called with the same B.
+      explain: from pictures (B, H, W, 3) to arrays with a leading B. Always called with the same B.
       to_input: from a file's bytes to what the network sees, and the crop that was made.
-      chunk: B; fewer where there are fewer files.
+      chunk: B, or fewer where there are fewer files.
       stop: asked between chunks.
 
     Raises:
@@ -160,18 +160,18 @@ def fill(
             new, waiting = new + len(waiting), []
             progress.update(index + 1)
             stop.check()
-    folder.write_text("rejected.csv", as_csv(rejected, ("image", "reason", "detail")))
+    folder.write_text("rejected.csv", _as_csv(rejected, ("image", "reason", "detail")))
     if not rows:
         first = f", such as {files[0].source} ({rejected[0]['reason']})" if rejected else ""
         raise DataError(f"`--images`: wanted pictures, got none that can be read: {len(files)} file(s){first}.")
-    folder.write_text("summary.csv", as_csv([rows[file.name] for file in files if file.name in rows]))
+    folder.write_text("summary.csv", _as_csv([rows[file.name] for file in files if file.name in rows]))
     _tell_doubts(folder.made, rows.values())
     earlier = f", {len(rows) - new} were there already" if len(rows) > new else ""
     progress.finish(f"{new} pictures{earlier}, {len(rejected)} rejected")
 
 
 def _explained(waiting, explain, chunk):
-    """Pairs (file, arrays) of one chunk, a short one filled up with its last picture: one program serves all."""
+    """Yield (file, arrays) of one chunk. A short one is filled up with its last picture: one program serves all."""
     pictures = [known["picture"] for _, known in waiting]
     filled = np.stack(pictures + pictures[-1:] * (chunk - len(pictures)))
     found = {name: np.asarray(values) for name, values in explain(filled).items()}
@@ -189,7 +189,7 @@ def _tell(rejected):
 
 
 def _tell_doubts(made, rows):
-    """What a reader of the drawings would not see: faces not found, masks that are wide yet, values not finite."""
+    """Tell what the drawings do not show: faces not found, masks that are wide yet, values not finite."""
     lost = sum(made["crop"] == "face" and row["crop"] != "face" for row in rows)
     if lost:
         sys.stderr.write(f"No face was found in {lost} of {len(rows)} pictures: their central square was taken.\n")
@@ -206,7 +206,7 @@ def _tell_doubts(made, rows):
 
 
 def summary_row(file: PictureFile, arrays: dict[str, np.ndarray]) -> dict:
-    """One line of summary.csv: classes, the highest point of each map (input pixels), shares kept, files."""
+    """Return a line of summary.csv: classes, the highest point of each map (input pixels), shares kept, files."""
     names, share, target = arrays["class_names"], _probabilities(arrays), int(arrays["target"])
     predicted = int(arrays["logits"].argmax())
     row = {
@@ -227,8 +227,7 @@ def summary_row(file: PictureFile, arrays: dict[str, np.ndarray]) -> dict:
     return row | {"png": f"{file.name}.png", "npz": f"{file.name}.npz"}
 
 
-def as_csv(rows: list[dict], columns: tuple[str, ...] | None = None) -> str:
-    """A table as CSV text."""
+def _as_csv(rows, columns=None):
     return pd.DataFrame(rows, columns=columns).to_csv(index=False, lineterminator="\n")
 
 
@@ -239,7 +238,7 @@ def _probabilities(arrays):
 
 
 def _peak(heat):
-    """Column and row of the first highest value; none where a map does not vary."""
+    """Return column and row of the first highest value, or None twice where a map does not vary."""
     if not np.isfinite(heat).all() or np.ptp(heat) == 0:
         return None, None
     y, x = np.unravel_index(int(heat.argmax()), heat.shape)
@@ -247,7 +246,7 @@ def _peak(heat):
 
 
 def _drawable(text):
-    """Text that a figure can show as it is."""
+    """Return text that a figure can show as it is."""
     shown = "".join(letter if ord(letter) in _DRAWN and letter.isprintable() else "?" for letter in text)
     return shown.replace("$", r"\$")
 

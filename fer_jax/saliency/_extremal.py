@@ -20,6 +20,7 @@ from fer_jax.arrays import vary_over, varying_axes
 from fer_jax.errors import UsageError, check_count, check_one_of
 from fer_jax.saliency._area import area_term, check_area
 from fer_jax.saliency._perturbation import perturb, pyramid
+from fer_jax.saliency._score import ScoreFn
 from fer_jax.saliency._smooth_mask import COLDNESS, axis, grid_shape, smooth_mask
 
 VARIANTS = ("preserve", "delete", "dual")
@@ -195,9 +196,7 @@ class Extremal(NamedTuple):
     run: Callable[[ExtremalState, int], tuple[ExtremalState, Energies]]
 
 
-def extremal(
-    score_fn: Callable[[jax.Array], jax.Array], image: jax.Array, options: ExtremalOptions = PUBLISHED
-) -> Extremal:
+def extremal(score_fn: ScoreFn, image: jax.Array, options: ExtremalOptions = PUBLISHED) -> Extremal:
     """Set up Extremal Perturbation as pure functions, for loops of one's own. See also `extremal_perturbation`.
 
     Args:

@@ -3,7 +3,6 @@
 import dataclasses
 import math
 import warnings
-from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -16,7 +15,7 @@ from fer_jax.saliency._extremal import PUBLISHED, Energies, Extremal, ExtremalOp
 from fer_jax.saliency._normalise import resize
 from fer_jax.saliency._once import compiled
 from fer_jax.saliency._perturbation import gaussian_blur, perturb, pyramid
-from fer_jax.saliency._score import check_image, check_score
+from fer_jax.saliency._score import ScoreFn, check_image, check_score
 from fer_jax.saliency._smooth_mask import axis, grid_shape
 
 _CANDIDATES = ExtremalOptions(area=(0.025, 0.05, 0.1, 0.2, 0.4))
@@ -46,7 +45,7 @@ class ExtremalInfo(NamedTuple):
 
 
 def extremal_perturbation(
-    score_fn: Callable[[jax.Array], jax.Array],
+    score_fn: ScoreFn,
     image: jax.Array,
     options: ExtremalOptions = PUBLISHED,
     *,
@@ -138,7 +137,7 @@ def _tell(info: ExtremalInfo, size, options) -> None:
 
 
 def extremal_area(
-    score_fn: Callable[[jax.Array], jax.Array],
+    score_fn: ScoreFn,
     image: jax.Array,
     options: ExtremalOptions = _CANDIDATES,
     *,

@@ -13,15 +13,10 @@ from jax import lax
 from fer_jax.errors import UsageError
 from fer_jax.saliency._score import check_features, check_target, class_score, output_shape, slope
 
+Head = Callable[[jax.Array], jax.Array]
 
-def grad_cam(
-    head_fn: Callable[[jax.Array], jax.Array],
-    features: jax.Array,
-    target,
-    *,
-    rectify: bool = True,
-    score: str = "logit",
-) -> jax.Array:
+
+def grad_cam(head_fn: Head, features: jax.Array, target, *, rectify: bool = True, score: str = "logit") -> jax.Array:
     """Compute Grad-CAM of any layer: Σ_k α_k F_k(u), α_k the mean slope over space (Selvaraju et al. 2017, eq. 1-2).
 
     Args:
@@ -48,14 +43,7 @@ def grad_cam(
     return jax.nn.relu(heat) if rectify else heat
 
 
-def hires_cam(
-    head_fn: Callable[[jax.Array], jax.Array],
-    features: jax.Array,
-    target,
-    *,
-    rectify: bool = True,
-    score: str = "logit",
-) -> jax.Array:
+def hires_cam(head_fn: Head, features: jax.Array, target, *, rectify: bool = True, score: str = "logit") -> jax.Array:
     """Compute HiResCAM of any layer: Σ_k g_k(u) F_k(u), each place with its own slopes (Draelos and Carin 2020).
 
     For any linear layer on the features, pooled or not, the signed map sums to the logit without its bias.
@@ -74,12 +62,7 @@ def hires_cam(
 
 
 def grad_cam_plus_plus(
-    head_fn: Callable[[jax.Array], jax.Array],
-    features: jax.Array,
-    target,
-    *,
-    rectify: bool = True,
-    score: str = "logit",
+    head_fn: Head, features: jax.Array, target, *, rectify: bool = True, score: str = "logit"
 ) -> jax.Array:
     """Compute Grad-CAM++ of any layer: Σ_k w_k F_k(u), w_k = Σ_u α_k(u) max(0, g_k(u)) (Chattopadhay et al. 2018).
 
@@ -102,14 +85,7 @@ def grad_cam_plus_plus(
     return jax.nn.relu(heat) if rectify else heat
 
 
-def layer_cam(
-    head_fn: Callable[[jax.Array], jax.Array],
-    features: jax.Array,
-    target,
-    *,
-    rectify: bool = True,
-    score: str = "logit",
-) -> jax.Array:
+def layer_cam(head_fn: Head, features: jax.Array, target, *, rectify: bool = True, score: str = "logit") -> jax.Array:
     """Compute LayerCAM of any layer: Σ_k max(0, g_k(u)) F_k(u) (Jiang et al. 2021, IEEE TIP 30).
 
     Arguments, result and errors are those of `grad_cam`. The method is meant for early, fine layers, too.

@@ -1,21 +1,17 @@
 """Maps from the gradient of a score by the image itself: times the image, along a path, and under noise."""
 
-from collections.abc import Callable
-
 import jax
 import jax.numpy as jnp
 
 from fer_jax.errors import UsageError, check_count, check_one_of
 from fer_jax.saliency._once import compiled
-from fer_jax.saliency._score import check_image, check_score, slope
+from fer_jax.saliency._score import ScoreFn, check_image, check_score, slope
 from fer_jax.saliency.faithfulness._probe import BLUR_SIGMA, in_chunks, replacement
 
 CHANNELS = ("sum", "magnitude", "keep")
 
 
-def input_x_gradient(
-    score_fn: Callable[[jax.Array], jax.Array], image: jax.Array, *, channels: str = "sum"
-) -> jax.Array:
+def input_x_gradient(score_fn: ScoreFn, image: jax.Array, *, channels: str = "sum") -> jax.Array:
     """Return the image times the gradient of its score (Shrikumar et al. 2016, arXiv 1605.01713).
 
     For a network of ReLUs and linear layers without biases the values sum to the score.
@@ -41,7 +37,7 @@ def input_x_gradient(
 
 
 def integrated_gradients(
-    score_fn: Callable[[jax.Array], jax.Array],
+    score_fn: ScoreFn,
     image: jax.Array,
     *,
     baseline: str | jax.Array = "zero",
@@ -88,7 +84,7 @@ def _integral(score_fn, image, start, *, steps, chunk):
 
 def smooth_grad(
     key: jax.Array,
-    score_fn: Callable[[jax.Array], jax.Array],
+    score_fn: ScoreFn,
     image: jax.Array,
     *,
     samples: int = 50,

@@ -1,7 +1,6 @@
 """RISE: a score under thousands of random masks (Petsiuk, Das and Saenko 2018, arXiv 1806.07421)."""
 
 import math
-from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -10,12 +9,12 @@ from jax import lax
 from fer_jax.errors import UsageError, check_count
 from fer_jax.saliency._normalise import resize
 from fer_jax.saliency._once import compiled
-from fer_jax.saliency._score import check_image, check_score
+from fer_jax.saliency._score import ScoreFn, check_image, check_score
 
 
 def rise(
     key: jax.Array,
-    score_fn: Callable[[jax.Array], jax.Array],
+    score_fn: ScoreFn,
     image: jax.Array,
     *,
     samples: int = 4000,

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from fer_jax.arrays import as_array, as_float_image, as_floating, vary_over, varying_axes
 from fer_jax.errors import UsageError, check_one_of
 
+ScoreFn = Callable[[jax.Array], jax.Array]  # of one image (H, W, C), to a scalar
 SCORES = ("logit", "difference", "probability")
 
 
@@ -92,7 +93,7 @@ def check_features(features) -> jax.Array:
     return features
 
 
-def slope(score_fn: Callable[[jax.Array], jax.Array], at: jax.Array) -> jax.Array:
+def slope(score_fn: ScoreFn, at: jax.Array) -> jax.Array:
     """Return d score / d `at`, of the dtype of `at`.
 
     Inside a caller's `jax.shard_map` the score may differ between devices where `at` does not: each device gets the
@@ -116,7 +117,7 @@ def output_shape(fn: Callable, argument: jax.Array, name: str, wanted: str) -> t
     return out.shape
 
 
-def check_score(score_fn: Callable, image: jax.Array) -> None:
+def check_score(score_fn: ScoreFn, image: jax.Array) -> None:
     """Raise unless `score_fn` makes one number of one image."""
     shape = output_shape(score_fn, image, "score_fn", "one image (H, W, C)")
     if shape != ():

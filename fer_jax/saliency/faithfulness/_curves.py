@@ -1,6 +1,5 @@
 """Deletion and insertion curves, and how a score fares when only what the map shows is left."""
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -10,7 +9,7 @@ from fer_jax.errors import UsageError, check_count
 from fer_jax.metrics import salience_rank
 from fer_jax.saliency._normalise import normalise
 from fer_jax.saliency._once import compiled
-from fer_jax.saliency._score import check_score
+from fer_jax.saliency._score import ScoreFn, check_score
 from fer_jax.saliency.faithfulness._probe import (
     BLUR_SIGMA,
     check_map,
@@ -35,7 +34,7 @@ class Curve(NamedTuple):
 
 
 def deletion(
-    score_fn: Callable[[jax.Array], jax.Array],
+    score_fn: ScoreFn,
     image: jax.Array,
     heat: jax.Array,
     *,
@@ -72,7 +71,7 @@ def deletion(
 
 
 def insertion(
-    score_fn: Callable[[jax.Array], jax.Array],
+    score_fn: ScoreFn,
     image: jax.Array,
     heat: jax.Array,
     *,

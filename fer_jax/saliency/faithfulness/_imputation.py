@@ -1,6 +1,5 @@
 """Remove and debias (Rong et al. 2022): removed pixels are filled from around, so that no hole betrays the mask."""
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -11,7 +10,7 @@ from fer_jax.arrays import vary_over, varying_axes
 from fer_jax.errors import UsageError, check_count
 from fer_jax.metrics import salience_rank
 from fer_jax.saliency._once import compiled
-from fer_jax.saliency._score import check_image, check_score
+from fer_jax.saliency._score import ScoreFn, check_image, check_score
 from fer_jax.saliency.faithfulness._probe import check_map, check_share, has_order, in_chunks
 
 ROAD_SHARES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
@@ -36,7 +35,7 @@ class Road(NamedTuple):
 
 def road(
     key: jax.Array,
-    score_fn: Callable[[jax.Array], jax.Array],
+    score_fn: ScoreFn,
     image: jax.Array,
     heat: jax.Array,
     *,

@@ -1,7 +1,5 @@
 """Fidelity: how well a map's mass in any set of pixels predicts the score lost without them."""
 
-from collections.abc import Callable
-
 import jax
 import jax.numpy as jnp
 
@@ -9,7 +7,7 @@ from fer_jax.errors import UsageError, check_count
 from fer_jax.metrics import most_salient, pearson
 from fer_jax.saliency._normalise import resize
 from fer_jax.saliency._once import compiled
-from fer_jax.saliency._score import check_score
+from fer_jax.saliency._score import ScoreFn, check_score
 from fer_jax.saliency.faithfulness._probe import (
     BLUR_SIGMA,
     check_map,
@@ -22,7 +20,7 @@ from fer_jax.saliency.faithfulness._probe import (
 
 def mu_fidelity(
     key: jax.Array,
-    score_fn: Callable[[jax.Array], jax.Array],
+    score_fn: ScoreFn,
     image: jax.Array,
     heat: jax.Array,
     *,
