@@ -24,34 +24,16 @@ FACE_PRESETS = ("easy", "medium", "hard", "study", "very_hard")
 
 
 @dataclasses.dataclass(frozen=True)
-class StudyConfig:
-    """Every choice a run depends on. None means: from `--preset`, or from the data set."""
+class Command:
+    """A run's folder, and how much of it is made."""
 
     out: str | None = option(None, "Run folder, such as runs/first.", unset="none")
-    dataset: str = option(
-        "procedural_faces",
-        "Pictures to study: drawn ones, a copy of a known set, class folders of your own, or what "
-        "experiments.prepare_data built.",
-        choices=DATASETS,
-    )
-    data_dir: str | None = option(
-        None, "Where the pictures lie: a folder or a zip, or the prepared set.", unset="none", fills=("path",)
-    )
     preset: str = option(
         "small",
         "small: a small network from scratch, ours. paper: ResNet-50 as the paper trains it, as far as it says how.",
         choices=("small", "paper"),
     )
-    model: str | None = option(
-        None, "Architecture of the members and the multiclass model.", choices=("tiny", "small", "resnet50")
-    )
-    image_size: int | None = option(
-        None,
-        "Side of the pictures the networks and the participants see, pixels (ours: the paper gives none).",
-        low=32,
-        high=1024,
-    )
-    seed: int = option(0, "Seed of everything random.")
+    seed: int = option(0, "Seed of everything random.", low=0, high=2**63 - 1)
     stages: str = option(
         "all", "Comma-separated stages to run, in the order of the study; those of a few seconds are made again."
     )
@@ -63,6 +45,27 @@ class StudyConfig:
         high=1e6,
     )
     overwrite: bool = option(False, "Delete an existing run in --out first.")
+
+
+@dataclasses.dataclass(frozen=True)
+class Pictures:
+    """What is studied."""
+
+    dataset: str = option(
+        "procedural_faces",
+        "Pictures to study: drawn ones, a copy of a known set, class folders of your own, or what "
+        "experiments.prepare_data built.",
+        choices=DATASETS,
+    )
+    data_dir: str | None = option(
+        None, "Where the pictures lie: a folder or a zip, or the prepared set.", unset="none", fills=("path",)
+    )
+    image_size: int | None = option(
+        None,
+        "Side of the pictures the networks and the participants see, pixels (ours: the paper gives none).",
+        low=32,
+        high=1024,
+    )
     faces: str = option("easy", "Difficulty of the procedural faces.", choices=FACE_PRESETS)
     train_per_expression: int = option(
         240, "Procedural faces drawn for training, per expression.", low=8, high=1_000_000
@@ -88,7 +91,7 @@ class StudyConfig:
     )
     crop: str | None = option(
         None,
-        "Photographs read at once: what networks and participants see of each. square: its central square, whatever "
+        "Photographs: what is seen of each. none: all of it; square: its central square, whatever "
         "that shows; box: the square around the face; eyes: turned and scaled so that the eyes lie alike.",
         choices=("square", "box", "eyes"),
         unset="box for AffectNet and ExpW, square elsewhere",
@@ -98,12 +101,16 @@ class StudyConfig:
         "With --crop=box or eyes: faces as the set gives them, or found by face_api=FILE.tgz (with landmarks), lbp, "
         "haar or yunet=FILE.onnx; see BUILD.md.",
     )
-    max_reject_frac: float = option(
-        0.01, "Photographs read at once: largest share of unusable rows of a split.", low=0.0, high=1.0
-    )
+    max_reject_frac: float = option(0.01, "Photographs: largest share of unusable rows of a split.", low=0.0, high=1.0)
     dedupe: bool = option(True, "Photographs: leave out training pictures that are in validation or test, too (ours).")
-    per_ordered_pair: int = option(
-        5, "Study images per (true, foil); fewer where a set cannot give them.", low=1, high=1000
+
+
+@dataclasses.dataclass(frozen=True)
+class Training:
+    """Networks, and how they learn."""
+
+    model: str | None = option(
+        None, "Architecture of the members and the multiclass model.", choices=("tiny", "small", "resnet50")
     )
     learning_rate: float | None = option(None, "Adam's learning rate.", low=1e-8, high=10.0)
     batch_size: int | None = option(None, "Images a step and member.", low=2, high=4096)
@@ -166,6 +173,13 @@ class StudyConfig:
         "BatchNorm of a finished member: its running average, or one pass over training pictures (ours).",
         choices=("running", "population"),
     )
+    save_every_s: float = option(60.0, "Seconds between two checkpoints of running members.", low=0.0, high=1e9)
+
+
+@dataclasses.dataclass(frozen=True)
+class Placement:
+    """Members side by side, on one device or many."""
+
     slots: int = option(
         0, "Members trained side by side; 0: all on a CPU, one elsewhere, fewer where memory ends.", low=0, high=28
     )
@@ -182,7 +196,15 @@ class StudyConfig:
     data_devices: int = option(
         1, "Of them, devices that share each member's batch (with --over_devices=shard_map).", low=1, high=100_000
     )
-    save_every_s: float = option(60.0, "Seconds between two checkpoints of running members.", low=0.0, high=1e9)
+
+
+@dataclasses.dataclass(frozen=True)
+class People:
+    """The experiment with people."""
+
+    per_ordered_pair: int = option(
+        5, "Study images per (true, foil); fewer where a set cannot give them.", low=1, high=1000
+    )
     people: str = option(
         "simulated",
         "Who uncovers the study images: simulated people, who know the paper's eight expressions, or none, which "
@@ -190,6 +212,12 @@ class StudyConfig:
         choices=("simulated", "none"),
     )
     participants: int = option(24, "Simulated participants.", low=4, high=10_000)
+
+
+@dataclasses.dataclass(frozen=True)
+class Explain:
+    """Saliency maps."""
+
     area: float = option(0.1, "Extremal Perturbation: share of the image to keep.", low=1e-3, high=0.999)
     ep_iterations: int | None = option(
         None,
@@ -210,6 +238,12 @@ class StudyConfig:
         low=1e-3,
         high=1e6,
     )
+
+
+@dataclasses.dataclass(frozen=True)
+class Finetune:
+    """Learning from what people uncovered."""
+
     finetune_images: int | None = option(
         None, "Fine-tuning: images each member sees (ours: the paper gives no length).", low=1, high=10**9
     )
@@ -219,6 +253,27 @@ class StudyConfig:
     masked_ratio: float = option(
         0.5, "Fine-tuning: share of click-revealed images, the rest unmasked (ours).", low=0.0, high=1.0
     )
+
+
+@dataclasses.dataclass(frozen=True)
+class StudyConfig(Finetune, Explain, People, Placement, Training, Pictures, Command):
+    """Every choice a run depends on, the last group first in `--help`. None: from `--preset`, or from the data set."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Resampling:
+    """Bootstrap intervals."""
+
+    resamples: int = option(2000, "Bootstrap resamples.", low=40, high=1_000_000)
+
+
+@dataclasses.dataclass(frozen=True)
+class OfRun:
+    """Networks of a run."""
+
+    run: str = option("", "Run folder of experiments.reproduce whose networks are meant.")
+    pair: str = option("", "With --run: the member of this pair, such as happy-sad; without: the multiclass network.")
+    finetuned: bool = option(False, "Members after fine-tuning on what people uncovered.")
 
 
 # `paper` takes from §5.1 and §5.2 the architecture, Adam's 1e-4, the batch of 64 and the epochs, and the saliency

@@ -183,12 +183,12 @@ def parse_target(text: str, class_names: tuple[str, ...]) -> int:
     try:
         named = EXPRESSIONS[index_of(text)]
     except DataError:
-        raise UsageError(f"`--target`: {wanted}.") from None
+        raise UsageError(f"`--explain_class`: {wanted}.") from None
     if named in class_names:
         return class_names.index(named)
     if class_names == _numbered(len(class_names)):
-        raise UsageError(f"`--target`: {wanted}; a weights file names no classes: give --class_names as well.")
-    raise UsageError(f"`--target`: {wanted}; this network does not know it.")
+        raise UsageError(f"`--explain_class`: {wanted}; a weights file names no classes: give --class_names as well.")
+    raise UsageError(f"`--explain_class`: {wanted}; this network does not know it.")
 
 
 def _category(flag, name, categories) -> int:

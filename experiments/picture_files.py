@@ -21,8 +21,6 @@ from fer_jax.data.pictures.detect import FaceDetector, largest
 from fer_jax.errors import DataError
 from fer_jax.frame import BOX_MARGIN
 
-CROPS = ("none", "square", "face")
-
 _LONGEST_NAME = 120  # bytes, without suffix
 
 

@@ -36,7 +36,7 @@ def option(
     low: float | None = None,
     high: float | None = None,
     aliases: Sequence[str] = (),
-    old_values: Mapping[str, str] | None = None,
+    old_values: Mapping[str, str | None] | None = None,
 ) -> Any:
     """Return a field of a script's configuration that becomes a flag.
 
@@ -57,6 +57,20 @@ def option(
     return dataclasses.field(default=default, metadata=about)
 
 
+def again(group: type, name: str, **changes: Any) -> Any:
+    """Return a flag of a group for a card that takes no other flag of the group.
+
+    Args:
+      group: a dataclass of `option`s.
+      name: of the flag.
+      **changes: arguments of `option` that differ in this card, `text` and `default` among them.
+    """
+    about = group.__dataclass_fields__[name]
+    given = {"text" if key == "help" else key: value for key, value in about.metadata.items() if key != "bounds"}
+    low, high = about.metadata["bounds"] or (None, None)
+    return option(**({"default": about.default, **given, "low": low, "high": high} | changes))
+
+
 def upgrade(config_class: type, saved: Mapping[str, Any]) -> dict[str, Any]:
     """Return recorded flags under the names and values of today.
 
@@ -75,13 +89,14 @@ def upgrade(config_class: type, saved: Mapping[str, Any]) -> dict[str, Any]:
 class _Choice(flags.EnumParser):
     """One of some values, some of which have earlier names."""
 
-    def __init__(self, choices: Sequence[str], old: Mapping[str, str]):
+    def __init__(self, choices: Sequence[str], old: Mapping[str, str | None]):
         super().__init__(list(choices))
         self._old = old
 
-    def parse(self, argument: str) -> str:
+    def parse(self, argument: str) -> str | None:
         """Return the value that is meant."""
-        return super().parse(self._old.get(argument, argument))
+        meant = self._old.get(argument, argument)
+        return meant if meant is None else super().parse(meant)
 
 
 def parse(config_class: type, argv: Sequence[str], *, usage: str) -> Any:

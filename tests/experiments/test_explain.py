@@ -16,7 +16,7 @@ import pandas as pd
 import pytest
 import safetensors.numpy
 
-from experiments import explain, explained_folder, networks, picture_files
+from experiments import explain, explain_options, explained_folder, networks, picture_files
 from experiments.config import StudyConfig, resolve
 from experiments.harness import command
 from experiments.study.run_folder import RunFolder
@@ -219,9 +219,9 @@ def test_the_multiclass_network_and_signed_grad_cam(run, pictures, tmp_path):
         (["--pair=happy"], 1, "`--pair`: wanted two categories with a hyphen"),
         (["--pair=happy-sda"], 1, "got 'sda'. Did you mean `sad`?"),
         (["--pair=happy-joy"], 1, "`--pair`: wanted two different categories"),
-        (["--target=fear"], 1, "`--target`: wanted one of happy, sad (or a number in 0..1), got 'fear'"),
+        (["--target=fear"], 1, "`--explain_class`: wanted one of happy, sad (or a number in 0..1), got 'fear'"),
         (["--target=2"], 1, "got '2'"),
-        (["--area=0.1,1"], 1, "`--area`: wanted different shares strictly between 0 and 1"),
+        (["--area=0.1,1"], 1, "`--areas`: wanted different shares strictly between 0 and 1"),
         (["--area=x"], 1, "got 'x'"),
         (["--methods=cam,gradcam"], 1, "got 'gradcam'. Did you mean `grad_cam`?"),
         (["--chunk=0"], 1, "`--chunk`: wanted a number in [1, 4096], got 0"),
@@ -371,7 +371,7 @@ def test_flags_offer_what_the_library_knows():
     choices = {field.name: field.metadata["choices"] for field in dataclasses.fields(explain.ExplainConfig)}
     assert choices["score"] == saliency.SCORES and choices["variant"] == saliency.VARIANTS
     assert choices["perturbation"] == saliency.PERTURBATIONS and choices["stop"] == saliency.STOPS
-    assert set(choices["arch"]) == set(models.MODELS) and choices["crop"] == picture_files.CROPS
+    assert set(choices["arch"]) == set(models.MODELS) and choices["crop"] == ("none", "square", "box")
     assert explain.ExplainConfig().methods == ",".join(explanation.METHODS)
-    offered = explain._METHODS.split(",") + explain._FURTHER.split(",")
+    offered = explain_options.METHODS.split(",") + explain_options.FURTHER.split(",")
     assert offered == list(explanation.OFFERED) and all(hasattr(saliency, method) for method in offered)
