@@ -5,11 +5,11 @@
 
 No figure of the paper: photographs have no truth, drawn faces do. The same person is drawn a second time showing the
 pair's other expression, everything else equal. The oracle is the smoothed Lab difference of the two, and the truth
-region the --area of pixels in which it is largest. Each face is of a person no network has seen, and is explained for
-the expression it shows by its pair's member of a run of drawn faces, by an untrained member (what does training add?),
-and by maps that ask no network: edges, a centre Gaussian, a random field, the mean truth of other people for the pair
-and for all pairs, and the picture's own truth in cells as coarse as the network's features. Without --run, a run of
-the defaults is made in runs/localisation first (about four minutes, kept).
+region the --truth_area of pixels in which it is largest. Each face is of a person no network has seen, and is
+explained for the expression it shows by its pair's member of a run of drawn faces, by an untrained member (what does
+training add?), and by maps that ask no network: edges, a centre Gaussian, a random field, the mean truth of other
+people for the pair and for all pairs, and the picture's own truth in cells as coarse as the network's features.
+Without --run, a run of the defaults is made in runs/localisation first (about four minutes, kept).
 
 Scores, each the better the higher: pointing game (is the maximum in the region?), energy (share of the positive mass
 in it), AUC and Dice at equal area against it, Spearman's correlation with the oracle itself, and swap: by how much the
@@ -26,17 +26,16 @@ run. docs/localisation.md reads its tables.
 import dataclasses
 import importlib.util
 import pathlib
-import signal
 import sys
 import time
 
+from experiments.config import Command, Explain, OfRun, Resampling
 from experiments.harness import command
-from experiments.harness.command import option
-from fer_jax.errors import DataError, UsageError
+from experiments.harness.command import again, option
+from fer_jax.errors import UsageError
 from fer_jax.expressions import EXPRESSIONS
 
 MADE_RUN = "runs/localisation"
-NEEDED = ("data", "design", "members")
 _METHODS = "cam,grad_cam,extremal_perturbation"
 
 
@@ -44,29 +43,23 @@ _METHODS = "cam,grad_cam,extremal_perturbation"
 class LocalisationConfig:
     """What to score, and how."""
 
-    run: str = option(
-        "", f"Run folder of experiments.reproduce on drawn faces; none given: {MADE_RUN} is made or used."
-    )
+    run: str = again(OfRun, "run", text=f"Run folder, of drawn faces; none given: {MADE_RUN} is made or used.")
     out: str = option("", "JSON file for all tables, such as localisation.json; none given: printed alone.")
-    images: int = option(
+    num_images: int = option(
         280,
         "Faces to explain, a multiple of 56: as many of each (true, foil).",
         low=len(EXPRESSIONS.ordered_pairs),
         high=1_000_000,
+        aliases=("images",),
     )
-    area: float = option(0.1, "Share of the pixels that counts as evident.", low=0.001, high=0.999)
+    truth_area: float = option(
+        0.1, "Share of the pixels that counts as evident.", low=0.001, high=0.999, aliases=("area",)
+    )
     methods: str = option(_METHODS, "Comma-separated methods.")
     score: str = option("logit", "Grad-CAM: score to explain.", choices=("logit", "difference", "probability"))
-    iterations: int = option(
-        0, "Extremal Perturbation: steps of the published schedule of 800; 0: the run's.", low=0, high=100_000
-    )
-    resamples: int = option(2000, "Bootstrap resamples of the pairs.", low=40, high=1_000_000)
-    seed: int = option(
-        0,
-        "Seed of untrained weights, random fields and resamples; the faces follow the run's seed.",
-        low=0,
-        high=2**31 - 1,
-    )
+    ep_iterations: int | None = again(Explain, "ep_iterations", unset="the run's", aliases=("iterations",))
+    resamples: int = again(Resampling, "resamples")
+    seed: int = again(Command, "seed")
 
 
 def localise(config: LocalisationConfig) -> int:
@@ -75,21 +68,21 @@ def localise(config: LocalisationConfig) -> int:
     out = pathlib.Path(config.out) if config.out else None
     if out:
         out.parent.mkdir(parents=True, exist_ok=True)
-    if not config.run and (code := _make_run()):
-        return code
-    from experiments.localisation import known_truth, truth_report, truth_scores
+    from experiments.localisation import drawn_run, known_truth, truth_report, truth_scores
     from experiments.study.explain import settings_of
 
-    run = _open(config.run or MADE_RUN)
+    if not config.run and (code := drawn_run.make(MADE_RUN)):
+        return code
+    run = drawn_run.opened(config.run or MADE_RUN)
     began = time.monotonic()
     settings = settings_of(run.config)
-    options = dataclasses.replace(settings.extremal, iterations=config.iterations or run.config.ep_iterations)
+    options = dataclasses.replace(settings.extremal, iterations=config.ep_iterations or run.config.ep_iterations)
     settings = dataclasses.replace(settings, methods=methods, score=config.score, extremal=options)
-    known = known_truth.draw(run, config.images)
+    known = known_truth.draw(run, config.num_images)
     maps = known_truth.explained(run, known, settings, seed=config.seed)
     maps |= known_truth.reference_of(run, known, seed=config.seed)
     readers = truth_scores.Readers(run, known)
-    table = truth_scores.score(known, maps, readers, area=config.area)
+    table = truth_scores.score(known, maps, readers, area=config.truth_area)
     findings = truth_report.Findings.of(table, known, readers, config, run, methods)
     print(findings.page())
     if out:
@@ -106,51 +99,14 @@ def _check(config) -> tuple[str, ...]:
     """Return the methods, and refuse flags that are wrong whatever the run."""
     command.check_bounds(config)
     cells = len(EXPRESSIONS.ordered_pairs)
-    if config.images % cells:
+    if config.num_images % cells:
         raise UsageError(
-            f"`--images`: wanted a multiple of {cells}, as many of each (true, foil), got {config.images}."
+            f"`--num_images`: wanted a multiple of {cells}, as many of each (true, foil), got {config.num_images}."
         )
     out = pathlib.Path(config.out)
     if config.out and (out.suffix != ".json" or out.is_dir()):
         raise UsageError(f"`--out`: wanted a name that ends in .json, got {config.out}.")
     return command.parse_names("methods", config.methods, _METHODS.split(","), wanted="some of")
-
-
-def _make_run() -> int:
-    """Train the members of a run of the defaults, unless that has been done. Returns an exit code."""
-    from experiments.config import StudyConfig, resolve
-    from experiments.reproduce import run_stages
-
-    config = resolve(StudyConfig(out=MADE_RUN))
-    if not (pathlib.Path(MADE_RUN) / "stages" / "members.json").exists():
-        sys.stderr.write(f"no --run given: drawing faces and training 28 members in {MADE_RUN}, about four minutes.\n")
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        return run_stages(config, NEEDED)
-    finally:  # training stops politely. What follows keeps nothing, so it may stop at once
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
-
-
-def _open(path):
-    """Open a run of drawn faces, and refuse one whose members are not all trained."""
-    from experiments.study.run import open_run
-    from experiments.study.train import failed_members
-
-    run = open_run(path)
-    if run.config.dataset != "procedural_faces":
-        raise UsageError(
-            f"`--run`: wanted a run of drawn faces, got {path}, which is of {run.config.dataset}: photographs have "
-            "no known truth."
-        )
-    if run.config.members != "all" or not run.folder.finished("members"):
-        raise UsageError(
-            f"`--run`: {path} does not hold all 28 trained members (stage members); finish or merge it first."
-        )
-    failed = failed_members(run.folder)
-    if failed:
-        raise DataError(f"`--run`: {path} has members whose training failed, {', '.join(failed)}; train it anew.")
-    return run
 
 
 if __name__ == "__main__":

@@ -49,9 +49,9 @@ def merge(config: MergeConfig) -> int:
     import pandas as pd
 
     from experiments.harness.metrics_log import LOG, read_rows
-    from experiments.reproduce import tell_failed
     from experiments.study.run import Run, open_run
     from experiments.study.run_folder import RunFolder
+    from experiments.study.stages import tell_failed
     from experiments.study.train import failed_members, load_part
 
     runs = [open_run(path.strip()) for path in config.runs.split(",") if path.strip()]

@@ -18,24 +18,16 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 from experiments.config import StudyConfig, resolve
 from experiments.harness import command
 from experiments.harness.command import option
-from fer_jax.errors import UsageError, check_count, check_range
+from experiments.harness.launchers import which_process
+from fer_jax.errors import UsageError, check_range
 from fer_jax.expressions import EXPRESSIONS, parse_categories
 
 STAGES = ("data", "design", "members")
-# What launchers tell a process: its number, and how many there are (Kubernetes does not say). The innermost is first:
-# mpirun inside an allocation leaves the variables of SLURM's or Kubernetes' own task as they were.
-LAUNCHERS = {
-    "Open MPI": ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"),
-    "MVAPICH2": ("MV2_COMM_WORLD_RANK", "MV2_COMM_WORLD_SIZE"),
-    "MPICH": ("PMI_RANK", "PMI_SIZE"),
-    "SLURM": ("SLURM_PROCID", "SLURM_NTASKS"),
-    "Kubernetes": ("JOB_COMPLETION_INDEX", None),
-}
 _LOOK_EVERY_S, _TELL_EVERY_S = 0.5, 60.0
 
 
@@ -49,72 +41,39 @@ class DistributedConfig(StudyConfig):
 
 def train_distributed(config: DistributedConfig) -> int:
     """Train this process's members. The first process joins all parts. Print the run folder and return an exit code."""
-    study = _study(config)
+    run = _whole_run(config)
     index, count = which_process(config.process_id, config.num_processes, os.environ)
-    if study.categories is not None or study.dataset == "procedural_faces":  # other sets say it themselves, later
-        known = EXPRESSIONS if study.categories is None else parse_categories(study.categories)
+    if run.categories is not None or run.dataset == "procedural_faces":  # other sets say it themselves, later
+        known = EXPRESSIONS if run.categories is None else parse_categories(run.categories)
         check_range("--num_processes", count, 1, known.num_pairs)
     from experiments.merge_members import MergeConfig, merge
-    from experiments.reproduce import run_stages
     from experiments.study.run_folder import FinishedFiles
+    from experiments.study.stages import run_stages
 
     sys.stderr.write(f"process {index} of {count}\n")
-    whole = FinishedFiles(study.out)
-    parts = [FinishedFiles(f"{study.out}.parts/{other}-of-{count}") for other in range(count)]
+    whole = FinishedFiles(run.out)
+    parts = [FinishedFiles(f"{run.out}.parts/{other}-of-{count}") for other in range(count)]
     if not whole.finished("members"):
         mine = f"{index}/{count}" if count > 1 else "all"
-        run_stages(dataclasses.replace(study, out=str(parts[index].path), members=mine), STAGES)
+        run_stages(dataclasses.replace(run, out=str(parts[index].path), members=mine), STAGES)
         _wait_for(parts if index == 0 else [whole])
     code = 0
     if index == 0 and not whole.finished("members"):
         with contextlib.redirect_stdout(sys.stderr):  # it would print the folder as well
-            code = merge(MergeConfig(runs=",".join(str(part.path) for part in parts), out=study.out))
+            code = merge(MergeConfig(runs=",".join(str(part.path) for part in parts), out=run.out))
         shutil.rmtree(parts[0].path.parent)
-    print(study.out)
+    print(run.out)
     return code
 
 
-def which_process(index: int | None, count: int | None, environment: Mapping[str, str]) -> tuple[int, int]:
-    """Number of this process and how many there are: as given, else as a launcher says.
-
-    Raises:
-      UsageError: neither says, or they do not fit.
-    """
-    given, asked = index, count
-    number, size = next((names for names in LAUNCHERS.values() if names[0] in environment), (None, None))
-    index = _number(environment, number) if index is None else index
-    count = _number(environment, size) if count is None else count
-    if index is None or count is None:
-        raise UsageError(
-            f"`--num_processes`: wanted it and --process_id, or a launcher ({', '.join(LAUNCHERS)}) that says them; "
-            f"got {asked} and {given}."
-        )
-    check_count("--num_processes", count, 1)
-    check_range("--process_id", index, 0, count - 1)
-    return index, count
-
-
-def _number(environment, name) -> int | None:
-    """Read a variable of a launcher, if it is set."""
-    if name is None or name not in environment:
-        return None
-    try:
-        return int(environment[name])
-    except ValueError:
-        raise UsageError(
-            f"`{name}`: wanted a whole number from the launcher, got {environment[name]!r}; give --num_processes and "
-            "--process_id."
-        ) from None
-
-
-def _study(config) -> StudyConfig:
+def _whole_run(config) -> StudyConfig:
     """Return the configuration of the run itself, which is that of a run by one process."""
     names = [field.name for field in dataclasses.fields(StudyConfig)]
-    study = resolve(StudyConfig(**{name: getattr(config, name) for name in names}))
+    run = resolve(StudyConfig(**{name: getattr(config, name) for name in names}))
     for name, wanted in (("members", "all"), ("stages", "all"), ("overwrite", False), ("minutes", 0.0)):
-        if getattr(study, name) != wanted:
+        if getattr(run, name) != wanted:
             raise UsageError(f"`--{name}`: processes share out all members themselves and alike; leave it out.")
-    return study
+    return run
 
 
 def _wait_for(runs: Sequence) -> None:

@@ -12,7 +12,7 @@ import sys
 
 from experiments.config import StudyConfig
 from experiments.harness import command
-from experiments.reproduce import run_part
+from experiments.study.stages import run_part
 
 STAGES = ("data", "design", "multiclass")
 

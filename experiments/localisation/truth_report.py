@@ -76,9 +76,11 @@ class Findings:
     def of(cls, table, known, readers, config, study, methods) -> "Findings":
         """Reduce a score table."""
         options = {"seed": config.seed, "resamples": config.resamples, "scores": SCORES}
-        regions = truth_scores.regions(known, area=config.area)
+        regions = truth_scores.regions(known, area=config.truth_area)
         one = table[table["method"] == CEILING]
         facts = {
+            "area": config.truth_area,
+            "images": config.num_images,
             "faces": study.config.faces,
             "image_size": study.config.image_size,
             "model": study.config.model,
@@ -90,7 +92,7 @@ class Findings:
             "region_share": regions.mean(),
             "evidence_inside": float((known.truths * regions).sum() / known.truths.sum()),
             "whole_swap": float((readers.of_true_class(known.pictures) - readers.of_true_class(known.twins)).mean()),
-            "ep_iterations": config.iterations or study.config.ep_iterations,
+            "ep_iterations": config.ep_iterations or study.config.ep_iterations,
             "ep_score": study.config.ep_score,
             "ep_reward_scale": study.config.ep_reward_scale,
             "ep_area": study.config.area,

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from experiments import train_distributed
-from experiments.harness import command
+from experiments.harness import command, launchers
 from fer_jax.errors import UsageError
 
 from .jobs import EVERY_STEP, Job, environment
@@ -209,7 +209,7 @@ def _until(ready, workers):
     ],
 )
 def test_a_launcher_says_who_is_who(given, environment, wanted):
-    assert train_distributed.which_process(*given, environment) == wanted
+    assert launchers.which_process(*given, environment) == wanted
 
 
 @pytest.mark.parametrize(
@@ -232,4 +232,4 @@ def test_a_wrong_flag_is_named(tmp_path, flags, said, capsys):
 
 def test_a_launcher_that_says_no_number_is_named():
     with pytest.raises(UsageError, match="`PMI_SIZE`: wanted a whole number from the launcher, got 'many'"):
-        train_distributed.which_process(None, None, {"PMI_RANK": "0", "PMI_SIZE": "many"})
+        launchers.which_process(None, None, {"PMI_RANK": "0", "PMI_SIZE": "many"})

@@ -15,7 +15,7 @@ import pytest
 
 from experiments import config, localise
 from experiments.harness import command
-from experiments.localisation import known_truth, truth_report, truth_scores
+from experiments.localisation import drawn_run, known_truth, truth_report, truth_scores
 from experiments.study.run import open_run
 from fer_jax import explanation, metrics
 from fer_jax.expressions import EXPRESSIONS
@@ -71,7 +71,7 @@ def test_one_command_works_from_nothing_and_keeps_its_run(made, monkeypatch, cap
     monkeypatch.setattr(config, "resolve", lambda chosen: dataclasses.replace(full(chosen), **SMALL))
     monkeypatch.chdir(made.run.parent.parent)
     before = signal.getsignal(signal.SIGINT)
-    assert localise._make_run() == 0
+    assert drawn_run.make(localise.MADE_RUN) == 0
     assert signal.getsignal(signal.SIGINT) is before  # one Ctrl-C ends what comes after the training
     assert "training" not in capsys.readouterr().err
 
@@ -185,9 +185,9 @@ def test_comparisons_are_fixed_beforehand():
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--images=57"], "`--images`: wanted a multiple of 56, as many of each (true, foil), got 57"),
-        (["--images=0"], "`--images`: wanted a number in [56, 1000000], got 0"),
-        (["--area=1.5"], "`--area`: wanted a number in [0.001, 0.999], got 1.5"),
+        (["--images=57"], "`--num_images`: wanted a multiple of 56, as many of each (true, foil), got 57"),
+        (["--images=0"], "`--num_images`: wanted a number in [56, 1000000], got 0"),
+        (["--area=1.5"], "`--truth_area`: wanted a number in [0.001, 0.999], got 1.5"),
         (["--out=rows.txt"], "`--out`: wanted a name that ends in .json, got rows.txt"),
         (["--methods=cam,lime"], "`--methods`: wanted some of cam, grad_cam, extremal_perturbation, got 'lime'"),
         (["--run=gone"], "`--run`: wanted a run folder of experiments.reproduce, got gone"),
