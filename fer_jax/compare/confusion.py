@@ -1,7 +1,7 @@
 """How alike two confusion matrices are, with and without the diagonal that any two decent observers share.
 
-Contract: matrices are float (n, n), rows true, entries shares of the row; a row of a label that was never shown is NaN,
-and so is every number made of it. The off-diagonal correlation with its exact permutation test is the headline; the
+Contract: matrices are float (n, n), rows true, entries shares of the row. A row of a label that was never shown is NaN,
+and so is every number made of it. The off-diagonal correlation with its exact permutation test is the headline. The
 paper's correlation over all cells (§5.3) stands beside it.
 """
 
@@ -13,8 +13,8 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
-from fer_jax.compare.statistics import varies
 from fer_jax.errors import UsageError
+from fer_jax.human.behaviour import varies
 
 _TIE = 1e-12
 
@@ -26,10 +26,14 @@ def shares(counts: np.ndarray) -> np.ndarray:
       counts: (n, n), rows true, 0 or more.
 
     Returns:
-      float64 (n, n), rows sum to 1; NaN throughout a row without answers.
+      float64 (n, n), rows sum to 1. A row without answers is NaN throughout.
 
     Raises:
       UsageError: no square matrix, or a count that is missing or below 0.
+
+    Example:
+      >>> shares(np.array([[3, 1], [0, 0]])).tolist()
+      [[0.75, 0.25], [nan, nan]]
     """
     counts = _matrix("counts", counts)
     if not (counts >= 0).all():
@@ -39,14 +43,14 @@ def shares(counts: np.ndarray) -> np.ndarray:
 
 
 def correlation(human: np.ndarray, model: np.ndarray) -> dict:
-    """Correlations of two confusion matrices.
+    """Correlate two confusion matrices.
 
     Args:
-      human: (n, n); NaN rows are those of `shares`.
+      human: (n, n), with the NaN rows of `shares`.
       model: (n, n).
 
     Returns:
-      A dict of what stands under Columns. NaN where a matrix does not vary, or has a row that is NaN; leave such a
+      A dict of what stands under Columns. NaN where a matrix does not vary, or has a row that is NaN. Leave such a
       label out of both matrices to compare the others.
 
     Columns:
@@ -59,6 +63,12 @@ def correlation(human: np.ndarray, model: np.ndarray) -> dict:
 
     Raises:
       UsageError: matrices that are not square, of different sizes, or infinite.
+
+    Example:
+      >>> human, model = shares(np.array([[8, 2], [3, 7]])), shares(np.array([[7, 3], [5, 5]]))
+      >>> found = correlation(human, model)
+      >>> round(found["r_all"], 3), round(found["r_off_diagonal"], 3), found["n"]
+      (0.832, 1.0, 2)
     """
     human, model = _checked(human, model)
     off = ~np.eye(len(human), dtype=bool)
@@ -81,7 +91,7 @@ def correlation(human: np.ndarray, model: np.ndarray) -> dict:
 
 
 def qap(one: np.ndarray, other: np.ndarray) -> tuple[float, float]:
-    """Off-diagonal Pearson correlation with its exact permutation test.
+    """Test the off-diagonal Pearson correlation by exact permutation.
 
     Rows and columns of one matrix are relabelled by the same permutation, all n! of them (40,320 for eight), the
     identity among them, so p is at least 1 / n!. Nothing is symmetrised.
@@ -91,10 +101,16 @@ def qap(one: np.ndarray, other: np.ndarray) -> tuple[float, float]:
       other: (n, n).
 
     Returns:
-      r, and p = share of relabellings whose |r| is at least as large; both NaN where a matrix is flat or has a NaN.
+      r, and p = share of relabellings whose |r| is at least as large. Both are NaN where a matrix is flat or has a NaN.
 
     Raises:
       UsageError: matrices that do not fit, that are infinite, or n outside 2..9.
+
+    Example:
+      >>> one, other = np.array([[8, 1, 1], [2, 7, 1], [0, 3, 7]]), np.array([[6, 2, 2], [3, 6, 1], [1, 3, 6]])
+      >>> r, p = qap(one, other)
+      >>> round(r, 2), round(p, 2)
+      (0.87, 0.33)
     """
     one, other = _checked(one, other)
     n = len(one)
@@ -114,12 +130,12 @@ def qap(one: np.ndarray, other: np.ndarray) -> tuple[float, float]:
 
 @functools.cache
 def _permutations(n) -> np.ndarray:
-    """All permutations, the identity first."""
+    """List all permutations, the identity first."""
     return np.asarray(list(itertools.permutations(range(n))), np.int8)
 
 
 def error_consistency(one: npt.ArrayLike, other: npt.ArrayLike) -> dict:
-    """Cohen's κ of who is right on which image (Geirhos et al. 2020, arXiv 2006.16736).
+    """Compute Cohen's κ of who is right on which image (Geirhos et al. 2020, arXiv 2006.16736).
 
     Args:
       one: (N,), right or wrong: truth values, or the numbers 0 and 1. None, NA and NaN mean that there was no answer.
@@ -127,11 +143,16 @@ def error_consistency(one: npt.ArrayLike, other: npt.ArrayLike) -> dict:
 
     Returns:
       kappa, expected (share of agreement by chance), low and high (bounds of κ at these accuracies), unbiased
-      (nκ/(n - 1 + κ); NaN for n = 1), n (images that both answered), missing (images left out, since either did not),
+      (nκ/(n - 1 + κ), NaN for n = 1), n (images that both answered), missing (images left out, since either did not),
       reason (why κ is NaN, else ""). NaN where chance agreement is complete, or no image is left.
 
     Raises:
       UsageError: different lengths, no image, or values that say neither right nor wrong, such as the word 'False'.
+
+    Example:
+      >>> found = error_consistency([1, 1, 0, 0], [1, 0, 0, None])
+      >>> round(float(found["kappa"]), 2), found["n"], found["missing"]
+      (0.4, 3, 1)
     """
     (one, no_one), (other, no_other) = _answers("one", one), _answers("other", other)
     if one.shape != other.shape or one.ndim != 1 or not len(one):
@@ -159,7 +180,7 @@ def error_consistency(one: npt.ArrayLike, other: npt.ArrayLike) -> dict:
 
 
 def _answers(name, values) -> tuple[np.ndarray, np.ndarray]:
-    """Right or wrong as bool, and where there was no answer (False in the first)."""
+    """Return right or wrong as bool, and where there was no answer (False in the first)."""
     cells = np.asarray(values, object)
     missing = np.asarray(pd.isna(cells), bool).reshape(cells.shape)
     kinds = (bool, np.bool_, int, float, np.integer, np.floating)
@@ -170,7 +191,7 @@ def _answers(name, values) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _ranks(values) -> np.ndarray:
-    """Ranks of values, those that differ by rounding alone tied."""
+    """Rank values, those that differ by rounding alone tied."""
     return stats.rankdata(np.round(values, 12))
 
 

@@ -20,19 +20,23 @@ _KEYS = ("method", "pair", "picture")
 
 
 def chance(region_share: float) -> dict[str, float]:
-    """What a map that knows nothing scores on average.
+    """Return the average scores of a map that knows nothing.
 
     Args:
       region_share: mean share of the pixels in the evident regions.
 
     Returns:
       A value for each of `SCORES`.
+
+    Example:
+      >>> chance(0.2)["dice"]
+      0.2
     """
     return {"pointing": region_share, "energy": region_share, "auc": 0.5, "dice": region_share, "spearman": 0.0}
 
 
 def per_pair(table: pd.DataFrame, *, scores: Sequence[str] = SCORES) -> pd.DataFrame:
-    """Mean scores within each pair.
+    """Average scores within each pair.
 
     Args:
       table: a score table.
@@ -45,6 +49,12 @@ def per_pair(table: pd.DataFrame, *, scores: Sequence[str] = SCORES) -> pd.DataF
     Raises:
       UsageError: columns that are missing, scores that are infinite or no numbers, or a picture that is there twice
         under one method.
+
+    Example:
+      >>> rows = [("cam", 0, 0, 0.2), ("cam", 1, 1, 0.4), ("ep", 0, 0, 0.5), ("ep", 1, 1, 0.6)]
+      >>> table = pd.DataFrame(rows, columns=["method", "pair", "picture", "dice"])
+      >>> per_pair(table, scores=["dice"])["dice"].tolist()
+      [0.2, 0.4, 0.5, 0.6]
     """
     _check(table, scores)
     groups = table.groupby(["method", "pair"], sort=False)
@@ -54,7 +64,7 @@ def per_pair(table: pd.DataFrame, *, scores: Sequence[str] = SCORES) -> pd.DataF
 def summarise(
     table: pd.DataFrame, *, seed: int, resamples: int = intervals.RESAMPLES, scores: Sequence[str] = SCORES
 ) -> pd.DataFrame:
-    """Mean scores of each method with intervals.
+    """Average the scores of each method, with intervals.
 
     Args:
       table: a score table.
@@ -68,6 +78,13 @@ def summarise(
 
     Raises:
       UsageError: see `per_pair`.
+
+    Example:
+      >>> rows = [("cam", 0, 0, 0.2), ("cam", 1, 1, 0.4), ("ep", 0, 0, 0.5), ("ep", 1, 1, 0.6)]
+      >>> table = pd.DataFrame(rows, columns=["method", "pair", "picture", "dice"])
+      >>> found = summarise(table, seed=0, resamples=200, scores=["dice"])
+      >>> found[["mean", "ci_low", "ci_high"]].round(2).values.tolist()
+      [[0.3, 0.2, 0.4], [0.55, 0.5, 0.6]]
     """
     means = per_pair(table, scores=scores)
     rows = []
@@ -100,7 +117,7 @@ def contrasts(
     resamples: int = intervals.RESAMPLES,
     scores: Sequence[str] = SCORES,
 ) -> pd.DataFrame:
-    """Differences between methods, picture by picture, then within pairs, then over pairs.
+    """Compare methods: differences picture by picture, averaged within pairs, then over pairs.
 
     Args:
       table: a score table.
@@ -113,10 +130,16 @@ def contrasts(
       One row a score and comparison: score, a, b, difference (mean a - mean b, over pictures that both score), ci_low,
       ci_high (95 %, percentile bootstrap over pairs, not corrected), p (paired t over pairs), p_holm (Holm's
       correction over the comparisons within a score), n (pairs), n_pictures. Intervals and p are NaN where fewer than
-      two pairs are left, p also where all differ alike; the difference is NaN without any pair.
+      two pairs are left, p also where all differ alike. The difference is NaN without any pair.
 
     Raises:
-      UsageError: see `per_pair`; or a method that is not in the table.
+      UsageError: see `per_pair`, or a method that is not in the table.
+
+    Example:
+      >>> rows = [("cam", 0, 0, 0.2), ("cam", 1, 1, 0.4), ("ep", 0, 0, 0.5), ("ep", 1, 1, 0.6)]
+      >>> table = pd.DataFrame(rows, columns=["method", "pair", "picture", "dice"])
+      >>> contrasts(table, [("ep", "cam")], seed=0, resamples=200, scores=["dice"])["difference"].round(2).tolist()
+      [0.25]
     """
     _check(table, scores)
     comparisons = list(comparisons)

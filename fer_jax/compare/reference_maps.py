@@ -1,6 +1,6 @@
 """Maps that know nothing of any network: what a saliency map has to beat before it has shown anything.
 
-Contract: pictures are uint8 (H, W, 3); maps are float64 (H, W), 0 or more; lengths are shares of the width.
+Contract: pictures are uint8 (H, W, 3), maps float64 (H, W), 0 or more. Lengths are shares of the width.
 """
 
 import numpy as np
@@ -18,7 +18,7 @@ _LUMA = (0.299, 0.587, 0.114)
 
 
 def centre(height: int, width: int, *, sigma: float = CENTRE_SIGMA) -> np.ndarray:
-    """A Gaussian in the middle of a picture.
+    """Return a Gaussian in the middle of a picture.
 
     Args:
       height: pixels.
@@ -30,6 +30,10 @@ def centre(height: int, width: int, *, sigma: float = CENTRE_SIGMA) -> np.ndarra
 
     Raises:
       UsageError: no pixels, or a sigma that is not above 0.
+
+    Example:
+      >>> centre(1, 3).round(2).tolist()
+      [[0.41, 1.0, 0.41]]
     """
     _check(height, width, sigma=sigma)
     y, x = np.mgrid[:height, :width]
@@ -40,7 +44,7 @@ def centre(height: int, width: int, *, sigma: float = CENTRE_SIGMA) -> np.ndarra
 def random_field(
     height: int, width: int, *, seed: int | tuple[int, ...], smoothing: float = FIELD_SMOOTHING
 ) -> np.ndarray:
-    """Smoothed noise, in which no place is likelier than another: its scores are those of chance.
+    """Draw smoothed noise, in which no place is likelier than another. Its scores are those of chance.
 
     Args:
       height: pixels.
@@ -54,6 +58,11 @@ def random_field(
 
     Raises:
       UsageError: no pixels, or a smoothing that is not above 0.
+
+    Example:
+      >>> field = random_field(8, 8, seed=(0, 5))
+      >>> float(field.min()), float(field.max())
+      (0.0, 1.0)
     """
     _check(height, width, smoothing=smoothing)
     words = seed if isinstance(seed, tuple) else (seed,)
@@ -64,7 +73,7 @@ def random_field(
 
 
 def edges(picture: np.ndarray, *, smoothing: float = EDGE_SMOOTHING) -> np.ndarray:
-    """Strength of a picture's edges: the gradient of its luma by Sobel's operator, smoothed.
+    """Return the strength of a picture's edges: the gradient of its luma by Sobel's operator, smoothed.
 
     Args:
       picture: uint8 (H, W, 3).
@@ -75,6 +84,10 @@ def edges(picture: np.ndarray, *, smoothing: float = EDGE_SMOOTHING) -> np.ndarr
 
     Raises:
       UsageError: not a picture of bytes, or a smoothing that is not above 0.
+
+    Example:
+      >>> edges(np.zeros((4, 4, 3), np.uint8)).max()
+      np.float64(0.0)
     """
     picture = np.asarray(picture)
     if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype != np.uint8:

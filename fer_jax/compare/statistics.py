@@ -12,29 +12,28 @@ from scipy import stats
 
 from fer_jax.compare import intervals
 from fer_jax.errors import UsageError, check_one_of
+from fer_jax.human.behaviour import ROUNDING, varies
 from fer_jax.streams import stream
 
 DESIGNS = ("between", "repeated")
 
-# Of the largest value: means of a few hundred equal numbers differ from them by less.
-_ROUNDING = 64 * np.finfo(np.float64).eps
 _NO_ERROR = "nothing varies but the group means: the error term is zero"
 _ALL_EQUAL = "all values are equal"
 
 
 def anova(groups: dict[str, np.ndarray], *, design: str = "between") -> dict:
-    """One-way analysis of variance.
+    """Run a one-way analysis of variance.
 
     Args:
-      groups: two or more groups of equal meaning; of equal size for "repeated".
+      groups: two or more groups of equal meaning, of equal size for "repeated".
       design: "between" (the paper's reading) or "repeated" (the same units under every method, ours), which also
         gives the Greenhouse-Geisser correction.
 
     Returns:
-      A dict: df (two numbers), and what stands under Columns; epsilon and p_gg for "repeated" only.
+      A dict: df (two numbers), and what stands under Columns, epsilon and p_gg for "repeated" only.
 
     Columns:
-      F: of the groups; NaN with a reason where the error term is zero.
+      F: of the groups, NaN with a reason where the error term is zero.
       p: of F.
       eta2: share of the variance between groups.
       omega2: the same, corrected for chance.
@@ -45,6 +44,12 @@ def anova(groups: dict[str, np.ndarray], *, design: str = "between") -> dict:
 
     Raises:
       UsageError: fewer than two groups, fewer than two units, or unequal sizes for "repeated".
+
+    Example:
+      >>> groups = {"cam": np.array([0.2, 0.3, 0.4]), "ep": np.array([0.5, 0.4, 0.8])}
+      >>> found = anova(groups)
+      >>> round(float(found["F"]), 2), found["df"], round(float(found["p"]), 3)
+      (4.0, (1, 4), 0.116)
     """
     values = _checked(groups, repeated=design == "repeated")
     check_one_of("design", design, DESIGNS)
@@ -68,7 +73,7 @@ def _within(values):
 
 
 def _repeated(table):
-    """Rows are units, columns methods."""
+    """Compute the repeated design of a table whose rows are units, and whose columns are methods."""
     n, k = table.shape
     grand = table.mean()
     ss_method = _unless_rounding(n * ((table.mean(0) - grand) ** 2).sum(), table)
@@ -85,14 +90,8 @@ def _repeated(table):
 
 
 def _unless_rounding(squares, values):
-    """A sum of squares; 0 where deviations no larger than the rounding of the values would give it."""
-    return squares if squares > values.size * (_ROUNDING * np.abs(values).max()) ** 2 else 0.0
-
-
-def varies(values: np.ndarray) -> bool:
-    """Return whether numbers (n,) differ by more than rounding; False if there are none or one is NaN."""
-    values = np.asarray(values, np.float64)
-    return bool(values.size and np.ptp(values) > _ROUNDING * np.abs(values).max())
+    """Return a sum of squares, 0 where deviations no larger than the rounding of the values would give it."""
+    return squares if squares > values.size * (ROUNDING * np.abs(values).max()) ** 2 else 0.0
 
 
 def _result(ss_effect, ss_error, df1, df2, n):
@@ -111,7 +110,7 @@ def _result(ss_effect, ss_error, df1, df2, n):
 
 
 def tukey(groups: dict[str, np.ndarray]) -> pd.DataFrame:
-    """Tukey's honest significant differences, with t as the paper prints it.
+    """Compute Tukey's honest significant differences, with t as the paper prints it.
 
     Args:
       groups: two or more groups of one size n.
@@ -130,6 +129,11 @@ def tukey(groups: dict[str, np.ndarray]) -> pd.DataFrame:
 
     Raises:
       UsageError: unequal sizes, fewer than two groups or two units.
+
+    Example:
+      >>> groups = {"cam": np.array([0.2, 0.3, 0.4]), "ep": np.array([0.5, 0.4, 0.8])}
+      >>> tukey(groups)[["difference", "t", "p"]].round(3).values.tolist()
+      [[-0.267, -2.0, 0.116]]
     """
     values = dict(zip(groups, _checked(groups, repeated=True), strict=True))
     k, n = len(values), len(next(iter(values.values())))
@@ -147,7 +151,7 @@ def tukey(groups: dict[str, np.ndarray]) -> pd.DataFrame:
 
 
 def friedman(groups: dict[str, np.ndarray]) -> dict:
-    """Friedman's rank test over the same units.
+    """Run Friedman's rank test over the same units.
 
     Args:
       groups: three or more groups over the same units.
@@ -157,6 +161,11 @@ def friedman(groups: dict[str, np.ndarray]) -> dict:
 
     Raises:
       UsageError: fewer than three groups, fewer than two units, or unequal sizes.
+
+    Example:
+      >>> found = friedman({"a": [1, 2, 3], "b": [2, 3, 4], "c": [3, 4, 5]})
+      >>> found["chi2"], round(found["p"], 3)
+      (6.0, 0.05)
     """
     values = _checked(groups, repeated=True)
     if len(values) < 3:
@@ -169,7 +178,7 @@ def friedman(groups: dict[str, np.ndarray]) -> dict:
 
 
 def contrasts(groups: dict[str, np.ndarray], *, seed: int, resamples: int = intervals.RESAMPLES) -> pd.DataFrame:
-    """Paired differences with bootstrap intervals over units, p values corrected by Holm.
+    """Compare groups by paired differences with bootstrap intervals over units, p values corrected by Holm.
 
     Args:
       groups: groups over the same units.
@@ -177,8 +186,13 @@ def contrasts(groups: dict[str, np.ndarray], *, seed: int, resamples: int = inte
       resamples: how many.
 
     Returns:
-      One row a pair of groups: a, b, difference, ci_low, ci_high (95 %, percentile), p (paired t; NaN where all units
+      One row a pair of groups: a, b, difference, ci_low, ci_high (95 %, percentile), p (paired t, NaN where all units
       differ alike), p_holm, n.
+
+    Example:
+      >>> groups = {"cam": np.array([0.2, 0.3, 0.4]), "ep": np.array([0.5, 0.4, 0.8])}
+      >>> contrasts(groups, seed=0, resamples=200)[["difference", "ci_low", "ci_high"]].round(2).values.tolist()
+      [[-0.27, -0.4, -0.1]]
     """
     values = dict(zip(groups, _checked(groups, repeated=True), strict=True))
     n = len(next(iter(values.values())))
@@ -197,7 +211,12 @@ def contrasts(groups: dict[str, np.ndarray], *, seed: int, resamples: int = inte
 
 
 def holm(p: np.ndarray) -> np.ndarray:
-    """Holm's step-down correction of p values (N,); NaN stays NaN and is not counted."""
+    """Adjust p values (N,) by Holm's step-down rule. NaN stays NaN and is not counted.
+
+    Example:
+      >>> holm(np.array([0.01, 0.04, np.nan])).tolist()
+      [0.02, 0.04, nan]
+    """
     p = np.asarray(p, np.float64)
     if ((p < 0) | (p > 1)).any():
         raise UsageError(f"`p`: wanted p values in [0, 1], or NaN, got {p[(p < 0) | (p > 1)][0]:g}.")

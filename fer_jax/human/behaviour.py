@@ -22,7 +22,7 @@ TIMES = ("mean", "median", "log")
 TIME_TRIALS = ("clean", "all")
 
 # Of the largest value: means of a few hundred equal numbers differ from them by less.
-_ROUNDING = 64 * np.finfo(np.float64).eps
+ROUNDING = 64 * np.finfo(np.float64).eps
 
 
 def person_table(trials: Trials) -> pd.DataFrame:
@@ -306,4 +306,4 @@ def _filled(table) -> pd.DataFrame:
 def varies(values: npt.ArrayLike) -> bool:
     """Return whether numbers (n,) differ by more than rounding, False if there are none."""
     values = np.asarray(values, np.float64)
-    return bool(values.size and np.ptp(values) > _ROUNDING * np.abs(values).max())
+    return bool(values.size and np.ptp(values) > ROUNDING * np.abs(values).max())
