@@ -49,7 +49,10 @@ def hires_cam(head_fn: Head, features: jax.Array, target, *, rectify: bool = Tru
     For any linear layer on the features, pooled or not, the signed map sums to the logit without its bias.
     Therefore the source (arXiv 2011.08891) calls the method faithful.
 
-    Arguments, result and errors are those of `grad_cam`. Rectifying is ours here: False gives the published map.
+    Arguments and errors are those of `grad_cam`. Rectifying is ours here: False gives the published map.
+
+    Returns:
+      float (h, w), raw. NaN for a traced target outside the classes.
 
     Example:
       >>> features = jnp.asarray([[[1.0, 0.0], [0.0, 4.0]]])  # one row of two places
@@ -69,8 +72,11 @@ def grad_cam_plus_plus(
     The published weights (arXiv 1710.11063, eq. 19) are those of exp(score). Their α = g² / (2 g² + g³ Σ_u F(u)) is
     computed as 1 / (2 + g Σ_u F(u)). The factor exp(score), common to all places, is left out: it overflows.
 
-    Arguments, result and errors are those of `grad_cam`. Features are 0 or more, as after a ReLU: for others α has a
+    Arguments and errors are those of `grad_cam`. Features are 0 or more, as after a ReLU: for others α has a
     pole, where the weight is set to 0.
+
+    Returns:
+      float (h, w), raw. NaN for a traced target outside the classes.
 
     Example:
       >>> features = jnp.asarray([[[1.0, 0.0], [0.0, 4.0]]])  # one row of two places
@@ -88,7 +94,10 @@ def grad_cam_plus_plus(
 def layer_cam(head_fn: Head, features: jax.Array, target, *, rectify: bool = True, score: str = "logit") -> jax.Array:
     """Compute LayerCAM of any layer: Σ_k max(0, g_k(u)) F_k(u) (Jiang et al. 2021, IEEE TIP 30).
 
-    Arguments, result and errors are those of `grad_cam`. The method is meant for early, fine layers, too.
+    Arguments and errors are those of `grad_cam`. The method is meant for early, fine layers, too.
+
+    Returns:
+      float (h, w), raw. NaN for a traced target outside the classes.
 
     Example:
       >>> features = jnp.asarray([[[1.0, 0.0], [0.0, 4.0]]])  # one row of two places

@@ -82,8 +82,10 @@ def insertion(
 ) -> Curve:
     """Measure how fast a score rises while the most salient pixels are put in first (RISE, §4.1). Higher is better.
 
-    Arguments and errors are those of `deletion`. The `Curve` goes from the score of the baseline, for which RISE takes
-    "blur" here, to that of the image.
+    Arguments and errors are those of `deletion`. RISE takes "blur" as the baseline here.
+
+    Returns:
+      A `Curve` from the score of the baseline to that of the image.
 
     Example:
       >>> image = jnp.asarray([[[1.0], [3.0]]])
@@ -152,7 +154,10 @@ def average_drop(score_full: jax.Array, score_masked: jax.Array) -> jax.Array:
 def increase(score_full: jax.Array, score_masked: jax.Array) -> jax.Array:
     """Count the share of images whose score rises when only the salient part is left. Higher is better.
 
-    Arguments and errors are those of `average_drop`. NaN if a score is NaN, or without images.
+    Arguments and errors are those of `average_drop`.
+
+    Returns:
+      A scalar in [0, 1]. NaN if a score is NaN, or without images.
 
     Example:
       >>> float(increase(jnp.asarray([0.5, 0.5]), jnp.asarray([0.25, 0.75])))
