@@ -26,7 +26,7 @@ from study_images import StudyImages, choose, survey
 
 from fer_jax import data
 from fer_jax.categories import Categories
-from fer_jax.errors import DataError, UsageError
+from fer_jax.errors import DataError, UsageError, check_one_of, check_range
 from fer_jax.expressions import EXPRESSIONS
 
 EXIF = ("source", "apply", "ignore")
@@ -144,8 +144,7 @@ class PhotographBuilder(ArrayRecordBuilder, skip_registration=True):
         workers: int | None = None,
         **kwargs,
     ):
-        if not 0 <= max_reject_frac <= 1:
-            raise UsageError(f"`max_reject_frac`: wanted a share in 0..1, got {max_reject_frac}.")
+        check_range("max_reject_frac", max_reject_frac, 0, 1)
         self._source, self._max_reject_frac = source, max_reject_frac
         self._workers = workers or os.cpu_count() or 1
         self._held = contextlib.ExitStack()
@@ -218,8 +217,7 @@ class PhotographBuilder(ArrayRecordBuilder, skip_registration=True):
 
     def _framing(self, listing) -> data.Framing:
         config = self.builder_config
-        if config.exif not in EXIF:
-            raise UsageError(f"`exif`: wanted one of {', '.join(EXIF)}, got {config.exif!r}.")
+        check_one_of("exif", config.exif, EXIF)
         return data.Framing(
             crop=config.crop,
             size=config.image_size,

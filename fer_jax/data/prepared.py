@@ -15,7 +15,7 @@ import numpy as np
 
 from fer_jax.categories import Categories
 from fer_jax.data.pictures.decode import ImageRejected, decode, square
-from fer_jax.errors import DataError, StorageError, UsageError
+from fer_jax.errors import DataError, StorageError, UsageError, check_one_of
 
 # Labels of a split beside its shards, so that they need not be gathered from every record.
 EXPRESSIONS_FILE = "expressions-{split}.npy"
@@ -120,8 +120,7 @@ class PreparedSplit:
         Raises:
           UsageError: the set stores no such feature.
         """
-        if name not in self.info.features:
-            raise UsageError(f"`name`: wanted one of {', '.join(self.info.features)}, got {name!r}.")
+        check_one_of("name", name, self.info.features)
         found = []
         for part in np.array_split(np.asarray(rows, np.int64), max(1, len(rows) // _AT_ONCE)):
             for record in self._records(part.tolist()) if len(part) else ():

@@ -18,8 +18,7 @@ import pandas as pd
 from fer_jax import host_memory
 from fer_jax.categories import Categories
 from fer_jax.data.face_set import FLAGGED_COLUMNS, REJECTED_COLUMNS, FaceSet, Read
-from fer_jax.data.file_names import is_archive, is_picture
-from fer_jax.data.file_tree import Below, Tree, open_tree
+from fer_jax.data.file_tree import Below, Tree, is_archive, is_picture, open_tree
 from fer_jax.data.listing import Listing, NotThisSet, Quality, Rejection, Row, flag_names
 from fer_jax.data.pictures.decode import EXPECTED_REASONS, ImageRejected
 from fer_jax.data.pictures.detect import FaceDetector
@@ -28,7 +27,7 @@ from fer_jax.data.pictures.framing import MAX_SIZE, Framed, Framing, frame, pixe
 from fer_jax.data.selection import select
 from fer_jax.data.sources import BOXED, SIDES, SOURCES, options_of
 from fer_jax.data.sources.search import archives
-from fer_jax.errors import DataError, UsageError
+from fer_jax.errors import DataError, UsageError, check_range
 from fer_jax.expressions import EXPRESSIONS, parse_categories, parse_class_map
 
 _SHOWN = 3
@@ -289,8 +288,7 @@ def check_options(*, size: int | None, max_reject_frac: float) -> int:
     """
     if not isinstance(size, int | np.integer) or not 1 <= size <= MAX_SIZE:
         raise UsageError(f"`size`: wanted a side of 1..{MAX_SIZE} px, got {size!r}.")
-    if not 0 <= max_reject_frac <= 1:
-        raise UsageError(f"`max_reject_frac`: wanted a share in 0..1, got {max_reject_frac}.")
+    check_range("max_reject_frac", max_reject_frac, 0, 1)
     return int(size)
 
 

@@ -4,21 +4,18 @@ Synthetic: for testing methods and pipelines, never for claims about people.
 """
 
 from fer_jax.action_units import ACTION_UNITS, PROTOTYPES
-from fer_jax.faces.batch import render_batch
 from fer_jax.faces.geometry.camera import Light
-from fer_jax.faces.geometry.landmarks import FLIP, flip_landmarks
-from fer_jax.faces.oracle import mean_oracle, one_vs_rest, oracle, pair_units, twin, unit_mask
+from fer_jax.faces.oracle import oracle, pair_units, twin, unit_mask
 from fer_jax.faces.painting.photometry import Photometry
 from fer_jax.faces.person.identity import Identity, average, draw_identity
 from fer_jax.faces.person.regions import REGIONS, encode_mask, region_mask
 from fer_jax.faces.presets import PRESETS, Preset
-from fer_jax.faces.render import RENDER_VERSION, Face, render
+from fer_jax.faces.render import RENDER_VERSION, Face, render, render_batch
 from fer_jax.faces.scene import OCCLUDERS, SPLITS, Parameters, draw, expression_indices
 from fer_jax.faces.table import face_row
 
 __all__ = [
     "ACTION_UNITS",
-    "FLIP",
     "OCCLUDERS",
     "PRESETS",
     "PROTOTYPES",
@@ -37,9 +34,6 @@ __all__ = [
     "encode_mask",
     "expression_indices",
     "face_row",
-    "flip_landmarks",
-    "mean_oracle",
-    "one_vs_rest",
     "oracle",
     "pair_units",
     "region_mask",

@@ -7,13 +7,12 @@ import cv2
 import numpy as np
 
 from fer_jax import action_units
-from fer_jax.categories import Categories
-from fer_jax.errors import check_count, check_index, check_one_of
+from fer_jax.errors import check_index, check_one_of
 from fer_jax.expressions import EXPRESSIONS
-from fer_jax.faces.geometry.camera import Camera, Light, Pose
+from fer_jax.faces.geometry.camera import Camera
 from fer_jax.faces.geometry.head import build
 from fer_jax.faces.render import paint
-from fer_jax.faces.scene import Parameters, check_size, draw, expression_indices, prototype_units
+from fer_jax.faces.scene import Parameters, check_size, prototype_units
 
 # §6 of the design: Gaussian of 5 px at 224 px (ours).
 SMOOTHING_AT_224 = 5.0
@@ -87,41 +86,6 @@ def twin(parameters: Parameters, foil: int) -> Parameters:
     soft[foil] = 1
     units = prototype_units(parameters.seed, parameters.split, parameters.index, foil, intensity=parameters.intensity)
     return parameters.replace(expression=foil, label=foil, soft_label=soft, au=units)
-
-
-def one_vs_rest(parameters: Parameters, *, size: int | None = None, categories: Categories = EXPRESSIONS) -> np.ndarray:
-    """Return the largest D(a, b) at each pixel over the foils b among `categories`: float32 (size, size)."""
-    foils = [foil for foil in expression_indices(categories) if foil != parameters.expression]
-    return np.max([oracle(parameters, foil, size=size) for foil in foils], axis=0)
-
-
-def mean_oracle(first: int, second: int, *, seed: int = 0, identities: int = 6, size: int = 224) -> np.ndarray:
-    """Average D(a, b) over people who look straight ahead in one light, each with prototypes of their own.
-
-    An expression of one side is drawn on both sides in turn, so that the map prefers neither.
-
-    Args:
-      first: expression a, an index into `EXPRESSIONS`.
-      second: expression b.
-      seed: of the people.
-      identities: how many people, the first of the split "stimuli".
-      size: side in pixels.
-
-    Returns:
-      float32 (size, size), 0 or more. (b, a) gives the same.
-
-    Raises:
-      UsageError: no such expression, nobody, or a size below 32.
-    """
-    check_count("identities", identities, 1)
-    check_index("second", second, len(EXPRESSIONS))
-    total = np.zeros((size, size), np.float32)
-    for person in range(identities):
-        drawn = draw(seed, "stimuli", person, size=size, expression=first, identity=person, intensity=1.0)
-        scene = drawn.replace(pose=Pose(), light=Light())
-        ours, theirs = pair_units(scene, second)
-        total += difference(scene, ours, theirs) + difference(scene, ours[::-1].copy(), theirs[::-1].copy())
-    return total / np.float32(2 * identities)
 
 
 def unit_mask(parameters: Parameters, unit: int, *, size: int | None = None) -> np.ndarray:

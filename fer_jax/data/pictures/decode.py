@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 
 from fer_jax.data.pictures.image_header import image_header, orientation
-from fer_jax.errors import DataError, StorageError, UsageError
+from fer_jax.errors import DataError, StorageError, UsageError, check_one_of
 
 # Refused from size or header, before anything is decoded (ours): OpenCV itself lets 400 megapixels pass.
 MAX_BYTES = 64 << 20
@@ -62,8 +62,7 @@ def decode(data: bytes, *, exif: str = "apply") -> np.ndarray:
       UsageError: an unknown `exif`, or an OpenCV that is too old to tell what is damaged.
     """
     _check_opencv()
-    if exif not in ORIENTATIONS:
-        raise UsageError(f"`exif`: wanted one of {', '.join(ORIENTATIONS)}, got {exif!r}.")
+    check_one_of("exif", exif, ORIENTATIONS)
     if not data:
         raise ImageRejected("empty", "0 bytes")
     if len(data) > MAX_BYTES:

@@ -16,7 +16,7 @@ from fer_jax.data.listing import Quality, Row
 from fer_jax.data.pictures.decode import encode_png
 from fer_jax.data.pictures.framing import Framing, frame, pixels
 from fer_jax.data.pictures.image_header import JPEG_FRAMES, UPRIGHT, image_header, jpeg_segments, orientation
-from fer_jax.errors import StorageError, UsageError
+from fer_jax.errors import StorageError, check_one_of
 from fer_jax.frame import Box
 
 ENCODINGS = ("png", "jpeg95")
@@ -57,8 +57,7 @@ def store(row: Row, framing: Framing, *, encoding: str = "png") -> Stored:
       ImageRejected: no picture that can be taken.
       UsageError: an unknown encoding.
     """
-    if encoding not in ENCODINGS:
-        raise UsageError(f"`encoding`: wanted one of {', '.join(ENCODINGS)}, got {encoding!r}.")
+    check_one_of("encoding", encoding, ENCODINGS)
     loaded = row.load()
     image = pixels(loaded, framing.exif)
     facts, plain = (Quality(0), False) if isinstance(loaded, np.ndarray) else file_facts(loaded)

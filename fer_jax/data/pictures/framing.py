@@ -13,7 +13,7 @@ import numpy as np
 from fer_jax.data.listing import Quality, Row
 from fer_jax.data.pictures.decode import MAX_PIXELS, ORIENTATIONS, decode, resized, square
 from fer_jax.data.pictures.detect import FaceDetector, matching
-from fer_jax.errors import UsageError
+from fer_jax.errors import UsageError, check_one_of
 from fer_jax.frame import BOX_MARGIN, Box, alignable, eyes_matrix, square_matrix, transform, transform_box
 
 CROPS = ("none", "square", "box", "eyes")
@@ -143,14 +143,12 @@ class Framing:
     detector: FaceDetector | None = None
 
     def __post_init__(self):
-        if self.crop not in CROPS:
-            raise UsageError(f"`crop`: wanted one of {', '.join(CROPS)}, got {self.crop!r}.")
+        check_one_of("crop", self.crop, CROPS)
         if self.size is None and self.crop != "none":
             raise UsageError(f"`size`: wanted a side in pixels for the crop {self.crop!r}, got none.")
         if self.size is not None and (not isinstance(self.size, int | np.integer) or not 1 <= self.size <= MAX_SIZE):
             raise UsageError(f"`size`: wanted a side of 1..{MAX_SIZE} px, got {self.size!r}.")
-        if self.exif not in ORIENTATIONS:
-            raise UsageError(f"`exif`: wanted one of {', '.join(ORIENTATIONS)}, got {self.exif!r}.")
+        check_one_of("exif", self.exif, ORIENTATIONS)
         if self.detector is not None and not callable(self.detector):
             raise UsageError(f"`detector`: wanted what `face_detector` returns, got {self.detector!r}.")
         if not isinstance(self.box_margin, int | float) or not 1 <= self.box_margin <= 4:

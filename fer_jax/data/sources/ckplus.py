@@ -18,7 +18,7 @@ from fer_jax.data.sources.class_folders import check_table, list_folders
 from fer_jax.data.sources.fer2013 import header_of, pixel_splits
 from fer_jax.data.sources.search import find_files, find_folders
 from fer_jax.data.tables import real, shown
-from fer_jax.errors import DataError, UsageError
+from fer_jax.errors import DataError, UsageError, check_count
 from fer_jax.expressions import EXPRESSIONS, LABEL_TABLES, numberings
 
 IMAGES, EMOTIONS = "cohn-kanade-images", "Emotion"
@@ -49,8 +49,7 @@ def list_ckplus(
       UsageError: an argument out of range.
       DataError: no CK+, or numbers that nobody named.
     """
-    if apex_frames < 1:
-        raise UsageError(f"`apex_frames`: wanted at least 1, got {apex_frames}.")
+    check_count("apex_frames", apex_frames, 1)
     if folds < 2 or not 0 <= fold < folds:
         raise UsageError(f"`fold`: wanted 0..folds-1 of at least 2 folds, got {fold} of {folds}.")
     images, emotions = (_with_people(tree, name) for name in (IMAGES, EMOTIONS))

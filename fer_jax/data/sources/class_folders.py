@@ -10,11 +10,10 @@ from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from fer_jax.categories import Categories
-from fer_jax.data.file_names import is_document, is_picture
-from fer_jax.data.file_tree import Tree
+from fer_jax.data.file_tree import Tree, is_document, is_picture
 from fer_jax.data.listing import Listing, NotThisSet, Rejection, Row
 from fer_jax.data.selection import mapped, vocabulary
-from fer_jax.errors import DataError, UsageError
+from fer_jax.errors import DataError, check_one_of
 from fer_jax.expressions import (
     DROP,
     DROPPED,
@@ -80,8 +79,8 @@ def check_table(label_table: str | None) -> None:
     Raises:
       UsageError: listing the tables.
     """
-    if label_table is not None and label_table not in LABEL_TABLES:
-        raise UsageError(f"`label_table`: wanted one of {', '.join(LABEL_TABLES)}, got {label_table!r}.")
+    if label_table is not None:
+        check_one_of("label_table", label_table, LABEL_TABLES)
 
 
 def split_of(folder: str) -> str | None:

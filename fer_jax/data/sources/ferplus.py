@@ -15,13 +15,12 @@ from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 
-from fer_jax.data.file_names import is_document
-from fer_jax.data.file_tree import Tree, lines
+from fer_jax.data.file_tree import Tree, is_document, lines
 from fer_jax.data.listing import Listing, NotThisSet, Rejection, Row, without_repeats
 from fer_jax.data.sources.fer2013 import PIXELS_FILES, USAGES, pixel_loader, pixels_file, usage_of
 from fer_jax.data.sources.search import base_of, find_files, find_folders
 from fer_jax.data.tables import CellError, Cells, records, table, whole
-from fer_jax.errors import DataError, UsageError
+from fer_jax.errors import DataError, check_one_of
 from fer_jax.expressions import DROP, EXPRESSIONS, LABEL_TABLES
 
 TARGETS = ("plurality", "majority", "votes")
@@ -53,8 +52,7 @@ def list_ferplus(tree: Tree, *, target: str = "plurality") -> Listing:
       UsageError: an unknown target.
       DataError: no FER+.
     """
-    if target not in TARGETS:
-        raise UsageError(f"`target`: wanted one of {', '.join(TARGETS)}, got {target!r}.")
+    check_one_of("target", target, TARGETS)
     layout = _layout(tree, target)
     splits = {split: functools.partial(_listed, rows) for split, rows in layout.items()}
     votes = _list_read(tree)
@@ -78,8 +76,7 @@ def ferplus_labels(votes: np.ndarray, *, target: str) -> tuple[np.ndarray, np.nd
     Returns:
       int32 (N,) canonical labels with `DROP` for the rows left out, and str (N,) why those are left out, else "".
     """
-    if target not in TARGETS:
-        raise UsageError(f"`target`: wanted one of {', '.join(TARGETS)}, got {target!r}.")
+    check_one_of("target", target, TARGETS)
     if target == "votes":
         eight = _canonical_votes(votes)
         clear = eight.any(1)

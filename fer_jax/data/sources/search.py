@@ -2,8 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from fer_jax.data.file_names import is_archive
-from fer_jax.data.file_tree import Tree
+from fer_jax.data.file_tree import Tree, is_archive
 
 # So many of a list's pictures are looked for if one of them is there, else the first ones, then fewer.
 _ENOUGH, _EACH, _THEN_EVERY = 50, 1000, 64

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fer_jax.faces.geometry.curves import equal_arcs
 from fer_jax.faces.geometry.frontal import parts
-from fer_jax.faces.geometry.landmarks import landmarks_of
 from fer_jax.faces.person.identity import Identity
+
+_LANDMARK_F = (8 - 4, 8 - 1, 8, 8 + 1, 8 + 4)  # rows of a lip curve: both sides, peaks of the bow, middle
 
 
 @dataclass(frozen=True)
@@ -125,7 +127,7 @@ def build(identity: Identity, au: np.ndarray) -> Geometry:
 
 def _lifted(planar, features, au, anchors) -> Geometry:
     """Lift all curves at once from frontal places to space."""
-    planar["landmarks"] = landmarks_of(planar)
+    planar["landmarks"] = _landmarks(planar)
     flat = np.concatenate(list(planar.values())).astype(np.float32)
     surface = Surface(anchors.tip_y, anchors.mouth_y, anchors.chin_y, anchors.half_width)
     depth = surface(flat[:, 0], flat[:, 1])
@@ -136,3 +138,21 @@ def _lifted(planar, features, au, anchors) -> Geometry:
         start += len(curve)
     landmarks = curves.pop("landmarks")
     return Geometry(curves, landmarks, features, au, anchors, surface)
+
+
+def _landmarks(planar: dict[str, np.ndarray]) -> np.ndarray:
+    """Return the 68 points of iBUG's order from the curves of a face, as frontal places (68, 2)."""
+    outline = planar["outline"]
+    jaw = equal_arcs(outline[8:-8], 17)
+    brows = [planar["brow_middle0"][::-1], planar["brow_middle1"]]
+    up, low = (lambda side: planar[f"lid_upper{side}"]), (lambda side: planar[f"lid_lower{side}"])
+    left = [up(0)[[12, 8, 4, 0]], low(0)[[4, 8]]]
+    right = [up(1)[[0, 4, 8, 12]], low(1)[[8, 4]]]
+    last = len(planar["lip_top"]) - 1
+    lips = [
+        planar["lip_top"][[0, *_LANDMARK_F, last]],
+        planar["lip_bottom"][list(_LANDMARK_F)[::-1]],
+        planar["lip_inner_top"][[1, 8 - 4, 8, 8 + 4, last - 1]],
+        planar["lip_inner_bottom"][[8 + 4, 8, 8 - 4]],
+    ]
+    return np.concatenate([jaw, *brows, planar["bridge"], planar["nose_base"], *left, *right, *lips])

@@ -5,8 +5,8 @@ from fer_jax import action_units
 from fer_jax.faces.geometry import head as geometry
 from fer_jax.faces.geometry.camera import Camera, Pose
 from fer_jax.faces.geometry.head import Surface
-from fer_jax.faces.geometry.landmarks import FLIP
 from fer_jax.faces.person import identity
+from tests.faces.mirrored import FLIP
 
 BROWS, NOSE, EYES, MOUTH, JAW = range(17, 27), range(27, 36), range(36, 48), range(48, 68), range(17)
 OUTER_LIPS = range(48, 60)

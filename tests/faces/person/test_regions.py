@@ -5,18 +5,11 @@ import pytest
 from fer_jax import faces
 from fer_jax.errors import DataError
 from fer_jax.faces.geometry.camera import Pose
+from tests.faces.mirrored import flip_landmarks
 
 
 def _face(size=160, **changes):
     return faces.render(faces.draw(0, "train", 0, preset="easy", size=size).replace(**changes), photometry=False)
-
-
-def test_flipping_twice_is_nothing_and_swaps_sides():
-    assert sorted(faces.FLIP.tolist()) == list(range(68))
-    np.testing.assert_array_equal(faces.FLIP[faces.FLIP], np.arange(68))
-    landmarks = _face().landmarks
-    np.testing.assert_allclose(faces.flip_landmarks(faces.flip_landmarks(landmarks, 160), 160), landmarks, atol=1e-4)
-    assert faces.FLIP[36] == 45 and faces.FLIP[48] == 54 and faces.FLIP[30] == 30 and faces.FLIP[0] == 16
 
 
 def test_each_landmark_lies_in_its_region():
@@ -51,7 +44,7 @@ def test_the_mask_follows_the_face():
 def test_mirrored_landmarks_give_the_mirrored_mask():
     face = _face(pose=Pose())
     mask = faces.region_mask(face.landmarks, 160)
-    mirrored = faces.region_mask(faces.flip_landmarks(face.landmarks, 160), 160)[:, ::-1]
+    mirrored = faces.region_mask(flip_landmarks(face.landmarks, 160), 160)[:, ::-1]
     swap = np.array([0, 2, 1, 4, 3, 6, 5, 7, 8, 9, 10])
     assert (swap[mirrored] == mask).mean() > 0.985
 

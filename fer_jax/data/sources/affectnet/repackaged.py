@@ -7,8 +7,7 @@ import functools
 import re
 from collections.abc import Iterator
 
-from fer_jax.data.file_names import is_document
-from fer_jax.data.file_tree import Tree
+from fer_jax.data.file_tree import Tree, is_document
 from fer_jax.data.listing import Listing, Rejection, Row
 from fer_jax.data.sources.affectnet.annotations import annotated_row
 from fer_jax.data.sources.class_folders import split_of

@@ -11,8 +11,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from fer_jax.data.file_names import is_document
-from fer_jax.data.file_tree import Tree
+from fer_jax.data.file_tree import Tree, is_document
 from fer_jax.data.listing import NO_QUALITY, Listing, Quality, Rejection, Row
 from fer_jax.data.pictures.decode import ImageRejected
 from fer_jax.data.sources.affectnet.annotations import ABSENT, LANDMARKS, annotated_row, points
