@@ -44,7 +44,7 @@ class Command:
         low=0.0,
         high=1e6,
     )
-    overwrite: bool = option(False, "Delete an existing run in --out first.")
+    overwrite: bool = option(False, "Begin anew: what is there already is deleted.")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,7 +74,9 @@ class Pictures:
         95, "Procedural faces drawn for validation, per expression.", low=12, high=1_000_000
     )
     target: str = option(
-        "plurality", "FER+ label: plurality of the votes, or more than half.", choices=("plurality", "majority")
+        "plurality",
+        "FER+ label: plurality of the votes, more than half, or (prepare_data) all votes.",
+        choices=("plurality", "majority"),
     )
     label_table: str | None = option(
         None, "Numbered class folders, or CK+ as a csv: whose numbers, such as affectnet.", unset="names only"
@@ -268,11 +270,20 @@ class Resampling:
 
 
 @dataclasses.dataclass(frozen=True)
+class Workers:
+    """Work side by side on the host."""
+
+    workers: int = option(0, "Threads or processes that work side by side; 0: one for each core.", low=0, high=1024)
+
+
+@dataclasses.dataclass(frozen=True)
 class OfRun:
     """Networks of a run."""
 
-    run: str = option("", "Run folder of experiments.reproduce whose networks are meant.")
-    pair: str = option("", "With --run: the member of this pair, such as happy-sad; without: the multiclass network.")
+    run: str = option("", "Run folder of experiments.reproduce.")
+    pair: str = option(
+        "", "The member of this pair, such as happy-sad (export: or all); without: the multiclass network."
+    )
     finetuned: bool = option(False, "Members after fine-tuning on what people uncovered.")
 
 

@@ -1,13 +1,15 @@
 """The builder of each data set that `experiments.prepare_data` knows, made from its flags."""
 
+import contextlib
 import functools
 import importlib
 import importlib.util
+import io
 import os
 import pathlib
 import sys
 
-from fer_jax.errors import UsageError
+from fer_jax.errors import Preempted, UsageError
 from fer_jax.expressions import EXPRESSIONS, parse_categories
 
 # Photographs -> the default configuration, and the options of the source that are flags.
@@ -23,7 +25,7 @@ _OF_PHOTOGRAPHS = (
     *("crop", "box_margin", "detector", "exif", "encoding"),
     *("stimuli", "pick_stimuli", "dedupe", "max_reject_frac", "class_map"),
 )
-_OF_FACES = ["preset", "train_images", "validation_images", "stimuli_images"]
+_OF_FACES = ["faces", "train_images", "validation_images", "stimuli_images"]
 OWNERS = (
     {
         flag: tuple(name for name, (_, own) in PHOTOGRAPHS.items() if flag in own)
@@ -36,6 +38,50 @@ OWNERS = (
     | {"categories": (*PHOTOGRAPHS, "click_study")}
     | dict.fromkeys(("image_size", "workers"), (*PHOTOGRAPHS, "procedural_faces"))
 )
+
+
+def built(config, stop):
+    """Build the set that the flags ask for, unless it is there, and return its TFDS builder.
+
+    Args:
+      config: `prepare_data.PrepareConfig`.
+      stop: a `StopRequest`, asked between rows.
+
+    Raises:
+      UsageError: flags that do not go together, or a set that was built from another copy.
+      Preempted: a stop was asked for.
+    """
+    import absl.logging
+    import tensorflow_datasets as tfds
+
+    from experiments.harness.progress import Progress
+    from experiments.prepared_set import build
+    from fer_jax import faces
+
+    progress = Progress(f"preparing {config.dataset}", None, unit="rows")
+
+    def tell(done):
+        progress.update(done, total=builder.in_all)
+        if stop.signal is not None:
+            raise Preempted("Stopped on request; nothing half-built is visible. The same command goes on.")
+
+    tfds.disable_progress_bar()
+    absl.logging.set_verbosity(absl.logging.ERROR)  # TFDS warns of every configuration that is not standard
+    builder = builder_of(config, tell)
+
+    def make(work, seen):
+        builder.work, builder.made_from = work, seen
+        mode = tfds.GenerateMode.REUSE_CACHE_IF_EXISTS
+        with contextlib.redirect_stdout(io.StringIO()):  # TFDS prints that it downloads, which it does not
+            builder.download_and_prepare(download_config=tfds.download.DownloadConfig(download_mode=mode))
+        progress.finish(f"{sum(split.num_examples for split in builder.info.splits.values())} examples stored")
+
+    path = pathlib.Path(builder.data_path)
+    sources = [place for place in (config.manual_dir, config.images) if place]
+    version = faces.RENDER_VERSION if config.dataset == "procedural_faces" else None
+    if not build(path, make, sources=sources, version=version, overwrite=config.overwrite):
+        builder = tfds.builder_from_directory(path)
+    return builder
 
 
 def builder_of(config, tell):
@@ -105,14 +151,14 @@ def _procedural_faces(module, config, tell):
         "stimuli": config.stimuli_images,
     }
     size = module.STANDARD_PX if config.image_size is None else config.image_size
-    wanted = (config.preset, size, config.seed, images)
+    wanted = (config.faces, size, config.seed, images)
     for standard in module.Builder.BUILDER_CONFIGS:
         if (standard.preset, standard.image_size, standard.seed, standard.images) == wanted:
             break
     else:
         standard = module.ProceduralFacesConfig(
-            name=f"{config.preset}_{size}px_seed{config.seed}_{'_'.join(map(str, images.values()))}",
-            preset=config.preset,
+            name=f"{config.faces}_{size}px_seed{config.seed}_{'_'.join(map(str, images.values()))}",
+            preset=config.faces,
             image_size=size,
             seed=config.seed,
             images=images,

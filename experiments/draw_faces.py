@@ -4,12 +4,12 @@
     python -m experiments.draw_faces --sheet=naming --nuisance=0.5 --out=naming.png
     python -m experiments.draw_faces --sheet=oracle --image_size=128 --out=oracle.png
     python -m experiments.draw_faces --sheet=masks --out=masks.png
-    python -m experiments.draw_faces --images=2000 --preset=study --label_noise=0.2 --out=faces
+    python -m experiments.draw_faces --num_images=2000 --faces=study --label_noise=0.2 --out=faces
 
 The first sheet has a row for each person and a column for each expression. `naming` shows the same unnamed and
 shuffled, with its key in naming.csv. `oracle` shows for every two expressions the same person with both, and the pixels
 that tell them apart. `masks` shows landmarks, regions and where the strongest action units show. The last line makes a
-folder: a PNG each in images/<label>/, faces.csv (columns: fer_jax/faces/table.py), settings.json. --preset is a mixture
+folder: a PNG each in images/<label>/, faces.csv (columns: fer_jax/faces/table.py), settings.json. --faces is a mixture
 to start from. Each flag whose default is "from the preset" changes one thing in it.
 
 No figure of the paper: the data set that comes with the project. One core draws about a hundred faces of 224 px a
@@ -22,12 +22,13 @@ import os
 import pathlib
 import sys
 
+from experiments.config import Command, Pictures, Workers
 from experiments.harness import command
-from experiments.harness.command import option
+from experiments.harness.command import again, option
 from experiments.harness.progress import Progress
 from fer_jax.errors import UsageError, check_count
+from fer_jax.expressions import EXPRESSIONS
 
-PRESETS = ("easy", "medium", "hard", "study", "very_hard")
 _MIXTURE = ("nuisance", "label_noise", "label_noise_kind", "blend", "open_set", "prior", "glasses", "occluders")
 
 
@@ -37,8 +38,8 @@ class Config:
 
     out: str | None = option(None, "PNG of the sheet, or folder of the files.", unset="faces.png, or faces")
     sheet: str = option("contact", "What the sheet shows.", choices=("contact", "naming", "oracle", "masks"))
-    images: int = option(0, "Instead of a sheet, a folder of this many files; 0: a sheet.")
-    preset: str = option("easy", "Mixture to start from.", choices=PRESETS)
+    num_images: int = option(0, "Instead of a sheet, a folder of this many files; 0: a sheet.", aliases=("images",))
+    faces: str = again(Pictures, "faces", aliases=("preset",))
     nuisance: float | None = option(None, "Pose, light, framing, blur and noise, 0..1.5.")
     intensity: str | None = option(None, "Lowest and highest intensity of an expression in 0..1.2, such as 0.2,0.8.")
     label_noise: float | None = option(None, "Share of wrong labels.")
@@ -51,51 +52,32 @@ class Config:
     expressions: str | None = option(None, "Comma-separated expressions.", unset="all eight")
     identities: int | None = option(None, "People.", unset="6; 1 of oracles and masks; in files a new one for each")
     image_size: int = option(224, "Side of a face, pixels.", fills=("size",))
-    seed: int = option(0, "Seed of the data set.")
+    seed: int = again(Command, "seed")
     split: str = option("stimuli", "Whose people.", choices=("train", "validation", "stimuli"))
     regions: bool = option(False, "Files: also write region masks.")
-    workers: int | None = option(None, "Files: processes.", unset="one a core")
+    workers: int = again(Workers, "workers")
 
 
-def draw_faces(config: Config) -> None:
+def main(config: Config) -> None:
     """Draw and write a sheet, or a folder of files, and print where."""
-    from fer_jax.expressions import EXPRESSIONS
-
-    if config.images < 0:
-        raise UsageError(f"`--images`: wanted 0 for a sheet, or how many files, got {config.images}.")
+    command.check_bounds(config)
+    if config.num_images < 0:
+        raise UsageError(f"`--num_images`: wanted 0 for a sheet, or how many files, got {config.num_images}.")
     names = ()
     if config.expressions is not None:
         names = command.parse_names("expressions", config.expressions, EXPRESSIONS, wanted="some of")
-    (_write_files if config.images else _write_sheet)(config, mixture(config), names)
-
-
-def mixture(config: Config):
-    """Return the preset with the changes of the flags: a `faces.Preset`."""
-    from fer_jax import faces
-
-    changes = {name: getattr(config, name) for name in _MIXTURE if getattr(config, name) is not None}
-    if config.intensity is not None:
-        try:
-            low, high = map(float, config.intensity.split(","))
-        except ValueError:
-            raise UsageError(f"`--intensity`: wanted two numbers such as 0.2,0.8, got {config.intensity!r}.") from None
-        changes["intensity"] = low, high
-    return dataclasses.replace(faces.PRESETS[config.preset], **changes)
-
-
-def _write_sheet(config: Config, preset, names) -> None:
+    preset = mixture(config)
     from experiments import face_files
 
-    path = pathlib.Path(config.out or "faces.png")
-    if path.suffix != ".png":
-        raise UsageError(f"`--out`: wanted a name that ends in .png, got {path}; --images=N writes a folder of files.")
-    for written in face_files.write_sheet(path, preset, names, config):
-        print(written)
-
-
-def _write_files(config: Config, preset, names) -> None:
-    from experiments import face_files
-
+    if not config.num_images:
+        path = pathlib.Path(config.out or "faces.png")
+        if path.suffix != ".png":
+            raise UsageError(
+                f"`--out`: wanted a name that ends in .png, got {path}; --num_images=N writes a folder of files."
+            )
+        for written in face_files.write_sheet(path, preset, names, config):
+            print(written)
+        return
     if names and preset.prior != "balanced":
         raise UsageError(f"`--expressions`: wanted none with --prior={preset.prior}, which draws them; drop one.")
     if config.identities is not None:
@@ -110,16 +92,25 @@ def _write_files(config: Config, preset, names) -> None:
         identities=config.identities or 0,
         regions=config.regions,
     )
-    workers = os.cpu_count() if config.workers is None else config.workers
-    progress = Progress("Drawing", config.images, unit="pictures")
-    print(face_files.write_folder(files, config.images, workers=workers, tell=progress.update))
+    workers = config.workers or os.cpu_count()
+    progress = Progress("Drawing", config.num_images, unit="pictures")
+    print(face_files.write_folder(files, config.num_images, workers=workers, tell=progress.update))
     progress.finish()
 
 
-def main(argv) -> int:
-    """Parse flags, draw, answer errors, and return the exit code."""
-    return command.run(draw_faces, Config, usage=__doc__, argv=argv)
+def mixture(config: Config):
+    """Return the preset with the changes of the flags: a `faces.Preset`."""
+    from fer_jax import faces
+
+    changes = {name: getattr(config, name) for name in _MIXTURE if getattr(config, name) is not None}
+    if config.intensity is not None:
+        try:
+            low, high = map(float, config.intensity.split(","))
+        except ValueError:
+            raise UsageError(f"`--intensity`: wanted two numbers such as 0.2,0.8, got {config.intensity!r}.") from None
+        changes["intensity"] = low, high
+    return dataclasses.replace(faces.PRESETS[config.faces], **changes)
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv))
+    sys.exit(command.run(main, Config, usage=__doc__))

@@ -47,7 +47,7 @@ class EvaluateConfig:
     finetuned: bool = again(OfRun, "finetuned")
 
 
-def evaluate(config: EvaluateConfig) -> None:
+def main(config: EvaluateConfig) -> None:
     """Score every rule, write the tables, and print them and their folder."""
     if not config.run:
         raise UsageError("`--run`: wanted a run folder, such as --run=runs/first, got none.")
@@ -113,4 +113,4 @@ def _as_csv(table):
 
 
 if __name__ == "__main__":
-    sys.exit(command.run(evaluate, EvaluateConfig, usage=__doc__))
+    sys.exit(command.run(main, EvaluateConfig, usage=__doc__))

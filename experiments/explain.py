@@ -1,7 +1,7 @@
 """Explain a network's decision on pictures of your own: CAM, Grad-CAM and Extremal Perturbation (paper §5.3, Fig. 9).
 
     python -m experiments.explain --run=runs/first --pair=happy-sad --images=PATH --out=explained
-    python -m experiments.explain --weights=net.safetensors --arch=resnet50 --target=3 --images=PATH --out=explained
+    python -m experiments.explain --weights=net.safetensors --explain_class=3 --images=PATH --out=explained
 
 PATH is a picture, a folder or a zip. The network is a pair's member of a run, the run's multiclass network (without
 --pair), or a ResNet of your own. For each picture: NAME.png to look at, NAME.npz with the raw maps (not normalised),
@@ -68,7 +68,7 @@ class ExplainConfig(OfRun):
     chunk: int = option(8, "Pictures explained at once: more needs more memory.", low=1, high=4096)
 
 
-def explain(config: ExplainConfig) -> None:
+def main(config: ExplainConfig) -> None:
     """Explain every picture that is not explained yet, and print the folder."""
     methods, areas = checked(config)
     stop = command.StopRequest().install()
@@ -117,4 +117,4 @@ def explain(config: ExplainConfig) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(command.run(explain, ExplainConfig, usage=__doc__))
+    sys.exit(command.run(main, ExplainConfig, usage=__doc__))

@@ -13,6 +13,7 @@ import dataclasses
 import pathlib
 import sys
 
+from experiments.config import OfRun
 from experiments.harness import command
 from experiments.harness.command import option
 from fer_jax.errors import UsageError
@@ -21,18 +22,13 @@ _SUFFIX = ".safetensors"
 
 
 @dataclasses.dataclass(frozen=True)
-class ExportConfig:
+class ExportConfig(OfRun):
     """The flags of an export. An empty string means: not given."""
 
-    run: str = option("", "Run folder of experiments.reproduce.")
     out: str = option("", "File to write, NAME.safetensors; a folder with --pair=all. What lies there is replaced.")
-    pair: str = option(
-        "", "The member of this pair, such as happy-sad; all: every member; none: the multiclass network."
-    )
-    finetuned: bool = option(False, "With --pair: members after fine-tuning on what people uncovered.")
 
 
-def export(config: ExportConfig) -> None:
+def main(config: ExportConfig) -> None:
     """Write the files, and print what was asked for."""
     every = config.pair == "all"
     out = pathlib.Path(config.out)
@@ -54,4 +50,4 @@ def export(config: ExportConfig) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(command.run(export, ExportConfig, usage=__doc__))
+    sys.exit(command.run(main, ExportConfig, usage=__doc__))

@@ -99,7 +99,7 @@ def write_sheet(path: pathlib.Path, preset: faces.Preset, names: Sequence[str], 
         split=config.split,
     )
     low, high = preset.intensity
-    foot = f"{config.preset}, nuisance {preset.nuisance:g}, intensity {low:g}..{high:g}, seed {config.seed}"
+    foot = f"{config.faces}, nuisance {preset.nuisance:g}, intensity {low:g}..{high:g}, seed {config.seed}"
     key = None
     if config.sheet == "naming":
         sheet, key = sheets.naming_sheet(scenes, seed=config.seed, foot=foot)

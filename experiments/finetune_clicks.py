@@ -19,10 +19,10 @@ from experiments.study.stages import run_part
 STAGES = ("data", "design", "members", "people", "finetune")
 
 
-def finetune_clicks(config: StudyConfig) -> int:
+def main(config: StudyConfig) -> int:
     """Fine-tune the members, then print their table's path."""
     return run_part(config, STAGES, "members_finetuned")
 
 
 if __name__ == "__main__":
-    sys.exit(command.run(finetune_clicks, StudyConfig, usage=__doc__))
+    sys.exit(command.run(main, StudyConfig, usage=__doc__))

@@ -56,13 +56,15 @@ class LocalisationConfig:
         0.1, "Share of the pixels that counts as evident.", low=0.001, high=0.999, aliases=("area",)
     )
     methods: str = option(_METHODS, "Comma-separated methods.")
-    score: str = option("logit", "Grad-CAM: score to explain.", choices=("logit", "difference", "probability"))
+    score: str = option(
+        "logit", "Grad-CAM, its kin and gradients: score to explain.", choices=("logit", "difference", "probability")
+    )
     ep_iterations: int | None = again(Explain, "ep_iterations", unset="the run's", aliases=("iterations",))
     resamples: int = again(Resampling, "resamples")
     seed: int = again(Command, "seed")
 
 
-def localise(config: LocalisationConfig) -> int:
+def main(config: LocalisationConfig) -> int:
     """Draw, explain, score, print and write the tables. Returns an exit code."""
     methods = _check(config)
     out = pathlib.Path(config.out) if config.out else None
@@ -110,4 +112,4 @@ def _check(config) -> tuple[str, ...]:
 
 
 if __name__ == "__main__":
-    sys.exit(command.run(localise, LocalisationConfig, usage=__doc__))
+    sys.exit(command.run(main, LocalisationConfig, usage=__doc__))

@@ -24,7 +24,7 @@ from experiments.study.stages import run_stages
 from fer_jax.errors import UsageError
 
 
-def reproduce(config: StudyConfig) -> int:
+def main(config: StudyConfig) -> int:
     """Run the stages that are not finished yet, and print the report's path.
 
     Returns:
@@ -44,4 +44,4 @@ def reproduce(config: StudyConfig) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(command.run(reproduce, StudyConfig, usage=__doc__))
+    sys.exit(command.run(main, StudyConfig, usage=__doc__))

@@ -39,14 +39,14 @@ class DistributedConfig(StudyConfig):
     process_id: int | None = option(None, "Which of them this one is, from 0.", unset="as the launcher says")
 
 
-def train_distributed(config: DistributedConfig) -> int:
+def main(config: DistributedConfig) -> int:
     """Train this process's members. The first process joins all parts. Print the run folder and return an exit code."""
     run = _whole_run(config)
     index, count = which_process(config.process_id, config.num_processes, os.environ)
     if run.categories is not None or run.dataset == "procedural_faces":  # other sets say it themselves, later
         known = EXPRESSIONS if run.categories is None else parse_categories(run.categories)
         check_range("--num_processes", count, 1, known.num_pairs)
-    from experiments.merge_members import MergeConfig, merge
+    from experiments import merge_members
     from experiments.study.run_folder import FinishedFiles
     from experiments.study.stages import run_stages
 
@@ -60,7 +60,9 @@ def train_distributed(config: DistributedConfig) -> int:
     code = 0
     if index == 0 and not whole.finished("members"):
         with contextlib.redirect_stdout(sys.stderr):  # it would print the folder as well
-            code = merge(MergeConfig(runs=",".join(str(part.path) for part in parts), out=run.out))
+            code = merge_members.main(
+                merge_members.MergeConfig(runs=",".join(str(part.path) for part in parts), out=run.out)
+            )
         shutil.rmtree(parts[0].path.parent)
     print(run.out)
     return code
@@ -89,4 +91,4 @@ def _wait_for(runs: Sequence) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(command.run(train_distributed, DistributedConfig, usage=__doc__))
+    sys.exit(command.run(main, DistributedConfig, usage=__doc__))

@@ -19,10 +19,10 @@ from experiments.study.stages import run_part
 STAGES = ("data", "design", "members")
 
 
-def train_ensemble(config: StudyConfig) -> int:
+def main(config: StudyConfig) -> int:
     """Train the members, then print their table's path."""
     return run_part(config, STAGES, "members")
 
 
 if __name__ == "__main__":
-    sys.exit(command.run(train_ensemble, StudyConfig, usage=__doc__))
+    sys.exit(command.run(main, StudyConfig, usage=__doc__))

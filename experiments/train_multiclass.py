@@ -17,10 +17,10 @@ from experiments.study.stages import run_part
 STAGES = ("data", "design", "multiclass")
 
 
-def train_multiclass(config: StudyConfig) -> int:
+def main(config: StudyConfig) -> int:
     """Train the network, then print its table's path."""
     return run_part(config, STAGES, "multiclass")
 
 
 if __name__ == "__main__":
-    sys.exit(command.run(train_multiclass, StudyConfig, usage=__doc__))
+    sys.exit(command.run(main, StudyConfig, usage=__doc__))

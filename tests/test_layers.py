@@ -70,6 +70,8 @@ OUTSIDE = sorted(path for top in ("experiments", "benchmarks", "datasets") for p
 # People on one side, networks on the other: they meet in `compare`, through tables and arrays.
 PEOPLE = {"human", "study"}
 NETWORKS = {"models", "saliency", "ensemble", "explanation", "training"}
+CARDS = [path for path in OUTSIDE if path.parent.name == "experiments" and "__main__" in path.read_text("utf-8")]
+CARD_LINES = 120
 # A module above `LONG` lines is where to look for a second theme. One that has none stands here with its reason.
 LONG = 450
 ONE_THEME: dict[str, str] = {}
@@ -240,3 +242,11 @@ def test_a_module_has_one_theme_and_a_name(path):
     assert lines <= LONG or known, f"{lines} lines: a second theme? If not, say why in ONE_THEME"
     assert lines > LONG or not known, "short by now: take out of ONE_THEME"
     assert path.stem not in EMPTY_NAMES, "a name that says what is in the file"
+
+
+@pytest.mark.parametrize("path", CARDS, ids=lambda path: path.stem)
+def test_a_card_is_short_and_has_one_main(path):
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= CARD_LINES
+    mains = [node for node in _tree(path).body if isinstance(node, ast.FunctionDef) and node.name == "main"]
+    assert [argument.arg for main in mains for argument in main.args.args] == ["config"]
+    assert f"python -m experiments.{path.stem}" in ast.get_docstring(_tree(path))

@@ -41,9 +41,7 @@ Undo Unpack Unstack Update Upgrade Use Validate Verify Vote Wait Walk Warn Watch
 VERBS = frozenset(_VERBS.split())
 
 # Rooms whose prose is still to be rewritten.
-PENDING = {
-    "experiments",
-}
+PENDING: set[str] = set()
 
 
 def room(path):

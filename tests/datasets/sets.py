@@ -28,7 +28,7 @@ PREPARE_WITHOUT_TENSORFLOW = (
     "shards.SHARD_BYTES = int(os.environ.get('SHARD_BYTES', shards.SHARD_BYTES))\n"
     "from experiments import prepare_data\n"
     "from experiments.harness import command\n"
-    "code = command.run(prepare_data.prepare, prepare_data.PrepareConfig, usage='')\n"
+    "code = command.run(prepare_data.main, prepare_data.PrepareConfig, usage='')\n"
     "assert 'tensorflow' not in sys.modules\n"
     "sys.exit(code)",
 )

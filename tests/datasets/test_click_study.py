@@ -55,7 +55,7 @@ def built(source, tmp_path_factory):
 
 def card(*options):
     return command.run(
-        prepare_data.prepare, prepare_data.PrepareConfig, usage=prepare_data.__doc__, argv=["prepare_data", *options]
+        prepare_data.main, prepare_data.PrepareConfig, usage=prepare_data.__doc__, argv=["prepare_data", *options]
     )
 
 

@@ -20,7 +20,7 @@ pytest.importorskip("array_record", reason="no array_record on this platform")
 
 def card(*options):
     return command.run(
-        prepare_data.prepare, prepare_data.PrepareConfig, usage=prepare_data.__doc__, argv=["prepare_data", *options]
+        prepare_data.main, prepare_data.PrepareConfig, usage=prepare_data.__doc__, argv=["prepare_data", *options]
     )
 
 
@@ -104,7 +104,7 @@ def test_standard_faces_keep_the_presets_name(image_size, name, tmp_path):
         (["--dataset=ferplus", "--manual_dir=nowhere", "--data_dir={tmp}"], 2, "nowhere, which does not exist"),
         (["--dataset=procedural_faces", "--train_images=-1", "--data_dir={tmp}"], 1, "`--train_images`: wanted"),
         (["--dataset=procedural_faces", "--crop=box", "--data_dir=x"], 1, "`--crop`: goes with --dataset=affectnet or"),
-        (["--dataset=rafdb", "--manual_dir=x", "--preset=easy", "--data_dir=x"], 1, "`--preset`: goes with"),
+        (["--dataset=rafdb", "--manual_dir=x", "--preset=easy", "--data_dir=x"], 1, "`--faces`: goes with"),
         (
             ["--dataset=rafdb", "--manual_dir=x", "--target=votes", "--data_dir=x"],
             1,
@@ -192,7 +192,7 @@ def test_an_audit_that_cannot_be_written(options, tmp_path, capsys):
 def test_the_presets_of_the_card_are_those_of_the_faces():
     from fer_jax import faces
 
-    assert set(prepare_data.PRESETS) == set(faces.PRESETS)
+    assert set(prepare_data.PrepareConfig.__dataclass_fields__["faces"].metadata["choices"]) == set(faces.PRESETS)
     assert np.isfinite(prepare_data.PrepareConfig().max_reject_frac)
 
 

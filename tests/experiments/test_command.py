@@ -1,5 +1,7 @@
 import dataclasses
 import errno
+import importlib
+import json
 import os
 import shutil
 import signal
@@ -84,6 +86,42 @@ def test_an_earlier_name_beside_the_flag_is_refused_and_help_does_not_list_it(ca
         command.parse(_Renamed, ["prog", "--help"], usage="")
     page = capsys.readouterr().out
     assert page.count("iterations") == 1 and "steps" not in page and "cut" not in page and "face" not in page
+
+
+# Flags that each card says in its words: where results go, and what it takes in.
+_IN_ITS_WORDS = {"out", "dataset", "data_dir", "images", "num_images", "run", "methods", "image_size"}
+
+
+def test_a_flag_means_one_thing_in_all_cards(root):
+    said = {}
+    for file in sorted((root / "experiments").glob("*.py")):
+        if "__main__" in file.read_text():
+            card = importlib.import_module(f"experiments.{file.stem}")
+            own = [each for each in vars(card).values() if isinstance(each, type) and each.__name__.endswith("Config")]
+            for field in (field for config in own for field in dataclasses.fields(config)):
+                said.setdefault(field.name, set()).add(field.metadata["help"])
+                # An earlier name of one flag is no other flag's name in the same card.
+                assert not set(field.metadata["aliases"]) & {each.name for c in own for each in dataclasses.fields(c)}
+    assert {name for name, texts in said.items() if len(texts) > 1} <= _IN_ITS_WORDS
+
+
+def test_the_record_of_a_run_of_before_is_opened(tmp_path):
+    config = {
+        "dataset": "procedural_faces", "preset": "small", "model": "tiny", "image_size": 64, "seed": 0, "minutes": 0.0,
+        "faces": "easy", "train_per_expression": 240, "validation_per_expression": 95, "target": "plurality",
+        "crop": None, "detector": "given", "learning_rate": 0.001, "batch_size": 16, "members": "all",
+        "max_epochs": 150, "max_images": 6240, "multiclass_epochs": 16, "class_weights": "sqrt",
+        "multiclass_schedule": "cosine", "batch_statistics": "population", "participants": 24, "area": 0.1,
+        "ep_iterations": 150, "ep_target": "true", "ep_reward_scale": 1.0, "finetune_images": 640,
+        "finetune_learning_rate": 0.0002, "masked_ratio": 0.5,
+    }  # fmt: skip
+    record = {"schema": 2, "run": "20d7d94d3684abae", "numerics": None, "config": config, "versions": {}}
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "run.json").write_text(json.dumps(record))
+    opened = open_run(str(tmp_path / "run"))
+    assert opened.config == dataclasses.replace(_config(tmp_path), out=None) and opened.config.ep_score == "logit"
+    flags = [f"--{name}={value}" for name, value in config.items() if value is not None]
+    assert command.parse(StudyConfig, ["prog", *flags], usage="") == opened.config
 
 
 def test_recorded_flags_are_read_under_the_names_of_today():

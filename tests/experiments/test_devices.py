@@ -224,9 +224,7 @@ def test_a_launcher_says_who_is_who(given, environment, wanted):
 )
 def test_a_wrong_flag_is_named(tmp_path, flags, said, capsys):
     argv = ["train", f"--out={tmp_path / 'run'}", *flags]
-    assert (
-        command.run(train_distributed.train_distributed, train_distributed.DistributedConfig, usage="", argv=argv) == 1
-    )
+    assert command.run(train_distributed.main, train_distributed.DistributedConfig, usage="", argv=argv) == 1
     assert said in capsys.readouterr().err
 
 

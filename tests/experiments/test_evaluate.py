@@ -33,7 +33,7 @@ def write(folder, name="predictions", **arrays):
 
 
 def run(*arguments):
-    return command.run(evaluate.evaluate, evaluate.EvaluateConfig, usage="usage", argv=["evaluate", *arguments])
+    return command.run(evaluate.main, evaluate.EvaluateConfig, usage="usage", argv=["evaluate", *arguments])
 
 
 @pytest.fixture(scope="module")

@@ -54,7 +54,7 @@ def _write(path, picture):
 
 
 def _explain(*arguments):
-    return command.run(explain.explain, explain.ExplainConfig, usage="usage", argv=["explain", *map(str, arguments)])
+    return command.run(explain.main, explain.ExplainConfig, usage="usage", argv=["explain", *map(str, arguments)])
 
 
 def _times(folder):

@@ -23,7 +23,7 @@ from .jobs import RUN_PX
 
 def _export(*arguments):
     argv = ["export", *map(str, arguments)]
-    return command.run(export.export, export.ExportConfig, usage=export.__doc__, argv=argv)
+    return command.run(export.main, export.ExportConfig, usage=export.__doc__, argv=argv)
 
 
 def _equal(a, b):
@@ -71,7 +71,7 @@ def test_explain_and_training_take_it_as_it_is(run, tmp_path):
     shared = (f"--images={picture}", "--methods=cam", "--target=sad")
     for name, source in (("run", (f"--run={path}", "--pair=happy-sad")), ("file", (f"--weights={file}",))):
         argv = ["explain", *source, *shared, f"--out={tmp_path / name}"]
-        assert command.run(explain.explain, explain.ExplainConfig, usage="", argv=argv) == 0
+        assert command.run(explain.main, explain.ExplainConfig, usage="", argv=argv) == 0
     one, other = (np.load(tmp_path / name / "face.npz") for name in ("run", "file"))
     assert list(other["class_names"]) == ["happy", "sad"] and other["picture"].shape == (RUN_PX, RUN_PX, 3)
     np.testing.assert_array_equal(one["cam"], other["cam"])
@@ -88,7 +88,7 @@ def test_a_file_that_says_nonsense_of_itself_is_refused(run, tmp_path, said, cap
     file = tmp_path / "net.safetensors"
     save_file(models.to_state_dict(models.TinyResNet(num_classes=2), run[1][0]), file, metadata={"fer_jax": said})
     argv = ["explain", f"--weights={file}", "--images=x", f"--out={tmp_path / 'o'}"]
-    assert command.run(explain.explain, explain.ExplainConfig, usage="", argv=argv) == 2
+    assert command.run(explain.main, explain.ExplainConfig, usage="", argv=argv) == 2
     assert "what it says of its network cannot be read" in capsys.readouterr().err
 
 

@@ -60,7 +60,7 @@ def made(tmp_path_factory):
 
 def _run(*arguments):
     return command.run(
-        localise.localise, localise.LocalisationConfig, usage="", argv=["localise", f"--images={COUNT}", *arguments]
+        localise.main, localise.LocalisationConfig, usage="", argv=["localise", f"--images={COUNT}", *arguments]
     )
 
 
@@ -195,7 +195,7 @@ def test_comparisons_are_fixed_beforehand():
     ],
 )
 def test_a_wrong_flag_is_named(arguments, said, capsys):
-    assert command.run(localise.localise, localise.LocalisationConfig, usage="", argv=["localise", *arguments]) == 1
+    assert command.run(localise.main, localise.LocalisationConfig, usage="", argv=["localise", *arguments]) == 1
     error = capsys.readouterr().err
     assert said in error and len(error.strip().splitlines()) == 1
 

@@ -84,14 +84,14 @@ def test_neither_a_run_nor_pictures_beside_one(tmp_path, run, capsys):
     refused("which has no run.json", tmp_path, UsageError)
     argv = ["prepare_data", "--dataset=click_study", f"--manual_dir={run}", f"--images={tmp_path}"]
     options = [*argv, f"--data_dir={tmp_path / 'tfds'}"]
-    assert command.run(prepare_data.prepare, prepare_data.PrepareConfig, usage="", argv=options) == 1
+    assert command.run(prepare_data.main, prepare_data.PrepareConfig, usage="", argv=options) == 1
     assert f"`--images`: the run {run} brings its own pictures" in capsys.readouterr().err
 
 
 def test_a_run_prepares_as_one_set(run, tmp_path, capsys):
     pytest.importorskip("array_record")
     argv = ["prepare_data", "--dataset=click_study", f"--manual_dir={run}", f"--data_dir={tmp_path / 'tfds'}"]
-    assert command.run(prepare_data.prepare, prepare_data.PrepareConfig, usage="", argv=argv) == 0
+    assert command.run(prepare_data.main, prepare_data.PrepareConfig, usage="", argv=argv) == 0
     assert "simulated: all" in capsys.readouterr().out.splitlines()
     metadata = json.loads((tmp_path / "tfds" / "click_study" / "1.0.0" / "metadata.json").read_text())
     assert (metadata["synthetic"], metadata["participants"], metadata["images"]) == (True, 3, 56)

@@ -36,7 +36,7 @@ def folders(tmp_path_factory):
 
 def run(out, *options, stages="data,design,members"):
     argv = ["reproduce", f"--out={out}", f"--stages={stages}", *TINY, *options]
-    return command.run(reproduce.reproduce, StudyConfig, usage="", argv=argv)
+    return command.run(reproduce.main, StudyConfig, usage="", argv=argv)
 
 
 def _of_pictures(out):
@@ -83,7 +83,7 @@ def test_study_images_that_were_held_out_are_the_studys(folders, tmp_path):
 def test_drawn_faces_that_were_prepared_are_still_called_synthetic(tmp_path):
     options = ["--dataset=procedural_faces", "--image_size=32", "--train_images=32", "--validation_images=96"]
     prepared = command.run(
-        prepare_data.prepare,
+        prepare_data.main,
         prepare_data.PrepareConfig,
         usage="",
         argv=["prepare_data", *options, "--stimuli_images=8", f"--data_dir={tmp_path / 'tfds'}"],
@@ -127,7 +127,7 @@ def test_pictures_read_at_once_are_told_as_prepared_ones_are(folders, tmp_path, 
     root = spoil(shutil.copytree(folders, tmp_path / "copy"))
     options = ["--dataset=class_folders", f"--manual_dir={root}", f"--data_dir={tmp_path / 'tfds'}", "--crop=square"]
     argv = ["prepare_data", *options, "--image_size=32", "--max_reject_frac=0.02"]
-    assert command.run(prepare_data.prepare, prepare_data.PrepareConfig, usage="", argv=argv) == 0
+    assert command.run(prepare_data.main, prepare_data.PrepareConfig, usage="", argv=argv) == 0
     path, *lines = capsys.readouterr().out.splitlines()
     assert run(tmp_path / "a", "--dataset=prepared", f"--data_dir={path}", stages="data") == 0
     prepared = capsys.readouterr().err

@@ -39,7 +39,7 @@ def finished(tmp_path_factory):
     watched = {name: Watch.around(name, work) for name, work in stages.WORK.items()}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(stages, "WORK", watched)
-        code = command.run(reproduce.reproduce, StudyConfig, usage="", argv=["reproduce", f"--out={out}", *TINY])
+        code = command.run(reproduce.main, StudyConfig, usage="", argv=["reproduce", f"--out={out}", *TINY])
     assert code == 0
     return out
 
@@ -219,7 +219,7 @@ def test_the_report_is_one_page_without_a_network(finished):
 
 def test_the_same_command_redoes_nothing(finished):
     before = {path: path.stat().st_mtime_ns for path in finished.rglob("*") if path.is_file() and path.name != "LOCK"}
-    assert command.run(reproduce.reproduce, StudyConfig, usage="", argv=["r", f"--out={finished}", *TINY]) == 0
+    assert command.run(reproduce.main, StudyConfig, usage="", argv=["r", f"--out={finished}", *TINY]) == 0
     assert before == {path: path.stat().st_mtime_ns for path in before}
 
 

@@ -46,7 +46,7 @@ def again(made, tmp_path, capsys):
         made.clear()
         capsys.readouterr()
         argv = ["reproduce", f"--out={tmp_path / 'run'}", *flags]
-        code = command.run(reproduce.reproduce, StudyConfig, usage="", argv=argv)
+        code = command.run(reproduce.main, StudyConfig, usage="", argv=argv)
         return code, list(made), capsys.readouterr().err
 
     assert run()[:2] == (0, list(STAGES))
@@ -127,7 +127,7 @@ def test_stages_that_are_named(again, tmp_path):
 
 def test_stages_whose_forerunners_have_not_run(made, tmp_path, capsys):
     argv = ["reproduce", f"--out={tmp_path / 'run'}", "--stages=data,design,figures"]
-    assert command.run(reproduce.reproduce, StudyConfig, usage="", argv=argv) == 1
+    assert command.run(reproduce.main, StudyConfig, usage="", argv=argv) == 1
     assert "`--stages`: figures wants members to have run in" in capsys.readouterr().err
     assert made == []
 

@@ -151,7 +151,7 @@ def test_members_trained_against_the_clock_are_trained_again_without_it(tmp_path
         argv = ["card", *flags, f"--out={tmp_path / name}"]
         if name == "two":  # later stages have had no limit yet, so the minutes still stand among the flags
             argv.append("--minutes=0")
-        assert command.run(train_ensemble.train_ensemble, StudyConfig, usage="", argv=argv) == 0
+        assert command.run(train_ensemble.main, StudyConfig, usage="", argv=argv) == 0
         arrays = json.loads((tmp_path / name / "ensemble" / "manifest.json").read_text())["arrays"]
         hashes.append({path: entry["sha256"] for path, entry in arrays.items()})
     assert hashes[0] == hashes[1]

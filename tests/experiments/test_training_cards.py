@@ -39,12 +39,12 @@ def _card(card, usage, config_class, *arguments):
 
 def _train(*arguments):
     drawn = () if any(argument.startswith("--dataset=") for argument in arguments) else DRAWN
-    return _card(train_ensemble.train_ensemble, "", StudyConfig, *SMALL, *drawn, *arguments)
+    return _card(train_ensemble.main, "", StudyConfig, *SMALL, *drawn, *arguments)
 
 
 def _merge(*runs, out):
     paths = ",".join(map(str, runs))
-    return _card(merge_members.merge, "", merge_members.MergeConfig, f"--runs={paths}", f"--out={out}")
+    return _card(merge_members.main, "", merge_members.MergeConfig, f"--runs={paths}", f"--out={out}")
 
 
 def _hashes(run, name="ensemble"):
@@ -98,7 +98,7 @@ def test_the_study_goes_on_from_merged_members_as_the_documents_say(runs, tmp_pa
     assert _hashes(whole) == _hashes(runs / "whole")
     # And what `evaluate` advises while there is nothing to score.
     evaluating = ["evaluate", f"--run={whole}"]
-    assert command.run(evaluate.evaluate, evaluate.EvaluateConfig, usage="", argv=evaluating) == 1
+    assert command.run(evaluate.main, evaluate.EvaluateConfig, usage="", argv=evaluating) == 1
     advice = capsys.readouterr().err.partition("finish it: ")[2]
     assert _documented(advice, "--stages=design,people") == 0, capsys.readouterr().err
 
@@ -225,26 +225,26 @@ def test_other_members_are_refused(text):
 @pytest.mark.parametrize(
     ("card", "arguments", "said"),
     [
-        (reproduce.reproduce, ["--members=0-3"], "`--members`: 0-3 only is a job for experiments.train_ensemble"),
-        (train_ensemble.train_ensemble, ["--stages=vote"], "`--stages`: this card runs data, design, members"),
+        (reproduce.main, ["--members=0-3"], "`--members`: 0-3 only is a job for experiments.train_ensemble"),
+        (train_ensemble.main, ["--stages=vote"], "`--stages`: this card runs data, design, members"),
         (
-            train_ensemble.train_ensemble,
+            train_ensemble.main,
             ["--over_members=loop", "--over_devices=pmap"],
             "`--over_members`: wanted map or vmap with --over_devices, got loop",
         ),
-        (train_multiclass.train_multiclass, ["--init_from=gone.safetensors"], "gone.safetensors"),
-        (finetune_clicks.finetune_clicks, [], "`--out`: wanted a run folder"),
+        (train_multiclass.main, ["--init_from=gone.safetensors"], "gone.safetensors"),
+        (finetune_clicks.main, [], "`--out`: wanted a run folder"),
     ],
 )
 def test_wrong_flags_are_named(card, arguments, said, tmp_path, capsys):
-    out = [] if card is finetune_clicks.finetune_clicks else [f"--out={tmp_path / 'run'}"]
+    out = [] if card is finetune_clicks.main else [f"--out={tmp_path / 'run'}"]
     assert _card(card, "", StudyConfig, *SMALL, *arguments, *out) in (1, 2)
     assert said in capsys.readouterr().err
 
 
 def test_the_multiclass_network_trains_by_its_own_card(tmp_path, capsys):
     out = f"--out={tmp_path / 'net'}"
-    assert _card(train_multiclass.train_multiclass, "", StudyConfig, *SMALL, *DRAWN, out, "--multiclass_epochs=2") == 0
+    assert _card(train_multiclass.main, "", StudyConfig, *SMALL, *DRAWN, out, "--multiclass_epochs=2") == 0
     assert capsys.readouterr().out.strip().endswith("tables/multiclass.csv")
     metrics = pd.read_csv(tmp_path / "net" / "tables" / "metrics_multiclass.csv")
     assert list(metrics["epoch"]) == [1, 2] and (metrics["images"].diff().dropna() > 0).all()

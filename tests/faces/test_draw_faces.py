@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from experiments import draw_faces, face_files
+from experiments.harness import command
 from fer_jax import data, faces
 from fer_jax.expressions import EXPRESSIONS
 from fer_jax.faces import sheets
@@ -15,7 +16,7 @@ BAND = sheets.BAND
 
 
 def card(*flags):
-    return draw_faces.main(["draw_faces", *flags])
+    return command.run(draw_faces.main, draw_faces.Config, usage="usage", argv=["draw_faces", *flags])
 
 
 def table(path):
@@ -67,9 +68,9 @@ def test_each_flag_changes_one_thing_of_the_preset():
         "occluders": 0.5,
     }
     for name, value in changes.items():
-        found = draw_faces.mixture(draw_faces.Config(preset="study", **{name: value}))
+        found = draw_faces.mixture(draw_faces.Config(faces="study", **{name: value}))
         assert found == dataclasses.replace(base, **{name: value}) != base
-    assert draw_faces.mixture(draw_faces.Config(preset="study", intensity="0.2,0.9")).intensity == (0.2, 0.9)
+    assert draw_faces.mixture(draw_faces.Config(faces="study", intensity="0.2,0.9")).intensity == (0.2, 0.9)
     assert {*changes, "intensity"} == {field.name for field in dataclasses.fields(faces.Preset)}
 
 
@@ -175,11 +176,11 @@ def test_two_processes_do_not_draw_into_one_folder(tmp_path, monkeypatch, capsys
         (["--intensity=1,0.5"], "`--intensity`: wanted 0 <= low <= high <= 1.2"),
         (["--expressions=hapy"], "Did you mean `happy`?"),
         (["--sheet=oracle", "--expressions=sad"], "`--expressions`: wanted at least two"),
-        (["--images=-1"], "`--images`: wanted 0 for a sheet"),
+        (["--images=-1"], "`--num_images`: wanted 0 for a sheet"),
         (["--images=2", "--identities=0"], "`--identities`: wanted a whole number from 1, got 0"),
         (["--images=2", "--prior=affectnet", "--expressions=sad"], "`--expressions`: wanted none with"),
         (["--images=2", "--image_size=8"], "`--image_size`: wanted at least 32 pixels, got 8"),
-        (["--images=2", "--workers=0"], "`--workers`: wanted at least 1"),
+        (["--images=2", "--workers=-1"], "`--workers`: wanted a number in [0, 1024], got -1"),
     ],
     ids=range(15),
 )
@@ -191,4 +192,4 @@ def test_bad_flags_end_with_one_line_and_make_nothing(flags, told, tmp_path, mon
 
 
 def test_the_choices_are_the_presets():
-    assert draw_faces.Config.__dataclass_fields__["preset"].metadata["choices"] == tuple(faces.PRESETS)
+    assert draw_faces.Config.__dataclass_fields__["faces"].metadata["choices"] == tuple(faces.PRESETS)
