@@ -50,17 +50,17 @@ class KnownFaces:
         return len(self.pairs)
 
 
-def draw(study: Run, count: int) -> KnownFaces:
+def draw(run: Run, count: int) -> KnownFaces:
     """Draw faces of people that no network has seen, balanced over the ordered pairs, and their truths.
 
     Args:
-      study: a run on drawn faces: its seed, difficulty and size.
+      run: a run on drawn faces: its seed, difficulty and size.
       count: a multiple of 56.
     """
     shown, foils = np.asarray(EXPRESSIONS.ordered_pairs).T[:, np.arange(count) % len(EXPRESSIONS.ordered_pairs)]
     progress, made = Progress("drawing faces and truths", count, unit="faces"), []
     for index in range(count):
-        face = _parameters(study, "stimuli", index, shown[index])
+        face = _parameters(run, "stimuli", index, shown[index])
         twin = faces.twin(face, int(foils[index]))
         made.append((faces.render(face).image, faces.render(twin).image, _truth(face, foils[index])))
         progress.update(index + 1)
@@ -71,23 +71,23 @@ def draw(study: Run, count: int) -> KnownFaces:
     return KnownFaces(pictures, twins, truths, shown, foils, pairs, targets)
 
 
-def pair_means(study: Run) -> np.ndarray:
+def pair_means(run: Run) -> np.ndarray:
     """Return the mean truth of each unordered pair over other people and poses, float32 (28, H, W)."""
     progress, means = Progress("truths of other people", EXPRESSIONS.num_pairs, unit="pairs"), []
     for pair, (first, second) in enumerate(EXPRESSIONS.pairs):
         total = 0.0
         for place in range(OTHERS_PER_PAIR):
             shown, foil = (first, second) if place % 2 else (second, first)
-            total = total + _truth(_parameters(study, "train", pair * OTHERS_PER_PAIR + place, shown), foil)
+            total = total + _truth(_parameters(run, "train", pair * OTHERS_PER_PAIR + place, shown), foil)
         means.append(total / OTHERS_PER_PAIR)
         progress.update(pair + 1)
     progress.finish(f"{EXPRESSIONS.num_pairs * OTHERS_PER_PAIR} faces")
     return np.stack(means)
 
 
-def reference_of(study: Run, known: KnownFaces, *, seed: int) -> dict[str, np.ndarray]:
+def reference_of(run: Run, known: KnownFaces, *, seed: int) -> dict[str, np.ndarray]:
     """Return maps that ask no network, by name: all of `REFERENCES`, then `CELLS` and `CEILING`."""
-    means = pair_means(study)
+    means = pair_means(run)
     height, width = known.truths.shape[1:]
     stacked = {
         "pair_mean": means[known.pairs],
@@ -97,17 +97,17 @@ def reference_of(study: Run, known: KnownFaces, *, seed: int) -> dict[str, np.nd
         "random_field": np.stack(
             [reference_maps.random_field(height, width, seed=(seed, index)) for index in range(len(known))]
         ),
-        CELLS: _through_cells(study, known.truths),
+        CELLS: _through_cells(run, known.truths),
         CEILING: known.truths,
     }
     return {name: maps.astype(np.float32) for name, maps in stacked.items()}
 
 
-def explained(study: Run, known: KnownFaces, settings: explanation.Settings, *, seed: int) -> dict[str, np.ndarray]:
+def explained(run: Run, known: KnownFaces, settings: explanation.Settings, *, seed: int) -> dict[str, np.ndarray]:
     """Explain every picture for the expression it shows, through its pair's member and an untrained one.
 
     Args:
-      study: a run whose members are trained.
+      run: a run whose members are trained.
       known: the pictures.
       settings: methods and their options.
       seed: of the untrained members' weights.
@@ -115,11 +115,11 @@ def explained(study: Run, known: KnownFaces, settings: explanation.Settings, *, 
     Returns:
       Maps by method, the untrained members' under the name that `untrained` gives.
     """
-    explain = explanation.program(functools.partial(study.network, 2), settings)
+    explain = explanation.program(functools.partial(run.network, 2), settings)
     names = (*settings.methods, *map(untrained, settings.methods))
     maps = {name: np.zeros(known.truths.shape, np.float32) for name in names}
-    trained = study.load_ensemble()
-    fresh = jax.jit(study.network(2).init)
+    trained = run.load_ensemble()
+    fresh = jax.jit(run.network(2).init)
     sample = jnp.zeros((1, *known.pictures.shape[1:]), jnp.float32)
     progress = Progress("explaining", 2 * len(known), unit="maps of each method")
     for pair in range(EXPRESSIONS.num_pairs):
@@ -139,17 +139,17 @@ def untrained(method: str) -> str:
     return f"{method}_untrained"
 
 
-def _parameters(study, split, index, expression):
-    config = study.config
+def _parameters(run, split, index, expression):
+    config = run.config
     return faces.draw(
         config.seed, split, int(index), preset=config.faces, size=config.image_size, expression=int(expression)
     )
 
 
-def _through_cells(study, truths):
+def _through_cells(run, truths):
     """Average truths over the cells of the network's last features and stretch them again, as CAM does its maps."""
     like = jax.ShapeDtypeStruct((1, *truths.shape[1:], 3), jnp.float32)
-    cells = jax.eval_shape(study.network(2).apply, study.variables_like(2), like).features.shape[1:3]
+    cells = jax.eval_shape(run.network(2).apply, run.variables_like(2), like).features.shape[1:3]
     averaged = [cv2.resize(truth, cells[::-1], interpolation=cv2.INTER_AREA) for truth in truths]
     return np.asarray(images.resize(jnp.asarray(averaged)[..., None], truths.shape[1:])[..., 0])
 

@@ -73,7 +73,7 @@ class Findings:
     pairs: pd.DataFrame
 
     @classmethod
-    def of(cls, table, known, readers, config, study, methods) -> "Findings":
+    def of(cls, table, known, readers, config, run, methods) -> "Findings":
         """Reduce a score table."""
         options = {"seed": config.seed, "resamples": config.resamples, "scores": SCORES}
         regions = truth_scores.regions(known, area=config.truth_area)
@@ -81,21 +81,21 @@ class Findings:
         facts = {
             "area": config.truth_area,
             "images": config.num_images,
-            "faces": study.config.faces,
-            "image_size": study.config.image_size,
-            "model": study.config.model,
-            "run": str(study.folder.path),
-            "run_seed": study.config.seed,
+            "faces": run.config.faces,
+            "image_size": run.config.image_size,
+            "model": run.config.model,
+            "run": str(run.folder.path),
+            "run_seed": run.config.seed,
             "n_pictures": len(known),
             "n_right": int(one["right"].sum()),
             "accuracy": one["right"].mean(),
             "region_share": regions.mean(),
             "evidence_inside": float((known.truths * regions).sum() / known.truths.sum()),
             "whole_swap": float((readers.of_true_class(known.pictures) - readers.of_true_class(known.twins)).mean()),
-            "ep_iterations": config.ep_iterations or study.config.ep_iterations,
-            "ep_score": study.config.ep_score,
-            "ep_reward_scale": study.config.ep_reward_scale,
-            "ep_area": study.config.area,
+            "ep_iterations": config.ep_iterations or run.config.ep_iterations,
+            "ep_score": run.config.ep_score,
+            "ep_reward_scale": run.config.ep_reward_scale,
+            "ep_area": run.config.area,
         }
         expected = localisation.chance(facts["region_share"])
         summary = localisation.summarise(table, **options)

@@ -20,13 +20,13 @@ class Readers:
     """The trained members, each asked for the probability of the expression its pictures show.
 
     Args:
-      study: a run whose members are trained.
+      run: a run whose members are trained.
       known: the pictures.
     """
 
-    def __init__(self, study: Run, known: KnownFaces):
-        self._known, self._members = known, ensemble.unstack(study.load_ensemble())
-        network = study.network(2)
+    def __init__(self, run: Run, known: KnownFaces):
+        self._known, self._members = known, ensemble.unstack(run.load_ensemble())
+        network = run.network(2)
 
         @jax.jit
         def probabilities(variables, pictures):
