@@ -69,8 +69,7 @@ def draw_confusion_scatter(
     ax.set_ylabel(f"share of the true label's answers, {model_name}")
     ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=2)
     notes = [f"n = {len(x)} error cells", "true → answer"]
-    style.set_heading(ax, style.heading(title, notes, provenance=provenance))
-    return ax
+    return style.set_heading(ax, title, notes, provenance=provenance)
 
 
 @style.styled
@@ -124,8 +123,7 @@ def draw_correlations(
     ax.set_xlabel(f"correlation with {'simulated ' if provenance.simulated else ''}people's confusions (r)")
     ax.figure.legend(loc="outside lower center", ncols=2)
     title, note = "Confusions of people and networks", "p: exact permutation test over the error cells"
-    style.set_heading(ax, style.heading(title, [note], provenance=provenance))
-    return ax
+    return style.set_heading(ax, title, [note], provenance=provenance)
 
 
 def _beside(ax, place, across, words, size, colour):

@@ -5,7 +5,6 @@ Contract: rows are the true label, in the order of the categories.
 
 import numpy as np
 import pandas as pd
-from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 
@@ -14,8 +13,6 @@ from fer_jax.errors import UsageError
 from fer_jax.expressions import EXPRESSIONS, canonical_name
 from fer_jax.figures import style
 from fer_jax.provenance import UNKNOWN, Provenance
-
-_COLOURS = "Blues"
 
 
 @style.styled
@@ -55,8 +52,7 @@ def draw_confusion(
     shares = np.where(totals[:, None] > 0, counts / np.maximum(totals, 1)[:, None], np.nan)
     words = [[style.number(share) if share else "0" for share in row] for row in shares]
     ax = style.axes_of(ax, *_size(categories))
-    _matrix(ax, np.sqrt(shares), words, Normalize(0, 1), categories)
-    ax.set_xlabel("answer")
+    _draw(ax, np.sqrt(shares), words, Normalize(0, 1), categories, "answer")
     for row, total in enumerate(totals):
         ax.text(size - 0.35, row, style.count(total), ha="left", va="center", fontsize=8, color=style.GREY)
     ax.text(size - 0.35, -0.72, "n", ha="left", va="center", fontsize=8, color=style.GREY)
@@ -67,8 +63,7 @@ def draw_confusion(
         if interval is not None:
             said += f" (95 % {style.number(interval[0])}–{style.number(interval[1])})"
         notes += [said, f"mean of rows {style.number(float(np.nanmean(np.diagonal(shares))))}"]
-    style.set_heading(ax, style.heading(title, notes, provenance=provenance, width=_letters(categories)))
-    return ax
+    return style.set_heading(ax, title, notes, provenance=provenance, width=_letters(categories))
 
 
 @style.styled
@@ -114,14 +109,19 @@ def draw_pair_matrix(
     ax = style.axes_of(ax, *_size(categories))
     known = cells[~np.isnan(cells)]
     low, high = (known.min(), known.max()) if len(known) else (0.0, 1.0)
-    _matrix(ax, cells, words, Normalize(low - (0.15 * (high - low) or 1.0), high), categories)
-    ax.set_xlabel("false label (foil)")
+    norm = Normalize(low - (0.15 * (high - low) or 1.0), high)
+    _draw(ax, cells, words, norm, categories, "false label (foil)")
     n = table["n"].fillna(0)
     notes = [f"n = {style.count(n.sum())} answers"]
     if len(known):
         notes += [f"{style.count(n.min())}–{style.count(n.max())} a cell", f"mean {_plain(fmt.format(known.mean()))}"]
-    style.set_heading(ax, style.heading(title or value, notes, provenance=provenance, width=_letters(categories)))
-    return ax
+    return style.set_heading(ax, title or value, notes, provenance=provenance, width=_letters(categories))
+
+
+def _draw(ax, values, words, norm, categories, across):
+    style.draw_cells(ax, values, words, norm, rows=list(categories), columns=list(categories))
+    ax.set_xlabel(across)
+    ax.set_ylabel("true label")
 
 
 def _size(categories) -> tuple[float, float]:
@@ -140,24 +140,3 @@ def _index(label, categories):
 
 def _plain(text):
     return text.replace("0.", ".", 1) if text.startswith("0.") else text.replace("-", "−")
-
-
-def _matrix(ax, values, words, norm, categories):
-    """Draw cells coloured by value, with words in a readable colour on them. A NaN cell is grey."""
-    colours = colormaps[_COLOURS].with_extremes(bad=style.PALE)
-    ax.imshow(np.ma.masked_invalid(values), cmap=colours, norm=norm, interpolation="nearest")
-    for row, column in np.ndindex(values.shape):
-        value = values[row, column]
-        red, green, blue, _ = colours(float(norm(value))) if np.isfinite(value) else (1.0, 1.0, 1.0, 1.0)
-        dark = 0.299 * red + 0.587 * green + 0.114 * blue < 0.55
-        empty = words[row][column] in ("0", style.MISSING)
-        ink = "white" if dark else style.GREY if empty else style.INK
-        ax.text(column, row, words[row][column], ha="center", va="center", fontsize=9, color=ink)
-    ax.set_xticks(range(len(categories)), list(categories), rotation=40, ha="right", rotation_mode="anchor")
-    ax.set_yticks(range(len(categories)), list(categories))
-    ax.set_xticks(np.arange(len(categories) - 1) + 0.5, minor=True)
-    ax.set_yticks(np.arange(len(categories) - 1) + 0.5, minor=True)
-    ax.tick_params(which="both", length=0)
-    ax.grid(which="minor", color="white", linewidth=1.5)
-    ax.set_ylabel("true label")
-    ax.spines[:].set_visible(False)

@@ -60,8 +60,7 @@ def draw_dice(
     if baselines is not None:
         _baselines(ax, baselines)
     notes = ["◆ mean" + ", 95 % interval over pairs" * bool(intervals), "- - chance"]
-    style.set_heading(ax, style.heading(title, notes, provenance=provenance, width=80))
-    return ax
+    return style.set_heading(ax, title, notes, provenance=provenance, width=80)
 
 
 def _box(ax, place, values, colour, interval):

@@ -4,21 +4,17 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
-from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
 from fer_jax.errors import UsageError
 from fer_jax.figures import style
-from fer_jax.figures.people import set_suptitle
 from fer_jax.provenance import UNKNOWN, Provenance
 
 _COLUMNS = ("method", "kind", "score", "mean", "ci_low", "ci_high", "chance")
-_COLOURS = "Blues"
 _A_ROW = 3  # panels
 _LINE = 0.24  # inches a method
-_LETTERS_AN_INCH = 12  # of a heading
 
 
 @style.styled
@@ -65,9 +61,8 @@ def draw_localisation(
             ax.set_yticklabels([])
     handles, labels = panels[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
-    letters = int(_LETTERS_AN_INCH * width)
-    set_suptitle(figure, style.heading(title, notes, provenance=provenance, width=letters))
-    return figure
+    letters = int(style.LETTERS_AN_INCH * width)
+    return style.set_heading(figure, title, notes, provenance=provenance, width=letters)
 
 
 @style.styled
@@ -116,8 +111,7 @@ def draw_localisation_score(
     ax.tick_params(axis="y", length=0)
     ax.grid(True, axis="x")
     ax.set_xlabel(f"{score}, mean over pairs")
-    style.set_heading(ax, style.heading(title or score, provenance=provenance))
-    return ax
+    return style.set_heading(ax, title or score, provenance=provenance)
 
 
 @style.styled
@@ -155,18 +149,9 @@ def draw_pair_scores(
     values = wide.to_numpy(np.float64)
     width = max(5.0, 2.4 + 0.52 * len(methods))
     ax = style.axes_of(ax, width, 2.6 + 0.235 * len(wide))
-    colours = colormaps[_COLOURS].with_extremes(bad=style.PALE)
     norm = Normalize(min(0.0, float(np.nanmin(values, initial=0))), max(1.0, float(np.nanmax(values, initial=1))))
-    ax.imshow(np.ma.masked_invalid(values), cmap=colours, norm=norm, interpolation="nearest", aspect="auto")
-    for row, column in np.ndindex(values.shape):
-        value = values[row, column]
-        ink = "white" if np.isfinite(value) and norm(value) > 0.55 else style.INK
-        ax.text(column, row, style.number(value), ha="center", va="center", fontsize=8, color=ink)
-    ax.set_xticks(range(len(methods)), methods, rotation=40, ha="right", rotation_mode="anchor")
-    ax.set_yticks(range(len(wide)), list(wide.index))
-    ax.tick_params(length=0)
-    ax.spines[:].set_visible(False)
-    letters = int(_LETTERS_AN_INCH * (width - 1.6))
-    text = style.heading(title or score, notes, provenance=provenance, width=letters)
-    style.set_heading(ax, text)
-    return ax
+    words = [[style.number(value) for value in row] for row in values]
+    style.draw_cells(ax, values, words, norm, rows=list(wide.index), columns=methods, size=8)
+    ax.set_aspect("auto")
+    letters = int(style.LETTERS_AN_INCH * (width - 1.6))
+    return style.set_heading(ax, title or score, notes, provenance=provenance, width=letters)

@@ -58,8 +58,7 @@ def draw_stimuli(
     for ax, name in zip(panels[0], names, strict=True):
         ax.set_title(name, fontsize=9)
     notes = [f"n = {len(names)} pictures"]
-    set_suptitle(figure, style.heading(title, notes, provenance=provenance))
-    return figure
+    return style.set_heading(figure, title, notes, provenance=provenance)
 
 
 @style.styled
@@ -96,8 +95,7 @@ def draw_click_sequence(
         bare(ax, picture)
         ax.set_xlabel(caption, fontsize=8.5, linespacing=1.3)
     scale_bar(figure, panels, ScalarMappable(Normalize(0, 1), _ORDER_COLOURS), ("first click", "last click"), 0.4)
-    set_suptitle(figure, style.heading(title, provenance=provenance))
-    return figure
+    return style.set_heading(figure, title, provenance=provenance)
 
 
 def bare(ax, picture: np.ndarray) -> None:
@@ -114,8 +112,3 @@ def scale_bar(figure: Figure, panels, scale: ScalarMappable, ends: tuple[str, st
     bar.set_ticks([0, 1], labels=list(ends))
     bar.outline.set_visible(False)
     bar.ax.tick_params(length=0)
-
-
-def set_suptitle(figure: Figure, text: str) -> None:
-    """Put a heading above all panels, flush left."""
-    figure.suptitle(text, x=0.01, ha="left", fontsize=10, linespacing=1.35)

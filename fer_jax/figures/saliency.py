@@ -13,12 +13,12 @@ from matplotlib.figure import Figure
 
 from fer_jax.errors import UsageError
 from fer_jax.figures import style
-from fer_jax.figures.people import bare, scale_bar, set_suptitle
+from fer_jax.figures.people import bare, scale_bar
 from fer_jax.provenance import UNKNOWN, Provenance
 
 _HEAT = "inferno"
 _ALPHA = (0.15, 0.75)  # how much of the face a low and a high value cover
-_LETTERS_AN_INCH, _LINE = 12, 0.2  # of a heading, in inches
+_LINE = 0.2  # of a heading, in inches
 
 
 @style.styled
@@ -98,10 +98,10 @@ def _panels(rows, side, title, notes, provenance):
         raise UsageError("`maps`: wanted at least one picture with at least one map, got none.")
     names = list(rows[0][1])
     width = side * (1 + len(names)) + 0.4
-    letters = min(80, int(_LETTERS_AN_INCH * width))
+    letters = min(80, int(style.LETTERS_AN_INCH * width))
     said = (*notes, "each map by its own range")
-    heading = style.heading(title, said, provenance=provenance, width=letters)
-    figure = style.new_figure(width, side * len(rows) + 1.25 + _LINE * max(0, heading.count("\n") - 1))
+    lines = style.heading(title, said, provenance=provenance, width=letters).count("\n")
+    figure = style.new_figure(width, side * len(rows) + 1.25 + _LINE * max(0, lines - 1))
     panels = figure.subplots(len(rows), 1 + len(names), squeeze=False)
     for line, (image, maps, caption) in zip(panels, rows, strict=True):
         if list(maps) != names:
@@ -115,8 +115,7 @@ def _panels(rows, side, title, notes, provenance):
     for ax, name in zip(panels[0], ("picture", *names), strict=True):
         ax.set_title(str(name).replace(" ", "\n", 1), fontsize=9)
     scale_bar(figure, panels, ScalarMappable(Normalize(0, 1), _covering()), ("lowest", "highest"), 0.3)
-    set_suptitle(figure, heading)
-    return figure
+    return style.set_heading(figure, title, said, provenance=provenance, width=letters)
 
 
 def _overlay(ax, image, name, values):

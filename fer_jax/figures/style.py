@@ -5,13 +5,16 @@ Contract: sizes are inches. A share is printed without its leading zero (.49), a
 
 import pathlib
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import TypeVar
 
 import matplotlib
 import numpy as np
 import pandas as pd
+from matplotlib import colormaps
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
 from fer_jax.errors import StorageError, UsageError
@@ -24,6 +27,7 @@ MARKERS = ("o", "s", "^", "D", "v", "P")
 INK, GREY, PALE = "#222222", "#6b6b6b", "#e9e9e9"
 
 DPI = 150
+LETTERS_AN_INCH = 12  # of a heading
 SMALLEST_PT = 8  # of any text in a figure
 MISSING = "–"
 
@@ -49,6 +53,7 @@ RC = {
     "figure.facecolor": "white",
     "axes.facecolor": "white",
 }
+Drawn = TypeVar("Drawn", Axes, Figure)
 # Used as a decorator: the figure is drawn in the house style, the caller's settings stay as they were.
 styled = matplotlib.rc_context(RC)
 
@@ -81,9 +86,52 @@ def heading(title: str, notes: Iterable[str] = (), *, provenance: Provenance, wi
     return "\n".join([*textwrap.wrap(title, width), *(line.removesuffix(" ·") for line in below)]).replace("\x1f", " ")
 
 
-def set_heading(ax: Axes, text: str) -> None:
-    """Put a heading above the axes, flush with their left edge."""
-    ax.set_title(text, x=0, ha="left", linespacing=1.35)
+def set_heading(
+    drawn: Drawn, title: str, notes: Iterable[str] = (), *, provenance: Provenance, width: int = 64
+) -> Drawn:
+    """Put a heading, whose arguments these are, above axes or all panels of a figure. Return what was given."""
+    put = drawn.suptitle if isinstance(drawn, Figure) else drawn.set_title
+    x, text = 0.01 if isinstance(drawn, Figure) else 0, heading(title, notes, provenance=provenance, width=width)
+    put(text, x=x, ha="left", fontsize=10, linespacing=1.35)
+    return drawn
+
+
+def draw_cells(
+    ax: Axes,
+    values: np.ndarray,
+    words: Sequence[Sequence[str]],
+    norm: Normalize,
+    *,
+    rows: Sequence[str],
+    columns: Sequence[str],
+    size: float = 9,
+) -> None:
+    """Draw a matrix: cells coloured by value, words in a readable colour on them. A NaN cell is grey.
+
+    Args:
+      ax: where to draw.
+      values: (R, C).
+      words: the text of each cell.
+      norm: from values to colours.
+      rows: names of the R rows.
+      columns: names of the C columns.
+      size: of the words, in points.
+    """
+    colours = colormaps["Blues"].with_extremes(bad=PALE)
+    ax.imshow(np.ma.masked_invalid(values), cmap=colours, norm=norm, interpolation="nearest")
+    for row, column in np.ndindex(values.shape):
+        value = values[row, column]
+        red, green, blue, _ = colours(float(norm(value))) if np.isfinite(value) else (1.0, 1.0, 1.0, 1.0)
+        dark = 0.299 * red + 0.587 * green + 0.114 * blue < 0.55
+        ink = "white" if dark else GREY if words[row][column] in ("0", MISSING) else INK
+        ax.text(column, row, words[row][column], ha="center", va="center", fontsize=size, color=ink)
+    ax.set_xticks(range(len(columns)), columns, rotation=40, ha="right", rotation_mode="anchor")
+    ax.set_yticks(range(len(rows)), rows)
+    ax.set_xticks(np.arange(len(columns) - 1) + 0.5, minor=True)
+    ax.set_yticks(np.arange(len(rows) - 1) + 0.5, minor=True)
+    ax.tick_params(which="both", length=0)
+    ax.grid(which="minor", color="white", linewidth=1.5)
+    ax.spines[:].set_visible(False)
 
 
 def number(value: float | None, decimals: int = 2) -> str:

@@ -75,8 +75,7 @@ def draw_training(
     ax.grid(True)
     ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=4, columnspacing=1.4)
     notes = [f"n = {len(lines)} members"]
-    style.set_heading(ax, style.heading(title, notes, provenance=provenance, width=76))
-    return ax
+    return style.set_heading(ax, title, notes, provenance=provenance, width=76)
 
 
 @style.styled
@@ -137,8 +136,7 @@ def draw_members(
     ax.set_xlabel("accuracy: filled validation, open training")
     ax.figure.legend(loc="outside lower center", ncols=3)
     notes = [f"n = {len(members)} member{'s' * (len(members) != 1)}"]
-    style.set_heading(ax, style.heading(title, notes, provenance=provenance, width=56))
-    return ax
+    return style.set_heading(ax, title, notes, provenance=provenance, width=56)
 
 
 @style.styled
@@ -198,8 +196,7 @@ def draw_recall(
     ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.07), ncols=2)
     title = title or f"Recall by {noun_of(categories)}"
     notes = [f"n = {len(scores)} models"]
-    style.set_heading(ax, style.heading(title, notes, provenance=provenance, width=76))
-    return ax
+    return style.set_heading(ax, title, notes, provenance=provenance, width=76)
 
 
 def _target(target):
