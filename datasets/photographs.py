@@ -28,11 +28,11 @@ from fer_jax import data
 from fer_jax.categories import Categories
 from fer_jax.errors import DataError, UsageError, check_one_of, check_range
 from fer_jax.expressions import EXPRESSIONS
+from fer_jax.frame import LANDMARKS
 
 EXIF = ("source", "apply", "ignore")
 # What no picture to train on may be in, too.
 HELD_OUT = ("validation", "test")
-_LANDMARKS = 68
 _AHEAD = 16  # rows in work for each worker
 _HOPELESS_AFTER, _HOPELESS_SHARE = 1000, 0.5
 
@@ -169,7 +169,7 @@ class PhotographBuilder(ArrayRecordBuilder, skip_registration=True):
                 "valence": np.float32,
                 "arousal": np.float32,
                 "bbox": tfds.features.BBoxFeature(),
-                "landmarks": tfds.features.Tensor(shape=(_LANDMARKS, 2), dtype=np.float32),
+                "landmarks": tfds.features.Tensor(shape=(LANDMARKS, 2), dtype=np.float32),
                 "subject": tfds.features.Text(),
                 "file_name": tfds.features.Text(),
                 "release": tfds.features.Text(),
@@ -321,7 +321,7 @@ def _example(row, stored: data.Stored, release, config, categories) -> dict[str,
             ymax=min((top + down) / height, 1.0),
             xmax=min((left + across) / width, 1.0),
         ),
-        "landmarks": np.full((_LANDMARKS, 2), np.nan, np.float32) if landmarks is None else landmarks,
+        "landmarks": np.full((LANDMARKS, 2), np.nan, np.float32) if landmarks is None else landmarks,
         "subject": row.subject,
         "file_name": row.path.encode(errors="backslashreplace").decode(),
         "release": release,

@@ -178,16 +178,10 @@ def _photographs(module, config, tell):
     size = config.image_size
     if size is None and config.crop != "none":
         size = 224
-    changes = {
-        "crop": config.crop,
+    same = ("crop", "encoding", "exif", "detector", "dedupe", "categories", "class_map")
+    changes = {name: getattr(config, name) for name in same} | {
         "image_size": size,
-        "encoding": config.encoding,
-        "exif": config.exif,
-        "detector": config.detector,
         "stimuli": config.stimuli or ("seeded" if config.pick_stimuli == "seeded" else None),
-        "dedupe": config.dedupe,
-        "categories": config.categories,
-        "class_map": config.class_map,
         "options": base.options | options,
     }
     if config.crop in ("box", "eyes"):

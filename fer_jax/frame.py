@@ -15,6 +15,7 @@ EYES_MIDDLE = (0.5, 0.37)
 # Side of a crop around a face's box, in units of the box: what AffectNet's users take rather than the bare box (ours).
 BOX_MARGIN = 1.25
 
+LANDMARKS = 68
 # Rows of the landmarks.
 BROWS = slice(17, 22), slice(22, 27)
 NOSE = slice(27, 36)
@@ -31,7 +32,7 @@ def eye_centres(landmarks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def alignable(landmarks: np.ndarray) -> bool:
     """Return whether landmarks can be aligned: 68 finite points, and the eyes not in one place."""
     landmarks = np.asarray(landmarks)
-    if landmarks.shape != (68, 2) or not np.isfinite(landmarks).all() or np.abs(landmarks).max() > 1e6:
+    if landmarks.shape != (LANDMARKS, 2) or not np.isfinite(landmarks).all() or np.abs(landmarks).max() > 1e6:
         return False
     left, right = eye_centres(landmarks)
     return float(np.hypot(*(right - left))) >= 2.0

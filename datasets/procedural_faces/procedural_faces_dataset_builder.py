@@ -16,12 +16,12 @@ from fer_jax import data, faces, parallel
 from fer_jax.categories import Categories
 from fer_jax.errors import UsageError
 from fer_jax.expressions import EXPRESSIONS
+from fer_jax.frame import LANDMARKS
 
 _DESCRIPTION = (
     "Faces of eight expressions drawn from action units, with landmarks and action units known. Synthetic: for "
     "testing methods and pipelines, never for claims about people."
 )
-_LANDMARKS = 68
 _IMAGES = {"train": 8_000, "validation": 1_600, "stimuli": 280}
 STANDARD_PX, SMALL_PX = 224, 96
 _POSE = ("yaw", "pitch", "roll", "scale", "centre_x", "centre_y")
@@ -84,8 +84,8 @@ class Builder(ArrayRecordBuilder):
                     "shown_expression": tfds.features.ClassLabel(names=list(config.categories)),
                     "soft_label": tfds.features.Tensor(shape=(len(config.categories),), dtype=np.float32),
                     "action_units": tfds.features.Tensor(shape=(2, len(faces.ACTION_UNITS)), dtype=np.float32),
-                    "landmarks": tfds.features.Tensor(shape=(_LANDMARKS, 2), dtype=np.float32),
-                    "landmarks_visible": tfds.features.Tensor(shape=(_LANDMARKS,), dtype=np.bool_),
+                    "landmarks": tfds.features.Tensor(shape=(LANDMARKS, 2), dtype=np.float32),
+                    "landmarks_visible": tfds.features.Tensor(shape=(LANDMARKS,), dtype=np.bool_),
                     "region_mask": tfds.features.Image(
                         shape=(config.image_size, config.image_size, 1), encoding_format="png"
                     ),

@@ -76,16 +76,8 @@ class FaceSet:
     def select(self, indices: Sequence[int] | np.ndarray) -> "FaceSet":
         """Return the pictures at some positions, each at most once, in the order given."""
         indices = np.asarray(indices, np.int64)
-        return FaceSet(
-            self.images[indices],
-            self.labels[indices],
-            self.names[indices],
-            self.split,
-            None if self.soft_labels is None else self.soft_labels[indices],
-            None if self.rows is None else self.rows[indices],
-            None if self.quality is None else self.quality[indices],
-            self.categories,
-        )
+        arrays = {name: value[indices] for name, value in vars(self).items() if isinstance(value, np.ndarray)}
+        return dataclasses.replace(self, **arrays)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -104,12 +104,14 @@ def read(
     chosen, renamed = _asked(categories, class_map)
     list_rows = _source(name, options, chosen, renamed)
     size = SIDES.get(name) if size is None else size
-    side = check_options(size=size, max_reject_frac=max_reject_frac)
+    if not isinstance(size, int | np.integer) or not 1 <= size <= MAX_SIZE:
+        raise UsageError(f"`size`: wanted a side of 1..{MAX_SIZE} px, got {size!r}.")
+    check_range("max_reject_frac", max_reject_frac, 0, 1)
     splits, rejected, flagged = {}, {}, []
     with open_tree(root) as tree:
         listing = _listed(tree, list_rows)
         crop = crop or ("box" if name in BOXED else "square")
-        framing = Framing(crop=crop, size=side, exif=exif or listing.exif, detector=detector)
+        framing = Framing(crop=crop, size=int(size), exif=exif or listing.exif, detector=detector)
         rows = {split: [] for split in listing.splits}
         in_all = 0
         for split, listed_rows in listing.splits.items():
@@ -278,18 +280,6 @@ def rejected_table(rejected: dict[str, list[Rejection]]) -> pd.DataFrame:
     """Return the rejected rows of all splits, with the columns `REJECTED_COLUMNS`."""
     table = [(split, *dataclasses.astuple(rejection)[:4]) for split, rows in rejected.items() for rejection in rows]
     return pd.DataFrame(table, columns=list(REJECTED_COLUMNS))
-
-
-def check_options(*, size: int | None, max_reject_frac: float) -> int:
-    """Return the side of the pictures. Refuse a size or share out of range.
-
-    Raises:
-      UsageError: naming the argument.
-    """
-    if not isinstance(size, int | np.integer) or not 1 <= size <= MAX_SIZE:
-        raise UsageError(f"`size`: wanted a side of 1..{MAX_SIZE} px, got {size!r}.")
-    check_range("max_reject_frac", max_reject_frac, 0, 1)
-    return int(size)
 
 
 def check_share(split: str, total: int, rejected: list[Rejection], allowed: float) -> None:

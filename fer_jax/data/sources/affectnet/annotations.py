@@ -7,8 +7,8 @@ import numpy as np
 
 from fer_jax.data.listing import NO_QUALITY, Quality, Row
 from fer_jax.expressions import EXPRESSIONS, LABEL_TABLES
+from fer_jax.frame import LANDMARKS
 
-LANDMARKS = 68
 ABSENT = -2  # valence and arousal of Uncertain and No-Face
 
 

@@ -16,13 +16,13 @@ import numpy as np
 from fer_jax.data.file_tree import Tree, open_tree
 from fer_jax.data.listing import NO_QUALITY, Listing, NotThisSet, Quality, Rejection, Row
 from fer_jax.data.pictures.decode import ImageRejected
-from fer_jax.data.sources.affectnet.annotations import ABSENT, LANDMARKS, annotated_row, points
+from fer_jax.data.sources.affectnet.annotations import ABSENT, annotated_row, points
 from fer_jax.data.sources.fer2013 import header_of
 from fer_jax.data.sources.search import base_of
 from fer_jax.data.tables import CellError, Cells, shown, table, texts
 from fer_jax.errors import DataError
 from fer_jax.expressions import DROP, EXPRESSIONS, LABEL_TABLES
-from fer_jax.frame import Box
+from fer_jax.frame import LANDMARKS, Box
 
 MANUAL = ("training.csv", "validation.csv")
 AUTOMATIC = "automatically_annotated.csv"

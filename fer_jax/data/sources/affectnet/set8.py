@@ -14,10 +14,11 @@ import numpy as np
 from fer_jax.data.file_tree import Tree, is_document
 from fer_jax.data.listing import NO_QUALITY, Listing, Quality, Rejection, Row
 from fer_jax.data.pictures.decode import ImageRejected
-from fer_jax.data.sources.affectnet.annotations import ABSENT, LANDMARKS, annotated_row, points
+from fer_jax.data.sources.affectnet.annotations import ABSENT, annotated_row, points
 from fer_jax.data.tables import real
 from fer_jax.errors import DataError
 from fer_jax.expressions import DROP, LABEL_TABLES
+from fer_jax.frame import LANDMARKS
 
 SETS = {"train_set": "train", "val_set": "validation", "valid_set": "validation"}
 _LABELS = LABEL_TABLES["affectnet"]
