@@ -1,5 +1,6 @@
 """Each device its own: what is computed under a caller's meshes equals what one device computes."""
 
+import dataclasses
 import functools
 
 import jax
@@ -98,7 +99,8 @@ def keyed(method):
     return functools.partial(method, jax.random.key(0))
 
 
-SMALL = {"iterations": 4, "step": 4, "sigma": 4.0, "levels": 3, "max_blur": 2.0}
+SMALL = saliency.ExtremalOptions(iterations=4, step=4, sigma=4.0, levels=3, max_blur=2.0)
+CONVERGED = dataclasses.replace(SMALL, stop="converged", patience=2)
 OF_A_CLASS = {
     **{
         name: functools.partial(getattr(saliency, name), head, FEATURES[0], rectify=False)
@@ -108,9 +110,9 @@ OF_A_CLASS = {
     "integrated_gradients": of_a_class(saliency.integrated_gradients, steps=3),
     "smooth_grad": of_a_class(keyed(saliency.smooth_grad), samples=2, channels="sum"),
     "rise": of_a_class(keyed(saliency.rise), samples=4),
-    "extremal_perturbation": lambda target: of_a_class(saliency.extremal_perturbation, **SMALL)(target)[0],
+    "extremal_perturbation": lambda target: of_a_class(saliency.extremal_perturbation, options=SMALL)(target)[0],
     "extremal_converged": lambda target: of_a_class(
-        saliency.extremal_perturbation, stop="converged", patience=2, initial=jax.random.key(1), **SMALL
+        saliency.extremal_perturbation, options=CONVERGED, initial=jax.random.key(1)
     )(target)[0],
 }
 
