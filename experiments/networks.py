@@ -71,10 +71,7 @@ def from_run(path: str, pair: str, *, finetuned: bool = False) -> Network:
         name, stage, what = "ensemble", "members", "members"
     folder = run.folder.path / name
     if not checkpoints.exists(folder):
-        raise UsageError(
-            f"`--run`: {path} has no {what} yet (stage {stage}); "
-            f"finish it: python -m experiments.reproduce --flagfile={path}/flags.txt --out={path}"
-        )
+        raise run.folder.unfinished(what, stage)
     identity = {"checkpoint": name, "sha256": sha256(folder / "manifest.json"), "model": config.model}
     if chosen is None:
         variables, names = run.load_multiclass(), categories.names

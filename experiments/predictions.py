@@ -31,10 +31,7 @@ def read_predictions(run: str, name: str) -> dict[str, np.ndarray]:
                 f"`--run`: wanted a run folder of experiments.reproduce, got {run}, which has no run.json."
             )
         what = "fine-tuned predictions" if name == "predictions_finetuned" else "predictions"
-        raise UsageError(
-            f"`--run`: {run} has no {what} yet (stage {_STAGES[name]}); finish it: "
-            f"python -m experiments.reproduce --flagfile={run}/flags.txt --out={run}"
-        )
+        raise folder.unfinished(what, _STAGES[name])
     saved, categories = folder.read_arrays(name), folder.categories
     try:
         count = len(saved["labels"])

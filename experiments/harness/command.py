@@ -14,7 +14,6 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
-from types import UnionType
 from typing import Any, get_args
 
 from absl import flags
@@ -22,6 +21,12 @@ from absl import flags
 from fer_jax.errors import FerError, MemoryExhausted, Preempted, StorageError, UsageError, printable
 
 BUG = 70
+_DEFINE = {
+    int: flags.DEFINE_integer,
+    float: flags.DEFINE_float,
+    bool: flags.DEFINE_boolean,
+    str: flags.DEFINE_string,
+}
 # Flags that take less memory when they are lower, the strongest first.
 _SHRINKING = ("slots", "batch_size", "chunk", "image_size", "workers", "resamples")
 
@@ -142,19 +147,13 @@ def parse(config_class: type, argv: Sequence[str], *, usage: str) -> Any:
 
 def _define(field, name, default, values) -> None:
     """Define a flag under its name or an earlier one."""
-    define = {
-        int: flags.DEFINE_integer,
-        float: flags.DEFINE_float,
-        bool: flags.DEFINE_boolean,
-        str: flags.DEFINE_string,
-    }
-    kind = next(t for t in get_args(field.type) if t is not type(None)) if _optional(field.type) else field.type
+    kind = next(each for each in get_args(field.type) or (field.type,) if each is not type(None))
     text, choices = field.metadata["help"], field.metadata["choices"]
     if choices:
         parser = _Choice(choices, field.metadata["old_values"])
         flags.DEFINE(parser, name, default, text, flag_values=values, serializer=flags.ArgumentSerializer())
     else:
-        define[kind](name, default, text, flag_values=values)
+        _DEFINE[kind](name, default, text, flag_values=values)
 
 
 def _given(field, values):
@@ -347,10 +346,6 @@ class StopRequest:
 def _plain(bound: float) -> str:
     """Write whole numbers in full, others in short."""
     return str(bound) if isinstance(bound, int) else f"{bound:g}"
-
-
-def _optional(kind) -> bool:
-    return isinstance(kind, UnionType)
 
 
 def _flag_page(config_class) -> str:

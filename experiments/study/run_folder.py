@@ -23,7 +23,7 @@ from experiments.harness.numerics import numerics, tell_changes
 from experiments.study.stage_records import StageRecords
 from experiments.study.stage_table import LIMITS, left_out
 from fer_jax.categories import Categories
-from fer_jax.errors import StorageError
+from fer_jax.errors import StorageError, UsageError
 from fer_jax.expressions import EXPRESSIONS
 
 SCHEMA = 2
@@ -125,6 +125,13 @@ class FinishedFiles:
     def finished(self, stage: str) -> bool:
         """Return whether a stage has ended."""
         return self.has(f"stages/{stage}.json")
+
+    def unfinished(self, what: str, stage: str) -> UsageError:
+        """Return the error of what a stage has not left yet."""
+        return UsageError(
+            f"`--run`: {self.path} has no {what} yet (stage {stage}); finish it: "
+            f"python -m experiments.reproduce --flagfile={self.path}/flags.txt --out={self.path}"
+        )
 
 
 class RunFolder(LockedFolder, FinishedFiles):

@@ -7,28 +7,15 @@ again and comes out the same changes nothing that follows.
 
 import dataclasses
 import hashlib
-import pathlib
 import shutil
 import sys
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 from experiments.harness.command import upgrade
 from experiments.study.stage_table import PLACEMENT, STAGES, TABLE, left_out
 from fer_jax.errors import StorageError, UsageError
-
-
-class Folder(Protocol):
-    """The part of a run folder that records need."""
-
-    path: pathlib.Path
-
-    def read_json(self, name: str) -> Any:
-        """Read a JSON file."""
-
-    def write_json(self, name: str, value: Any) -> pathlib.Path:
-        """Write a JSON file whole or not at all."""
 
 
 class StageRecords:
@@ -39,7 +26,7 @@ class StageRecords:
       config: resolved.
     """
 
-    def __init__(self, folder: Folder, config: Any):
+    def __init__(self, folder: Any, config: Any):
         self._folder, self.config = folder, config
         self._started = time.monotonic()
 
