@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from fer_jax.errors import DataError, UsageError, check_count
+from fer_jax.errors import DataError, UsageError, check_count, check_one_of
 from fer_jax.human.stimuli import draw_discs
 from fer_jax.human.study import positions
 from fer_jax.human.trials import TABLE_NAMES, Trials, answers, refuse, refuse_doubles
@@ -49,8 +49,7 @@ def attention_maps(
       DataError: a trial of an image that the study does not have, another size of the pictures, or radius, than
         the trials record, or answers or clicks that contradict each other.
     """
-    if human_map not in HUMAN_MAPS:
-        raise UsageError(f"`human_map`: wanted one of {', '.join(HUMAN_MAPS)}, got {human_map!r}.")
+    check_one_of("human_map", human_map, HUMAN_MAPS)
     size, radius = _size(image_px), check_count("radius", radius, 0, what="whole pixels")
     used = _used(trials, study, trials_used)
     _check_recorded(used, size, None if human_map == "gaussian" else radius)
@@ -116,10 +115,8 @@ def click_sequence(
       UsageError: an unknown option, or a size or radius that cannot be.
       DataError: nobody saw the image, or nobody was right about it, or what `attention_maps` refuses.
     """
-    if overlap not in ("last", "mean"):
-        raise UsageError(f"`overlap`: wanted last or mean, got {overlap!r}.")
-    if average not in ("alpha", "plain"):
-        raise UsageError(f"`average`: wanted alpha or plain, got {average!r}.")
+    check_one_of("overlap", overlap, ("last", "mean"))
+    check_one_of("average", average, ("alpha", "plain"))
     seen = trials.trials[trials.trials["image"] == image]
     if seen.empty:
         raise DataError(f"`image`: wanted the name of an image that somebody saw, got {image!r}.")
@@ -178,8 +175,7 @@ def _size(image_px) -> tuple[int, int]:
 
 def _used(trials: Trials, study, trials_used) -> pd.DataFrame:
     """Return the trials to use, sorted by image and person, with the study row of each, `image_row`."""
-    if trials_used not in TRIALS_USED:
-        raise UsageError(f"`trials_used`: wanted one of {', '.join(TRIALS_USED)}, got {trials_used!r}.")
+    check_one_of("trials_used", trials_used, TRIALS_USED)
     table = trials.trials
     rows = positions(study, table["image"])
     if (rows < 0).any():

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from fer_jax.categories import Categories
-from fer_jax.errors import UsageError
+from fer_jax.errors import UsageError, check_one_of
 from fer_jax.expressions import EXPRESSIONS, canonical_name
 from fer_jax.human.study import check_images, positions
 from fer_jax.human.trials import TABLE_NAMES, Trials, answers, refuse
@@ -270,10 +270,8 @@ def _answered(table) -> pd.DataFrame:
 
 
 def _measured(trials, by, time, time_trials) -> pd.DataFrame:
-    if time not in TIMES:
-        raise UsageError(f"`time`: wanted one of {', '.join(TIMES)}, got {time!r}.")
-    if time_trials not in TIME_TRIALS:
-        raise UsageError(f"`time_trials`: wanted one of {', '.join(TIME_TRIALS)}, got {time_trials!r}.")
+    check_one_of("time", time, TIMES)
+    check_one_of("time_trials", time_trials, TIME_TRIALS)
     table = _answered(trials.trials)
     times = table["rt_decision_ms"]
     if time_trials == "clean":

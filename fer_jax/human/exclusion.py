@@ -7,7 +7,7 @@ import math
 
 import pandas as pd
 
-from fer_jax.errors import DataError, UsageError, check_count
+from fer_jax.errors import DataError, UsageError, check_count, check_one_of
 from fer_jax.human.behaviour import of_study, person_table, varies
 from fer_jax.human.trials import TABLE_NAMES, Trials, refuse, refuse_doubles
 
@@ -56,8 +56,7 @@ def exclude(
       UsageError: an unknown option or a number out of range.
       DataError: nobody took part, a trial or an image is there twice, or answers contradict each other.
     """
-    if outlier_sample not in ("complete", "all"):
-        raise UsageError(f"`outlier_sample`: wanted complete or all, got {outlier_sample!r}.")
+    check_one_of("outlier_sample", outlier_sample, ("complete", "all"))
     if isinstance(sd_ddof, bool) or sd_ddof not in (0, 1):
         raise UsageError(f"`sd_ddof`: wanted 0 or 1, got {sd_ddof!r}.")
     if n_expected is None:

@@ -7,7 +7,7 @@ true_label, false_label, left_label, right_label. It is drawn once and stored wi
 import numpy as np
 import pandas as pd
 
-from fer_jax.errors import UsageError
+from fer_jax.errors import UsageError, check_one_of
 from fer_jax.expressions import paper_first
 from fer_jax.streams import stream
 
@@ -44,10 +44,8 @@ def draw_plan(
     Raises:
       UsageError: an option or a number out of range.
     """
-    if order not in ORDERS:
-        raise UsageError(f"`order`: wanted one of {', '.join(ORDERS)}, got {order!r}.")
-    if side not in SIDES:
-        raise UsageError(f"`side`: wanted one of {', '.join(SIDES)}, got {side!r}.")
+    check_one_of("order", order, ORDERS)
+    check_one_of("side", side, SIDES)
     if not 1 <= blocks <= len(study):
         raise UsageError(f"`blocks`: wanted 1..{len(study)} blocks for {len(study)} images, got {blocks}.")
     generator = stream(seed, participant)

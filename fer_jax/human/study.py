@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from fer_jax.categories import Categories
-from fer_jax.errors import DataError, UsageError
+from fer_jax.errors import DataError, check_count, check_range
 from fer_jax.expressions import EXPRESSIONS, paper_first
 from fer_jax.streams import stream
 
@@ -59,8 +59,7 @@ def make_study(
       DataError: names that do not fit the labels, or too few images of a category.
     """
     labels, names = _pool(labels, images, categories)
-    if per_ordered_pair < 1:
-        raise UsageError(f"`per_ordered_pair`: wanted at least 1, got {per_ordered_pair}.")
+    check_count("per_ordered_pair", per_ordered_pair, 1)
     counts = np.bincount(labels, minlength=len(categories))
     wanted = (len(categories) - 1) * per_ordered_pair
     if counts.min() < wanted:
@@ -101,10 +100,8 @@ def largest_balanced(
       UsageError: `wanted` below 1 or `max_share` outside (0, 1].
       DataError: the rarest category has too few images for even one per ordered pair.
     """
-    if wanted < 1:
-        raise UsageError(f"`wanted`: wanted at least 1, got {wanted}.")
-    if not 0 < max_share <= 1:
-        raise UsageError(f"`max_share`: wanted a share in (0, 1], got {max_share}.")
+    check_count("wanted", wanted, 1)
+    check_range("max_share", max_share, 0, 1, open_low=True)
     counts = np.bincount(_checked_labels(labels, categories), minlength=len(categories))
     foils = len(categories) - 1
     rarest = int(counts.argmin())
@@ -163,9 +160,7 @@ def check_images(study: pd.DataFrame) -> None:
                 raise DataError(f"`study`: row {row}: wanted the name of a category, got {label!r}.")
         if true == false:
             raise DataError(f"`study`: row {row}: wanted a foil that differs from the truth, got {true} twice.")
-    twice = study["image"][study["image"].duplicated()]
-    if len(twice):
-        raise DataError(f"`study`: wanted every image once, got {twice.iloc[0]!r} more than once.")
+    _refuse_twice(study)
 
 
 def positions(study: pd.DataFrame, images: pd.Series) -> npt.NDArray[np.int64]:
@@ -174,10 +169,14 @@ def positions(study: pd.DataFrame, images: pd.Series) -> npt.NDArray[np.int64]:
     Raises:
       DataError: the study names an image twice.
     """
+    _refuse_twice(study)
+    return np.asarray(pd.Index(study["image"]).get_indexer(pd.Index(images)), np.int64)
+
+
+def _refuse_twice(study) -> None:
     twice = study["image"][study["image"].duplicated()]
     if len(twice):
         raise DataError(f"`study`: wanted every image once, got {twice.iloc[0]!r} more than once.")
-    return np.asarray(pd.Index(study["image"]).get_indexer(pd.Index(images)), np.int64)
 
 
 def _checked_balance(study, per_ordered_pair) -> int:

@@ -1,7 +1,9 @@
 """Checks that clicks, answers and pictures are one data set. The first fault is named.
 
-Contract: T images of S x S pixels, N trials. Every refusal is one line: table, row (counted from 1, the header left
-out), column, what was wanted, what came. Rows are checked column by column, in the order of the rules below.
+Contract: T images of S x S pixels, N trials. `trials` are tables that `typed_tables` made and earlier checks let pass,
+`study` is a table of T images, `image_px` is S, and `names` is how messages call each table. Each check raises a
+`DataError` of one line: table, row (counted from 1, the header left out), column, what was wanted, what came. Rows are
+checked column by column, in the order of the rules below.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,16 +26,7 @@ _LARGEST = np.iinfo(np.int32).max
 def check_options(
     trials: Trials, *, categories: Categories = EXPRESSIONS, names: Mapping[str, str] = TABLE_NAMES
 ) -> None:
-    """Check that there are trials, each with an image and two different options among the categories.
-
-    Args:
-      trials: as `typed_tables` returns them.
-      categories: the names that a label may have.
-      names: how messages call each table.
-
-    Raises:
-      DataError: the first rule that does not hold.
-    """
+    """Check that there are trials, each with an image and two different options among the categories."""
     table = trials.trials
     if table.empty:
         raise DataError(f"{names['trials']}: wanted at least one trial, got none.")
@@ -45,22 +38,11 @@ def check_options(
         ("false_label", ~table["false_label"].isin(categories.names), f"one of {categories}"),
         ("false_label", table["false_label"].eq(table["true_label"]), "another label than the true one"),
     ]
-    for column, bad, wanted in rules:
-        refuse(names["trials"], table, bad, column, wanted)
+    _refuse_first(names["trials"], table, rules)
 
 
 def check_trials(trials: Trials, study: pd.DataFrame, *, image_px: int, names: Mapping[str, str] = TABLE_NAMES) -> None:
-    """Check answers: the same foil for everybody, no image twice, sizes, and that flags tell the truth.
-
-    Args:
-      trials: tables that `check_options` let pass.
-      study: a study table of T images.
-      image_px: side of the pictures.
-      names: how messages call each table.
-
-    Raises:
-      DataError: the first rule that does not hold.
-    """
+    """Check answers: the same foil for everybody, no image twice, sizes, and that flags tell the truth."""
     table = trials.trials
     people = trials.participants.set_index("participant")["simulated"]
     known = table["participant"].isin(people.index)
@@ -89,21 +71,11 @@ def check_trials(trials: Trials, study: pd.DataFrame, *, image_px: int, names: M
         ("blur_k", table["blur_k"].ne(first["blur_k"]), "one blur in all trials"),
         ("rt_decision_ms", _outside(table["rt_decision_ms"], 0, _LONGEST_MS), "ms, 0 or more, or nothing"),
     ]
-    for column, bad, wanted in rules:
-        refuse(names["trials"], table, bad, column, wanted)
+    _refuse_first(names["trials"], table, rules)
 
 
 def check_clicks(trials: Trials, *, image_px: int, names: Mapping[str, str] = TABLE_NAMES) -> None:
-    """Check clicks: of a trial that is there, numbered without a gap, chosen, on the image or flagged as outside.
-
-    Args:
-      trials: tables that `check_trials` let pass.
-      image_px: side of the pictures.
-      names: how messages call each table.
-
-    Raises:
-      DataError: the first rule that does not hold.
-    """
+    """Check clicks: of a trial that is there, numbered without a gap, chosen, on the image or flagged as outside."""
     clicks, table = trials.clicks, trials.trials
     own = clicks[["participant", "trial"]].merge(
         table[["participant", "trial", "image"]], on=["participant", "trial"], how="left"
@@ -124,8 +96,7 @@ def check_clicks(trials: Trials, *, image_px: int, names: Mapping[str, str] = TA
         (("x_px", "y_px"), far, "pixels"),
         ("t_ms", _outside(clicks["t_ms"], 0, _LONGEST_MS), "ms, 0 or more, or nothing"),
     ]
-    for column, bad, wanted in rules:
-        refuse(names["clicks"], clicks, bad, column, wanted)
+    _refuse_first(names["clicks"], clicks, rules)
     opened = opened_clicks(trials)
     lost = table["n_clicks"].notna() & (table["n_clicks"] != opened)
     if lost.any():
@@ -141,19 +112,7 @@ def opened_clicks(trials: Trials) -> np.ndarray:
 
 
 def check_kind(trials: Trials, *, allow_mixed: bool, names: Mapping[str, str] = TABLE_NAMES) -> str:
-    """Say whether the answers come from people or programs.
-
-    Args:
-      trials: tables that `check_trials` let pass.
-      allow_mixed: take both at once.
-      names: how messages call each table.
-
-    Returns:
-      One of `fer_jax.provenance.PEOPLE`: "real" (no trial is simulated), "simulated" (all are) or "mixed".
-
-    Raises:
-      DataError: both, without `allow_mixed`.
-    """
+    """Return "real", "simulated", or "mixed" if that is allowed: whether people or programs answered."""
     simulated = trials.trials["simulated"].to_numpy(bool)
     if simulated.all() or not simulated.any():
         return "simulated" if simulated.all() else "real"
@@ -168,17 +127,7 @@ def check_kind(trials: Trials, *, allow_mixed: bool, names: Mapping[str, str] = 
 def check_hashes(
     trials: Trials, study: pd.DataFrame, accepted: Sequence[set[str]], *, names: Mapping[str, str] = TABLE_NAMES
 ) -> None:
-    """Check that the pictures are those that were shown, where the trials say which.
-
-    Args:
-      trials: tables that `check_trials` let pass.
-      study: a study table of T images.
-      accepted: for each image the SHA-256 digests that name it, 64 small hex digits each.
-      names: how messages call each table.
-
-    Raises:
-      DataError: an image_sha256 that is none of them.
-    """
+    """Check the pictures by their digests, `accepted` for each image, where the trials say which were shown."""
     table = trials.trials
     rows = positions(study, table["image"])
     told = [None if pd.isna(text) else text.lower() for text in table["image_sha256"]]
@@ -187,6 +136,11 @@ def check_hashes(
         row = rows[int(wrong.argmax())]
         wanted = f"the SHA-256 of the picture {study['image'].iloc[row]!r} ({', '.join(sorted(accepted[row]))})"
         refuse(names["trials"], table, wrong, "image_sha256", wanted)
+
+
+def _refuse_first(name, table, rules) -> None:
+    for column, bad, wanted in rules:
+        refuse(name, table, bad, column, wanted)
 
 
 def _outside(values, low, high, *, missing: bool = False) -> np.ndarray:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from fer_jax import masks
-from fer_jax.errors import DataError, UsageError
+from fer_jax.errors import DataError, check_index, check_range
 from fer_jax.human import stimuli
 from fer_jax.human.attention import revealed
 from fer_jax.human.clicks.dataset import FOLDS, ClickSet
@@ -59,8 +59,7 @@ class RevealedViews:
         Raises:
           UsageError: a ratio out of range.
         """
-        if not 0 <= masked_ratio <= 1:
-            raise UsageError(f"`masked_ratio`: wanted a share in [0, 1], got {masked_ratio}.")
+        check_range("masked_ratio", masked_ratio, 0, 1)
         count = round(masked_ratio * batch_size) if self.masked else 0
         rest = batch_size - count
         views = _drawn(draw, "masked", self.masked, step * count, count)
@@ -91,10 +90,9 @@ def views_of_pair(click_set: ClickSet, pair: int, *, held_out: int | None = None
       DataError: the study has no image of the pair outside that fold.
     """
     categories = click_set.categories
-    if not 0 <= pair < categories.num_pairs:
-        raise UsageError(f"`pair`: wanted 0..{categories.num_pairs - 1}, got {pair}.")
-    if held_out is not None and not 0 <= held_out < FOLDS:
-        raise UsageError(f"`held_out`: wanted a fold in 0..{FOLDS - 1}, got {held_out}.")
+    check_index("pair", pair, categories.num_pairs)
+    if held_out is not None:
+        check_index("held_out", held_out, FOLDS)
     study = click_set.study
     whole = np.flatnonzero((study["pair"] == pair) & (study["fold"] != (-1 if held_out is None else held_out)))
     if not len(whole):

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from fer_jax import masks
-from fer_jax.errors import UsageError, check_count
+from fer_jax.errors import UsageError, check_count, check_one_of
 from fer_jax.human.columns import SCHEMA_VERSION, typed
 from fer_jax.human.observers.answers import Answers, answer_trials
 from fer_jax.human.observers.parameters import (
@@ -161,6 +161,5 @@ def _rows(code: str, plan: pd.DataFrame, answers: Answers) -> tuple[pd.DataFrame
 def _profile(profile) -> Profile:
     if isinstance(profile, Profile):
         return profile
-    if profile not in PROFILES:
-        raise UsageError(f"`profile`: wanted one of {', '.join(PROFILES)}, got {profile!r}.")
+    check_one_of("profile", profile, PROFILES)
     return PROFILES[profile]

@@ -132,11 +132,11 @@ def test_a_shift_is_that_of_the_device(rows, columns, dtype):
 
 def test_wrong_calls(clicked, views, small_cohort, small_study):
     for call, told in (
-        (lambda: human.clicks.views_of_pair(clicked, 28), r"`pair`: wanted 0\.\.27, got 28"),
-        (lambda: human.clicks.views_of_pair(clicked, 0, held_out=5), r"`held_out`: wanted a fold in 0\.\.4, got 5"),
+        (lambda: human.clicks.views_of_pair(clicked, 28), r"`pair`: wanted an index in 0\.\.27, got 28"),
+        (lambda: human.clicks.views_of_pair(clicked, 0, held_out=5), r"`held_out`: wanted an index in 0\.\.4, got 5"),
         (
             lambda: views.batch(0, 8, masked_ratio=1.5, draw=stream),
-            r"`masked_ratio`: wanted a share in \[0, 1\], got 1.5",
+            r"`masked_ratio`: wanted a number in \[0, 1\], got 1.5",
         ),
     ):
         with pytest.raises(UsageError, match=told):
