@@ -123,13 +123,17 @@ class Listing:
         return sum(1 for _ in self.splits[split]()) if counted is None else counted
 
 
-def without_repeats(rows: Iterable[Row | Rejection]) -> Iterator[Row | Rejection]:
-    """Yield the rows of a source, each path once. A repeated path becomes a rejection."""
-    seen = set()
-    for row in rows:
-        if isinstance(row, Row):
-            if row.path in seen:
-                yield Rejection(row.row, row.path, "duplicate", "the name occurs before", row.label)
-                continue
-            seen.add(row.path)
-        yield row
+def without_repeats(rows_of: Callable[..., Iterable[Row | Rejection]]) -> Callable[..., Iterator[Row | Rejection]]:
+    """Wrap a reader so that each path comes once. A repeated path becomes a rejection."""
+
+    def once(*arguments):
+        seen = set()
+        for row in rows_of(*arguments):
+            if isinstance(row, Row):
+                if row.path in seen:
+                    yield Rejection(row.row, row.path, "duplicate", "the name occurs before", row.label)
+                    continue
+                seen.add(row.path)
+            yield row
+
+    return once

@@ -54,16 +54,12 @@ def list_ferplus(tree: Tree, *, target: str = "plurality") -> Listing:
     """
     check_one_of("target", target, TARGETS)
     layout = _layout(tree, target)
-    splits = {split: functools.partial(_listed, rows) for split, rows in layout.items()}
+    splits = {split: without_repeats(rows) for split, rows in layout.items()}
     votes = _list_read(tree)
     unknown = (
         f" No counts by expression are known here for {VOTES_FILE}; none are compared." if votes != LABEL_FILE else ""
     )
     return Listing(f"ferplus {target} of {votes}", splits, remarks=(f"These votes are of {votes}. {_DIFFER}{unknown}",))
-
-
-def _listed(rows: Callable[[], Iterable[Row | Rejection]]) -> Iterator[Row | Rejection]:
-    return without_repeats(rows())
 
 
 def ferplus_labels(votes: np.ndarray, *, target: str) -> tuple[np.ndarray, np.ndarray]:

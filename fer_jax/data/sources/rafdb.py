@@ -19,7 +19,7 @@ LIST = ("list_patition_label.txt", "list_partition_label.txt")
 CSVS = {"train_labels.csv": "train", "test_labels.csv": "test"}
 _ALIGNED = ("Image/aligned", "Image/Aligned", "image/aligned", "aligned", "Image/aligned/aligned")
 _LABELS = LABEL_TABLES["rafdb"]
-_SPLITS = {"train": "train", "test": "test"}
+_SPLITS = ("train", "test")
 
 
 def list_rafdb(tree: Tree) -> Listing:
@@ -33,9 +33,7 @@ def list_rafdb(tree: Tree) -> Listing:
         raise DataError(f"`path`: {tree.name} holds {lists[0]} and {lists[1]}; give a folder with one of them.")
     if lists:
         folder = _folder(tree, lists[0])
-        splits = {
-            split: functools.partial(_listed, tree, lists[0], folder, prefix) for prefix, split in _SPLITS.items()
-        }
+        splits = {split: functools.partial(_rows, tree, lists[0], folder, split) for split in _SPLITS}
         return Listing("rafdb basic aligned", splits)
     csvs = {}
     for path in find_files(tree, tuple(CSVS)):
@@ -73,17 +71,14 @@ def _aligned(name) -> str:
     return f"{name.rpartition('.')[0] or name}_aligned.jpg"
 
 
-def _listed(tree, path, folder, prefix) -> Iterator[Row | Rejection]:
-    return without_repeats(_rows(tree, path, folder, prefix))
-
-
-def _rows(tree, path, folder, prefix) -> Iterator[Row | Rejection]:
+@without_repeats
+def _rows(tree, path, folder, split) -> Iterator[Row | Rejection]:
     """Yield the rows of one split. A line that belongs to none goes with the training set's."""
     row = 0
     for cells in table(tree, path, ("name", "label"), header=False, delimiter=" "):
         name = cells.text("name") if isinstance(cells, Cells) else ""
         own = next((known for known in _SPLITS if name.startswith(f"{known}_")), "train")
-        if own != prefix:
+        if own != split:
             continue
         yield _row(tree, cells, row, name, folder)
         row += 1
@@ -104,11 +99,8 @@ def _row(tree, cells, row, name, folder) -> Row | Rejection:
     return Row(row, f"{_ALIGNED[0]}/{_aligned(name)}", _LABELS[number], load, source_label=number)
 
 
+@without_repeats
 def _csv_rows(tree, split, path) -> Iterator[Row | Rejection]:
-    return without_repeats(_foldered_rows(tree, split, path))
-
-
-def _foldered_rows(tree, split, path) -> Iterator[Row | Rejection]:
     """Yield the rows of a csv whose pictures lie in folders of their labels' numbers, or in none."""
     header = header_of(tree, path)
     name_column = next((name for name in ("image", "image_name", "name", "filename") if name in header), "image")
