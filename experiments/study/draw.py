@@ -12,7 +12,6 @@ from fer_jax import compare as comparing
 from fer_jax import figures, human, masks
 from fer_jax.explanation import METHOD_NAMES, METHODS
 from fer_jax.expressions import noun_of
-from fer_jax.provenance import Provenance
 from fer_jax.streams import stream
 
 MODEL_NAMES = {
@@ -32,9 +31,11 @@ def draw_figures(run: Run) -> None:
         run.stop.check()
 
 
-def _save(run, name, drawn):
-    figure = drawn if hasattr(drawn, "savefig") else drawn.figure
-    figures.save(figure, run.folder.file("figures", name))
+def _save(run, name, draw, *content, of_people=True, **options):
+    """Draw and save a figure. Its heading names the people only where the figure shows their answers."""
+    provenance = run.provenance if of_people else dataclasses.replace(run.provenance, people="none")
+    drawn = draw(*content, provenance=provenance, **options)
+    figures.save(drawn if hasattr(drawn, "savefig") else drawn.figure, run.folder.file("figures", name))
 
 
 def first_of_each(run):
@@ -56,21 +57,14 @@ def _stimuli(run):
         points = points[~np.isnan(points).any(1)]
         mask = human.stimuli.reveal_mask(points, (size, size), masks.reveal_radius(size))
         revealed.append(human.stimuli.composite(picture, veil, mask))
-    veiled = np.repeat(veiled, 3, -1)
-    _save(
-        run,
-        "fig01_stimuli",
-        figures.draw_stimuli(sharp, veiled, np.stack(revealed), list(run.categories), provenance=run.provenance),
-    )
+    seen = (sharp, np.repeat(veiled, 3, -1), np.stack(revealed))
+    _save(run, "fig01_stimuli", figures.draw_stimuli, *seen, list(run.categories))
 
 
 def _people(run):
     counts = run.folder.read_arrays("people_confusion")["counts"]
-    _save(
-        run,
-        "fig02_people_confusion",
-        figures.draw_confusion(counts, title="People", categories=run.categories, provenance=run.provenance),
-    )
+    over = {"categories": run.categories}
+    _save(run, "fig02_people_confusion", figures.draw_confusion, counts, title="People", **over)
     pairs = run.folder.read_table("people_pairs")
     for letter, value, title, form in (
         ("a", "accuracy", "Accuracy", "{:.2f}"),
@@ -78,10 +72,8 @@ def _people(run):
         ("c", "time_s", "Time from first click to decision (s)", "{:.1f}"),
     ):
         table = pairs.assign(time_s=pairs["time_ms"] / 1000, n=pairs["n_times" if value == "time_s" else "n"])
-        drawn = figures.draw_pair_matrix(
-            table, value, title=title, fmt=form, categories=run.categories, provenance=run.provenance
-        )
-        _save(run, f"fig03{letter}_people_{value}", drawn)
+        name = f"fig03{letter}_people_{value}"
+        _save(run, name, figures.draw_pair_matrix, table, value, title=title, fmt=form, **over)
 
 
 def _sequences(run):
@@ -107,36 +99,23 @@ def _sequences(run):
         drawn = human.attention.click_sequence(people, image, image_px=size, radius=masks.reveal_radius(size))
         shown = drawn[..., 3:] * drawn[..., :3] + (1 - drawn[..., 3:]) * picture.mean(-1, keepdims=True)
         panels.append((np.clip(shown, 0, 1), "clicks of those who were right"))
-    _save(run, "fig04_click_sequences", figures.draw_click_sequence(panels, provenance=run.provenance))
+    _save(run, "fig04_click_sequences", figures.draw_click_sequence, panels)
 
 
 def _confusions(run):
     numbers = ("fig05a", "fig05b", "fig07", "fig08a", "fig08b")
-    networks = _of_networks(run)
     for number, model in zip(numbers, models_of(run), strict=False):
         counts = confusion_counts(run, model)
-        drawn = figures.draw_confusion(
-            counts,
-            title=MODEL_NAMES[model],
-            interval=accuracy_interval(counts),
-            categories=run.categories,
-            provenance=networks,
-        )
-        _save(run, f"{number}_{model}", drawn)
+        told = {"title": MODEL_NAMES[model], "interval": accuracy_interval(counts), "categories": run.categories}
+        _save(run, f"{number}_{model}", figures.draw_confusion, counts, of_people=False, **told)
     recalls = {MODEL_NAMES[model]: scores(run, model)["recall"] for model in models_of(run)}
-    _save(run, "recall", figures.draw_recall(recalls, provenance=networks))
-
-
-def _of_networks(run) -> Provenance:
-    """Return the provenance of a figure that holds nobody's answers."""
-    return dataclasses.replace(run.provenance, people="none")
+    _save(run, "recall", figures.draw_recall, recalls, of_people=False)
 
 
 def _training(run):
-    told = {"target": run.config.stop_accuracy or None, "provenance": _of_networks(run)}
-    own = run.folder.read_table("metrics_ensemble")
-    _save(run, "training", figures.draw_training(own, **told))
-    _save(run, "members", figures.draw_members(run.folder.read_table("members_validated"), **told))
+    told = {"target": run.config.stop_accuracy or None, "of_people": False}
+    _save(run, "training", figures.draw_training, run.folder.read_table("metrics_ensemble"), **told)
+    _save(run, "members", figures.draw_members, run.folder.read_table("members_validated"), **told)
 
 
 def _saliency(run):
@@ -150,10 +129,9 @@ def _saliency(run):
             shown["Simulated people" if run.provenance.simulated else "People"] = human_maps[row]
         rows.append((pictures[row], shown, f"{table['true_label'][row]}\nnot {table['false_label'][row]}"))
     image, shown, _ = rows[1]
-    _save(run, "fig09_saliency", figures.draw_saliency(image, shown, provenance=run.provenance))
+    _save(run, "fig09_saliency", figures.draw_saliency, image, shown)
     title = f"One picture of each {noun_of(run.categories)}, explained"
-    grid = figures.draw_saliency_grid(rows, title=title, provenance=run.provenance)
-    _save(run, "saliency_by_expression", grid)
+    _save(run, "saliency_by_expression", figures.draw_saliency_grid, rows, title=title)
 
 
 def _dice(run):
@@ -164,23 +142,15 @@ def _dice(run):
         values = own["dice"].dropna().to_numpy()
         intervals[method] = comparing.intervals.mean_interval(stream(len(values)), values)
     baselines = run.folder.read_table("dice_baselines")
-    drawn = figures.draw_dice(table, intervals=intervals, baselines=baselines, provenance=run.provenance)
-    _save(run, "fig10_dice", drawn)
+    _save(run, "fig10_dice", figures.draw_dice, table, intervals=intervals, baselines=baselines)
 
 
 def _correlations(run):
     table = run.folder.read_table("confusion_correlation")
     table["model"] = table["model"].map(MODEL_NAMES)
-    _save(
-        run,
-        "confusion_correlation",
-        figures.draw_correlations(table, categories=run.categories, provenance=run.provenance),
-    )
+    over = {"categories": run.categories}
+    _save(run, "confusion_correlation", figures.draw_correlations, table, **over)
     people = run.folder.read_arrays("people_confusion")["counts"]
     counts = confusion_counts(run, "ensemble_simple_vote")
     shares = [comparing.confusion.shares(c) for c in (people, counts)]
-    _save(
-        run,
-        "confusion_scatter",
-        figures.draw_confusion_scatter(*shares, categories=run.categories, provenance=run.provenance),
-    )
+    _save(run, "confusion_scatter", figures.draw_confusion_scatter, *shares, **over)
