@@ -61,23 +61,18 @@ def _dice(run):
     run.folder.write_table("dice_baselines", comparing.dice.baselines(human, pairs))
 
 
-def dice_groups(run: Run) -> dict[str, np.ndarray]:
-    """Return Dice by method, over the pairs in which every method has a number."""
+def _anova(run):
+    """Compare the methods over the pairs in which every method has a Dice."""
     wide = run.folder.read_table("dice").pivot(index="unit", columns="method", values="dice")
     whole = wide[list(METHODS)].dropna()
-    return {method: whole[method].to_numpy() for method in METHODS}
-
-
-def _anova(run):
-    groups = dice_groups(run)
-    pairs = len(next(iter(groups.values())))
-    if pairs < 2:
-        _write_no_anova(run, f"only {pairs} pairs have a Dice for every method")
+    if len(whole) < 2:
+        _write_no_anova(run, f"only {len(whole)} pairs have a Dice for every method")
         return
-    rows = [
-        {"design": design, **_flat(comparing.statistics.anova(groups, design=design))}
-        for design in ("between", "repeated")
-    ]
+    groups, rows = {method: whole[method].to_numpy() for method in METHODS}, []
+    for design in ("between", "repeated"):
+        result = comparing.statistics.anova(groups, design=design)
+        first, second = result.pop("df")
+        rows.append({"design": design, "df1": first, "df2": second, **result})
     run.folder.write_table("anova", pd.DataFrame(rows))
     run.folder.write_table("tukey", comparing.statistics.tukey(groups))
 
@@ -173,9 +168,3 @@ def _dice_summary(run, method):
     table = run.folder.read_table("dice")
     own = table[table["method"] == method].set_index("unit")["dice"]
     return {"mean": own.mean(), "per_pair": dict(own.items())}
-
-
-def _flat(result):
-    """Return an ANOVA's result as one row: the two degrees of freedom become columns."""
-    first, second = result["df"]
-    return {"df1": first, "df2": second, **{k: v for k, v in result.items() if k != "df"}}
