@@ -24,13 +24,13 @@ RUN_PX = 32  # side of the pictures of `run`
 EVERY_STEP, DEADLINE_S = "--save_every_s=0", 300
 
 
-def environment(root):
-    """For children: one CPU device, and the compiled programs of earlier ones."""
+def environment(root, *, devices=1, xla=""):
+    """For children: so many CPU devices, and the compiled programs of earlier ones."""
     return os.environ | {
         "JAX_COMPILATION_CACHE_DIR": os.environ.get("JAX_COMPILATION_CACHE_DIR", str(root / ".cache" / "jax")),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
         "JAX_PLATFORMS": "cpu",
-        "XLA_FLAGS": "",
+        "XLA_FLAGS": f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count={devices} {xla}".strip(),
     }
 
 
@@ -38,8 +38,7 @@ class Job:
     """One run, started again and again in a process of its own, on so many devices."""
 
     def __init__(self, out, root, *flags, devices=1, xla=""):
-        self.out, self.environment = out, environment(root)
-        self.environment["XLA_FLAGS"] = f"--xla_force_host_platform_device_count={devices} {xla}"
+        self.out, self.environment = out, environment(root, devices=devices, xla=xla)
         self._line = [sys.executable, "-m", "experiments.train_ensemble", f"--out={out}", *SMALL, *flags]
         self._options = {"cwd": root, "env": self.environment, "text": True}
 

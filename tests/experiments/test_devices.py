@@ -30,9 +30,9 @@ SMALL = (
 
 def _trained(out, root, devices, *flags, threads=None):
     line = [sys.executable, "-m", "experiments.train_ensemble", f"--out={out}", *SMALL, *flags]
-    forced = {"XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}"}
-    forced |= {"NPROC": str(threads)} if threads else {}
-    done = subprocess.run(line, cwd=root, env=environment(root) | forced, capture_output=True, text=True, timeout=500)
+    forced = {"NPROC": str(threads)} if threads else {}
+    forced = environment(root, devices=devices) | forced
+    done = subprocess.run(line, cwd=root, env=forced, capture_output=True, text=True, timeout=500)
     assert done.returncode == 0, done.stderr
     return _result(out)
 

@@ -22,9 +22,9 @@ print(numerics()["threads"], hashlib.sha256(np.asarray(jax.jit(lambda a, b: a.T 
 
 
 def _product(root, devices, cores):
-    forced = {"XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}", "NPROC": str(cores)}
+    forced = environment(root, devices=devices) | {"NPROC": str(cores)}
     line = [sys.executable, "-c", PRODUCT]
-    done = subprocess.run(line, cwd=root, env=environment(root) | forced, capture_output=True, text=True, timeout=100)
+    done = subprocess.run(line, cwd=root, env=forced, capture_output=True, text=True, timeout=100)
     assert done.returncode == 0, done.stderr
     return done.stdout.split()
 

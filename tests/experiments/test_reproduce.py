@@ -228,7 +228,7 @@ def test_the_same_command_redoes_nothing(finished):
 def test_killed_in_the_middle_the_same_command_ends_with_the_same_summary(finished, tmp_path, root, cue):
     out = tmp_path / "run"
     # As many devices as this process, which made the run to compare with: their number moves the last bits of a sum.
-    alike = environment(root) | {"XLA_FLAGS": f"--xla_force_host_platform_device_count={jax.local_device_count()}"}
+    alike = environment(root, devices=jax.local_device_count())
     command_line = [sys.executable, "-m", "experiments.reproduce", f"--out={out}", "--save_every_s=0.5", *TINY]
     child = subprocess.Popen(command_line, cwd=root, env=alike, stderr=subprocess.PIPE, stdout=subprocess.PIPE)
     deadline = time.monotonic() + 600
