@@ -12,6 +12,9 @@ from fer_jax import ensemble, saliency
 
 from .calls import CALLS, NET, OTHERS, PICTURES, STACK, public
 
+# Two iterations do not reach their area. The warning has a test of its own.
+pytestmark = pytest.mark.filterwarnings("ignore::fer_jax.errors.AreaWarning")
+
 
 @contextlib.contextmanager
 def counting():
