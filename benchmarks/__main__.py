@@ -31,7 +31,7 @@ class BenchmarkConfig:
 
     out: str = option("", "JSON file for the rows, such as saliency.json; none given: the table alone.")
     only: str = option("", "Measure the rows whose name holds this text.")
-    model: str = option("resnet50", "Network; mini has two blocks, for a quick look.", choices=("resnet50", "mini"))
+    model: str = option("resnet50", "Network; mini has a few blocks, for a quick look.", choices=("resnet50", "mini"))
     size: int = option(224, "Side of the pictures, pixels.", low=32, high=1024)
     repeats: int = option(5, "Pairs of runs.", low=1, high=1000)
     iterations: int = option(8, "Extremal Perturbation: iterations in a timed run.", low=1, high=10_000)

@@ -17,7 +17,7 @@ from fer_jax import models, saliency
 EXTREMAL_BATCH, GRAD_CAM_BATCH = 4, 8
 MODELS = {
     "resnet50": models.ResNet50,
-    "mini": functools.partial(models.ResNet, stage_sizes=(1, 1), width=8),
+    "mini": functools.partial(models.ResNet, stage_sizes=(1, 1, 1, 1), width=8),
 }
 TARGET = 1
 

@@ -19,13 +19,13 @@ import optax
 
 from benchmarks import plain_torch
 from benchmarks.pairing import Row, row, speed_row
-from benchmarks.saliency import MODELS
 from fer_jax import ensemble, images, models, training
 from fer_jax.augment import Augmentation, augment
 from fer_jax.expressions import EXPRESSIONS
 
 NUM_MEMBERS = EXPRESSIONS.num_pairs
 
+LARGE = {"resnet50": models.ResNet50, "mini": functools.partial(models.ResNet, stage_sizes=(1, 1), width=8)}
 SMALL = functools.partial(models.ResNet, num_classes=2, stage_sizes=(1, 1, 1, 1), width=16)
 SMALL_PX, SMALL_BATCH, SMALL_STEPS = 48, 16, 200
 BATCH = 8
@@ -43,7 +43,7 @@ class Subject(NamedTuple):
 
 def rows(config) -> Iterator[Row]:
     """Yield the suite's rows, each as soon as it is measured."""
-    subject = Subject(config, functools.partial(MODELS[config.model], num_classes=2))
+    subject = Subject(config, functools.partial(LARGE[config.model], num_classes=2))
     suite: dict[str, Callable[[Subject], list[Row]]] = {
         "stacked step": _stacked,
         "small members": _small_members,

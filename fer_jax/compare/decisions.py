@@ -294,7 +294,8 @@ def _counts(cells, classes):
 
 def _of_counts(counts, categories):
     """Compute the measures of confusion counts (R, K, K), each (R,) in float64."""
-    found = {name: np.asarray(values, np.float64) for name, values in _measures(counts.astype(np.int32)).items()}
+    measures = _measures(counts.astype(np.int32))
+    found: dict[str, np.ndarray] = {name: np.asarray(values, np.float64) for name, values in measures.items()}
     recalls = found.pop("recall")
     return found | {f"recall_{name}": recalls[:, label] for label, name in enumerate(categories)}
 

@@ -7,6 +7,7 @@ map is not finite (nobody's trial, a failed explanation) is left out of both mea
 
 import dataclasses
 import itertools
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -240,7 +241,7 @@ def dice_grid(human: np.ndarray, model: np.ndarray, pairs: np.ndarray) -> pd.Dat
     """
     names, rows = list(CHOICES)[:4], []
     for values in itertools.product(*(CHOICES[name] for name in names)):
-        options = dict(zip(names, values, strict=True))
+        options: dict[str, Any] = dict(zip(names, values, strict=True))
         table = dice_per_pair(human, model, pairs, DiceOptions(**options))
         known = table["dice"].notna()
         means = table.loc[known, ["dice", "corrected"]].mean()

@@ -33,8 +33,10 @@ def list_rafdb(tree: Tree) -> Listing:
         raise DataError(f"`path`: {tree.name} holds {lists[0]} and {lists[1]}; give a folder with one of them.")
     if lists:
         folder = _folder(tree, lists[0])
-        splits = {split: functools.partial(_rows, tree, lists[0], folder, split) for split in _SPLITS}
-        return Listing("rafdb basic aligned", splits)
+        return Listing(
+            "rafdb basic aligned",
+            {split: functools.partial(_rows, tree, lists[0], folder, split) for split in _SPLITS},
+        )
     csvs = {}
     for path in find_files(tree, tuple(CSVS)):
         split = CSVS[path.rpartition("/")[2].lower()]
@@ -42,10 +44,10 @@ def list_rafdb(tree: Tree) -> Listing:
             raise DataError(f"`path`: {tree.name} holds {csvs[split]} and {path}; give a folder with one of them.")
         csvs[split] = path
     if csvs:
-        splits = {
-            split: functools.partial(_csv_rows, tree, split, csvs[split]) for split in CSVS.values() if split in csvs
-        }
-        return Listing("rafdb folders", splits)
+        return Listing(
+            "rafdb folders",
+            {split: functools.partial(_csv_rows, tree, split, csvs[split]) for split in CSVS.values() if split in csvs},
+        )
     raise NotThisSet(
         f"`path`: {tree.name} is no RAF-DB: looked for EmoLabel/{LIST[0]} and for {' with '.join(CSVS)} and found "
         "none. Numbered folders alone are read as `dataset`=class_folders with `label_table`=rafdb."
