@@ -49,10 +49,14 @@ class Provenance:
         return self.people in ("simulated", "mixed")
 
     @property
+    def who(self) -> str:
+        """The people in words, such as "simulated people"."""
+        return {"mixed": "partly simulated people", "simulated": "simulated people"}.get(self.people, "people")
+
+    @property
     def warnings(self) -> tuple[str, ...]:
         """What a figure must say of its data, such as "simulated people" and "synthetic faces"."""
-        people = f"{'partly ' if self.people == 'mixed' else ''}simulated people"
-        said = ((self.simulated, people), (self.drawn, "synthetic faces"))
+        said = ((self.simulated, self.who), (self.drawn, "synthetic faces"))
         return tuple(words for holds, words in said if holds)
 
 

@@ -129,6 +129,7 @@ def summary(run: Run) -> dict:
         "finetuned": _votes(run, "finetuned"),
         "people": {
             "participants": _participants(run),
+            "provenance": run.provenance.people,
             "trials": int(counts.sum()),
             "accuracy": np.diag(counts).sum() / counts.sum() if counts.any() else None,
             **{name: people[name] for name in ("r_clicks_time", "r_clicks_accuracy", "r_time_accuracy", "reason")},
@@ -156,6 +157,8 @@ def _votes(run, name):
 
 
 def _participants(run):
+    if run.provenance.num_people is not None:
+        return run.provenance.num_people
     excluded = run.folder.read_table("people_exclusions")
     return run.config.participants - int(excluded["participant"].notna().sum())
 

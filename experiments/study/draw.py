@@ -9,7 +9,7 @@ from experiments.study.people import read_people
 from experiments.study.run import Run
 from experiments.study.vote import accuracy_interval, confusion_counts, scores
 from fer_jax import compare as comparing
-from fer_jax import figures, human, masks
+from fer_jax import figures, human
 from fer_jax.explanation import METHOD_NAMES, METHODS
 from fer_jax.expressions import noun_of
 from fer_jax.streams import stream
@@ -48,14 +48,14 @@ def _stimuli(run):
     rows = first_of_each(run)
     sharp = run.study_pictures.images[rows]
     size = run.config.image_size
-    veiled = human.stimuli.blurred(sharp, masks.blur_size(size)).reshape(len(rows), size, size, 1)
+    veiled = human.stimuli.blurred(sharp, run.blur_size).reshape(len(rows), size, size, 1)
     arrays = run.folder.read_arrays("attention")
     revealed = []
     for row, picture, veil in zip(rows, sharp, veiled, strict=True):
         own = np.flatnonzero(arrays["revealed_rows"] == row)
         points = arrays["revealed_points"][own[0]] if len(own) else np.zeros((0, 2), np.float32)
         points = points[~np.isnan(points).any(1)]
-        mask = human.stimuli.reveal_mask(points, (size, size), masks.reveal_radius(size))
+        mask = human.stimuli.reveal_mask(points, (size, size), run.reveal_radius)
         revealed.append(human.stimuli.composite(picture, veil, mask))
     seen = (sharp, np.repeat(veiled, 3, -1), np.stack(revealed))
     _save(run, "fig01_stimuli", figures.draw_stimuli, *seen, list(run.categories))
@@ -96,7 +96,7 @@ def _sequences(run):
         right, answered = round(table["accuracy"][row] * table["n"][row]), table["n"][row]
         caption = f"accuracy, {name}: {right} of {answered}\n{labels}"
         panels.append((picture, caption))
-        drawn = human.attention.click_sequence(people, image, image_px=size, radius=masks.reveal_radius(size))
+        drawn = human.attention.click_sequence(people, image, image_px=size, radius=run.reveal_radius)
         shown = drawn[..., 3:] * drawn[..., :3] + (1 - drawn[..., 3:]) * picture.mean(-1, keepdims=True)
         panels.append((np.clip(shown, 0, 1), "clicks of those who were right"))
     _save(run, "fig04_click_sequences", figures.draw_click_sequence, panels)
@@ -126,7 +126,7 @@ def _saliency(run):
     for row in first_of_each(run):
         shown = {METHOD_NAMES[method]: maps[method][row] for method in METHODS}
         if people:
-            shown["Simulated people" if run.provenance.simulated else "People"] = human_maps[row]
+            shown[run.provenance.who.capitalize()] = human_maps[row]
         rows.append((pictures[row], shown, f"{table['true_label'][row]}\nnot {table['false_label'][row]}"))
     image, shown, _ = rows[1]
     _save(run, "fig09_saliency", figures.draw_saliency, image, shown)

@@ -9,7 +9,7 @@ from experiments.study.fit import Plan, clear, fit
 from experiments.study.run import Run
 from experiments.study.slots import slots_of, training_network
 from experiments.study.vote import write_votes
-from fer_jax import checkpoints, data, ensemble, human, masks, training
+from fer_jax import checkpoints, data, ensemble, human, training
 from fer_jax.augment import Augmentation
 from fer_jax.compare import decisions
 
@@ -27,8 +27,7 @@ def finetune(run: Run) -> None:
     pools = [_Pool(run, pair, attention) for pair in range(run.categories.num_pairs)]
     optimiser = optax.adam(config.finetune_learning_rate)
     start_from = ensemble.unstack(run.load_ensemble())
-    size = config.image_size
-    view = training.revealed_view(Augmentation(), radius=masks.reveal_radius(size), blur=masks.blur_size(size))
+    view = training.revealed_view(Augmentation(), radius=run.reveal_radius, blur=run.blur_size)
     # Whole pictures are augmented, masked ones are not (§5.1).
     # BatchNorm keeps the running statistics of whole faces: half-blurred batches would move them (ours).
     step = training.make_step(

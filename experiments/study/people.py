@@ -1,32 +1,39 @@
-"""Stage `people`: simulated observers uncover the study images click by click (paper §4)."""
+"""Stage `people`: the study images as people, real or simulated, uncovered them click by click (paper §4)."""
+
+import hashlib
+import sys
 
 import numpy as np
 import pandas as pd
 
-from experiments.study.run import Run, open_run
-from fer_jax import faces, human, masks
+from experiments.study import people_tables
+from experiments.study.run import PEOPLE_RECORD, Run, open_run
+from fer_jax import data, faces, human, masks
 from fer_jax.categories import Categories
-from fer_jax.errors import StorageError, UsageError
+from fer_jax.errors import DataError, StorageError, UsageError
 from fer_jax.expressions import index_of
 
 
-def simulate(run: Run) -> None:
-    """Simulate, exclude as the paper does, and write trials, behaviour and attention maps."""
-    config, table = run.config, run.study_table
-    size = config.image_size
-    landmarks = _landmarks(run) if config.dataset == "procedural_faces" else None
-    everyone = human.observers.simulate(
-        table, seed=config.seed, image_px=size, participants=config.participants, landmarks=landmarks
-    )
+def record_people(run: Run) -> None:
+    """Simulate people or read their tables, exclude as the paper does, and write trials, behaviour and maps."""
+    config, table, size = run.config, run.study_table, run.config.image_size
+    if config.people == "simulated":
+        everyone, radius, blur = _simulated(run), masks.reveal_radius(size), masks.blur_size(size)
+    else:
+        everyone, radius, blur = people_tables.fitted(_recorded(run), size)
     kept, exclusions = human.exclusion.exclude(everyone, study=table)
+    if config.people != "simulated":
+        _refuse_nobody(kept, exclusions)
+        everyone = _with_known_hashes(run, everyone)
     marked = human.exclusion.mark_excluded(everyone, exclusions)
     human.trials.write(run.folder.file("people", "trials.csv").parent, marked)
+    run.folder.write_json(PEOPLE_RECORD, _who(kept) | {"reveal_radius_px": radius, "blur_k": blur})
     pairs = human.behaviour.pair_table(kept, table, categories=run.categories)
     run.folder.write_table("people_exclusions", exclusions)
     run.folder.write_table("people_pairs", pairs)
     run.folder.write_table("people_correlations", pd.DataFrame([human.behaviour.correlations(pairs)]))
     run.folder.write_arrays("people_confusion", counts=human.behaviour.confusion(kept, categories=run.categories)[1])
-    attention = human.attention.attention_maps(kept, table, image_px=size, radius=masks.reveal_radius(size))
+    attention = human.attention.attention_maps(kept, table, image_px=size, radius=radius)
     rows, points = human.attention.revealed(kept, table)
     run.folder.write_arrays("attention", maps=attention, revealed_rows=rows, revealed_points=points)
 
@@ -83,6 +90,66 @@ def click_set(
         provenance=run.provenance,
         names=human.trials.file_names(folder),
     )
+
+
+def _simulated(run) -> human.trials.Trials:
+    config = run.config
+    landmarks = _landmarks(run) if config.dataset == "procedural_faces" else None
+    return human.observers.simulate(
+        run.study_table,
+        seed=config.seed,
+        image_px=config.image_size,
+        participants=config.participants,
+        landmarks=landmarks,
+    )
+
+
+def _recorded(run) -> human.trials.Trials:
+    """Read the tables that `--people` names: the trials of the study's images, and their clicks."""
+    trials = people_tables.read(run.config.people)
+    people_tables.check_who(trials)
+    trials = human.behaviour.of_study(trials, run.study_table)
+    keys = [pd.MultiIndex.from_frame(table[["participant", "trial"]]) for table in (trials.clicks, trials.trials)]
+    clicks = trials.clicks[keys[0].isin(keys[1])]
+    return human.trials.Trials(
+        trials.participants, trials.trials.reset_index(drop=True), clicks.reset_index(drop=True), trials.events
+    )
+
+
+def _refuse_nobody(kept, exclusions) -> None:
+    if kept.trials.empty:
+        first = exclusions.iloc[0]
+        raise DataError(
+            f"`--people`: wanted people to analyse, got none: {len(exclusions)} are excluded, the first "
+            f"({first['participant']}) as {first['reason']}: {first['detail']}."
+        )
+
+
+def _with_known_hashes(run, trials) -> human.trials.Trials:
+    """Leave out the hashes of other bytes than those of the run's pictures, and say how many pictures that concerns."""
+    known = {
+        name: {hashlib.sha256(content).hexdigest() for content in (np.ascontiguousarray(image), data.encode_png(image))}
+        for name, image in zip(run.study_table["image"], run.study_pictures.images, strict=True)
+    }
+    table = trials.trials
+    other = [
+        not pd.isna(digest) and digest.lower() not in known[name]
+        for name, digest in zip(table["image"], table["image_sha256"], strict=True)
+    ]
+    if any(other):
+        sys.stderr.write(
+            f"people: {table['image'][other].nunique()} of {len(known)} pictures are known by their names alone: their "
+            "files here have other bytes than people's tables say (another size or encoding, or other pictures).\n"
+        )
+    hashes = table["image_sha256"].mask(pd.Series(other, index=table.index, dtype=bool))
+    return human.trials.Trials(trials.participants, table.assign(image_sha256=hashes), trials.clicks, trials.events)
+
+
+def _who(kept) -> dict:
+    """Say whether people or programs answered, and how many of each."""
+    programs = kept.trials.groupby("participant")["simulated"].first().astype(bool)
+    kind = "simulated" if programs.all() else "mixed" if programs.any() else "real"
+    return {"people": kind, "num_people": len(programs), "num_simulated": int(programs.sum())}
 
 
 def _landmarks(run) -> np.ndarray:

@@ -16,7 +16,7 @@ from experiments.config import StudyConfig
 from experiments.harness.command import StopRequest, upgrade
 from experiments.harness.numerics import numerics, tell_changes
 from experiments.study.run_folder import PICTURES_RECORD, FinishedFiles, RunFolder
-from fer_jax import checkpoints, data, ensemble, images, models
+from fer_jax import checkpoints, data, ensemble, images, masks, models
 from fer_jax.categories import Categories
 from fer_jax.errors import StorageError, UsageError
 from fer_jax.provenance import Provenance
@@ -31,6 +31,9 @@ EVALUATION_BATCH = 128
 COPIES = "copies_left_out"
 # The study images that a prepared set holds out.
 STUDY_LIST = "study_images_given"
+
+# Where the stage `people` notes who the people are, and the discs and the blur of their stimuli.
+PEOPLE_RECORD = "people.json"
 
 # What the pictures of a data set are called in a sentence.
 SOURCE_NAMES = {
@@ -101,11 +104,38 @@ class Run:
         drawn = self.config.dataset == "procedural_faces"
         if self.config.dataset == "prepared":
             drawn = bool(self.folder.read_json(PICTURES_RECORD)["synthetic"])
+        who = {"people": "none"} if self.config.people == "none" else self._people
         return Provenance(
             pictures="drawn" if drawn else "photographs",
-            people=self.config.people,
+            people=who["people"],
             source=self._source(),
+            num_people=who.get("num_people"),
         )
+
+    @property
+    def num_simulated(self) -> int:
+        """How many of the people who are analysed are programs."""
+        return self._people["num_simulated"]
+
+    @property
+    def reveal_radius(self) -> int:
+        """Radius of the discs that people opened, pixels of the run's pictures."""
+        return self._people["reveal_radius_px"]
+
+    @property
+    def blur_size(self) -> int:
+        """Side of the blur window that people looked through, pixels of the run's pictures."""
+        return self._people["blur_k"]
+
+    @functools.cached_property
+    def _people(self) -> dict:
+        """What the stage `people` says of the people who are analysed. Older runs, all simulated, say nothing."""
+        if self.folder.has(PEOPLE_RECORD):
+            return self.folder.read_json(PEOPLE_RECORD)
+        if self.config.people != "simulated":
+            raise self.folder.unfinished("people", "people")
+        size = self.config.image_size
+        return {"people": "simulated", "reveal_radius_px": masks.reveal_radius(size), "blur_k": masks.blur_size(size)}
 
     def _source(self) -> str:
         if self.config.dataset == "prepared":

@@ -2,7 +2,7 @@
 
 Contract: `stages/NAME.json` stands for a stage that has ended, `stages/NAME.begun.json` for one under way. Both
 say the flags and the inputs it was made from. An input is known by the content of its files, so a stage that is made
-again and comes out the same changes nothing that follows.
+again and comes out the same changes nothing that follows. The tables that `--people` names are an input, too.
 """
 
 import dataclasses
@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from experiments.harness.command import upgrade
+from experiments.study import people_tables
 from experiments.study.stage_table import PLACEMENT, STAGES, TABLE, left_out
 from fer_jax.errors import StorageError, UsageError
 
@@ -239,7 +240,9 @@ class StageRecords:
 
     def _inputs(self, name):
         without = left_out(self.config.people)
-        return {need: self._digest(need) for need in TABLE[name].needs if need not in without}
+        inputs = {need: self._digest(need) for need in TABLE[name].needs if need not in without}
+        tables = people_tables.digest(self.config.people) if TABLE[name].tables else None
+        return inputs if tables is None else inputs | {"content of --people": tables}
 
     def _digest(self, name):
         """Hash the content of all that a stage has left, as it is now, None if it has not ended."""

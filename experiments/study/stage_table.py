@@ -15,6 +15,7 @@ class StageEntry:
       needs: stages whose files it reads.
       leaves: patterns of the files it leaves. One with a slash at its end is a network's folder.
       parts: what it keeps while it is under way, and what is there to look at only: nothing depends on these.
+      tables: it reads the tables that `--people` names, so its results depend on their content.
       kept: what it leaves is never replaced because a flag has changed: training may have taken days.
       quick: takes seconds, so it is made again whenever `--stages` names it.
     """
@@ -23,6 +24,7 @@ class StageEntry:
     needs: tuple[str, ...]
     leaves: tuple[str, ...]
     parts: tuple[str, ...] = ()
+    tables: bool = False
     kept: bool = False
     quick: bool = False
 
@@ -67,7 +69,11 @@ TABLE: dict[str, StageEntry] = {
         kept=True,
     ),
     "design": StageEntry(
-        reads=("seed", "per_ordered_pair", "people"), needs=("data",), leaves=("tables/study_images.csv",), quick=True
+        reads=("seed", "per_ordered_pair", "people"),
+        needs=("data",),
+        leaves=("tables/study_images.csv",),
+        tables=True,
+        quick=True,
     ),
     # Study images come from validation, so training does not read which they are.
     "members": StageEntry(
@@ -106,7 +112,8 @@ TABLE: dict[str, StageEntry] = {
     "people": StageEntry(
         reads=("dataset", "faces", "seed", "image_size", "participants", "people"),
         needs=("data", "design"),
-        leaves=("people/**/*", "tables/people_*.csv", "people_confusion.npz", "attention.npz"),
+        leaves=("people/**/*", "people.json", "tables/people_*.csv", "people_confusion.npz", "attention.npz"),
+        tables=True,
         quick=True,
     ),
     "saliency": StageEntry(
@@ -172,5 +179,5 @@ STAGES = tuple(TABLE)
 
 
 def left_out(people: str) -> tuple[str, ...]:
-    """Return the stages that a run without people leaves out, none with `--people=simulated`."""
+    """Return the stages that a run without people leaves out, none where there are people, real or simulated."""
     return ("people", "finetune") if people == "none" else ()

@@ -27,7 +27,7 @@ WORK: dict[str, Callable[[Any], None]] = {
     "members": _stage("train", "train_members"),
     "multiclass": _stage("train", "train_multiclass"),
     "vote": _stage("vote", "vote"),
-    "people": _stage("people", "simulate"),
+    "people": _stage("people", "record_people"),
     "saliency": _stage("explain", "explain"),
     "finetune": _stage("finetune", "finetune"),
     "compare": _stage("compare", "compare"),

@@ -10,6 +10,7 @@ from experiments.study.compare import models_of, write_summary
 from experiments.study.draw import MODEL_NAMES, first_of_each
 from experiments.study.explain import METHODS
 from experiments.study.flag_sentences import ep_schedule, ep_score, training_card, training_ends
+from experiments.study.people_tables import folders_of
 from experiments.study.run import COPIES, Run
 from experiments.study.run_folder import PICTURES_RECORD
 from experiments.study.time_limit import limits_of
@@ -57,9 +58,13 @@ def _common(run, s):
     value, what, note = training_card(run.config, s["members"])
     return {
         "people": provenance.has_people,
-        "simulated": provenance.simulated,
-        "real": provenance.has_people and not provenance.simulated,
-        "who": "simulated people" if provenance.simulated else "people",
+        "simulated": provenance.people == "simulated",
+        "mixed": provenance.people == "mixed",
+        "real": provenance.people == "real",
+        "who": provenance.who,
+        "num_simulated": run.num_simulated if provenance.people == "mixed" else 0,
+        "participants": s["people"]["participants"] if provenance.has_people else 0,
+        "chosen_by_people": bool(folders_of(run.config.people)),
         "drawn": provenance.drawn,
         "source": provenance.source,
         "kind": kind,
@@ -130,7 +135,8 @@ def _people(run, s):
         "ordered_pairs": len(run.categories.ordered_pairs),
         **{name: number(p[name]) for name in ("r_clicks_time", "r_clicks_accuracy", "r_time_accuracy")},
         "reason": p["reason"],
-        "aimed_blindly": run.provenance.simulated and not run.provenance.drawn,
+        "aimed_blindly": run.config.people == "simulated" and not run.provenance.drawn,
+        "bounded": foils > 1 and run.study_table.groupby(["true_label", "false_label"]).size().nunique() == 1,
         "sequences": run.folder.has("figures/fig04_click_sequences.png"),
         "foils": foils,
         "limit": number(1 / foils),

@@ -65,7 +65,7 @@ def draw_confusion_scatter(
     ax.set_xlim(-0.02 * right, right)
     ax.set_ylim(-0.02 * top, top)
     ax.grid(True)
-    ax.set_xlabel(f"share of the true label's answers, {'simulated ' if provenance.simulated else ''}{human_name}")
+    ax.set_xlabel(f"share of the true label's answers, {provenance.who.removesuffix('people')}{human_name}")
     ax.set_ylabel(f"share of the true label's answers, {model_name}")
     ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=2)
     notes = [f"n = {len(x)} error cells", "true → answer"]
@@ -120,7 +120,7 @@ def draw_correlations(
     ax.set_ylim(len(table) - 0.4, -0.6)
     ax.tick_params(axis="y", length=0)
     ax.grid(True, axis="x")
-    ax.set_xlabel(f"correlation with {'simulated ' if provenance.simulated else ''}people's confusions (r)")
+    ax.set_xlabel(f"correlation with {provenance.who}'s confusions (r)")
     ax.figure.legend(loc="outside lower center", ncols=2)
     title, note = "Confusions of people and networks", "p: exact permutation test over the error cells"
     return style.set_heading(ax, title, [note], provenance=provenance)

@@ -4,6 +4,7 @@ import dataclasses
 import fnmatch
 import html.parser
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -16,11 +17,12 @@ import pytest
 from experiments import reproduce
 from experiments.config import StudyConfig, resolve
 from experiments.harness import command
-from experiments.study import codebook, flag_sentences, stages
+from experiments.study import codebook, flag_sentences, stages, template
 from experiments.study.run_folder import FinishedFiles
 from experiments.study.stage_records import StageRecords
 from experiments.study.stage_table import FREE, STAGES, TABLE
 from experiments.study.vote import near_chance
+from fer_jax import human
 from fer_jax.expressions import EXPRESSIONS
 
 from .jobs import environment
@@ -221,6 +223,71 @@ def test_the_same_command_redoes_nothing(finished):
     before = {path: path.stat().st_mtime_ns for path in finished.rglob("*") if path.is_file() and path.name != "LOCK"}
     assert command.run(reproduce.main, StudyConfig, usage="", argv=["r", f"--out={finished}", *TINY]) == 0
     assert before == {path: path.stat().st_mtime_ns for path in before}
+
+
+def _of_people(folder, trials):
+    """Write tables as if people had answered."""
+    tables = {name: getattr(trials, name).assign(simulated=False) for name in ("participants", "trials")}
+    people = tables["participants"].assign(excluded=False, exclusion_reason=None)
+    human.trials.write(folder, dataclasses.replace(trials, participants=people, trials=tables["trials"]))
+
+
+def _reproduce(*flags):
+    return command.run(reproduce.main, StudyConfig, usage="", argv=["reproduce", *TINY, *flags])
+
+
+def test_people_of_a_folder_give_the_numbers_that_they_give_as_simulated_ones(finished, tmp_path, capsys):
+    out, folder = tmp_path / "run", tmp_path / "people"
+    shutil.copytree(finished, out)  # the networks stay: nothing of them depends on people
+    _of_people(folder, human.trials.read(finished / "people"))
+    assert _reproduce(f"--out={out}", f"--people={folder}") == 0
+    said = capsys.readouterr().err
+    assert "design: made again: --people was 'simulated'" in said and "members: made again" not in said
+    before, after = (pd.read_csv(run / "tables" / "study_images.csv") for run in (finished, out))
+    order = after["image"].map(dict(zip(before["image"], before.index, strict=True))).to_numpy()
+    pd.testing.assert_frame_equal(before.loc[order].reset_index(drop=True), after)
+    maps = [np.load(run / "attention.npz")["maps"] for run in (finished, out)]
+    np.testing.assert_array_equal(maps[0][order], maps[1])
+    for name in ("people_pairs", "people_correlations", "dice", "dice_options"):
+        wanted, got = (pd.read_csv(run / "tables" / f"{name}.csv") for run in (finished, out))
+        pd.testing.assert_frame_equal(wanted, got, rtol=1e-6)
+    wanted, got = _summary(finished), _summary(out)
+    assert (got["simulated_people"], got["people"].pop("provenance")) == (False, "real")
+    assert wanted["people"].pop("provenance") == "simulated"
+    assert got["people"] == wanted["people"] and got["ensemble"] == wanted["ensemble"]
+    page, people = (out / "report.html").read_text(), got["people"]["participants"]
+    assert f"The {people} people in this report are real." in page and "simulated" not in page
+    assert "are those of the 96 of validation that people saw" in page
+    svg = (out / "figures" / "confusion_correlation.svg").read_text()
+    assert "simulated" not in svg and "simulated" in (finished / "figures" / "confusion_correlation.svg").read_text()
+
+    # The same tables redo nothing. Others, in the same place, redo what follows from them.
+    assert _reproduce(f"--out={out}", f"--people={folder}") == 0
+    assert "everything is up to date" in capsys.readouterr().err
+    trials = human.trials.read(folder)
+    programs = trials.participants["participant"].eq("P01"), trials.trials["participant"].eq("P01")
+    mixed = {
+        name: getattr(trials, name).assign(simulated=program.astype("boolean"))
+        for name, program in zip(("participants", "trials"), programs, strict=True)
+    }
+    human.trials.write(folder, dataclasses.replace(trials, **mixed))
+    assert _reproduce(f"--out={out}", f"--people={folder}", "--stages=people") == 1
+    assert "people wants design made again (content of --people has changed)" in capsys.readouterr().err
+    assert _reproduce(f"--out={out}", f"--people={folder}", "--stages=design,people") == 0
+    said = capsys.readouterr().err
+    assert "people: made again: content of --people has changed" in said
+    assert "out of date now: finetune, compare, figures, report" in said
+    assert json.loads((out / "people.json").read_text())["people"] == "mixed"
+
+
+def test_the_report_counts_simulated_people_among_others():
+    names = ["people", "simulated", "mixed", "real", "chosen_by_people", "drawn", "papers", "left_out", "copies_kept", "crop", "detector"]
+    values = dict.fromkeys([*names, "source", "image_size", "preset", "model", "seed", "train", "study_images"], "")
+    values |= dict.fromkeys(["validation", "evaluation", "categories", "kind"], "")
+    values |= {"people": True, "mixed": True, "participants": 21, "num_simulated": 4, "papers": True}
+    text = template.section("study", values).text
+    assert "Of the 21 people in this report 4 are simulated observers" in text
+    assert "All people" not in text and "are real" not in text
 
 
 @pytest.mark.slow  # test_kills.py kills training in the fast suite
