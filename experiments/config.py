@@ -1,10 +1,10 @@
 """The configuration of a whole study, and its presets."""
 
 import dataclasses
-import pathlib
 from typing import Any
 
 from experiments.harness.command import check_bounds, option, parse_names
+from experiments.study.people_flag import check_folders
 from experiments.study.stage_table import STAGES, left_out
 from fer_jax.errors import UsageError
 from fer_jax.expressions import EXPRESSIONS, parse_categories, parse_class_map
@@ -21,7 +21,6 @@ _OWNERS = {
     "label_table": ("class_folders", "affectnet", "ckplus"),
     **dict.fromkeys(("faces", "train_per_expression", "validation_per_expression"), ("procedural_faces",)),
 }
-NO_TABLES = ("simulated", "none")  # values of --people that name no tables
 FACE_PRESETS = ("easy", "medium", "hard", "study", "very_hard")
 
 
@@ -365,7 +364,7 @@ def resolve(config: StudyConfig) -> StudyConfig:
     if config.over_members == "loop" and config.over_devices != "none":
         raise UsageError("`--over_members`: wanted map or vmap with --over_devices, got loop.")
     chosen_stages(config)
-    _check_people(config.people)
+    check_folders(config.people)
     for name, shared in (("members", config.members != "all"), ("data_devices", config.data_devices > 1)):
         if config.minutes and shared:
             raise UsageError(
@@ -382,16 +381,6 @@ def _refuse_strangers(config: StudyConfig) -> None:
                 f"`--{flag}`: goes with --dataset={' or '.join(owners)}, got --dataset={config.dataset}. Name the set, "
                 "or leave the flag out."
             )
-
-
-def _check_people(people: str) -> None:
-    """Refuse folders that are not there. Their tables are read when it is their turn."""
-    absent = [part for part in people.split(",") if people not in NO_TABLES and not pathlib.Path(part.strip()).is_dir()]
-    if absent:
-        raise UsageError(
-            f"`--people`: wanted {', '.join(NO_TABLES)}, or folders of a study's tables separated by commas, got "
-            f"{absent[0]!r}, which is no folder."
-        )
 
 
 def _checked_crop(config: StudyConfig) -> str | None:

@@ -2,14 +2,15 @@
 
     python -m experiments.reproduce --out=runs/first
     python -m experiments.reproduce --out=runs/ferplus --dataset=ferplus --data_dir=ferplus_train_valid.zip
+    python -m experiments.reproduce --out=runs/people --dataset=class_folders --data_dir=... --people=FOLDER
     python -m experiments.reproduce --out=runs/paper --preset=paper --dataset=... --data_dir=...
 
-Stages: data, design (§3), members and multiclass (§5.1), vote (§5.2), people (§4, simulated here), saliency and
-compare (§5.3), finetune (§5.1), figures, report. Each leaves its results in the run folder when it ends. The
-same command goes on where it was stopped. What is missing, and what has read a flag or a file that has changed, is made
-again, and the rest stays: --masked_ratio=0.9 fine-tunes again, --stages=figures draws again. Pictures and trained
-networks are never replaced. `summary.json` holds the numbers, `report.html` is for reading. Of pictures of yours:
-`labels.png`, eight of each expression as labelled, `rejected.csv` and `flagged.csv`.
+Stages: data, design (§3), members and multiclass (§5.1), vote (§5.2), people (§4, simulated unless --people names a
+study's tables), saliency and compare (§5.3), finetune (§5.1), figures, report. Each leaves its results in the run
+folder when it ends. The same command goes on where it was stopped. What is missing, and what has read a flag or a file
+that has changed, is made again, and the rest stays: --masked_ratio=0.9 fine-tunes again, --stages=figures draws again.
+Pictures and trained networks are never replaced. `summary.json` holds the numbers, `report.html` is for reading. Of
+pictures of yours: `labels.png`, eight of each expression as labelled, `rejected.csv` and `flagged.csv`.
 
 The default draws its own faces and takes under six minutes on two CPU cores. The paper's numbers on AffectNet, to
 compare with: simple and weighted vote 49 and 50 %, multiclass 54 %, people 83.9 %.

@@ -5,6 +5,7 @@ import sys
 import numpy as np
 
 from experiments.study import people_tables
+from experiments.study.people_flag import folders_of
 from experiments.study.photographs import HELD_OUT
 from experiments.study.run import STUDY_LIST, Run
 from fer_jax import human
@@ -18,7 +19,7 @@ def draw_study(run: Run) -> None:
     People's tables have chosen the images already, and so has a prepared set that holds them out of everything else.
     """
     _check_known(run.categories, run.config.people)
-    if people_tables.folders_of(run.config.people):
+    if folders_of(run.config.people):
         run.folder.write_table("study_images", _seen_by_people(run))
         return
     if run.folder.has(f"tables/{STUDY_LIST}.csv"):
@@ -101,5 +102,5 @@ def _check_known(categories, people):
     if strange and people == "simulated":
         raise UsageError(
             f"`--people`: simulated people know {EXPRESSIONS}, but the pictures are of {', '.join(strange)}. Give "
-            "--people=none, or the classes' expressions by --class_map."
+            "--people=none, the tables of a study's people, or the classes' expressions by --class_map."
         )

@@ -12,7 +12,7 @@ import pathlib
 import numpy as np
 import pandas as pd
 
-from experiments.config import NO_TABLES
+from experiments.study.people_flag import folders_of
 from fer_jax import human, masks
 from fer_jax.categories import Categories
 from fer_jax.errors import DataError, StorageError, UsageError
@@ -20,11 +20,6 @@ from fer_jax.human.columns import TABLES
 from fer_jax.human.trials import Trials, refuse
 
 _PREPARED = "dataset_info.json"
-
-
-def folders_of(people: str) -> tuple[pathlib.Path, ...]:
-    """Return the folders that `--people` names, none where people are simulated or left out."""
-    return () if people in NO_TABLES else tuple(pathlib.Path(part.strip()) for part in people.split(","))
 
 
 def digest(people: str) -> str | None:

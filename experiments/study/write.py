@@ -10,7 +10,7 @@ from experiments.study.compare import models_of, write_summary
 from experiments.study.draw import MODEL_NAMES, first_of_each
 from experiments.study.explain import METHODS
 from experiments.study.flag_sentences import ep_schedule, ep_score, training_card, training_ends
-from experiments.study.people_tables import folders_of
+from experiments.study.people_flag import folders_of
 from experiments.study.run import COPIES, Run
 from experiments.study.run_folder import PICTURES_RECORD
 from experiments.study.time_limit import limits_of

@@ -13,7 +13,9 @@ import pandas as pd
 import pytest
 
 from experiments import prepare_data
+from experiments.config import StudyConfig
 from experiments.harness import command
+from experiments.study import people_tables
 from fer_jax import human
 from fer_jax.errors import DataError
 from fer_jax.expressions import EXPRESSIONS
@@ -51,6 +53,19 @@ def built(source, tmp_path_factory):
     builder = click_study.Builder(source=source, data_dir=tmp_path_factory.mktemp("tfds"))
     builder.download_and_prepare()
     return tfds.builder_from_directory(builder.data_path)
+
+
+def test_a_run_takes_its_people_out_of_a_prepared_set(source, built):
+    """`--people` (or `--clicks`) takes a study's tables and the set prepared from them alike."""
+    folder = str(built.data_path)
+    found, wanted = people_tables.read(folder), human.trials.read(source)
+    columns = ["participant", "trial", "image", "response", "correct", "n_clicks", "image_px", "reveal_radius_px"]
+    pd.testing.assert_frame_equal(found.trials[columns], wanted.trials[columns])
+    clicks = wanted.clicks.sort_values(["participant", "trial", "click"])
+    np.testing.assert_allclose(found.clicks["x_px"], clicks["x_px"], rtol=1e-6)
+    people_tables.check_who(found)
+    assert people_tables.digest(folder) not in (None, people_tables.digest(str(source)))
+    assert command.parse(StudyConfig, ["card", f"--clicks={folder}"], usage="").people == folder
 
 
 def card(*options):

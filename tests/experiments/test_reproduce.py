@@ -281,9 +281,9 @@ def test_people_of_a_folder_give_the_numbers_that_they_give_as_simulated_ones(fi
 
 
 def test_the_report_counts_simulated_people_among_others():
-    names = ["people", "simulated", "mixed", "real", "chosen_by_people", "drawn", "papers", "left_out", "copies_kept", "crop", "detector"]
-    values = dict.fromkeys([*names, "source", "image_size", "preset", "model", "seed", "train", "study_images"], "")
-    values |= dict.fromkeys(["validation", "evaluation", "categories", "kind"], "")
+    false = "people simulated mixed real chosen_by_people drawn papers left_out copies_kept crop detector"
+    empty = "source image_size preset model seed train study_images validation evaluation categories kind"
+    values = dict.fromkeys(f"{false} {empty}".split(), "")
     values |= {"people": True, "mixed": True, "participants": 21, "num_simulated": 4, "papers": True}
     text = template.section("study", values).text
     assert "Of the 21 people in this report 4 are simulated observers" in text
