@@ -106,12 +106,12 @@ def _pictures(run):
 def summary(run: Run) -> dict:
     """Return what `summary.json` says, without the seconds."""
     folder, config = run.folder, run.config
-    members = folder.read_table("members_validated")
+    members, simulated = folder.read_table("members_validated"), run.provenance.simulated
     told = {
         "dataset": config.dataset,
         "pictures": _pictures(run),
         "categories": list(run.categories),
-        "simulated_people": run.provenance.simulated,
+        "simulated_people": simulated,
         "image_size": config.image_size,
         "model": config.model,
         "seed": config.seed,
@@ -129,6 +129,7 @@ def summary(run: Run) -> dict:
         "finetuned": _votes(run, "finetuned"),
         "people": {
             "participants": _participants(run),
+            "simulated": run.num_simulated if run.provenance.people == "mixed" else _participants(run) * simulated,
             "provenance": run.provenance.people,
             "trials": int(counts.sum()),
             "accuracy": np.diag(counts).sum() / counts.sum() if counts.any() else None,

@@ -254,6 +254,8 @@ def test_people_of_a_folder_give_the_numbers_that_they_give_as_simulated_ones(fi
     wanted, got = _summary(finished), _summary(out)
     assert (got["simulated_people"], got["people"].pop("provenance")) == (False, "real")
     assert wanted["people"].pop("provenance") == "simulated"
+    assert got["people"].pop("simulated") == 0
+    assert wanted["people"].pop("simulated") == wanted["people"]["participants"]
     assert got["people"] == wanted["people"] and got["ensemble"] == wanted["ensemble"]
     page, people = (out / "report.html").read_text(), got["people"]["participants"]
     assert f"The {people} people in this report are real." in page and "simulated" not in page
