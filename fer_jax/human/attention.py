@@ -6,6 +6,8 @@ themselves (a click off the image that is flagged inside, clicks that are counte
 opened) are refused, as a map of them would be wrong.
 """
 
+from collections.abc import Iterator
+
 import cv2
 import numpy as np
 import pandas as pd
@@ -78,6 +80,42 @@ def attention_maps(
         for row in np.flatnonzero(people):
             maps[row] = cv2.GaussianBlur(maps[row], (0, 0), sigma, borderType=cv2.BORDER_CONSTANT) * peak
     return maps / np.where(people > 0, people, np.nan).astype(np.float32)[:, None, None]
+
+
+def person_maps(
+    trials: Trials,
+    study: pd.DataFrame,
+    *,
+    image_px: int | tuple[int, int],
+    radius: int,
+    trials_used: str = "correct",
+) -> Iterator[np.ndarray]:
+    """Return what each person uncovered of each image, one image at a time.
+
+    Args:
+      trials: of the people who are analysed.
+      study: a study table of T images.
+      image_px: side of the stimuli and of the maps, or (height, width).
+      radius: of the disc a click opens, pixels.
+      trials_used: "correct" or "all".
+
+    Yields:
+      T arrays uint8 (S, H, W), 1 where a person's discs are, S people sorted by name. Their mean is the image's map of
+      kind "union".
+
+    Raises:
+      UsageError, DataError: as for `attention_maps`.
+    """
+    size, radius = _size(image_px), check_count("radius", radius, 0, what="whole pixels")
+    used = _used(trials, study, trials_used)
+    _check_recorded(used, size, radius)
+    points, rows = _points(trials, used, size), used["image_row"].to_numpy()
+    for image in range(len(study)):
+        first, last = np.searchsorted(rows, [image, image + 1])
+        maps = np.zeros((last - first, *size), np.uint8)
+        for one, own in zip(maps, points[first:last], strict=True):
+            draw_discs(one, own, radius, 1)
+        yield maps
 
 
 def people_per_image(trials: Trials, study: pd.DataFrame, *, trials_used: str = "correct") -> np.ndarray:

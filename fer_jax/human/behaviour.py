@@ -269,31 +269,95 @@ def _answered(table) -> pd.DataFrame:
     return answered[right.notna()]
 
 
-def _measured(trials, by, time, time_trials) -> pd.DataFrame:
-    check_one_of("time", time, TIMES)
+def answer_table(trials: Trials, *, time_trials: str = "clean") -> pd.DataFrame:
+    """Return one row an answer: what all means of this module are means of.
+
+    Args:
+      trials: of the people who are analysed.
+      time_trials: as for `pair_table`.
+
+    Returns:
+      participant, block, trial, image, true_label, false_label, accuracy (1 or 0), clicks, time_ms.
+
+    Raises:
+      UsageError, DataError: as for `pair_table`.
+    """
     check_one_of("time_trials", time_trials, TIME_TRIALS)
     table = _answered(trials.trials)
     times = table["rt_decision_ms"]
     if time_trials == "clean":
         disturbed = table["resumed"].fillna(False) | table["focus_lost"].fillna(False)
         times = times.mask(disturbed.to_numpy(bool))
+    kept = table[["participant", "block", "trial", "image", "true_label", "false_label"]]
+    return kept.assign(accuracy=table["correct"], clicks=table["n_clicks"], time_ms=times)
+
+
+def block_table(trials: Trials, *, time_trials: str = "clean") -> pd.DataFrame:
+    """Return accuracy, clicks and time of each person in each block: what people learn, or how they tire.
+
+    Args:
+      trials: of the people who are analysed.
+      time_trials: as for `pair_table`.
+
+    Returns:
+      One row a person and block: participant, block, accuracy, clicks, time_ms, n (answers). No row where the trials
+      do not say their block.
+
+    Raises:
+      UsageError, DataError: as for `pair_table`.
+    """
+    found = _means(answer_table(trials, time_trials=time_trials), ["participant", "block"], "mean")
+    return found.drop(columns="n_times").astype({"n": "int64"})
+
+
+def forced_pairs(counts: np.ndarray, *, categories: Categories = EXPRESSIONS) -> pd.DataFrame:
+    """Return the accuracy of each ordered pair in answers among more than two options.
+
+    Args:
+      counts: (K, K) answers, rows true.
+      categories: what rows and columns are.
+
+    Returns:
+      K(K-1) rows: true_label, false_label, accuracy (of the answers that named one of the two, the share that named
+      the truth), n (those answers). NaN where there are none.
+
+    Example:
+      >>> table = forced_pairs(np.array([[6, 2, 0], [0, 4, 0], [1, 1, 2]]), categories=Categories(["a", "b", "c"]))
+      >>> table.iloc[0].tolist()
+      ['a', 'b', 0.75, 8]
+    """
+    rows = []
+    for true, false in categories.ordered_pairs:
+        right, n = int(counts[true, true]), int(counts[true, true] + counts[true, false])
+        rows.append((categories[true], categories[false], right / n if n else math.nan, n))
+    return pd.DataFrame(rows, columns=["true_label", "false_label", "accuracy", "n"])
+
+
+def _measured(trials, by, time, time_trials) -> pd.DataFrame:
+    check_one_of("time", time, TIMES)
+    table = answer_table(trials, time_trials=time_trials)
     if time == "log":
-        times = np.log(times.where(times > 0))
-    found = (
-        table[by]
-        .assign(accuracy=table["correct"], clicks=table["n_clicks"], time_ms=times, n=1)
+        table["time_ms"] = np.log(table["time_ms"].where(table["time_ms"] > 0))
+    found = _means(table, by, "median" if time == "median" else "mean")
+    return found.assign(time_ms=np.exp(found["time_ms"])) if time == "log" else found
+
+
+def _means(table, by, time) -> pd.DataFrame:
+    """Return the means of an answer table within groups."""
+    return (
+        table[[*by, "accuracy", "clicks", "time_ms"]]
+        .assign(n=1)
         .groupby(by)
         .agg(
             accuracy=("accuracy", "mean"),
             clicks=("clicks", "mean"),
-            time_ms=("time_ms", "median" if time == "median" else "mean"),
+            time_ms=("time_ms", time),
             n=("n", "sum"),
             n_times=("time_ms", "count"),
         )
         .astype({"accuracy": "float64", "clicks": "float64"})
         .reset_index()
     )
-    return found.assign(time_ms=np.exp(found["time_ms"])) if time == "log" else found
 
 
 def _filled(table) -> pd.DataFrame:
