@@ -216,7 +216,7 @@ def _agreement(people, first, second, correlation) -> np.ndarray:
     centred = people - people.mean(1, keepdims=True)
     # All correlations follow from the products of the people's maps: no mean map is made.
     products = centred @ centred.T
-    both, own, other = (np.einsum("rs,st,rt->r", one, products, two) for one, two in ((a, b), (a, a), (b, b)))
+    both, own, other = ((one @ products * two).sum(1) for one, two in ((a, b), (a, a), (b, b)))
     # A mean map varies where more than the rounding of the values is left of it.
     least = people.shape[1] * (np.finfo(np.float64).eps * 64 * np.abs(people).max(initial=0)) ** 2
     known = (own > least) & (other > least)

@@ -78,6 +78,25 @@ def make_study(
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
+def from_trials(trials: pd.DataFrame) -> pd.DataFrame:
+    """Return the study table that a table of trials shows: its images, sorted by labels and name.
+
+    Args:
+      trials: rows with image, true_label and false_label.
+
+    Returns:
+      image, true_label, false_label, one row an image. Images whose trials say no foil, such as those of more than two
+      options, are left out.
+
+    Raises:
+      DataError: an image that has two truths or two foils.
+    """
+    shown = trials[list(COLUMNS)].dropna().drop_duplicates().sort_values([*COLUMNS[1:], COLUMNS[0]], ignore_index=True)
+    if len(shown):
+        check_images(shown)
+    return shown
+
+
 def largest_balanced(
     labels: np.ndarray,
     *,

@@ -173,6 +173,43 @@ def read(folder: str | os.PathLike) -> Trials:
     return Trials(**{table: read_table(folder / file_name(table), table) for table in TABLES})
 
 
+def join(sites: Mapping[str, Trials]) -> Trials:
+    """Return the trials of several sites as one study, sorted by the keys of `human.columns`.
+
+    Args:
+      sites: what messages call each, such as its folder -> its tables.
+
+    Returns:
+      All rows. The same rows in another order give equal tables.
+
+    Raises:
+      DataError: no site, or a participant of two sites.
+    """
+    if not sites:
+        raise DataError("`sites`: wanted the tables of at least one site, got none.")
+    seen: dict[str, str] = {}
+    for site, trials in sites.items():
+        for person in pd.concat([trials.participants["participant"], trials.trials["participant"]]).dropna().unique():
+            if seen.setdefault(person, site) != site:
+                raise DataError(
+                    f"`sites`: wanted each participant at one site, got {person!r} in {seen[person]} and in {site}; "
+                    "put a prefix before the names of one of them."
+                )
+    joined = {}
+    for table, keys in KEYS.items():
+        rows = pd.concat([getattr(trials, table) for trials in sites.values()], ignore_index=True)
+        joined[table] = rows.sort_values(list(keys), kind="stable", ignore_index=True)
+    return Trials(**joined)
+
+
+def prefixed(trials: Trials, prefix: str) -> Trials:
+    """Return the tables with a prefix before every participant's name."""
+    tables = {table: getattr(trials, table) for table in TABLES}
+    return Trials(
+        **{name: table.assign(participant=prefix + table["participant"]) for name, table in tables.items()}
+    )
+
+
 def file_name(table: str) -> str:
     """Return where a table lies in the folder of a study, such as "data/study-fer2afc_description-trials_data.csv"."""
     return f"data/study-fer2afc_description-{table}_data.csv"
