@@ -66,40 +66,68 @@ def _people(run):
     over = {"categories": run.categories}
     _save(run, "fig02_people_confusion", figures.draw_confusion, counts, title="People", **over)
     pairs = run.folder.read_table("people_pairs")
+    for name, table, value, title, form in pair_figures(pairs, "people_"):
+        _save(run, name, figures.draw_pair_matrix, table, value, title=title, fmt=form, **over)
+
+
+def pair_figures(pairs, owner=""):
+    """Yield file name, table, column, title and number format of each panel of Fig. 3 that a pair table can give."""
     for letter, value, title, form in (
         ("a", "accuracy", "Accuracy", "{:.2f}"),
         ("b", "clicks", "Clicks before the decision", "{:.1f}"),
         ("c", "time_s", "Time from first click to decision (s)", "{:.1f}"),
     ):
-        table = pairs.assign(time_s=pairs["time_ms"] / 1000, n=pairs["n_times" if value == "time_s" else "n"])
-        name = f"fig03{letter}_people_{value}"
-        _save(run, name, figures.draw_pair_matrix, table, value, title=title, fmt=form, **over)
+        name = f"fig03{letter}_{owner}{value}"
+        if value == "time_s" and "time_ms" in pairs:
+            yield name, pairs.assign(time_s=pairs["time_ms"] / 1000, n=pairs["n_times"]), value, title, form
+        elif value in pairs:
+            yield name, pairs, value, title, form
 
 
 def _sequences(run):
-    """Return right people's click sequences on the first images of highest and lowest accuracy (Fig. 4).
-
-    An image that nobody was right about has no such clicks. The lowest accuracy is the lowest above 0.
-    """
+    """Draw right people's click sequences (Fig. 4)."""
     people = read_people(run)
     table = human.behaviour.image_table(people, run.study_table)
     size = run.config.image_size
+    pictures = run.study_pictures.images
+    panels = sequence_panels(
+        people, table, size, run.reveal_radius, lambda row: pictures[row] / np.float32(255)
+    )
+    if panels:
+        _save(run, "fig04_click_sequences", figures.draw_click_sequence, panels)
+
+
+def sequence_panels(people, table, size, radius, picture_of=None):
+    """Return right people's click sequences on the first images of highest and lowest accuracy (Fig. 4).
+
+    An image that nobody was right about has no such clicks. The lowest accuracy is the lowest above 0.
+
+    Args:
+      people: trials of the people who are analysed.
+      table: an image table.
+      size: side of the pictures.
+      radius: of the disc a click opens.
+      picture_of: from an image's row to its picture, float (H, W, 3). None draws the clicks on grey alone.
+    """
     known = table["accuracy"][table["accuracy"] > 0]
     if known.empty:
-        return
-    least = "lowest" if len(known) == len(table) else "lowest above 0"
+        return []
     panels = []
+    least = "lowest" if len(known) == len(table) else "lowest above 0"
     for name, row in (("highest", known.idxmax()), (least, known.idxmin())):
         image = table["image"][row]
-        picture = run.study_pictures.images[row].astype(np.float32) / 255
         labels = f"{table['true_label'][row]}, not {table['false_label'][row]}"
         right, answered = round(table["accuracy"][row] * table["n"][row]), table["n"][row]
         caption = f"accuracy, {name}: {right} of {answered}\n{labels}"
-        panels.append((picture, caption))
-        drawn = human.attention.click_sequence(people, image, image_px=size, radius=run.reveal_radius)
-        shown = drawn[..., 3:] * drawn[..., :3] + (1 - drawn[..., 3:]) * picture.mean(-1, keepdims=True)
-        panels.append((np.clip(shown, 0, 1), "clicks of those who were right"))
-    _save(run, "fig04_click_sequences", figures.draw_click_sequence, panels)
+        grey = np.full((size, size, 1), np.float32(0.85))
+        if picture_of is not None:
+            picture = picture_of(row)
+            panels.append((picture, caption))
+            grey, caption = picture.mean(-1, keepdims=True), "clicks of those who were right"
+        drawn = human.attention.click_sequence(people, image, image_px=size, radius=radius)
+        shown = drawn[..., 3:] * drawn[..., :3] + (1 - drawn[..., 3:]) * grey
+        panels.append((np.clip(shown, 0, 1), caption))
+    return panels
 
 
 def _confusions(run):

@@ -31,6 +31,7 @@ def section(
     *,
     pictures: pathlib.Path = pathlib.Path(),
     table: Callable[[str], pd.DataFrame] = lambda name: pd.DataFrame(),
+    folder: pathlib.Path | None = None,
 ) -> Section:
     """Return a section of the page.
 
@@ -39,8 +40,9 @@ def section(
       values: for its `$name` and `if`.
       pictures: the folder of its figures.
       table: returns a table by name.
+      folder: of the template. None takes that of the report.
     """
-    root = ElementTree.parse(FOLDER / f"{name}.html").getroot()
+    root = ElementTree.parse((folder or FOLDER) / f"{name}.html").getroot()
     return Section(
         title=_text(root.find("h2"), values),
         text="\n\n".join(_text(each, values) for each in _kept(root, "p", values)),

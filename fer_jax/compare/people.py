@@ -74,9 +74,13 @@ def overall(trials: Trials, *, seed: int, resamples: int = intervals.RESAMPLES) 
             one_cell = np.zeros(images, int)
             for name, counts in {"": drawn, "_people": (drawn[0], ones[1]), "_images": (ones[0], drawn[1])}.items():
                 means = intervals.crossed_means(values, one_cell, *counts)[:, 0]
-                if (people > 1 or name == "_images") and (images > 1 or name == "_people"):
+                if people > 1 or name == "_images":
                     row[f"low{name}"], row[f"high{name}"] = _interval(means)
-            reason = "" if people > 1 and images > 1 else "an interval wants two people and two images"
+            alone = np.bincount(cells).max() < 2  # drawn again within its cell, a single image is the same image
+            if alone:
+                row["low_images"] = row["high_images"] = math.nan
+            few = {"fewer than two people": people < 2, "no cell of two images, so none over images": alone}
+            reason = ", ".join(words for words, holds in few.items() if holds)
         known = answers[answers[measure].notna()]
         counted = {"n": len(known), "n_people": known["participant"].nunique(), "n_images": known["image"].nunique()}
         rows.append({**row, **counted, "reason": reason})
@@ -175,7 +179,9 @@ def learning(trials: Trials, *, seed: int, resamples: int = intervals.RESAMPLES)
             known = table[block].dropna().to_numpy()
             low, high = intervals.mean_interval(stream(seed, _PEOPLE), known, resamples=resamples)
             value = known.mean() if len(known) else math.nan
-            levels.append({"measure": measure, "block": block, "value": value, "low": low, "high": high, "n": len(known)})
+            levels.append(
+                {"measure": measure, "block": block, "value": value, "low": low, "high": high, "n": len(known)}
+            )
         slopes = np.array([slope for row in table.to_numpy() if np.isfinite(slope := _slope(table.columns, row))])
         low, high = intervals.mean_interval(stream(seed, _PEOPLE), slopes, resamples=resamples)
         changes.append(
@@ -240,7 +246,9 @@ def region_tests(
     """
     ends = regions.first_and_last(trials, study, image_px=image_px, landmarks=landmarks)
     first, last = (regions.image_shares(ends, which) for which in ("first", "last"))
-    accuracy = behaviour.answer_table(trials).groupby("image")["accuracy"].mean().reindex(last.index).to_numpy(np.float64)
+    accuracy = (
+        behaviour.answer_table(trials).groupby("image")["accuracy"].mean().reindex(last.index).to_numpy(np.float64)
+    )
     hard, easy = accuracy < HARD, accuracy > EASY
     parts = []
     for name, one, other, p in (
@@ -284,7 +292,9 @@ def _related(pairs, answers, resampled, first, second, categories) -> dict:
     both = np.isfinite(one) & np.isfinite(other)
     flat = [name for name, values in ((first, one[both]), (second, other[both])) if not varies(values)]
     found = {"first": first, "second": second, **dict.fromkeys(_RELATED, math.nan)}
-    reason = f"{both.sum()} ordered pairs have both" if both.sum() < 2 else f"constant: {', '.join(flat)}" if flat else ""
+    reason = (
+        f"{both.sum()} ordered pairs have both" if both.sum() < 2 else f"constant: {', '.join(flat)}" if flat else ""
+    )
     if not reason:
         # Two points lie on a line, of which no p can be had.
         found["r"], p = stats.pearsonr(one[both], other[both])

@@ -38,7 +38,7 @@ def first_and_last(
     centres, unit = region_centres(len(study), image_px=image_px, landmarks=landmarks)
     keys = ["participant", "trial"]
     answered = answer_table(trials)[[*keys, "image", "accuracy"]]
-    chosen = trials.clicks["inside"].fillna(False) & trials.clicks["chosen"].fillna(True)
+    chosen = trials.clicks["inside"].fillna(False) & trials.clicks["chosen"].fillna(False)
     clicks = trials.clicks[chosen.to_numpy(bool)].sort_values([*keys, "click"], kind="stable")
     clicks = answered.merge(clicks[[*keys, "x_px", "y_px"]], on=keys, how="inner")
     row = positions(study, clicks["image"])

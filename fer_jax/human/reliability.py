@@ -103,9 +103,7 @@ def split_half(
     return float(np.mean(_agreement(people, first, ~first, correlation)))
 
 
-def leave_one_out(
-    maps: np.ndarray, *, correlation: str = "pearson", scaling: str = "over_mean"
-) -> tuple[float, float]:
+def leave_one_out(maps: np.ndarray, *, correlation: str = "pearson", scaling: str = "over_mean") -> tuple[float, float]:
     """Return the bounds of the score that a perfect prediction of the group reaches on one person.
 
     Args:
@@ -177,7 +175,7 @@ def attention_reliability(
     """
     rows = []
     named = {"correlation": correlation, "scaling": scaling}
-    for image, maps in enumerate(person_maps(trials, study, image_px=image_px, radius=radius, trials_used=trials_used)):
+    for maps in person_maps(trials, study, image_px=image_px, radius=radius, trials_used=trials_used):
         flat = maps.reshape(len(maps), -1).astype(np.float64)
         uncovering = flat[flat.any(1)] if len(flat) else flat
         half = split_half(uncovering, seed=seed, halves=halves, **named)

@@ -205,9 +205,7 @@ def join(sites: Mapping[str, Trials]) -> Trials:
 def prefixed(trials: Trials, prefix: str) -> Trials:
     """Return the tables with a prefix before every participant's name."""
     tables = {table: getattr(trials, table) for table in TABLES}
-    return Trials(
-        **{name: table.assign(participant=prefix + table["participant"]) for name, table in tables.items()}
-    )
+    return Trials(**{name: table.assign(participant=prefix + table["participant"]) for name, table in tables.items()})
 
 
 def file_name(table: str) -> str:

@@ -37,3 +37,26 @@ def test_a_resample_within_labels_keeps_their_mix(monkeypatch):
 def test_no_resample_is_refused():
     with pytest.raises(UsageError, match="`resamples`: wanted a whole number from 1, got 0"):
         intervals.mean_interval(stream(0), VALUES, resamples=0)
+
+
+def test_crossed_counts_draw_as_many_people_and_images_of_each_cell():
+    cells = np.array([2, 0, 2, 1, 0, 2])
+    people, images = intervals.crossed_counts(stream(1), 4, cells, resamples=30)
+    assert people.shape == (30, 4)
+    assert images.shape == (30, 6)
+    assert (people.sum(1) == 4).all()
+    np.testing.assert_array_equal(images @ np.eye(3)[cells], np.tile(np.bincount(cells), (30, 1)))
+
+
+def test_crossed_means_weigh_every_answer_as_often_as_it_was_drawn():
+    random = stream(2)
+    values, cells = random.random((4, 6)), np.array([0, 1, 0, 1, 1, 0])
+    values[1, 2] = np.nan
+    people, images = intervals.crossed_counts(random, 4, cells, resamples=9)
+    found = intervals.crossed_means(values, cells, people, images)
+    for row, (of_people, of_images) in enumerate(zip(people, images, strict=True)):
+        again = values.repeat(of_people, 0).repeat(of_images, 1)
+        drawn = cells.repeat(of_images)
+        np.testing.assert_allclose(found[row], [np.nanmean(again[:, drawn == cell]) for cell in (0, 1)])
+    ones = intervals.crossed_means(values, cells, np.ones((1, 4)), np.ones((1, 6)))
+    np.testing.assert_allclose(ones[0, 0], np.nanmean(values[:, cells == 0]))

@@ -1,0 +1,1 @@
+"""The analysis of a click study: its tables and its page."""
