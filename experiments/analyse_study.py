@@ -1,6 +1,6 @@
 """Analyse a click study: how right, how fast and where people looked, with intervals (paper §4.3, Figs 2-4).
 
-    python -m experiments.analyse_study --people=runs/first/people --crop=eyes --out=analysis
+    python -m experiments.analyse_study --people=runs/first/people --aligned --out=analysis
     python -m experiments.analyse_study --people=seoul,tuebingen --prefixes=s_,t_ --out=analysis
     python -m experiments.analyse_study --people=LOGS --log_format=wegrzyn2017 --out=analysis
 
@@ -36,11 +36,10 @@ class AnalyseConfig:
     out: str = option("", "Folder for tables, figures and report.html.")
     prefixes: str = option("", "Put before the participants' names, one a folder, separated by commas.")
     log_format: str = option("study", "What the folders hold.", choices=_FORMATS)
-    crop: str = option(
-        "unknown",
-        "eyes: the faces stand in the standard crop (drawn faces, --crop=eyes), so that clicks have regions; unknown: "
-        "no regions.",
-        choices=("unknown", "eyes"),
+    aligned: bool = option(
+        False,
+        "The faces stand in the standard crop (drawn faces, or pictures made with --crop=eyes), so that clicks have "
+        "regions.",
     )
     trials_used: str = option(
         "correct", "Attention maps: trials that count (the paper: correct ones).", choices=("correct", "all")

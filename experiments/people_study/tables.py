@@ -56,7 +56,7 @@ def measure(samples: Mapping[str, Trials], exclusions: pd.DataFrame, config) -> 
     Args:
       samples: what each is called -> its trials. The first is the one of the page, the last is everybody.
       exclusions: as `human.exclusion.exclude` returns them.
-      config: seed, resamples, halves, trials_used and crop.
+      config: seed, resamples, halves, trials_used and aligned.
 
     Raises:
       DataError: nobody is left, or answers that contradict each other.
@@ -100,7 +100,8 @@ def _measure(trials, study, categories, config, left_out):
         pairs = human.behaviour.forced_pairs(counts, categories=categories)
         tables["pairs"] = pairs.assign(reason=np.where(pairs["n"] > 0, "", "no answers"))
     else:
-        tables["images"] = human.behaviour.image_table(trials, study)
+        images = human.behaviour.image_table(trials, study)
+        tables["images"] = images.assign(reason=_lacking(images))
         tables["pairs"], tables["correlations"] = compare.people.pair_measures(
             trials, study, categories=categories, **chance
         )
@@ -115,7 +116,14 @@ def _persons(trials) -> pd.DataFrame:
     """Return the table of people, each with whether a program answered."""
     table = human.behaviour.person_table(trials)
     simulated = trials.participants.set_index("participant")["simulated"]
-    return table.assign(simulated=table["participant"].map(simulated).astype("boolean"))
+    table = table.assign(simulated=table["participant"].map(simulated).astype("boolean"))
+    return table.assign(reason=_lacking(table))
+
+
+def _lacking(table) -> np.ndarray:
+    """Return in words which of accuracy, clicks and time each row lacks, "" where it has all."""
+    lacks = [table[name].isna() for name in ("accuracy", "clicks", "time_ms")]
+    return np.select(lacks, ["no answers", "no numbers of clicks", "no times from first click to answer"], "")
 
 
 def _measure_clicks(trials, study, tables, config, left_out) -> None:
@@ -138,11 +146,10 @@ def _measure_clicks(trials, study, tables, config, left_out) -> None:
             trials, study, image_px=size, radius=radius, seed=config.seed, halves=config.halves,
             trials_used=config.trials_used,
         )  # fmt: skip
-    if reason or config.crop != "eyes":
+    if reason or not config.aligned:
         left_out["regions of first and last clicks"] = (
             reason
-            or "nothing says where the faces stand in the pictures; --crop=eyes says that they stand in the "
-            "standard crop"
+            or "nothing says where the faces stand in the pictures; --aligned says that they stand in the standard crop"
         )
     else:
         tables["regions"] = compare.people.region_tests(

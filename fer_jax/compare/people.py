@@ -159,9 +159,9 @@ def learning(trials: Trials, *, seed: int, resamples: int = intervals.RESAMPLES)
       resamples: how many.
 
     Returns:
-      One row a measure and block: measure, block, value (mean over people), low, high (over people), n (people). And
-      one row a measure: measure, change (mean over people of each one's slope, per block), low, high, p (two-sided t of
-      the slopes), p_holm, n (people with two blocks or more), reason.
+      One row a measure and block: measure, block, value (mean over people), low, high (over people), n (people) and
+      reason. And one row a measure: measure, change (mean over people of each one's slope, per block), low, high, p
+      (two-sided t of the slopes), p_holm, n (people with two blocks or more) and reason.
 
     Example:
       >>> from fer_jax import human
@@ -179,9 +179,8 @@ def learning(trials: Trials, *, seed: int, resamples: int = intervals.RESAMPLES)
             known = table[block].dropna().to_numpy()
             low, high = intervals.mean_interval(stream(seed, _PEOPLE), known, resamples=resamples)
             value = known.mean() if len(known) else math.nan
-            levels.append(
-                {"measure": measure, "block": block, "value": value, "low": low, "high": high, "n": len(known)}
-            )
+            reason = "" if len(known) > 1 else f"{len(known)} people have {_WORDS[measure]}"
+            levels.append((measure, block, value, low, high, len(known), reason))
         slopes = np.array([slope for row in table.to_numpy() if np.isfinite(slope := _slope(table.columns, row))])
         low, high = intervals.mean_interval(stream(seed, _PEOPLE), slopes, resamples=resamples)
         changes.append(
@@ -197,7 +196,7 @@ def learning(trials: Trials, *, seed: int, resamples: int = intervals.RESAMPLES)
         )
     changed = pd.DataFrame(changes)
     changed.insert(5, "p_holm", holm(changed["p"].to_numpy()))
-    columns = ["measure", "block", "value", "low", "high", "n"]
+    columns = ["measure", "block", "value", "low", "high", "n", "reason"]
     return pd.DataFrame(levels, columns=columns), changed
 
 

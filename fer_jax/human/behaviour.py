@@ -323,8 +323,8 @@ def forced_pairs(counts: np.ndarray, *, categories: Categories = EXPRESSIONS) ->
 
     Example:
       >>> table = forced_pairs(np.array([[6, 2, 0], [0, 4, 0], [1, 1, 2]]), categories=Categories(["a", "b", "c"]))
-      >>> table.iloc[0].tolist()
-      ['a', 'b', 0.75, 8]
+      >>> table["accuracy"].tolist()[0], table["n"].tolist()[0]
+      (0.75, 8)
     """
     rows = []
     for true, false in categories.ordered_pairs:

@@ -89,7 +89,7 @@ def test_an_earlier_name_beside_the_flag_is_refused_and_help_does_not_list_it(ca
 
 
 # Flags that each card says in its words: where results go, and what it takes in.
-_IN_ITS_WORDS = {"out", "dataset", "data_dir", "images", "num_images", "run", "methods", "image_size"}
+_IN_ITS_WORDS = {"out", "dataset", "data_dir", "images", "num_images", "run", "methods", "image_size", "people"}
 
 
 def test_a_flag_means_one_thing_in_all_cards(root):

@@ -1,4 +1,5 @@
 import math
+import statistics
 
 import numpy as np
 import pandas as pd
@@ -196,3 +197,34 @@ def test_sensitivity_of_pairs(cohort, study):
     perfect = human.behaviour.sensitivity(table.assign(accuracy=1.0))
     assert np.isfinite(perfect["d_prime"]).all()
     assert (perfect["d_prime"] > 4).all()
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
+def test_perfect_chance_and_inverted_answers_have_a_finite_d_prime(share):
+    pairs = pd.DataFrame([(EXPRESSIONS[a], EXPRESSIONS[b], share, 20) for a, b in EXPRESSIONS.ordered_pairs])
+    found = human.behaviour.sensitivity(pairs.set_axis(["true_label", "false_label", "accuracy", "n"], axis=1))
+    assert np.isfinite(found[["d_prime", "criterion"]]).all(axis=None)
+    rate = (20 * share + 0.5) / 21  # the log-linear correction
+    hit, false_alarm = (statistics.NormalDist().inv_cdf(each) for each in (rate, 1 - rate))
+    assert found["d_prime"].tolist() == pytest.approx([hit - false_alarm] * 28)
+    assert np.sign(found["d_prime"].round(9)).unique().tolist() == [np.sign(share - 0.5)]
+    assert found["criterion"].abs().max() < 1e-12
+
+
+def test_the_table_of_answers_gives_the_means_of_people_and_blocks(small_cohort):
+    table = human.behaviour.answer_table(small_cohort)
+    people = human.behaviour.person_table(small_cohort).set_index("participant")
+    means = table.groupby("participant")[["accuracy", "clicks"]].mean().astype("float64")
+    pd.testing.assert_frame_equal(means, people.loc[means.index, ["accuracy", "clicks"]])
+    blocks = human.behaviour.block_table(small_cohort)
+    assert blocks.groupby("participant")["n"].sum().equals(people.loc[means.index, "n_trials"].rename("n"))
+
+
+def test_pairs_forced_out_of_two_options_are_the_rows_themselves():
+    counts = np.array([[8, 2], [3, 7]])
+    table = human.behaviour.forced_pairs(counts, categories=EXPRESSIONS.select(["happy", "sad"]))
+    assert table["accuracy"].tolist() == [0.8, 0.7]
+    assert table["n"].tolist() == [10, 10]
+    nobody = human.behaviour.forced_pairs(np.zeros((8, 8), int))
+    assert nobody["accuracy"].isna().all()
+    assert (nobody["n"] == 0).all()

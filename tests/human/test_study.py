@@ -115,3 +115,17 @@ def test_positions(small_study):
     rows = human.study.positions(small_study, shuffled["image"])
     assert (rows == shuffled.index).all()
     assert human.study.positions(small_study, pd.Series(["nowhere.png"])).tolist() == [-1]
+
+
+def test_a_study_table_is_had_back_from_its_trials(small_cohort, small_study):
+    mixed = small_cohort.trials.sample(frac=1, random_state=0)
+    found = human.study.from_trials(mixed)
+    assert sorted(map(tuple, found.to_numpy())) == sorted(map(tuple, small_study.to_numpy()))
+    pd.testing.assert_frame_equal(found, human.study.from_trials(small_cohort.trials))
+    assert human.study.from_trials(mixed.assign(false_label=None)).empty
+
+
+def test_an_image_with_two_foils_is_no_study(small_cohort):
+    first = small_cohort.trials.iloc[[0]].assign(participant="other", false_label="something else")
+    with pytest.raises(DataError, match="wanted every image once"):
+        human.study.from_trials(pd.concat([small_cohort.trials, first]))

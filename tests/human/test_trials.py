@@ -141,3 +141,22 @@ def test_keys_are_columns_and_text_is_never_empty():
     assert frame["value"].dtype == TEXT
     with pytest.raises(DataError, match="mood"):
         typed("events", {"mood": ["good"]})
+
+
+def test_sites_are_joined_in_any_order_of_rows(small_cohort):
+    parts = {name: small_cohort.of([name]) for name in small_cohort.participants["participant"]}
+    backwards = dict(reversed(parts.items()))
+    for table in human.columns.TABLES:
+        whole = getattr(human.trials.join({"all": small_cohort}), table)
+        pd.testing.assert_frame_equal(getattr(human.trials.join(backwards), table), whole)
+    with pytest.raises(DataError, match="`sites`: wanted the tables of at least one site"):
+        human.trials.join({})
+
+
+def test_the_same_participant_at_two_sites_is_refused_by_name(small_cohort):
+    one = small_cohort.of(["P01", "P02"])
+    with pytest.raises(DataError, match=r"'P02' in here and in there; put a prefix"):
+        human.trials.join({"here": one, "there": small_cohort.of(["P02"])})
+    joined = human.trials.join({"here": one, "there": human.trials.prefixed(one, "t_")})
+    assert joined.participants["participant"].tolist() == ["P01", "P02", "t_P01", "t_P02"]
+    assert len(joined.clicks) == 2 * len(one.clicks)
