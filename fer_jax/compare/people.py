@@ -63,7 +63,7 @@ def overall(trials: Trials, *, seed: int, resamples: int = intervals.RESAMPLES) 
     answers = behaviour.answer_table(trials)
     rows = []
     for measure in MEASURES:
-        values, cells = _crossed(answers, measure)
+        values, cells, _ = _crossed(answers, measure)
         people, images = values.shape
         row = {"measure": measure, "value": math.nan, **dict.fromkeys(_BOUNDS, math.nan)}
         reason = f"no {_WORDS[measure]}"
@@ -266,16 +266,14 @@ def region_tests(
 def _crossed(answers, measure, place=None):
     """Return values (S, T) of people and images sorted by name, and the cell of each image.
 
-    Cells are numbered from 0 without gaps. Where `place` numbers ordered pairs, the number of each cell comes third.
+    Cells are numbered from 0 without gaps. The third value is the number of each cell in `place` (ordered pairs).
     """
     known = answers[answers[measure].notna()].assign(**{measure: answers[measure].astype("float64")})
     table = known.pivot_table(index="participant", columns="image", values=measure, aggfunc="mean", sort=True)
     labels = known.drop_duplicates("image").set_index("image").reindex(table.columns)
     foil = labels["false_label"].fillna("")
     names = list(zip(labels["true_label"].fillna(""), foil, strict=True))
-    if place is None:
-        numbers = {name: number for number, name in enumerate(sorted(set(names)))}
-        return table.to_numpy(), np.array([numbers[name] for name in names], int)
+    place = {name: number for number, name in enumerate(sorted(set(names)))} if place is None else place
     ordered = sorted({place[name] for name in names})
     return table.to_numpy(), np.array([ordered.index(place[name]) for name in names], int), ordered
 
