@@ -90,9 +90,7 @@ def _sequences(run):
     table = human.behaviour.image_table(people, run.study_table)
     size = run.config.image_size
     pictures = run.study_pictures.images
-    panels = sequence_panels(
-        people, table, size, run.reveal_radius, lambda row: pictures[row] / np.float32(255)
-    )
+    panels = sequence_panels(people, table, size, run.reveal_radius, lambda row: pictures[row] / np.float32(255))
     if panels:
         _save(run, "fig04_click_sequences", figures.draw_click_sequence, panels)
 
