@@ -39,13 +39,13 @@ ALLOWED = {
     "human": {"cv2", "pandas", "scipy", "jax"},
     "checkpoints": {"jax", "flax", "safetensors", "tensorstore"},
     "compare": {"pandas", "scipy", "jax"},
-    "study": {"starlette", "uvicorn"},
+    "study": {"cv2", "pandas", "starlette", "uvicorn"},
     "figures": {"pandas", "matplotlib"},
 }  # fmt: skip
 # Rooms of the same host floor do not know each other; people and models meet in `compare`.
 MAY_USE = {
     "faces": {0, 1}, "data": {0, 1}, "human": {0, 1}, "checkpoints": {0, 1},
-    "compare": {0, 1, "human", "ensemble"}, "study": {0, 1, "human"},
+    "compare": {0, 1, "human", "ensemble"}, "study": {0, 1, "human", "data", "faces"},
     "figures": {0},
 }  # fmt: skip
 THIRD_PARTY = {

@@ -33,6 +33,9 @@ PARTICIPANTS = {
     "age": (WHOLE, "age in years, as told"),
     "gender": (TEXT, "gender, in the person's words"),
     "vision": (TEXT, "vision, such as normal or corrected, as told"),
+    "webdriver": (FLAG, "1 if the browser says that a program drives it"),
+    "path_straightness": (REAL, "way from click to click over the pointer's way, mean, 0..1; 1 is a straight line"),
+    "click_interval_cv": (REAL, "deviation of the times between clicks over their mean; 0 is a metronome"),
 }
 
 TRIALS = {
@@ -106,10 +109,10 @@ KEYS = {
     "events": ("participant", "seq"),
 }
 
-# Columns that files of schema version 1 do not have.
-ADDED = {"participants": ("age", "gender", "vision")}
+# Columns that files of earlier schema versions do not have.
+ADDED = {"participants": ("age", "gender", "vision", "webdriver", "path_straightness", "click_interval_cv")}
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 _KINDS = {TEXT: "text", WHOLE: "whole numbers", REAL: "finite numbers", FLAG: "0 and 1"}
 

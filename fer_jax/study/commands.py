@@ -1,0 +1,359 @@
+"""The console script `fer-study`: make a study, serve it, and take its data out.
+
+  fer-study serve --study_dir=demo                     a demonstration on drawn faces, made if it is not there
+  fer-study init --study_dir=lab --images=images.csv   a study of the researcher's own pictures
+  fer-study status|export|withdraw|ingest|backup|simulate --study_dir=lab
+
+Each command says what it wants with `fer-study COMMAND --help`.
+"""
+
+import argparse
+import contextlib
+import dataclasses
+import fcntl
+import pathlib
+import socket
+import sys
+from collections.abc import Sequence
+
+import pandas as pd
+
+from fer_jax.errors import DataError, FerError, StorageError, UsageError
+from fer_jax.human import observers, trials
+from fer_jax.study import events, folder, pictures, projection, robots, server
+from fer_jax.study.records import now, sha256
+from fer_jax.study.settings import FIELDS, LANGUAGES, Settings, checked, read_settings
+from fer_jax.study.store import Store
+
+LOCK = "LOCK"
+LOCAL_NAMES = ("localhost", "127.0.0.1", "[::1]")
+DEMONSTRATION_PX = 320
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command. Return its exit code: 0 done, otherwise that of the error."""
+    arguments = _parser().parse_args(argv)
+    try:
+        arguments.command(arguments)
+    except FerError as error:
+        sys.stderr.write(f"fer-study: {error}\n")
+        return error.exit_code
+    return 0
+
+
+def script() -> None:
+    """Run the command line, as the console script."""
+    sys.exit(main())
+
+
+def _init(arguments) -> None:
+    settings = checked(Settings(**{name: value for name, value in _chosen(arguments).items() if value is not None}))
+    if (arguments.images is None) == (arguments.folders is None):
+        raise UsageError("`--images`: wanted a table of pictures, or class folders by --folders; one of the two.")
+    if arguments.images is not None:
+        table, practice, read = pictures.from_table(pathlib.Path(arguments.images), num_options=settings.num_options)
+    else:
+        table, practice, read = pictures.from_folders(
+            pathlib.Path(arguments.folders),
+            size=settings.image_px,
+            per_ordered_pair=arguments.per_ordered_pair,
+            practice=settings.practice,
+            seed=settings.seed,
+        )
+    if len(practice) < settings.practice:
+        _say(f"practice: {len(practice)} trials instead of {settings.practice}: there are no other pictures for it.")
+    folder.make_study_folder(
+        arguments.study_dir,
+        table,
+        read,
+        settings=settings,
+        participants=arguments.participants,
+        practice=practice,
+        note=_say,
+    )
+    _say(f"codes and links: {pathlib.Path(arguments.study_dir) / folder.CODES}. Next: fer-study serve --study_dir="
+         f"{arguments.study_dir}")  # fmt: skip
+
+
+def _serve(arguments) -> None:
+    path = pathlib.Path(arguments.study_dir)
+    if not path.exists():
+        _say(f"{path} is not there yet: making a demonstration study of drawn faces.")
+        _make_demonstration(path)
+    settings = read_settings(path)
+    remote = arguments.host not in ("127.0.0.1", "::1", "localhost")
+    tls = arguments.certfile is not None and arguments.keyfile is not None
+    if remote and not (tls or arguments.behind_proxy):
+        raise UsageError(
+            "`--host`: wanted 127.0.0.1, or --certfile and --keyfile, or --behind_proxy: answers travel in the clear "
+            f"otherwise; got {arguments.host}."
+        )
+    with _lock(path), Store(path) as store:
+        names = (*LOCAL_NAMES, *((arguments.host,) if remote else ()), *filter(None, arguments.names.split(",")))
+        app = server.make_app(path, store, settings, hosts=names, secure=tls or arguments.behind_proxy)
+        people = store.participants()
+
+        def ready(port: int) -> None:
+            address = f"{'https' if tls else 'http'}://{arguments.host}:{port}"
+            told = [f"The study is open at {address} until you press Ctrl+C."]
+            if people and settings.open_link:
+                told.append(f"Open link: {address}/")
+            elif people:
+                told.append(f"First participant: {address}/s/{folder.token_of(path, people[0].label)}")
+                told.append(f"All codes and links: {path / folder.CODES}")
+            sys.stdout.write("\n".join(told) + "\n")
+            sys.stdout.flush()
+
+        _refuse_taken(arguments.host, arguments.port)
+        server.serve(
+            app,
+            host=arguments.host,
+            port=arguments.port,
+            certfile=arguments.certfile,
+            keyfile=arguments.keyfile,
+            ready=ready,
+        )
+
+
+def _status(arguments) -> None:
+    rows = []
+    with Store(arguments.study_dir) as store:
+        for person in store.participants():
+            told = store.events(person.id)
+            planned = [trial.trial for trial in store.plan(person.id) if trial.trial > 0]
+            done = {trial for trial in projection.answered(told) if trial > 0}
+            rows.append(
+                {
+                    "participant": person.label,
+                    "who": "simulated" if person.simulated else "person",
+                    "trials": f"{len(done)}/{len(planned)}",
+                    "clicks": sum(event["type"] == "click" and (event["trial"] or 0) > 0 for event in told),
+                    "reloads": sum(event["type"] == "reload" for event in told),
+                    "last seen": person.last_seen or "-",
+                    "state": person.closed or ("finished" if len(done) == len(planned) else "open" if told else "new"),
+                }
+            )
+        rows += [{"participant": label, "state": f"withdrew {utc}"} for label, utc in store.tombstones()]
+    sys.stdout.write(pd.DataFrame(rows).fillna("").to_string(index=False) + "\n")
+
+
+def _export(arguments) -> None:
+    out = pathlib.Path(arguments.out)
+    if out.exists() and any(out.iterdir()):
+        raise UsageError(f"`--out`: wanted a new folder, {out} has files in it. Choose another.")
+    with Store(arguments.study_dir) as store:
+        found = projection.tables(store, read_settings(pathlib.Path(arguments.study_dir)))
+    if found.participants.empty:
+        raise DataError("`--study_dir`: nobody has taken part yet, there is nothing to export.")
+    if arguments.prefix:
+        found = _prefixed(found, arguments.prefix)
+    trials.write(out, found)
+    people, programs = (~found.participants["simulated"]).sum(), found.participants["simulated"].sum()
+    _say(f"{out}: {people} people, {programs} simulated, {len(found.trials)} answers, {len(found.clicks)} clicks.")
+
+
+def _prefixed(found, prefix):
+    """Put a site's name before every participant's code, so that two sites' tables can be read together."""
+    tables = {name: getattr(found, name) for name in ("participants", "trials", "clicks", "events")}
+    return trials.Trials(
+        **{name: table.assign(participant=prefix + "-" + table["participant"]) for name, table in tables.items()}
+    )
+
+
+def _withdraw(arguments) -> None:
+    with Store(arguments.study_dir) as store:
+        store.withdraw(arguments.participant).result()
+    _say(f"{arguments.participant}: everything is deleted. Exports and backups made before still hold it.")
+
+
+def _ingest(arguments) -> None:
+    path = pathlib.Path(arguments.file)
+    try:
+        values = events.parse(path.read_bytes())
+    except OSError as error:
+        raise StorageError(f"`file`: {path} cannot be read: {error.strerror}.") from error
+    except events.BadEvent as error:
+        raise DataError(f"`file`: {path}: {error}") from None
+    if not isinstance(values, dict) or not isinstance(values.get("token"), str):
+        raise DataError(f"`file`: {path}: wanted a file that the study's page offered, got something else.")
+    with Store(arguments.study_dir) as store:
+        person = _person(store, values["token"])
+        options = {trial.trial: trial.options for trial in store.plan(person.id)}
+        try:
+            checked = events.check_events(values.get("events"), options)
+        except events.BadEvent as error:
+            raise DataError(f"`file`: {path}: {error}") from None
+        added, there = store.ingest(person.label, checked).result()
+    _say(f"{person.label}: {added} events added, {there} were there already.")
+
+
+def _person(store, token):
+    try:
+        return store.participant(sha256(token))
+    except Exception:
+        raise DataError("`file`: it belongs to no participant of this study.") from None
+
+
+def _backup(arguments) -> None:
+    with Store(arguments.study_dir) as store:
+        store.backup(arguments.out)
+    _say(f"{arguments.out}: a copy of the database as of {now()}.")
+
+
+def _simulate(arguments) -> None:
+    path = pathlib.Path(arguments.study_dir)
+    settings = read_settings(path)
+    with _lock(path), Store(path) as store:
+        table, rehearsed = _study_tables(store)
+        if settings.num_options != 2 or (table["false_label"] == "").any():
+            raise UsageError("`simulate`: simulated people choose between two answers, this study offers more.")
+        people = observers.simulate(
+            table.drop(columns="options"),
+            seed=arguments.seed,
+            image_px=settings.image_px,
+            participants=arguments.participants,
+            landmarks=None,
+            with_dropouts=False,
+            reveal_radius=settings.radius,
+            blur_k=settings.blur,
+            blocks=min(settings.blocks, len(table)),
+        )
+        there = len(store.participants()) + len(store.tombstones())
+        labels = []
+        for number in range(arguments.participants):
+            label = f"S{there + number + 1:02d}"
+            folder.add_participant(
+                path, store, label, there + number, study=table, practice=rehearsed, settings=settings, simulated=True
+            )
+            labels.append(label)
+        with server.serving(server.make_app(path, store, settings, hosts=LOCAL_NAMES)) as port:
+            for label, person in zip(labels, people.participants["participant"], strict=True):
+                clicks, answers = robots.habits_of(people, person)
+                token = folder.token_of(path, label)
+                plan = store.plan(store.participant(sha256(token)).id)
+                client = robots.Client("127.0.0.1", port, token)
+                robots.take_part(
+                    client, clicks=clicks, answers=answers, images={trial.stim_id: trial.image for trial in plan}
+                )
+                client.close()
+    _say(f"{len(labels)} simulated people took part, {labels[0]} to {labels[-1]}.")
+
+
+def _study_tables(store):
+    """Return the tables that a study was made from: of its trials, and of practice."""
+    rows = [
+        (one.image, one.true_label, one.false_label, "|".join(one.options), one.practice)
+        for one in store.stimuli().values()
+    ]
+    table = pd.DataFrame(rows, columns=["image", "true_label", "false_label", "options", "practice"])
+    parts = [
+        part.drop(columns="practice").reset_index(drop=True)
+        for part in (table[~table["practice"]], table[table["practice"]])
+    ]
+    return parts[0], parts[1]
+
+
+def _make_demonstration(path) -> None:
+    settings = Settings(
+        title="Which expression is it?",
+        pictures="drawn",
+        image_px=DEMONSTRATION_PX,
+        practice=2,
+        blocks=2,
+        open_link=True,
+    )
+    table, practice, read = pictures.demonstration(size=DEMONSTRATION_PX, seed=0, practice=settings.practice)
+    folder.make_study_folder(path, table, read, settings=settings, participants=24, practice=practice, note=_say)
+
+
+@contextlib.contextmanager
+def _lock(path):
+    """Let one process at a time serve a study."""
+    try:
+        file = open(path / LOCK, "a+")  # noqa: SIM115  held until the end
+    except OSError as error:
+        raise StorageError(f"`--study_dir`: {path} cannot be written: {error.strerror}.") from error
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UsageError(f"`--study_dir`: {path} is served by another process. Stop it first.") from None
+        yield
+
+
+def _refuse_taken(host, port) -> None:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as trial:
+        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            trial.bind((host, port))
+        except OSError as error:
+            raise UsageError(f"`--port`: {host}:{port} cannot be used: {error.strerror}. Choose another.") from None
+
+
+def _chosen(arguments) -> dict:
+    names = {field.name for field in dataclasses.fields(Settings)}
+    found = {name: value for name, value in vars(arguments).items() if name in names}
+    for name in ("ask", "url_parameters"):
+        found[name] = tuple(filter(None, found[name].split(",")))
+    return found
+
+
+def _say(line: str) -> None:
+    sys.stderr.write(line + "\n")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="fer-study", description=__doc__.splitlines()[0], allow_abbrev=False)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(name, work, text):
+        one = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
+        one.add_argument("--study_dir", required=True, help="folder of the study")
+        one.set_defaults(command=work)
+        return one
+
+    one = command("init", _init, "make a study of your own pictures")
+    one.add_argument("--images", help="CSV table: image, true_label, false_label (options, practice)")
+    one.add_argument("--folders", help="class folders, one a category")
+    one.add_argument("--per_ordered_pair", type=int, default=5, help="with --folders: pictures of each (true, false)")
+    one.add_argument("--participants", type=int, default=24, help="places")
+    for field in dataclasses.fields(Settings):
+        _add_setting(one, field)
+    one = command("serve", _serve, "run a study; a folder that is not there becomes a demonstration")
+    one.add_argument("--host", default="127.0.0.1", help="address to listen at")
+    one.add_argument("--port", type=int, default=8000, help="port, 0 for a free one")
+    one.add_argument("--names", default="", help="names by which browsers call the server, separated by commas")
+    one.add_argument("--certfile", help="TLS certificate")
+    one.add_argument("--keyfile", help="TLS key")
+    one.add_argument("--behind_proxy", action="store_true", help="a proxy on this machine speaks https to browsers")
+    command("status", _status, "one line a participant")
+    one = command("export", _export, "write tidy tables")
+    one.add_argument("--out", required=True, help="folder to make")
+    one.add_argument("--prefix", default="", help="of this site, put before each participant")
+    one = command("withdraw", _withdraw, "delete everything of one participant")
+    one.add_argument("participant", help="such as P07")
+    one = command("ingest", _ingest, "take the file of unsent events that a page offered")
+    one.add_argument("file", help="unsent-events.json")
+    one = command("backup", _backup, "copy the database while it is in use")
+    one.add_argument("--out", required=True, help="file to make")
+    one = command("simulate", _simulate, "let simulated people take part through the server")
+    one.add_argument("--participants", type=int, default=24, help="simulated people")
+    one.add_argument("--seed", type=int, default=0, help="of the simulated people")
+    return parser
+
+
+def _add_setting(parser, field) -> None:
+    name, default = f"--{field.name}", field.default
+    choices = {"lang": LANGUAGES, "order": ("random", "stratified"), "size": ("pixels", "angle")}.get(field.name)
+    if isinstance(default, bool):
+        parser.add_argument(name, action="store_true")
+    elif isinstance(default, tuple):
+        text = f"some of {','.join(FIELDS)}" if field.name == "ask" else "names separated by commas"
+        parser.add_argument(name, default="", help=text)
+    else:
+        parser.add_argument(name, type=type(default), default=default, choices=choices, help=f"default {default!r}")
+
+
+if __name__ == "__main__":
+    script()

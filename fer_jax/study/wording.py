@@ -1,0 +1,77 @@
+"""The words of a study's page: ours in each language, and the researcher's own in their place.
+
+Contract: `texts/` of a study's folder may hold `consent.txt`, `instructions.txt`, and `LANG.json` with some of the keys
+of ours. All of it reaches the page as text and is never taken for HTML.
+"""
+
+import datetime
+import importlib.resources
+import json
+import pathlib
+from collections.abc import Iterable
+
+from fer_jax.errors import DataError, StorageError
+from fer_jax.study.folder import TEXTS
+from fer_jax.study.records import sha256
+from fer_jax.study.settings import Settings
+
+LONG = ("consent", "instructions")
+
+
+def page_texts(folder: pathlib.Path, settings: Settings, labels: Iterable[str]) -> dict:
+    """Return the texts of the page, the names of the labels on it, and the fingerprint of the consent.
+
+    Raises:
+      DataError: a file of the researcher's that cannot be used.
+      StorageError: a file that cannot be read.
+    """
+    ours = importlib.resources.files("fer_jax.study") / "page" / "texts" / f"{settings.lang}.json"
+    texts = json.loads(ours.read_text(encoding="utf-8"))
+    names = texts.pop("labels")
+    own = _own(folder / TEXTS / f"{settings.lang}.json")
+    names |= own.pop("labels", {})
+    strange = sorted(set(own) - set(texts))
+    if strange:
+        raise DataError(f"{TEXTS}/{settings.lang}.json: wanted some of {', '.join(texts)}, got {strange[0]!r}.")
+    texts |= own
+    for name in LONG:
+        text = _read(folder / TEXTS / f"{name}.txt")
+        if text is not None:
+            texts[name] = text
+    return {
+        "lang": settings.lang,
+        "texts": texts,
+        "labels": {label: names.get(label, label) for label in sorted(labels)},
+        "consent_sha256": sha256(texts["consent"]),
+    }
+
+
+def seconds_since(utc: str) -> float | None:
+    """Return the seconds since a time, None where there is none."""
+    if not utc:
+        return None
+    then = datetime.datetime.fromisoformat(utc.replace("Z", "+00:00"))
+    return (datetime.datetime.now(datetime.UTC) - then).total_seconds()
+
+
+def _own(path) -> dict:
+    text = _read(path)
+    if text is None:
+        return {}
+    try:
+        values = json.loads(text)
+    except ValueError as error:
+        raise DataError(f"{path}: wanted JSON: {error}. Mend the file.") from None
+    flat = {**values, **values.get("labels", {})} if isinstance(values, dict) else {}
+    if not flat or not all(isinstance(value, str) for name, value in flat.items() if name != "labels"):
+        raise DataError(f"{path}: wanted an object of texts.")
+    return values
+
+
+def _read(path) -> str | None:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        return None
+    except (OSError, UnicodeDecodeError) as error:
+        raise StorageError(f"{path}: cannot be read as UTF-8 text: {error}.") from error

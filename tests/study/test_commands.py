@@ -1,0 +1,259 @@
+"""The console script: from pictures to a study, from a study to tables."""
+
+import json
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+
+from fer_jax import human
+from fer_jax.study import Store, commands, read_settings, robots, tables
+from fer_jax.study.folder import token_of
+from fer_jax.study.records import sha256
+
+from .conftest import LABELS, make, read, table
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    """A table of six pictures and one for practice, beside its files."""
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for name in (*table()["image"], "practice.png"):
+        cv2.imwrite(str(folder / name), cv2.cvtColor(read(name), cv2.COLOR_RGB2BGR))
+    rehearsed = pd.DataFrame([("practice.png", "happy", "sad")], columns=table().columns)
+    listed = pd.concat([table().assign(practice=0), rehearsed.assign(practice=1)])
+    listed.to_csv(folder / "images.csv", index=False)
+    return folder / "images.csv"
+
+
+def run(*arguments):
+    return commands.main([str(argument) for argument in arguments])
+
+
+def init(study, *more):
+    return run("init", "--study_dir", study, "--image_px", 48, "--practice", 1, "--participants", 2, *more)
+
+
+def test_from_a_table_of_pictures_to_the_tables_of_simulated_people(pictures, tmp_path, capsys):
+    study, out = tmp_path / "study", tmp_path / "tables"
+    assert init(study, "--images", pictures) == 0
+    assert "k / side = 0.3125" in capsys.readouterr().err
+    codes = pd.read_csv(study / "codes.csv", dtype=str)
+    assert (
+        codes["participant"].tolist() == ["P01", "P02"] and codes["code"].str.fullmatch("[0-9A-HJKMNP-TV-Z]{8}").all()
+    )
+    assert run("export", "--study_dir", study, "--out", out) == 2  # nobody yet
+    assert run("simulate", "--study_dir", study, "--participants", 2) == 0
+    assert run("export", "--study_dir", study, "--out", out, "--prefix", "seoul") == 0
+    found = human.trials.read(out)
+    assert found.participants["participant"].tolist() == ["seoul-S03", "seoul-S04"]
+    assert found.participants["simulated"].all() and human.trials.simulated(found) == "all"
+    assert len(found.trials) == 12 and set(found.trials["answered_with"]) == {"simulated"}
+    assert found.trials["marks"].isna().all() and found.trials["image_sha256"].str.len().eq(64).all()
+    assert run("status", "--study_dir", study) == 0
+    told = capsys.readouterr().out
+    assert "6/6" in told and "finished" in told and "new" in told
+    assert run("withdraw", "--study_dir", study, "S03") == 0
+    assert run("export", "--study_dir", study, "--out", tmp_path / "later") == 0
+    assert human.trials.read(tmp_path / "later").participants["participant"].tolist() == ["S04"]
+
+
+def test_simulated_people_leave_the_places_of_people_alone(pictures, tmp_path):
+    study = tmp_path / "study"
+    init(study, "--images", pictures, "--open_link")
+    run("simulate", "--study_dir", study, "--participants", 1)
+    with Store(study) as store:
+        assert {store.take_place().result(), store.take_place().result()} == {"P01", "P02"}
+
+
+@pytest.mark.parametrize("options", [3, 2])
+def test_more_than_two_answers_are_the_same_study(tmp_path, options):
+    settings = make(tmp_path / "study", num_options=options, images=table())
+    with Store(tmp_path / "study") as store:
+        for trial in store.plan(1):
+            assert len(trial.options) == options
+        shown = [trial.options for trial in store.plan(1)]
+        truth = {name: one.true_label for name, one in store.stimuli().items()}
+        assert all(truth[trial.image] in trial.options for trial in store.plan(1) if trial.block)
+    if options == 3:
+        assert len(set(shown)) == 1 and set(shown[0]) == set(LABELS)  # one order a person
+    assert settings.num_options == options
+
+
+FAULTS = [
+    (("--images", "none.csv"), 3, "cannot be read"),
+    (("--folders", "x", "--images", "y"), 1, "one of the two"),
+    ((), 1, "`--images`: wanted a table"),
+    (("--images", "{images}", "--num_options", "9"), 1, "`num_options`: wanted 2..8, got 9"),
+    (("--images", "{images}", "--num_options", "5", "--practice", "1"), 2, "at most the 3 labels"),
+    (("--images", "{images}", "--completion_url", "http://x"), 1, "https://"),
+    (("--images", "{images}", "--ask", "name"), 1, "`ask`: wanted one of age, gender, vision"),
+    (("--images", "{images}", "--url_parameters", "a b"), 1, "`url_parameters`"),
+    (("--images", "{images}", "--image_px", "9000"), 1, "`image_px`: wanted 32..2048, got 9000"),
+]
+
+
+@pytest.mark.parametrize(("flags", "code", "told"), FAULTS)
+def test_a_bad_flag_is_one_line_and_leaves_nothing(pictures, tmp_path, capsys, flags, code, told):
+    study = tmp_path / "study"
+    flags = [flag.format(images=pictures) for flag in flags]
+    assert run("init", "--study_dir", study, *flags) == code
+    err = capsys.readouterr().err
+    assert told in err and err.count("\n") == 1 and "Traceback" not in err
+    assert not study.exists()
+
+
+def test_a_picture_that_is_none_is_named_and_nothing_is_left(pictures, tmp_path, capsys):
+    (pictures.parent / "face 2.png").write_bytes(b"no picture")
+    assert init(tmp_path / "study", "--images", pictures) == 2
+    assert "face 2.png" in capsys.readouterr().err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["pictures"]
+
+
+def test_a_table_saved_by_a_german_spreadsheet_is_read(pictures, tmp_path):
+    text = pictures.read_text().replace(",", ";")
+    pictures.write_bytes(b"\xef\xbb\xbf" + text.replace("\n", "\r\n").encode())
+    assert init(tmp_path / "study", "--images", pictures) == 0
+
+
+def test_class_folders_make_a_balanced_study(tmp_path, capsys):
+    for label in ("genuine", "posed"):
+        (tmp_path / "faces" / label).mkdir(parents=True)
+        for number in range(4):
+            cv2.imwrite(str(tmp_path / "faces" / label / f"{number}.png"), read(f"{label}{number}")[..., ::-1])
+    assert init(tmp_path / "study", "--folders", tmp_path / "faces", "--per_ordered_pair", 3, "--blocks", 1) == 0
+    with Store(tmp_path / "study") as store:
+        stimuli = [one for one in store.stimuli().values() if not one.practice]
+        assert sorted(one.true_label for one in stimuli) == ["genuine"] * 3 + ["posed"] * 3
+        assert sum(one.practice for one in store.stimuli().values()) == 1
+
+
+def test_a_rescue_file_is_taken_once(tmp_path, capsys):
+    study = tmp_path / "study"
+    make(study)
+    event = {"seq": 1, "trial": None, "type": "consent", "t_ms": 1.0, "body": {}}
+    file = tmp_path / "unsent-events.json"
+    file.write_text(json.dumps({"token": token_of(study, "P01"), "events": [event]}))
+    assert run("ingest", "--study_dir", study, file) == 0 == run("ingest", "--study_dir", study, file)
+    assert "P01: 0 events added, 1 were there already" in capsys.readouterr().err
+    file.write_text(json.dumps({"token": "guessed", "events": [event]}))
+    assert run("ingest", "--study_dir", study, file) == 2
+    file.write_text("{}")
+    assert run("ingest", "--study_dir", study, file) == 2
+    assert capsys.readouterr().err.count("\n") == 2
+
+
+def served(study, root):
+    """A server in a process of its own; its port."""
+    line = [sys.executable, "-m", "fer_jax.study.commands", "serve", f"--study_dir={study}", "--port=0"]
+    process = subprocess.Popen(line, cwd=root, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    address = process.stdout.readline()
+    assert "http://127.0.0.1:" in address, process.stderr.read()
+    return process, int(address.split("http://127.0.0.1:")[1].split()[0])
+
+
+def test_a_folder_that_is_not_there_becomes_a_demonstration(tmp_path, root, capsys):
+    process, port = served(tmp_path / "demo", root)
+    try:
+        assert "Open link" in process.stdout.readline()
+        assert run("serve", "--study_dir", tmp_path / "demo", "--port", 0) == 1
+        assert "served by another process" in capsys.readouterr().err
+        answer = robots.Client("127.0.0.1", port, "x")
+        assert answer.ask("POST", "claim", {})[0] == 404
+        answer.close()
+    finally:
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=20)
+    assert process.returncode == 0 and "Traceback" not in err
+    assert read_settings(tmp_path / "demo").pictures == "drawn"
+
+
+def test_a_server_for_others_wants_encryption(tmp_path, capsys):
+    make(tmp_path / "study")
+    assert run("serve", "--study_dir", tmp_path / "study", "--host", "0.0.0.0") == 1
+    assert "--behind_proxy" in capsys.readouterr().err
+
+
+def test_a_server_killed_in_the_middle_loses_and_doubles_nothing(tmp_path, root):
+    """Small; `-m slow` has fifty people and twenty kills."""
+    _killed(tmp_path / "study", root, people=4, kills=3, rows=1)
+
+
+@pytest.mark.slow
+def test_fifty_people_and_twenty_kills_lose_and_double_nothing(tmp_path, root):
+    _killed(tmp_path / "study", root, people=50, kills=20, rows=12)
+
+
+def _killed(study, root, *, people, kills, rows):
+    images = pd.concat(
+        [table().assign(image=[f"{number} {name}" for name in table()["image"]]) for number in range(rows)]
+    ).iloc[:70]
+    make(study, participants=people, images=images.reset_index(drop=True))
+    with Store(study) as store:
+        plans = {person.label: store.plan(person.id) for person in store.participants()}
+    rng = np.random.default_rng(0)
+    process, port = served(study, root)
+    acknowledged: dict[str, int] = {}
+    wanted = 0
+    threads = []
+    for label, plan in plans.items():
+        clicks = {
+            trial.image: [(float(x), float(y), 100.0 * at) for at, (x, y) in enumerate(rng.random((5, 2)) * 48, 1)]
+            for trial in plan
+        }
+        answers = {trial.image: (trial.options[0], 900.0) for trial in plan}
+        client = Patient(lambda: port, token_of(study, label))
+        images_of = {trial.stim_id: trial.image for trial in plan}
+        wanted += 2 + sum(2 + (5 if trial.block else 1) for trial in plan) + 1
+
+        def work(label=label, client=client, clicks=clicks, answers=answers, images_of=images_of):
+            robots.take_part(
+                client, clicks=clicks, answers=answers, images=images_of,
+                acknowledged=lambda seq: acknowledged.__setitem__(label, seq),
+            )  # fmt: skip
+            client.close()
+
+        threads.append(threading.Thread(target=work))
+    for thread in threads:
+        thread.start()
+    for _ in range(kills):
+        time.sleep(rng.uniform(0.1, 0.6))
+        process.kill()
+        process.communicate()
+        before = dict(acknowledged)
+        with Store(study) as store:
+            for label, seq in before.items():
+                kept = [event["seq"] for event in store.events(store.participant(sha256(token_of(study, label))).id)]
+                assert kept == list(range(1, len(kept) + 1)) and len(kept) >= seq
+        process, port = served(study, root)
+    for thread in threads:
+        thread.join(timeout=300)
+        assert not thread.is_alive()
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=20)
+    with Store(study) as store:
+        assert sum(len(store.events(person.id)) for person in store.participants()) == wanted
+    with Store(study) as store:
+        found = tables(store, read_settings(study))
+    assert len(found.trials) == people * len(images) and len(found.clicks) == 5 * len(found.trials)
+
+
+class Patient(robots.Client):
+    """A client that finds the server again when it is started anew on another port."""
+
+    def __init__(self, port, token):
+        super().__init__("127.0.0.1", port(), token)
+        self._port = port
+
+    def ask(self, method, path, body=None):
+        if self._address[1] != self._port():
+            self.close()
+            self._address = ("127.0.0.1", self._port())
+        return super().ask(method, path, body)

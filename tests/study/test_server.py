@@ -1,0 +1,275 @@
+"""What a server says to a page, and what it refuses."""
+
+import http.client
+import json
+import random
+import re
+import urllib.parse
+
+import pytest
+
+from fer_jax.study import robots
+from fer_jax.study.folder import code_of, end_code_of, token_of
+from fer_jax.study.projection import tables
+
+
+def raw(lab, method, path, body=None, headers=()):
+    """Status, headers and content of any request."""
+    connection = http.client.HTTPConnection("127.0.0.1", lab.port, timeout=30)
+    connection.putrequest(method, path, skip_host=True, skip_accept_encoding=True)
+    for name, value in ({"Host": f"127.0.0.1:{lab.port}"} | dict(headers)).items():
+        connection.putheader(name, value)
+    if body is not None:
+        connection.putheader("Content-Length", str(len(body)))
+    connection.endheaders(body)
+    answer = connection.getresponse()
+    content = answer.read()
+    connection.close()
+    return answer.status, {name.lower(): value for name, value in answer.getheaders()}, content
+
+
+JSON = {"Content-Type": "application/json"}
+
+
+def test_a_run_goes_from_practice_to_the_end_code(lab):
+    lab = lab()
+    one = lab.client()
+    _, standing = one.ask("POST", "claim", {})
+    assert standing["blocks"] == [[0, 1], [1, 3], [2, 3]] and standing["trial"] == -1
+    assert one.ask("GET", "block/1")[0] == 404  # not reached yet
+    plan = lab.store.plan(1)
+    answers = {trial.image: (trial.options[1], 900.0) for trial in plan}
+    clicks = {trial.image: [(3.5, 4.5, 500.0), (20.0, 30.0, 800.0)] for trial in plan}
+    assert one.ask("POST", "finish", {})[0] == 409
+    robots.take_part(one, clicks=clicks, answers=answers, images={trial.stim_id: trial.image for trial in plan})
+    assert one.ask("POST", "finish", {})[1]["end_code"] == end_code_of(lab.folder, "P01")
+    found = tables(lab.store, lab.settings)
+    assert len(found.trials) == 6 and len(found.clicks) == 12
+    assert found.trials["rt_decision_ms"].tolist() == [400.0] * 6
+    assert found.participants["n_trials"].tolist() == [6]
+
+
+def test_pages_come_with_their_headers_and_fetch_nothing_from_outside(lab):
+    lab = lab()
+    for path in ("/", f"/s/{token_of(lab.folder, 'P01')}", "/page/main.js", "/texts", "/no/such"):
+        _, headers, content = raw(lab, "GET", path)
+        assert headers["content-security-policy"].startswith("default-src 'none'")
+        assert "unsafe" not in headers["content-security-policy"]
+        assert headers["x-content-type-options"] == "nosniff" and headers["cache-control"] == "no-store"
+        assert "server" not in headers
+        assert not re.search(rb"https?://(?!127)", content)
+
+
+@pytest.mark.parametrize("host", ["evil.example", "evil.example:80", "127.0.0.1.evil.example", "", "[::2]"])
+def test_another_name_for_this_machine_is_refused(lab, host):
+    assert raw(lab(), "GET", "/", headers={"Host": host})[0] == 421
+
+
+def test_a_page_of_another_site_cannot_write(lab):
+    lab = lab()
+    path = f"/s/{token_of(lab.folder, 'P01')}/claim"
+    for origin in ("https://evil.example", "null", f"http://127.0.0.1:{lab.port + 1}"):
+        assert raw(lab, "POST", path, b"{}", {**JSON, "Origin": origin})[0] == 403
+    assert raw(lab, "POST", path, b"{}", {**JSON, "Origin": f"http://127.0.0.1:{lab.port}"})[0] == 200
+
+
+def test_guessed_links_foreign_pictures_and_later_blocks_look_alike(lab):
+    lab = lab()
+    mine, theirs = lab.store.plan(1)[0].stim_id, lab.store.plan(2)[0].stim_id
+    one = lab.client()
+    assert one.ask("GET", f"stim/{mine}/sharp.png")[0] == 200
+    paths = (
+        f"stim/{theirs}/sharp.png",
+        f"stim/{mine}/truth.png",
+        "stim/none/sharp.png",
+        "block/9",
+        "block/2",
+        "nothing",
+    )
+    for path in paths:
+        assert one.ask("GET", path) == (404, {"error": "unknown"}), path
+    assert lab.client(token="a" * 26).ask("POST", "claim", {}) == (404, {"error": "unknown"})
+
+
+def test_codes_are_tried_thirty_times_a_minute(lab):
+    lab = lab()
+    code = code_of(lab.folder, "P02").lower()
+    body = json.dumps({"code": f"{code[:4]} {code[4:]}"}).encode()
+    status, _, content = raw(lab, "POST", "/enter", body, JSON)
+    assert status == 200 and json.loads(content) == {"token": token_of(lab.folder, "P02")}
+    found = [raw(lab, "POST", "/enter", b'{"code": "AAAA"}', JSON)[0] for _ in range(31)]
+    assert found[:29] == [404] * 29 and found[29:] == [429, 429]
+    assert raw(lab, "POST", "/join", b"{}", JSON)[0] == 404  # this study has no open link
+
+
+def test_nothing_that_is_sent_tells_the_truth(lab):
+    """Neither labels beside the options, nor names of files, nor the side on which the truth stands."""
+    lab = lab(participants=40)
+    sides = []
+    truth = {name: one.true_label for name, one in lab.store.stimuli().items()}
+    for number in range(1, 41):
+        one = lab.client(f"P{number:02d}")
+        plan = lab.store.plan(number)
+        _, headers, content = raw(lab, "POST", f"/s/{token_of(lab.folder, f'P{number:02d}')}/claim", b"{}", JSON)
+        listed = one.ask("GET", "block/0")
+        sent = content.decode() + str(headers) + json.dumps(listed)
+        for word in ("true", "face ", ".png", "practice.png", "correct"):
+            assert word not in re.sub(r'"texts":.*?"labels"|"\w+":\s?true', "", sent), word
+        sides += [trial.options[0] == truth[trial.image] for trial in plan if trial.block > 0]
+        halves = [[s for s, t in zip(sides[-6:], plan[1:], strict=True) if t.block == block] for block in (1, 2)]
+        assert all(len(half) // 2 <= sum(half) <= (len(half) + 1) // 2 for half in halves)
+    assert 0.35 < sum(sides) / len(sides) < 0.65
+
+
+BAD = [
+    (b"", {"Content-Type": "text/plain"}, 415),
+    (b"{", JSON, 422),
+    (b"[" * 60_000, JSON, 422),
+    (b'{"epoch": NaN, "events": []}', JSON, 422),
+    (b'{"epoch": 1, "events": [], "more": 1}', JSON, 422),
+    (b'{"epoch": 99999999999999999999999, "events": []}', JSON, 422),
+    (b'{"epoch": 1, "events": []}', JSON, 422),
+    (b'{"epoch": true, "events": [1]}', JSON, 422),
+    (b'"' + b"x" * 70_000 + b'"', JSON, 413),
+    (b"\xff\xfe", JSON, 422),
+    (b'{"epoch": 1, "events": ["\\ud800"]}', JSON, 422),
+]
+
+
+@pytest.mark.parametrize(("body", "headers", "status"), BAD)
+def test_a_body_that_is_no_request_of_ours_is_refused(lab, body, headers, status):
+    lab = lab()
+    found = raw(lab, "PUT", f"/s/{token_of(lab.folder, 'P01')}/events", body, headers)
+    assert found[0] == status and "error" in json.loads(found[2])
+
+
+def good(**changes):
+    return {"seq": 1, "trial": None, "type": "focus", "t_ms": 1.0, "body": {}} | changes
+
+
+CLICK = {"x": 1.0, "y": 1.0, "inside": True, "pointer": "mouse"}
+BAD_EVENTS = [
+    good(seq=0), good(seq=1.5), good(seq=True), good(seq=10**7), good(seq="1"), good(trial=77), good(trial="1"),
+    good(type="rescued"), good(type="evil"), good(type=["focus"]), good(t_ms="1"), good(t_ms=1e300), good(body=[]),
+    good(body={"x": 1}), good(type="click", trial=None, body=CLICK), good(type="click", trial=1),
+    good(type="click", trial=1, body=CLICK | {"x": "1"}), good(type="click", trial=1, body=CLICK | {"pointer": "eye"}),
+    good(type="answer", trial=1, body={"response": "the truth"}), good(type="answer", trial=1, body={}),
+    good(type="consent", body={"gender": "x" * 501}), good(type="consent", body={"gender": "a\0b"}),
+    {**good(), "more": 1}, {"seq": 1}, 7, None, [],
+]  # fmt: skip
+
+
+def test_an_event_outside_the_vocabulary_is_refused_and_nothing_of_its_batch_is_kept(lab):
+    lab = lab()
+    one = lab.client()
+    epoch = one.ask("POST", "claim", {})[1]["epoch"]
+    for bad in BAD_EVENTS:
+        later = {**bad, "seq": 2} if isinstance(bad, dict) and repr(bad.get("seq")) == "1" else bad
+        status, answer = one.ask("PUT", "events", {"epoch": epoch, "events": [good(), later]})
+        assert status == 422, (bad, answer)
+    assert lab.store.high_seq(1) == 0
+    assert one.ask("PUT", "events", {"epoch": epoch, "events": [good()]}) == (200, {"high_seq": 1})
+
+
+def test_no_generated_request_makes_a_fault_of_ours(lab):
+    """Twelve hundred requests from parts of good and bad ones; the long run of ten thousand is `-m slow`."""
+    _hammer(lab(), 1_200)
+
+
+@pytest.mark.slow
+def test_ten_thousand_generated_requests_make_no_fault_of_ours(lab):
+    _hammer(lab(), 10_000)
+
+
+def _hammer(lab, count):
+    rng = random.Random(0)
+    token = token_of(lab.folder, "P01")
+    parts = ["s", token, "claim", "events", "block", "stim", "page", "..", "%2e%2e", "%00", "main.js", "0", "-1", "1e9",
+             "études", "sharp.png", "finish", "enter", "join", "texts", "codes.csv", "study.sqlite", "~",
+             "a" * 300]  # fmt: skip
+    values = [
+        None,
+        True,
+        -1,
+        0,
+        1.5,
+        2**53,
+        "",
+        "x",
+        "<script>",
+        "=1+1",
+        [],
+        {},
+        [[]],
+        {"code": "x"},
+        {"epoch": 1},
+        1e308,
+    ]
+    connection = http.client.HTTPConnection("127.0.0.1", lab.port, timeout=30)
+    lab.clients.append(connection)
+    for _ in range(count):
+        path = "/" + "/".join(rng.choice(parts) for _ in range(rng.randint(0, 5)))
+        body = json.dumps({rng.choice(["epoch", "events", "code", "delete"]): rng.choice(values) for _ in range(2)})
+        if rng.random() < 0.3:
+            event = good(**{rng.choice(["seq", "trial", "type", "t_ms", "body"]): rng.choice(values)})
+            path, body = f"/s/{token}/events", json.dumps({"epoch": rng.choice([0, 1, 2]), "events": [event]})
+        if rng.random() < 0.1:
+            body = body[: rng.randint(0, len(body))]
+        method = rng.choice(["GET", "PUT", "POST", "DELETE", "PATCH", "OPTIONS"])
+        kind = rng.choice(["application/json", "text/html", ""])
+        connection.request(method, urllib.parse.quote(path, safe="/%~"), body.encode(), {"Content-Type": kind})
+        answer = connection.getresponse()
+        content = answer.read()
+        assert answer.status < 500, (method, path, body, content)
+        assert b"Traceback" not in content and b"secret" not in content
+
+
+TRAVERSALS = ["/page/../study.sqlite", "/page/..%2fcodes.csv", "/page/%2e%2e/secret", "/page/....//secret",
+              "/page/texts/en.json", "/page//etc/passwd", "/page/index.html%00.js", "/../codes.csv",
+              "/codes.csv"]  # fmt: skip
+
+
+@pytest.mark.parametrize("path", TRAVERSALS)
+def test_no_path_leads_out_of_the_page(lab, path):
+    status, _, content = raw(lab(), "GET", path)
+    assert status in (400, 404, 405) and b"participant" not in content
+
+
+def test_a_full_disk_is_told_and_nothing_is_acknowledged(lab):
+    lab = lab()
+    one = lab.client()
+    epoch = one.ask("POST", "claim", {})[1]["epoch"]
+    pages = lab.store._do(lambda database: database.execute("PRAGMA page_count").fetchone()[0]).result()
+    lab.store._do(lambda database: database.execute(f"PRAGMA max_page_count = {pages}").fetchone()).result()
+    told = [good(seq=seq, type="consent", body={"gender": "x" * 400}) for seq in range(1, 100)]
+    assert one.ask("PUT", "events", {"epoch": epoch, "events": told}) == (507, {"error": "disk"})
+    lab.store._do(lambda database: database.execute("PRAGMA max_page_count = 100000").fetchone()).result()
+    assert one.ask("PUT", "events", {"epoch": epoch, "events": told})[1] == {"high_seq": 99}
+
+
+def test_a_run_left_for_too_long_is_closed_and_its_data_are_kept(lab):
+    lab = lab(resume_hours=1.0)
+    one = lab.client()
+    epoch = one.ask("POST", "claim", {})[1]["epoch"]
+    one.ask("PUT", "events", {"epoch": epoch, "events": [good(type="consent")]})
+    old = "2020-01-01T00:00:00.000Z"
+    lab.store._do(lambda database: database.execute("UPDATE participant SET last_seen = ?", (old,))).result()
+    assert one.ask("POST", "claim", {}) == (410, {"error": "resumed too late"})
+    person = tables(lab.store, lab.settings).participants.iloc[0]
+    assert person["excluded"] and person["exclusion_reason"] == "resumed too late"
+
+
+def test_people_by_the_open_link_take_different_plans(lab):
+    lab = lab(open_link=True)
+    found = [json.loads(raw(lab, "POST", "/join", b"{}", JSON)[2])["token"] for _ in range(3)]
+    assert sorted(found) == sorted(token_of(lab.folder, label) for label in ("P01", "P02", "P03"))
+    assert raw(lab, "POST", "/join", b"{}", JSON)[0] == 410
+
+
+def test_a_participant_can_have_everything_deleted(lab):
+    lab = lab()
+    one = lab.client()
+    assert one.ask("POST", "withdraw", {})[0] == 422
+    assert one.ask("POST", "withdraw", {"delete": True})[0] == 200
+    assert one.ask("POST", "claim", {}) == (410, {"error": "withdrawn"})
+    assert lab.store.tombstones()[0][0] == "P01"
