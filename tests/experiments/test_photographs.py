@@ -55,6 +55,27 @@ def read_at_once(folders, tmp_path_factory):
     return out
 
 
+# Frames of the 48 px copy of CK+, three of each sequence.
+CK48 = {"anger": 135, "contempt": 54, "disgust": 177, "fear": 75, "happy": 207, "sadness": 84, "surprise": 249}
+
+
+def test_as_many_frames_as_ckplus_has_make_a_study_of_seven(tmp_path):
+    """The rarest expression leaves enough in validation for one image of each ordered pair."""
+    start = 0
+    for name, frames in CK48.items():
+        (tmp_path / "CK+48" / name).mkdir(parents=True)
+        for frame in range(frames):
+            person = 10 + (start + frame) // 3 % 118
+            path = tmp_path / "CK+48" / name / f"S{person:03d}_{1 + start % 9:03d}_{frame:08d}.png"
+            copies.write_picture(path, copies.picture(3_000 + start + frame))
+        start += frames
+    out = tmp_path / "run"
+    assert run(out, "--dataset=ckplus", f"--data_dir={tmp_path / 'CK+48'}", stages="data,design") == 0
+    table = open_run(out).study_table
+    assert len(table) == 7 * 6
+    assert "neutral" not in set(table["true_label"]) and open_run(out).categories[0] == "happy"
+
+
 def test_a_prepared_set_trains_the_same_members_bit_for_bit(folders, read_at_once, tmp_path):
     path = build("class_folders", folders, tmp_path / "tfds").data_path
     out = tmp_path / "run"
