@@ -149,7 +149,8 @@ def _export(arguments) -> None:
         found = _prefixed(found, arguments.prefix)
     trials.write(out, found)
     people, programs = (~found.participants["simulated"]).sum(), found.participants["simulated"].sum()
-    _say(f"{out}: {people} people, {programs} simulated, {len(found.trials)} answers, {len(found.clicks)} clicks.")
+    who = "person" if people == 1 else "people"
+    _say(f"{out}: {people} {who}, {programs} simulated, {len(found.trials)} answers, {len(found.clicks)} clicks.")
 
 
 def _prefixed(found, prefix):
