@@ -47,7 +47,7 @@ class Page:
     def command(self, name, **values):
         return self.browser.execute_cdp_cmd(name, values)
 
-    def wait(self, script, seconds=30):
+    def wait(self, script, seconds=120):
         """Wait until a script gives something true, and return it."""
         end = time.monotonic() + seconds
         while True:
@@ -126,7 +126,7 @@ class Page:
             "return Array.from(c.getContext('2d').getImageData(0, 0, c.width, c.height).data)"
         )
 
-    def opened(self, count, seconds=20):
+    def opened(self, count, seconds=120):
         """Wait until so many clicks of the trial are kept and shown."""
         self.wait(f"document.querySelector('canvas').dataset.opened == '{count}'", seconds)
 

@@ -170,7 +170,7 @@ def test_a_folder_that_is_not_there_becomes_a_demonstration(tmp_path, root, caps
         answer.close()
     finally:
         process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=20)
+        _, err = process.communicate(timeout=120)
     assert process.returncode == 0 and "Traceback" not in err
     assert read_settings(tmp_path / "demo").pictures == "drawn"
 
@@ -237,7 +237,7 @@ def _killed(study, root, *, people, kills, rows):
         thread.join(timeout=300)
         assert not thread.is_alive()
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=20)
+    process.communicate(timeout=120)
     with Store(study) as store:
         assert sum(len(store.events(person.id)) for person in store.participants()) == wanted
     with Store(study) as store:

@@ -244,7 +244,7 @@ def test_the_end_waits_until_the_server_has_everything(lab):
         time.sleep(2)
         assert not page.run("return document.querySelector('.endcode')")
         page.command("Network.emulateNetworkConditions", offline=False, **network)
-        page.wait("document.querySelector('.endcode')", 60)
+        page.wait("document.querySelector('.endcode')")
     assert len(tables(lab.store, lab.settings).trials) == 2
 
 
