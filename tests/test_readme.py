@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import pytest
 
 import fer_jax as fer
+from fer_jax.study import commands
 
 # Flags of absl, SLURM and XLA.
 _NOT_OURS = {
@@ -99,7 +100,10 @@ def test_jobs_of_a_cluster_say_their_pictures_and_their_cores(root):
 
 
 def _flags(root):
-    """Fields of every card's configuration, and of the groups that make one."""
+    """Fields of every card's configuration, of the groups that make one, and flags of `fer-study`."""
+    for action in commands._parser()._subparsers._group_actions:
+        for command in action.choices.values():
+            yield from (action.dest for action in command._actions)
     for top in ("experiments", "benchmarks"):
         for path in sorted((root / top).glob("*.py")):
             module = importlib.import_module(f"{top}.{path.stem}".removesuffix(".__init__"))
