@@ -21,8 +21,8 @@ import pandas as pd
 from fer_jax.errors import DataError, FerError, StorageError, UsageError
 from fer_jax.human import observers, trials
 from fer_jax.study import events, folder, pictures, projection, robots, server
-from fer_jax.study.records import now, sha256
-from fer_jax.study.settings import FIELDS, LANGUAGES, Settings, checked, read_settings
+from fer_jax.study.records import Refused, now, sha256
+from fer_jax.study.settings import CHOICES, FIELDS, Settings, checked, read_settings
 from fer_jax.study.store import Store
 
 LOCK = "LOCK"
@@ -146,19 +146,11 @@ def _export(arguments) -> None:
     if found.participants.empty:
         raise DataError("`--study_dir`: nobody has taken part yet, there is nothing to export.")
     if arguments.prefix:
-        found = _prefixed(found, arguments.prefix)
+        found = trials.prefixed(found, f"{arguments.prefix}-")
     trials.write(out, found)
     people, programs = (~found.participants["simulated"]).sum(), found.participants["simulated"].sum()
     who = "person" if people == 1 else "people"
     _say(f"{out}: {people} {who}, {programs} simulated, {len(found.trials)} answers, {len(found.clicks)} clicks.")
-
-
-def _prefixed(found, prefix):
-    """Put a site's name before every participant's code, so that two sites' tables can be read together."""
-    tables = {name: getattr(found, name) for name in ("participants", "trials", "clicks", "events")}
-    return trials.Trials(
-        **{name: table.assign(participant=prefix + "-" + table["participant"]) for name, table in tables.items()}
-    )
 
 
 def _withdraw(arguments) -> None:
@@ -191,7 +183,7 @@ def _ingest(arguments) -> None:
 def _person(store, token):
     try:
         return store.participant(sha256(token))
-    except Exception:
+    except Refused:
         raise DataError("`file`: it belongs to no participant of this study.") from None
 
 
@@ -346,7 +338,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_setting(parser, field) -> None:
     name, default = f"--{field.name}", field.default
-    choices = {"lang": LANGUAGES, "order": ("random", "stratified"), "size": ("pixels", "angle")}.get(field.name)
+    choices = CHOICES[field.name] if field.name in ("lang", "order", "size") else None
     if isinstance(default, bool):
         parser.add_argument(name, action="store_true")
     elif isinstance(default, tuple):

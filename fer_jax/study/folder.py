@@ -15,10 +15,10 @@ import secrets
 import shutil
 from collections.abc import Callable, Sequence
 
-import cv2
 import numpy as np
 import pandas as pd
 
+from fer_jax.data.pictures.decode import encode_png, square
 from fer_jax.errors import DataError, StorageError, UsageError
 from fer_jax.expressions import paper_first
 from fer_jax.files import write_whole
@@ -248,12 +248,12 @@ def _render(folder, table, read, num_practice, settings):
     for row, (image, true, false, options) in enumerate(
         zip(table["image"], table["true_label"], table["false_label"], table["options"], strict=True)
     ):
-        sharp = _square(read(image), settings.image_px, image)
+        sharp = square(_checked_picture(read(image), image), settings.image_px)
         veiled = pictures.blurred(sharp, settings.blur)
         name = f"{row:05d}"
         found = {}
-        for kind, pixels in (("sharp", cv2.cvtColor(sharp, cv2.COLOR_RGB2BGR)), ("blurred", veiled[:, :, 0])):
-            encoded = cv2.imencode(".png", pixels)[1].tobytes()
+        for kind, pixels in (("sharp", sharp), ("blurred", veiled)):
+            encoded = encode_png(pixels)
             write_whole(folder / STIMULI / f"{name}.{kind}.png", encoded)
             found[kind] = (len(encoded), sha256(encoded))
         yield Stimulus(
@@ -261,18 +261,10 @@ def _render(folder, table, read, num_practice, settings):
         )
 
 
-def _square(image, side, name) -> np.ndarray:
-    """Return the central square of a picture in the study's size."""
+def _checked_picture(image, name) -> np.ndarray:
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
         raise DataError(f"`images`: {name}: wanted uint8 (H, W, 3), got {image.dtype} {image.shape}.")
-    height, width = image.shape[:2]
-    short = min(height, width)
-    top, left = (height - short) // 2, (width - short) // 2
-    square = image[top : top + short, left : left + short]
-    if short == side:
-        return np.ascontiguousarray(square)
-    way = cv2.INTER_AREA if short > side else cv2.INTER_CUBIC
-    return cv2.resize(square, (side, side), interpolation=way)
+    return image
 
 
 def _practice_table(shown, practice) -> pd.DataFrame:

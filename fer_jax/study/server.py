@@ -129,6 +129,9 @@ class _Study:
     def __init__(self, folder: pathlib.Path, store: Store, settings: Settings):
         self._folder, self._store, self._settings = folder, store, settings
         self._entered: collections.deque[float] = collections.deque()
+        # Neither changes while a study is served.
+        self._stimuli = store.stimuli()
+        self._labels = {label for stimulus in self._stimuli.values() for label in stimulus.options}
 
     async def page(self, request: Request) -> Response:
         del request
@@ -179,7 +182,7 @@ class _Study:
             {
                 "epoch": epoch,
                 **self._standing(person),
-                **wording.page_texts(self._folder, self._settings, self._labels()),
+                **wording.page_texts(self._folder, self._settings, self._labels),
                 "settings": self._public_settings(),
             }
         )
@@ -193,10 +196,9 @@ class _Study:
         trials = [trial for trial in plan if trial.block == block]
         if not trials or block > reached:
             raise Refused("unknown", 404)
-        stimuli = self._store.stimuli()
         listed = []
         for trial in trials:
-            found = stimuli[trial.image]
+            found = self._stimuli[trial.image]
             files = {
                 "blurred": {"bytes": found.blurred_bytes, "sha256": found.blurred_sha256},
                 "sharp": {"bytes": found.sharp_bytes, "sha256": found.sharp_sha256},
@@ -299,9 +301,6 @@ class _Study:
     def _current_block(self, person, plan) -> int:
         trial = self._current(person, plan)
         return max(one.block for one in plan) if trial is None else trial.block
-
-    def _labels(self) -> set[str]:
-        return {label for stimulus in self._store.stimuli().values() for label in stimulus.options}
 
     def _public_settings(self) -> dict[str, Any]:
         chosen = self._settings

@@ -113,7 +113,7 @@ _BOUNDS = {
     "resume_hours": (0.0, 1e5),
     "seed": (0, 2**53),
 }
-_CHOICES = {
+CHOICES = {
     "pictures": ("photographs", "drawn"),
     "order": ORDERS,
     "side": SIDES,
@@ -137,8 +137,8 @@ def checked(settings: Settings) -> Settings:
             low, high = _BOUNDS[field.name]
             if not low <= value <= high:
                 raise UsageError(f"`{field.name}`: wanted {low}..{high}, got {value}.")
-        if field.name in _CHOICES:
-            check_one_of(field.name, value, _CHOICES[field.name])
+        if field.name in CHOICES:
+            check_one_of(field.name, value, CHOICES[field.name])
     for name in settings.ask:
         check_one_of("ask", name, FIELDS)
     for name in settings.url_parameters:

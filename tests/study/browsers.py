@@ -47,6 +47,12 @@ class Page:
     def command(self, name, **values):
         return self.browser.execute_cdp_cmd(name, values)
 
+    def set_network(self, *, there):
+        """Cut the browser off from the network, or give it back."""
+        self.command("Network.enable")
+        limits = {"latency": 0, "downloadThroughput": -1, "uploadThroughput": -1}
+        self.command("Network.emulateNetworkConditions", offline=not there, **limits)
+
     def wait(self, script, seconds=120):
         """Wait until a script gives something true, and return it."""
         end = time.monotonic() + seconds

@@ -207,9 +207,7 @@ def test_ten_seconds_without_a_network_lose_nothing(lab):
         page.to_trial()
         page.click(*POINTS[0], PX)
         page.opened(1)
-        network = {"latency": 0, "downloadThroughput": -1, "uploadThroughput": -1}
-        page.command("Network.enable")
-        page.command("Network.emulateNetworkConditions", offline=True, **network)
+        page.set_network(there=False)
         before = len(events(lab, "click"))
         page.click(*POINTS[1], PX)
         page.opened(2)  # the picture does not wait for the network
@@ -217,7 +215,7 @@ def test_ten_seconds_without_a_network_lose_nothing(lab):
         time.sleep(10)
         assert len(events(lab, "click")) == before
         page.key("f")
-        page.command("Network.emulateNetworkConditions", offline=False, **network)
+        page.set_network(there=True)
         page.to_trial()
         finish_one(page)
         finish(page)
@@ -236,14 +234,12 @@ def test_the_end_waits_until_the_server_has_everything(lab):
         page.to_trial()
         page.click(*POINTS[0], PX)
         page.opened(1)
-        network = {"latency": 0, "downloadThroughput": -1, "uploadThroughput": -1}
-        page.command("Network.enable")
-        page.command("Network.emulateNetworkConditions", offline=True, **network)
+        page.set_network(there=False)
         page.key("j")
         page.wait("document.querySelector('main').textContent.includes('Sending the last answers')")
         time.sleep(2)
         assert not page.run("return document.querySelector('.endcode')")
-        page.command("Network.emulateNetworkConditions", offline=False, **network)
+        page.set_network(there=True)
         page.wait("document.querySelector('.endcode')")
     assert len(tables(lab.store, lab.settings).trials) == 2
 
