@@ -25,11 +25,11 @@ def chromium(*, width=1100, height=850, ratio=1.0, mobile=False):
     service = webdriver.ChromeService(executable_path=driver, log_output=os.devnull)
     browser = webdriver.Chrome(options=options, service=service)
     try:
-        metrics = {"width": width, "height": height, "deviceScaleFactor": ratio, "mobile": mobile}
-        browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+        page = Page(browser, ratio=ratio, mobile=mobile)
+        page.resize(width, height)
         if mobile:
-            browser.execute_cdp_cmd("Emulation.setTouchEmulationEnabled", {"enabled": True, "maxTouchPoints": 5})
-        yield Page(browser)
+            page.command("Emulation.setTouchEmulationEnabled", enabled=True, maxTouchPoints=5)
+        yield page
     finally:
         browser.quit()
 
@@ -37,8 +37,9 @@ def chromium(*, width=1100, height=850, ratio=1.0, mobile=False):
 class Page:
     """What a participant does with a browser."""
 
-    def __init__(self, browser):
+    def __init__(self, browser, *, ratio=1.0, mobile=False):
         self.browser = browser
+        self.screen = {"deviceScaleFactor": ratio, "mobile": mobile}
         self.trial = None
 
     def run(self, script, *values):
@@ -46,6 +47,10 @@ class Page:
 
     def command(self, name, **values):
         return self.browser.execute_cdp_cmd(name, values)
+
+    def resize(self, width, height):
+        """Give the window so many CSS pixels."""
+        self.command("Emulation.setDeviceMetricsOverride", width=width, height=height, **self.screen)
 
     def set_network(self, *, there):
         """Cut the browser off from the network, or give it back."""
@@ -72,7 +77,7 @@ class Page:
 
     def press_button(self):
         """Press the button of a page between trials, if it is there."""
-        self.run("document.querySelector('main form button')?.click()")
+        self.run("document.querySelector('main form [type=submit]')?.click()")
 
     def to_trial(self):
         """Go on to a trial that has not been here before; return its number on the page, or None at the end."""

@@ -1,3 +1,5 @@
+import asyncio
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -24,13 +26,54 @@ def read(name):
     return np.random.default_rng(sum(map(ord, name))).integers(0, 256, (PX, PX, 3), np.uint8)
 
 
-def make(folder, *, participants=3, practice=("practice.png",), images=None, **choices):
+def make(folder, *, participants=3, practice=("practice.png",), images=None, read=read, **choices):
     settings = Settings(**{"image_px": PX, "practice": len(practice), "blocks": 2, "iti_ms": 0} | choices)
     make_study_folder(
         folder, table() if images is None else images, read,
         settings=settings, participants=participants, practice=practice,
     )  # fmt: skip
     return settings
+
+
+class Faults:
+    """An application that fails where a test says so, and is the study's otherwise.
+
+    Each fault is called with method and path, and returns a status, "cut" (half of the answer), "silent" (none at all),
+    "bent" (a byte is wrong), or None for no fault.
+    """
+
+    def __init__(self, app):
+        self._app = app
+        self.faults = []
+        self.seen = []  # method, path and the status that a test or the study gave
+
+    async def __call__(self, scope, receive, send):
+        method, path = scope["method"], scope["path"]
+        fault = next((found for found in (fault(method, path) for fault in self.faults) if found), None)
+        if fault == "silent":
+            self.seen.append((method, path, fault))
+            while (await receive())["type"] != "http.disconnect":
+                await asyncio.sleep(0)
+            return
+        if isinstance(fault, int):
+            self.seen.append((method, path, fault))
+            await send({"type": "http.response.start", "status": fault, "headers": [(b"content-length", b"0")]})
+            await send({"type": "http.response.body"})
+            return
+
+        async def spoiled(message):
+            if message["type"] == "http.response.start":
+                self.seen.append((method, path, fault or message["status"]))
+            elif fault == "cut":
+                body = message["body"]
+                await send({"type": "http.response.body", "body": body[: len(body) // 2], "more_body": True})
+                return
+            elif fault == "bent":
+                body = message["body"]
+                message = {**message, "body": body[:-1] + bytes([body[-1] ^ 1])}
+            await send(message)
+
+        await self._app(scope, receive, spoiled)
 
 
 class Lab:
@@ -45,7 +88,8 @@ class Lab:
     def start(self):
         self.store = Store(self.folder)
         app = make_app(self.folder, self.store, self.settings, hosts=("127.0.0.1", "localhost"))
-        self.serving = serving(app)
+        self.web = Faults(app)
+        self.serving = serving(self.web)
         self.port = self.serving.__enter__()
 
     def client(self, label="P01", *, token=None):

@@ -8,9 +8,10 @@ import { runTrial } from "./trial.js";
 const RESCUE_AFTER_MS = 10 * 60 * 1000, LOADS_AT_ONCE = 6;
 const CARD_MM = [85.6, 53.98]; // ISO/IEC 7810 ID-1
 
-const main = /** @type {HTMLElement} */ (document.getElementById("main"));
+let main = /** @type {HTMLElement} */ (document.getElementById("main"));
 const saved = /** @type {HTMLElement} */ (document.getElementById("saved"));
 const where = /** @type {HTMLElement} */ (document.getElementById("where"));
+const rescue = /** @type {HTMLButtonElement} */ (document.getElementById("rescue"));
 const leave = /** @type {HTMLButtonElement} */ (document.getElementById("leave"));
 const dialog = /** @type {HTMLDialogElement} */ (document.getElementById("dialog"));
 const parameters = new URLSearchParams(location.search);
@@ -53,44 +54,71 @@ function page(title, body, button, check = () => true) {
 
 const paragraph = (text) => make("div", { className: "text" }, text);
 
+/** Show words without a button, while something goes on. */
+function showWaiting(words, ...more) {
+  const told = make("span", { role: "status" }, words);
+  show(make("h1", { className: "plain" }, told), ...more);
+  return told;
+}
+
 /** Keep an event in the browser, then send it. Numbers are given in the order of the calls. */
 function log(type, trial, t_ms, body = {}) {
+  if (done || sender.stopped) return new Promise(() => {}); // nothing goes on after the end
   const event = { seq: nextSeq++, trial, type, t_ms, body };
   keeping = keeping.then(() => queue.add(event));
   return keeping.then(() => sender.kick());
 }
 
 const now = () => (currentTrial === null ? performance.now() : performance.now() - trialOnset);
-const note = (type, body = {}) => { if (study && !done && !sender.stopped) log(type, currentTrial, now(), body).catch(() => {}); };
+const note = (type, body = {}) => { log(type, currentTrial, now(), body); };
 
 function tellState(state) {
-  const words = { saved: texts.saved, saving: texts.saving, offline: texts.offline, disk: texts.disk };
-  if (saved.textContent !== words[state]) saved.textContent = words[state];
-  if (state !== "saved" && Date.now() - sender.lastSuccess > RESCUE_AFTER_MS) offerRescue();
+  const trouble = ["offline", "disk", "retrying"].includes(state);
+  if (saved.textContent !== texts[state]) saved.textContent = texts[state] || "";
+  saved.className = trouble ? "warning" : "";
+  rescue.hidden = !(trouble && sender?.trouble && Date.now() - sender.troubleSince > RESCUE_AFTER_MS);
 }
 
-async function rescueLink() {
-  const file = new Blob([JSON.stringify({ token, events: await queue.all() })], { type: "application/json" });
-  return make("a", { href: URL.createObjectURL(file), download: "unsent-events.json" }, texts.rescue);
+/** Ask until there is an answer, and say so while there is none. */
+async function insist(method, path, body) {
+  const answer = await askUntil(method, path, body, (status) => tellState(status === 507 ? "disk" : sender?.trouble || "retrying"));
+  if (saved.className) tellState(sender?.trouble || "");
+  return answer;
 }
 
-async function offerRescue() {
-  if (document.getElementById("rescue")) return;
-  const box = make("p", { id: "rescue", className: "warning" }, await rescueLink());
-  main.prepend(box);
+/** Give the unsent events as a file, which `fer-study ingest` takes. */
+function saveRescue() {
+  const file = new Blob([JSON.stringify({ token, events: queue.all() })], { type: "application/json" });
+  const link = make("a", { href: URL.createObjectURL(file), download: "unsent-events.json" });
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 60000);
+}
+
+/** Leave the study in this window. What still runs has no page any more. */
+function end(...children) {
+  done = true;
+  if (sender) sender.stopped = true;
+  const last = /** @type {HTMLElement} */ (main.cloneNode(false));
+  main.replaceWith(last);
+  main = last;
+  leave.hidden = rescue.hidden = true;
+  dialog.close();
+  where.replaceChildren();
+  saved.replaceChildren();
+  show(...children);
 }
 
 async function stopped(word) {
-  done = true;
-  leave.hidden = true;
-  saved.textContent = "";
-  const known = { superseded: texts.superseded, withdrawn: texts.withdrawn, "resumed too late": texts.too_late };
-  const waiting = queue ? await queue.all() : [];
-  show(make("h1", {}, texts.stopped), paragraph(known[word] || texts.unknown), ...(waiting.length && word !== "withdrawn" ? [await rescueLink()] : []));
+  if (word === "withdrawn") await queue?.clear();
+  const known = { superseded: texts.superseded, withdrawn: texts.withdrawn, "resumed too late": texts.too_late, full: texts.full };
+  const acts = queue?.all().some((event) => ["consent", "click", "answer"].includes(event.type));
+  const unsent = make("button", { type: "button", hidden: !acts }, texts.rescue);
+  unsent.addEventListener("click", saveRescue);
+  end(make("h1", {}, texts.stopped), paragraph(known[word] || texts.unknown), make("div", { className: "row" }, unsent));
 }
 
 async function begin() {
-  const open = await askUntil("GET", "/texts");
+  const open = await insist("GET", "/texts");
   texts = open.texts;
   document.documentElement.lang = open.lang;
   document.title = open.title;
@@ -106,7 +134,7 @@ async function enter() {
   const wrong = make("p", { className: "warning", role: "alert" });
   for (;;) {
     await page(texts.welcome, [make("label", { htmlFor: "code" }, texts.code), code, wrong], texts.next, () => code.value.trim() !== "");
-    const answer = await askUntil("POST", "/enter", { code: code.value });
+    const answer = await insist("POST", "/enter", { code: code.value });
     if (answer.status === 200) return answer.token;
     wrong.textContent = texts.wrong_code;
   }
@@ -114,16 +142,14 @@ async function enter() {
 
 async function join() {
   await page(texts.welcome, [], texts.start);
-  const answer = await askUntil("POST", "/join", {});
-  if (answer.status !== 200) {
-    show(make("h1", {}, texts.stopped), paragraph(texts.full));
-    await new Promise(() => {});
-  }
-  return answer.token;
+  const answer = await insist("POST", "/join", {});
+  if (answer.status === 200) return answer.token;
+  await stopped("full");
+  return new Promise(() => {});
 }
 
 async function claim() {
-  const first = await askUntil("POST", `/s/${token}/claim`, {});
+  const first = await insist("POST", `/s/${token}/claim`, {});
   if (first.status !== 200) return stopped(first.error);
   study = first;
   texts = study.texts;
@@ -131,16 +157,16 @@ async function claim() {
   await queue.adopt(study.epoch, study.high_seq);
   sender = new Sender(queue, (events) => ask("PUT", `/s/${token}/events`, { epoch: study.epoch, events }), { state: tellState, stopped });
   // What an earlier page kept and could not send goes first; then the server says where the participant stands.
-  const kept = await queue.all();
-  if (kept.length) {
+  if (queue.all().length) {
     await sender.drained();
-    const again = await askUntil("POST", `/s/${token}/claim`, {});
+    const again = await insist("POST", `/s/${token}/claim`, {});
     if (again.status !== 200) return stopped(again.error);
     study = again;
     await queue.adopt(study.epoch, study.high_seq);
   }
   nextSeq = study.high_seq + 1;
   listen();
+  rescue.textContent = texts.rescue;
   leave.textContent = texts.leave;
   leave.hidden = false;
   await run();
@@ -158,32 +184,30 @@ function listen() {
     timer = setTimeout(() => note("resize", { width: innerWidth, height: innerHeight, device_pixel_ratio: devicePixelRatio }), 200);
   });
   window.addEventListener("beforeunload", (event) => { if (!done && sender.running) event.preventDefault(); });
+  rescue.addEventListener("click", saveRescue);
   leave.addEventListener("click", askToLeave);
 }
 
 function askToLeave() {
   const stay = make("button", { type: "button" }, texts.stay);
-  const remove = make("button", { type: "button", className: "quiet" }, texts.remove);
+  const remove = make("button", { type: "button", className: "danger" }, texts.remove);
   const heading = make("h1", { id: "leaving" }, texts.leave);
   dialog.replaceChildren(heading, paragraph(texts.leave_text), make("div", { className: "row" }, stay, remove));
   dialog.setAttribute("aria-labelledby", "leaving");
   stay.addEventListener("click", () => dialog.close());
   remove.addEventListener("click", async () => {
-    dialog.close();
-    done = sender.stopped = true;
+    end(make("h1", { className: "plain" }, make("span", { role: "status" }, texts.removing)));
+    await keeping;
     await queue.clear();
-    await askUntil("POST", `/s/${token}/withdraw`, { delete: true });
-    await stopped("withdrawn");
+    const answer = await insist("POST", `/s/${token}/withdraw`, { delete: true });
+    await stopped(answer.status === 200 ? "withdrawn" : answer.error);
   });
   dialog.showModal();
 }
 
 async function run() {
   const chosen = study.settings;
-  while (innerWidth < chosen.min_width || innerHeight < chosen.min_height) {
-    const sizes = texts.window.replace("{width}", chosen.min_width).replace("{height}", chosen.min_height);
-    await page(texts.window_title, [paragraph(sizes)], texts.next);
-  }
+  await largeEnough(chosen);
   if (!study.consented) await consent();
   await log("window", null, performance.now(), {
     width: innerWidth, height: innerHeight, device_pixel_ratio: devicePixelRatio, webdriver: !!navigator.webdriver, language: navigator.language,
@@ -210,6 +234,20 @@ async function run() {
   await finish();
 }
 
+/** Wait until the window has the size that the study wants. */
+async function largeEnough({ min_width, min_height }) {
+  const told = paragraph("");
+  const fits = () => {
+    const sizes = { width: min_width, height: min_height, now_width: innerWidth, now_height: innerHeight };
+    told.textContent = Object.entries(sizes).reduce((text, [name, value]) => text.replace(`{${name}}`, String(value)), texts.window);
+    return innerWidth >= min_width && innerHeight >= min_height;
+  };
+  if (fits()) return;
+  window.addEventListener("resize", fits);
+  await page(texts.window_title, [told], texts.next, fits);
+  window.removeEventListener("resize", fits);
+}
+
 async function consent() {
   const fields = study.settings.ask.map((name) => {
     const input = make("input", { id: name, maxLength: 100, autocomplete: "off", inputMode: name === "age" ? "numeric" : "text" });
@@ -225,46 +263,61 @@ async function consent() {
 }
 
 async function calibrate() {
-  let width = 320;
+  // A card lies where there is room for all of it, and stands upright on a phone.
+  const [across, along] = innerWidth < 560 ? [...CARD_MM].reverse() : CARD_MM;
+  let width = 3 * across; // smaller than on any screen, so that nobody leaves it as it is
   const card = make("div", { className: "card", tabIndex: 0, role: "slider" });
-  card.setAttribute("aria-label", texts.card);
-  const draw = () => {
+  card.setAttribute("aria-label", texts.card_title);
+  const set = (value) => {
+    width = Math.min(Math.max(value, 60), 1200);
     card.style.width = `${width}px`;
-    card.style.height = `${(width * CARD_MM[1]) / CARD_MM[0]}px`;
+    card.style.height = `${(width * along) / across}px`;
     card.setAttribute("aria-valuenow", String(Math.round(width)));
   };
-  card.setAttribute("aria-valuemin", "100");
+  card.setAttribute("aria-valuemin", "60");
   card.setAttribute("aria-valuemax", "1200");
-  const set = (value) => { width = Math.min(Math.max(value, 100), 1200); draw(); };
   card.addEventListener("keydown", (event) => {
     const step = { ArrowRight: 1, ArrowUp: 1, ArrowLeft: -1, ArrowDown: -1 }[event.key];
     if (step) { event.preventDefault(); set(width + step * (event.shiftKey ? 10 : 1)); }
   });
-  card.addEventListener("pointerdown", (event) => card.setPointerCapture(event.pointerId));
-  card.addEventListener("pointermove", (event) => { if (card.hasPointerCapture(event.pointerId)) set(event.clientX - card.getBoundingClientRect().left); });
-  draw();
-  await page(texts.card_title, [paragraph(texts.card), card], texts.next);
-  study.calibration = { px_per_cm: width / (CARD_MM[0] / 10), distance_cm: study.settings.distance_cm };
+  let dragged = 0; // from the edge of the card to the pointer
+  card.addEventListener("pointerdown", (event) => { card.setPointerCapture(event.pointerId); dragged = width - event.clientX; });
+  card.addEventListener("pointermove", (event) => { if (card.hasPointerCapture(event.pointerId)) set(event.clientX + dragged); });
+  const steps = [["−", -1, texts.smaller], ["+", 1, texts.larger]].map(([sign, step, name]) => {
+    const button = make("button", { type: "button", className: "step" }, sign);
+    button.setAttribute("aria-label", name);
+    button.addEventListener("click", () => set(width + step));
+    return button;
+  });
+  set(width);
+  await page(texts.card_title, [paragraph(texts.card), make("div", { className: "row" }, ...steps), card], texts.next);
+  study.calibration = { px_per_cm: width / (across / 10), distance_cm: study.settings.distance_cm };
   await log("calibrate", null, performance.now(), study.calibration);
 }
 
-/** Side of the picture on the screen, CSS pixels. */
-function cssSide() {
+/** Side of the picture on the screen and the blank above it, CSS pixels: both the same for all trials of a block. */
+function layout(answers) {
   const { size, image_px, view_deg } = study.settings;
-  const room = Math.max(96, Math.min(innerWidth - 32, innerHeight - 290));
-  if (size === "pixels") return Math.min(image_px, room);
-  const { px_per_cm, distance_cm } = study.calibration;
-  return Math.min(2 * distance_cm * Math.tan((view_deg / 2) * (Math.PI / 180)) * px_per_cm, room);
+  const columns = answers === 2 ? 2 : Math.max(1, Math.floor((Math.min(innerWidth - 40, 640) + 12) / 142));
+  const height = innerHeight - 230 - 60 * Math.ceil(answers / columns);
+  let cssSide = image_px;
+  if (size === "angle") {
+    const { px_per_cm, distance_cm } = study.calibration;
+    cssSide = 2 * distance_cm * Math.tan((view_deg / 2) * (Math.PI / 180)) * px_per_cm;
+  }
+  cssSide = Math.min(cssSide, Math.max(96, Math.min(innerWidth - 32, height)));
+  return { cssSide, cssAbove: Math.max(0, (height - cssSide) / 3) };
 }
 
 async function runBlock(block, size) {
-  show(paragraph(texts.saving));
+  showWaiting(texts.saving);
   await sender.drained(); // the server opens a block when it has the answers before it
-  const listed = await askUntil("GET", `/s/${token}/block/${block}`);
+  const listed = await insist("GET", `/s/${token}/block/${block}`);
   if (listed.status !== 200) { await stopped(listed.error); await new Promise(() => {}); }
   const start = study.trial === null ? 0 : Math.max(0, listed.trials.findIndex((one) => one.trial === study.trial));
   const trials = listed.trials.slice(start);
   const files = await loadAll(trials);
+  const answers = Math.max(...listed.trials.map((one) => one.options.length));
   await log("block_start", null, performance.now(), { block });
   let before = { clicks: study.clicks, elapsed_ms: study.elapsed_ms };
   if (study.begun) await log("reload", study.trial, study.elapsed_ms);
@@ -273,7 +326,7 @@ async function runBlock(block, size) {
     const [sharp, blurred] = await Promise.all(["sharp", "blurred"].map((kind) => pixelsOf(files.get(`${trial.stim} ${kind}`), study.settings.image_px)));
     currentTrial = trial.trial;
     trialOnset = performance.now() - before.elapsed_ms;
-    await runTrial(main, { ...trial, sharp, blurred }, before, { make, log, texts, labels: study.labels, settings: study.settings, cssSide: cssSide() });
+    await runTrial(main, { ...trial, sharp, blurred }, before, { make, log, texts, labels: study.labels, settings: study.settings, ...layout(answers) });
     currentTrial = null;
     before = { clicks: [], elapsed_ms: 0 };
     main.replaceChildren();
@@ -300,14 +353,24 @@ function tellPlace(block, trial, size) {
 /** Load every picture of a block before its first trial. */
 async function loadAll(trials) {
   const jobs = trials.flatMap((trial) => ["blurred", "sharp"].map((kind) => ({ trial, kind })));
-  const files = new Map(), told = paragraph("");
-  show(told);
-  const tell = () => { told.textContent = texts.loading.replace("{done}", String(files.size)).replace("{all}", String(jobs.length)); };
+  const files = new Map(), bar = make("progress", { max: jobs.length });
+  const told = showWaiting("", bar);
+  const tell = () => {
+    told.textContent = texts.loading.replace("{done}", String(files.size)).replace("{all}", String(jobs.length));
+    bar.setAttribute("aria-label", told.textContent);
+    bar.value = files.size;
+  };
   tell();
   const waiting = [...jobs];
   await Promise.all(Array.from({ length: LOADS_AT_ONCE }, async () => {
     for (let job = waiting.shift(); job; job = waiting.shift()) {
-      files.set(`${job.trial.stim} ${job.kind}`, await load(`/s/${token}/stim/${job.trial.stim}/${job.kind}.png`, job.trial[job.kind]));
+      const file = await load(`/s/${token}/stim/${job.trial.stim}/${job.kind}.png`, job.trial[job.kind]);
+      if (!file) {
+        const gone = await insist("GET", `/s/${token}/block/0`);
+        await stopped(gone.error);
+        return new Promise(() => {});
+      }
+      files.set(`${job.trial.stim} ${job.kind}`, file);
       tell();
     }
   }));
@@ -315,18 +378,13 @@ async function loadAll(trials) {
 }
 
 async function finish() {
-  show(paragraph(texts.finishing));
+  showWaiting(texts.finishing);
   await log("finish", null, performance.now());
   await sender.drained();
-  const end = await askUntil("POST", `/s/${token}/finish`, {});
-  if (end.status !== 200) return stopped(end.error);
-  done = true;
-  leave.hidden = true;
-  if (end.completion_url) {
-    location.assign(end.completion_url);
-    return;
-  }
-  show(make("h1", {}, texts.thanks), paragraph(texts.end), make("p", { className: "endcode" }, end.end_code));
+  const last = await insist("POST", `/s/${token}/finish`, {});
+  if (last.status !== 200) return stopped(last.error);
+  end(make("h1", {}, texts.thanks), paragraph(texts.end), make("p", { className: "endcode" }, last.end_code));
+  if (last.completion_url) location.assign(last.completion_url);
 }
 
 begin();

@@ -3,9 +3,11 @@
 
 /** @typedef {{seq: number, trial: number|null, type: string, t_ms: number, body: Object}} StudyEvent */
 
+const STORAGE_LIMIT_MS = 3000;
+
 /**
- * The events of one participant that the server has not acknowledged, in IndexedDB; in memory where there is none.
- * Two windows of one study share the database: each sees what it kept itself, and the newest takes what it finds.
+ * The events of one participant that the server has not acknowledged: in memory, and in IndexedDB for the window that
+ * comes next. A browser that refuses its storage, such as a private window, has the memory alone.
  */
 export class Queue {
   /** @param {IDBDatabase|null} database */
@@ -13,22 +15,22 @@ export class Queue {
     this.database = database;
     this.epoch = 0;
     /** @type {StudyEvent[]} */
-    this.memory = [];
+    this.events = [];
   }
 
   /** @param {string} name @returns {Promise<Queue>} */
   static open(name) {
     return new Promise((resolve) => {
-      let request;
+      const without = () => resolve(new Queue(null));
+      setTimeout(without, STORAGE_LIMIT_MS);
       try {
-        request = indexedDB.open(name, 1);
+        const request = indexedDB.open(name, 1);
+        request.onupgradeneeded = () => request.result.createObjectStore("events", { keyPath: ["epoch", "seq"] });
+        request.onsuccess = () => resolve(new Queue(request.result));
+        request.onerror = request.onblocked = without;
       } catch {
-        resolve(new Queue(null));
-        return;
+        without();
       }
-      request.onupgradeneeded = () => request.result.createObjectStore("events", { keyPath: ["epoch", "seq"] });
-      request.onsuccess = () => resolve(new Queue(request.result));
-      request.onerror = request.onblocked = () => resolve(new Queue(null));
     });
   }
 
@@ -38,57 +40,59 @@ export class Queue {
    */
   async adopt(epoch, seq) {
     this.epoch = epoch;
-    if (!this.database) return this.drop(seq);
-    const found = await this._run("readonly", (store) => store.getAll());
+    const kept = (await this._run("readonly", (store) => store.getAll())) || [];
     const missing = new Map();
-    for (const event of found) if (event.seq > seq && !missing.has(event.seq)) missing.set(event.seq, event);
+    for (const { epoch: _, ...event } of [...this.events, ...kept]) {
+      if (event.seq > seq && !missing.has(event.seq)) missing.set(event.seq, event);
+    }
+    this.events = [...missing.values()].sort((one, other) => one.seq - other.seq);
     await this._run("readwrite", (store) => {
       store.clear();
-      for (const event of missing.values()) store.put({ ...event, epoch });
+      for (const event of this.events) store.put({ ...event, epoch });
       return store.count();
     });
   }
 
   /** @param {StudyEvent} event */
   async add(event) {
-    if (!this.database) {
-      this.memory.push(event);
-      return;
-    }
-    await this._run("readwrite", (store) => store.add({ ...event, epoch: this.epoch }));
+    this.events.push(event);
+    await this._run("readwrite", (store) => store.put({ ...event, epoch: this.epoch }));
   }
 
-  /** @returns {Promise<StudyEvent[]>} in the order of their numbers */
-  async all() {
-    if (!this.database) return [...this.memory];
-    const found = await this._run("readonly", (store) => store.getAll(this._upTo(Infinity)));
-    return found.map(({ epoch, ...event }) => event);
+  /** @returns {StudyEvent[]} in the order of their numbers */
+  all() {
+    return [...this.events];
   }
 
   /** @param {number} seq Everything up to it is on the server's disk. */
   async drop(seq) {
-    this.memory = this.memory.filter((event) => event.seq > seq);
-    if (this.database) await this._run("readwrite", (store) => store.delete(this._upTo(seq)));
+    this.events = this.events.filter((event) => event.seq > seq);
+    await this._run("readwrite", (store) => store.delete(IDBKeyRange.bound([this.epoch, 0], [this.epoch, seq])));
   }
 
   /** Forget everything, of every window. */
   async clear() {
-    this.memory = [];
-    if (this.database) await this._run("readwrite", (store) => store.clear());
+    this.events = [];
+    await this._run("readwrite", (store) => store.clear());
   }
 
-  /** @param {number} seq */
-  _upTo(seq) {
-    return IDBKeyRange.bound([this.epoch, 0], [this.epoch, seq]);
-  }
-
-  /** @param {IDBTransactionMode} mode @param {(store: IDBObjectStore) => IDBRequest} work */
+  /**
+   * Return undefined where the storage fails or does not answer: the memory still has every event.
+   * @param {IDBTransactionMode} mode @param {(store: IDBObjectStore) => IDBRequest} work
+   */
   _run(mode, work) {
-    return new Promise((resolve, reject) => {
-      const transaction = /** @type {IDBDatabase} */ (this.database).transaction("events", mode);
-      const request = work(transaction.objectStore("events"));
-      transaction.oncomplete = () => resolve(request.result);
-      transaction.onabort = transaction.onerror = () => reject(transaction.error || request.error);
+    return new Promise((resolve) => {
+      const without = () => resolve(undefined);
+      if (!this.database) return without();
+      setTimeout(without, STORAGE_LIMIT_MS);
+      try {
+        const transaction = this.database.transaction("events", mode);
+        const request = work(transaction.objectStore("events"));
+        transaction.oncomplete = () => resolve(request.result);
+        transaction.onabort = transaction.onerror = without;
+      } catch {
+        without();
+      }
     });
   }
 }
@@ -109,7 +113,8 @@ export class Sender {
     this.wait = FIRST_WAIT_MS;
     this.running = false;
     this.stopped = false;
-    this.lastSuccess = Date.now();
+    this.trouble = ""; // "offline" or "disk" from the first failure to the next success
+    this.troubleSince = 0;
     /** @type {(() => void)[]} */
     this.empty = [];
     /** @type {(() => void)|null} */
@@ -132,32 +137,32 @@ export class Sender {
   async _run() {
     this.running = true;
     try {
-      for (;;) {
-        const waiting = await this.queue.all();
-        if (!waiting.length) break;
-        this.told.state(this.wait > FIRST_WAIT_MS ? "offline" : "saving");
+      for (let waiting = this.queue.all(); waiting.length; waiting = this.queue.all()) {
+        this.told.state(this.trouble || "saving");
         const answer = await this.put(waiting.slice(0, BATCH));
+        if (this.stopped) return;
         if (answer.status === 200) {
           await this.queue.drop(/** @type {number} */ (answer.high_seq));
           this.wait = FIRST_WAIT_MS;
-          this.lastSuccess = Date.now();
-          continue;
-        }
-        if (answer.status === 409 || answer.status === 410) {
+          this.trouble = "";
+        } else if (answer.status === 409 || answer.status === 410) {
           this.stopped = true;
           this.told.stopped(answer.error || "superseded");
-          return;
+        } else {
+          if (!this.trouble) this.troubleSince = Date.now();
+          this.trouble = answer.status === 507 ? "disk" : "offline";
+          this.told.state(this.trouble);
+          await this._pause(this.wait * (0.75 + Math.random() / 2));
+          this.wait = Math.min(2 * this.wait, LONGEST_WAIT_MS);
         }
-        this.told.state(answer.status === 507 ? "disk" : "offline");
-        await this._pause(this.wait * (0.75 + Math.random() / 2));
-        this.wait = Math.min(2 * this.wait, LONGEST_WAIT_MS);
+        if (this.stopped) return;
       }
       this.told.state("saved");
       this.empty.splice(0).forEach((resolve) => resolve());
     } finally {
       this.running = false;
     }
-    if (!this.stopped && (await this.queue.all()).length) this.kick();
+    if (this.queue.all().length) this.kick();
   }
 
   /** Try again now, such as when the network is back. */

@@ -23,24 +23,26 @@ export async function ask(method, path, body) {
   }
 }
 
-/** Ask until there is an answer that is no fault of the network or the server. */
-export async function askUntil(method, path, body, waiting = () => {}) {
+/** Ask until there is an answer that is no fault of the network or the server. `waiting` gets the status of each fault. */
+export async function askUntil(method, path, body, waiting = (status) => {}) {
   for (let wait = 500; ; wait = Math.min(2 * wait, 30000)) {
     const answer = await ask(method, path, body);
     if (answer.status && answer.status < 500 && answer.status !== 429 && answer.status !== 408) return answer;
-    waiting();
+    waiting(answer.status);
     await new Promise((resolve) => setTimeout(resolve, wait * (0.75 + Math.random() / 2)));
   }
 }
 
 /**
  * Load a file that must have so many bytes and such a hash, as often as it takes.
- * @param {string} path @param {{bytes: number, sha256: string}} wanted @returns {Promise<Blob>}
+ * @param {string} path @param {{bytes: number, sha256: string}} wanted
+ * @returns {Promise<Blob|null>} null where the study is closed or the participant has withdrawn
  */
 export async function load(path, wanted) {
   for (let wait = 300; ; wait = Math.min(2 * wait, 10000)) {
     try {
       const answer = await fetch(path, { signal: AbortSignal.timeout(TIMEOUT_MS), credentials: "omit" });
+      if (answer.status === 410) return null;
       if (answer.ok) {
         const bytes = await answer.arrayBuffer();
         if (bytes.byteLength === wanted.bytes && (await isWhole(bytes, wanted.sha256))) {

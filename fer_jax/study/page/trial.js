@@ -13,6 +13,7 @@ const ANSWERS_FROM_MS = 150;
  * @property {Record<string, string>} labels
  * @property {any} settings
  * @property {number} cssSide of the picture on the screen
+ * @property {number} cssAbove blank above the question
  */
 
 /**
@@ -53,9 +54,10 @@ export function runTrial(main, trial, before, tools) {
   });
   const options = make("div", { className: two ? "options" : "options many", role: "group" }, ...buttons);
   options.setAttribute("aria-label", texts.question);
-  const heading = make("h1", { className: "hint" }, texts.question);
+  const heading = make("h1", { className: "question" }, texts.question);
   main.className = "trial";
   main.replaceChildren(heading, stage, options, hint);
+  heading.style.marginTop = `${tools.cssAbove}px`;
   for (const element of [canvas, stage]) element.style.width = element.style.height = `${tools.cssSide}px`;
   const context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d", { willReadFrequently: true }));
 
