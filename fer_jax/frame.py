@@ -7,6 +7,8 @@ annotation tools count. Landmarks are (..., 68, 2) in iBUG's order (300-W, 10.11
 
 import numpy as np
 
+from fer_jax.errors import UsageError
+
 Box = tuple[float, float, float, float]
 
 # In sides of the square: the distance between the eyes, and their middle. Drawn faces stand so, too.
@@ -52,6 +54,20 @@ def eyes_matrix(landmarks: np.ndarray, *, size: int) -> np.ndarray:
 def square_matrix(left: int, top: int, *, scale: float) -> np.ndarray:
     """Return the matrix of a cut whose first pixel was (left, top), resized by `scale`."""
     return np.array([[scale, 0, (0.5 - left) * scale - 0.5], [0, scale, (0.5 - top) * scale - 0.5]])
+
+
+def points_matrix(points: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """Return the matrix that brings three points (3, 2), such as the eyes and the mouth, to three others.
+
+    Raises:
+      UsageError: points that are not three, not finite, or on one line.
+    """
+    points, wanted = np.asarray(points, np.float64), np.asarray(wanted, np.float64)
+    for name, three in (("points", points), ("wanted", wanted)):
+        sides = np.diff(three, axis=0) if three.shape == (3, 2) and np.isfinite(three).all() else np.zeros((2, 2))
+        if abs(np.linalg.det(sides)) <= 1e-9 * (sides**2).sum():
+            raise UsageError(f"`{name}`: wanted three points (3, 2) that are not on one line, got {three.tolist()}.")
+    return np.linalg.solve(np.column_stack([points, np.ones(3)]), wanted).T
 
 
 def transform(points: np.ndarray, matrix: np.ndarray) -> np.ndarray:

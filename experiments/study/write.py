@@ -166,7 +166,7 @@ def _models(run, s, name):
     return pd.DataFrame(rows)
 
 
-def _weak_members(run):
+def weak_members(run):
     """List the pairs whose member is not shown to be better than guessing, with its accuracy."""
     members = run.folder.read_table("members_validated")
     if "validation_images" not in members:  # of a run from before they were counted
@@ -179,7 +179,7 @@ def _weak_members(run):
 
 
 def _explanations(run, s):
-    weak = _weak_members(run)
+    weak = weak_members(run)
     pairs = [run.categories.pair_name(pair) for pair in run.study_pairs]
     shown = [weak.get(pairs[row], "") for row in first_of_each(run)]
     return {

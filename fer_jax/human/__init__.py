@@ -14,6 +14,7 @@ from fer_jax.human import (
     stimuli,
     study,
     table_files,
+    tiles,
     trials,
 )
 from fer_jax.human.trials import Trials
@@ -33,5 +34,6 @@ __all__ = [
     "stimuli",
     "study",
     "table_files",
+    "tiles",
     "trials",
 ]

@@ -1,0 +1,1 @@
+"""What experiments.compare_people needs: tables, and their page."""
