@@ -15,12 +15,11 @@ from collections.abc import Callable, Sequence
 import cv2
 import numpy as np
 
-from experiments.harness.locked_folder import lock
 from fer_jax import data, faces, parallel
 from fer_jax.errors import StorageError, UsageError
 from fer_jax.expressions import EXPRESSIONS
 from fer_jax.faces import sheets
-from fer_jax.files import write_whole
+from fer_jax.files import lock, write_whole
 
 TABLE, SETTINGS = "faces.csv", "settings.json"
 IMAGES, REGIONS = "images", "regions"

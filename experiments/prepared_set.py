@@ -12,9 +12,9 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
 
-from experiments.harness.locked_folder import lock
 from fer_jax.data.file_tree import open_tree
 from fer_jax.errors import DataError, StorageError, UsageError, printable
+from fer_jax.files import lock
 
 
 def build(

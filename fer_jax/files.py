@@ -1,7 +1,8 @@
-"""Files that are written whole or not at all, for the host rooms and the run cards. The core touches no file."""
+"""Files that are written whole, and locks, for the host rooms and the run cards. The core touches no file."""
 
 import os
 import pathlib
+from typing import IO
 
 from fer_jax.errors import StorageError
 
@@ -33,3 +34,24 @@ def write_whole(path: str | os.PathLike[str], content: bytes | str) -> pathlib.P
             "disk."
         ) from error
     return path
+
+
+def lock(file: IO, told: str) -> bool:
+    """Lock an open file until it is closed. Return whether no other process holds it.
+
+    Args:
+      file: open for writing.
+      told: how a message calls its folder, with the flag that names it.
+
+    Raises:
+      StorageError: a file system that has no locks.
+    """
+    import fcntl  # Windows has none, and the rest of the library runs there
+
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        raise StorageError(f"{told} cannot be locked: {error.strerror}. Choose another.") from error
+    return True

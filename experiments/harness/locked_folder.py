@@ -1,6 +1,5 @@
 """A folder in which one process at a time works, and whose files are written whole. A lock ends with its process."""
 
-import fcntl
 import io
 import json
 import os
@@ -8,31 +7,12 @@ import pathlib
 import platform
 import shutil
 from collections.abc import Sequence
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 
 from fer_jax.errors import StorageError, UsageError
-from fer_jax.files import write_whole
-
-
-def lock(file: IO, told: str) -> bool:
-    """Lock an open file until it is closed. Return whether no other process holds it.
-
-    Args:
-      file: open for writing.
-      told: how a message calls its folder, with the flag that names it.
-
-    Raises:
-      StorageError: a file system that has no locks.
-    """
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError as error:
-        raise StorageError(f"{told} cannot be locked: {error.strerror}. Choose another.") from error
-    return True
+from fer_jax.files import lock, write_whole
 
 
 class LockedFolder:

@@ -10,15 +10,16 @@ Each command says what it wants with `fer-study COMMAND --help`.
 import argparse
 import contextlib
 import dataclasses
-import fcntl
 import pathlib
 import socket
+import ssl
 import sys
 from collections.abc import Sequence
 
 import pandas as pd
 
 from fer_jax.errors import DataError, FerError, StorageError, UsageError
+from fer_jax.files import lock
 from fer_jax.human import observers, trials
 from fer_jax.study import events, folder, pictures, projection, robots, server
 from fer_jax.study.records import Refused, now, sha256
@@ -81,20 +82,24 @@ def _serve(arguments) -> None:
         _say(f"{path} is not there yet: making a demonstration study of drawn faces.")
         _make_demonstration(path)
     settings = read_settings(path)
+    _check_tls(arguments.certfile, arguments.keyfile)
     remote = arguments.host not in ("127.0.0.1", "::1", "localhost")
-    tls = arguments.certfile is not None and arguments.keyfile is not None
+    tls = arguments.certfile is not None
     if remote and not (tls or arguments.behind_proxy):
         raise UsageError(
             "`--host`: wanted 127.0.0.1, or --certfile and --keyfile, or --behind_proxy: answers travel in the clear "
             f"otherwise; got {arguments.host}."
         )
-    with _lock(path), Store(path) as store:
-        names = (*LOCAL_NAMES, *((arguments.host,) if remote else ()), *filter(None, arguments.names.split(",")))
-        app = server.make_app(path, store, settings, hosts=names, secure=tls or arguments.behind_proxy)
+    with _locked(path), Store(path) as store:
+        named = [name.strip() for name in arguments.names.split(",") if name.strip()]
+        hosts = (*LOCAL_NAMES, *((arguments.host,) if remote else ()), *named)
+        secure = tls or arguments.behind_proxy
+        app = server.make_app(path, store, settings, hosts=hosts, secure=secure, proxied=arguments.behind_proxy)
         people = store.participants()
 
         def ready(port: int) -> None:
-            address = f"{'https' if tls else 'http'}://{arguments.host}:{port}"
+            host = named[0] if named else f"[{arguments.host}]" if ":" in arguments.host else arguments.host
+            address = f"{'https' if secure else 'http'}://{host}" + ("" if arguments.behind_proxy else f":{port}")
             told = [f"The study is open at {address} until you press Ctrl+C."]
             if people and settings.open_link:
                 told.append(f"Open link: {address}/")
@@ -196,7 +201,7 @@ def _backup(arguments) -> None:
 def _simulate(arguments) -> None:
     path = pathlib.Path(arguments.study_dir)
     settings = read_settings(path)
-    with _lock(path), Store(path) as store:
+    with _locked(path), Store(path) as store:
         table, rehearsed = _study_tables(store)
         if settings.num_options != 2 or (table["false_label"] == "").any():
             raise UsageError("`simulate`: simulated people choose between two answers, this study offers more.")
@@ -260,18 +265,31 @@ def _make_demonstration(path) -> None:
 
 
 @contextlib.contextmanager
-def _lock(path):
+def _locked(path):
     """Let one process at a time serve a study."""
     try:
         file = open(path / LOCK, "a+")  # noqa: SIM115  held until the end
     except OSError as error:
         raise StorageError(f"`--study_dir`: {path} cannot be written: {error.strerror}.") from error
     with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UsageError(f"`--study_dir`: {path} is served by another process. Stop it first.") from None
+        if not lock(file, f"`--study_dir`: {path}"):
+            raise UsageError(f"`--study_dir`: {path} is served by another process. Stop it first.")
         yield
+
+
+def _check_tls(certfile, keyfile) -> None:
+    if (certfile is None) != (keyfile is None):
+        raise UsageError(
+            "`--certfile`: wanted a certificate and its key, by --certfile and --keyfile, got one of them."
+        )
+    if certfile is None:
+        return
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certfile, keyfile)
+    except OSError as error:
+        raise StorageError(
+            f"`--certfile`: {certfile} and {keyfile} cannot be used: {error.strerror or error}."
+        ) from error
 
 
 def _refuse_taken(host, port) -> None:

@@ -86,6 +86,25 @@ def check_events(events: Any, options: Mapping[int, Sequence[str]]) -> list[dict
     return checked
 
 
+def asked_for(events: Sequence[dict], *, ask: Sequence[str], url_parameters: Sequence[str]) -> list[dict]:
+    """Return the events without what the study does not ask for. An event keeps its number, for numbers have no gaps.
+
+    Args:
+      events: from `check_events`.
+      ask: fields of a person that are asked with the consent.
+      url_parameters: names in the address that are stored.
+    """
+    kept = []
+    for event in events:
+        body = event["body"]
+        if event["type"] == "consent":
+            body = {name: value for name, value in body.items() if name in ("version", "sha256", *ask)}
+        elif event["type"] == "url" and body.get("name") not in url_parameters:
+            body = {}
+        kept.append({**event, "body": body})
+    return kept
+
+
 def _checked(event, options) -> dict:
     if not isinstance(event, dict) or set(event) != {"seq", "trial", "type", "t_ms", "body"}:
         raise BadEvent("event: wanted seq, trial, type, t_ms and body")

@@ -7,9 +7,12 @@ header. There is no address for the researcher: the command line reads the datab
 import asyncio
 import collections
 import contextlib
+import functools
 import importlib.resources
 import pathlib
+import resource
 import socket
+import sqlite3
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -18,12 +21,12 @@ from typing import Any
 import uvicorn
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from fer_jax.errors import StorageError
 from fer_jax.study import events, projection, wording
 from fer_jax.study.folder import STIMULI, end_code_of, token_of, typed_code
 from fer_jax.study.records import Participant, Refused, sha256
@@ -36,7 +39,12 @@ TYPES = {
     ".css": "text/css; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
 }
+HEAD_SECONDS = 10
 BODY_SECONDS = 20
+IDLE_SECONDS = 30
+# Far more than the people of a study need: a browser opens six.
+MAX_CONNECTIONS = 2_000
+SPARE_FILES = 100
 ENTERED_A_MINUTE = 30
 
 HEADERS = {
@@ -51,7 +59,15 @@ HEADERS = {
 }
 
 
-def make_app(folder: pathlib.Path, store: Store, settings: Settings, *, hosts: Sequence[str], secure: bool = False):
+def make_app(
+    folder: pathlib.Path,
+    store: Store,
+    settings: Settings,
+    *,
+    hosts: Sequence[str],
+    secure: bool = False,
+    proxied: bool = False,
+):
     """Return the study as an ASGI application.
 
     Args:
@@ -60,6 +76,7 @@ def make_app(folder: pathlib.Path, store: Store, settings: Settings, *, hosts: S
       settings: of the study.
       hosts: names by which a browser may call the server, without a port.
       secure: whether browsers reach it by https.
+      proxied: whether a proxy passes the requests on, which names the browser's host by X-Forwarded-Host.
 
     Returns:
       An application for uvicorn.
@@ -85,18 +102,20 @@ def make_app(folder: pathlib.Path, store: Store, settings: Settings, *, hosts: S
         exception_handlers={
             HTTPException: _http_error,
             Refused: _refused,
-            StorageError: _disk_full,
+            OSError: _disk_full,
+            sqlite3.Error: _disk_full,
             events.BadEvent: _bad_event,
+            ClientDisconnect: _nothing,
         },
     )
-    return _Guard(app, {host.lower() for host in hosts}, "https" if secure else "http")
+    return _Guard(app, {host.lower() for host in hosts}, "https" if secure else "http", proxied)
 
 
 class _Guard:
     """Refuse calls by a strange name or from a strange page, and put the headers on every answer."""
 
-    def __init__(self, app: ASGIApp, hosts: set[str], scheme: str):
-        self._app, self._hosts, self._scheme = app, hosts, scheme
+    def __init__(self, app: ASGIApp, hosts: set[str], scheme: str, proxied: bool):
+        self._app, self._hosts, self._scheme, self._proxied = app, hosts, scheme, proxied
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -112,12 +131,13 @@ class _Guard:
 
         headers = {name.decode("latin-1"): text.decode("latin-1") for name, text in scope["headers"]}
         host = headers.get("host", "")
+        # The first of several proxies names the host that the browser called.
+        called = headers.get("x-forwarded-host", host).partition(",")[0].strip() if self._proxied else host
+        origin = f"{self._scheme}://{called}"
         # A page elsewhere that points its own name at this machine calls it by that name.
-        if _without_port(host) not in self._hosts:
+        if not {_without_port(host), _without_port(called)} <= self._hosts:
             await _word("host", 421)(scope, receive, send_guarded)
-        elif scope["method"] not in ("GET", "HEAD") and headers.get("origin", f"{self._scheme}://{host}") != (
-            f"{self._scheme}://{host}"
-        ):
+        elif scope["method"] not in ("GET", "HEAD") and headers.get("origin", origin) != origin:
             await _word("origin", 403)(scope, receive, send_guarded)
         else:
             await self._app(scope, receive, send_guarded)
@@ -132,17 +152,21 @@ class _Study:
         # Neither changes while a study is served.
         self._stimuli = store.stimuli()
         self._labels = {label for stimulus in self._stimuli.values() for label in stimulus.options}
+        wording.page_texts(self._folder, self._settings, self._labels)  # a bad file is named before anybody comes
+        files = (item for item in PAGE.iterdir() if pathlib.PurePath(item.name).suffix in TYPES)
+        self._assets = {item.name: item.read_bytes() for item in files}
+        # A plan is drawn once, and every event is checked against it.
+        self._options = functools.lru_cache(maxsize=256)(store.options)
 
     async def page(self, request: Request) -> Response:
         del request
-        return Response((PAGE / "index.html").read_bytes(), media_type=TYPES[".html"])
+        return Response(self._assets["index.html"], media_type=TYPES[".html"])
 
     async def asset(self, request: Request) -> Response:
         name = request.path_params["name"]
-        known = {item.name: item for item in PAGE.iterdir() if pathlib.PurePath(item.name).suffix in TYPES}
-        if name not in known:
+        if name not in self._assets:
             raise Refused("unknown", 404)
-        return Response(known[name].read_bytes(), media_type=TYPES[pathlib.PurePath(name).suffix])
+        return Response(self._assets[name], media_type=TYPES[pathlib.PurePath(name).suffix])
 
     async def texts(self, request: Request) -> Response:
         """Say what the first page needs before anybody is known."""
@@ -222,16 +246,18 @@ class _Study:
             raise events.BadEvent("wanted epoch and events")
         if not isinstance(values["epoch"], int) or isinstance(values["epoch"], bool):
             raise events.BadEvent("epoch: wanted a whole number")
-        options = {trial.trial: trial.options for trial in self._store.plan(person.id)}
-        checked = events.check_events(values["events"], options)
+        checked = events.check_events(values["events"], self._options(person.id))
+        checked = events.asked_for(checked, ask=self._settings.ask, url_parameters=self._settings.url_parameters)
         high = await asyncio.wrap_future(self._store.append(person.id, values["epoch"], checked))
         return JSONResponse({"high_seq": high})
 
     async def finish(self, request: Request) -> Response:
-        """Give the end code, once every trial has its answer on disk."""
+        """Give the end code, once every answer and all events before the end are on disk."""
         await _body(request)
         person = self._person(request)
-        if self._current(person, self._store.plan(person.id)) is not None:
+        told = self._store.events(person.id)
+        ended = any(event["type"] == "finish" for event in told)
+        if not ended or self._current(person, self._store.plan(person.id), told) is not None:
             raise Refused("unfinished", 409)
         code = end_code_of(self._folder, person.label)
         url = self._settings.completion_url.replace("{code}", code)
@@ -281,7 +307,7 @@ class _Study:
         )
         last = max((event["t_ms"] for event in told if trial is not None and event["trial"] == trial.trial), default=0)
         return {
-            "high_seq": self._store.high_seq(person.id),
+            "high_seq": told[-1]["seq"] if told else 0,
             "consented": "consent" in seen,
             "calibration": next((event["body"] for event in reversed(told) if event["type"] == "calibrate"), None),
             "instructed": "instructions" in seen,
@@ -341,8 +367,8 @@ def _without_port(host: str) -> str:
     return name.partition("]")[0] + "]" if name.startswith("[") else name.partition(":")[0]
 
 
-async def _nothing(request: Request) -> Response:
-    del request
+async def _nothing(request: Request, error: Exception | None = None) -> Response:
+    del request, error
     return Response(status_code=204)
 
 
@@ -412,14 +438,55 @@ def serving(app: Any) -> Iterator[int]:
             thread.join()
 
 
+class _Connection(H11Protocol):
+    """A connection that must send the head of a request in time, and that gives way where there are too many."""
+
+    def connection_made(self, transport: Any) -> None:
+        if len(self.connections) >= _room():
+            oldest = min(self.connections, key=lambda one: getattr(one, "heard", 0.0))
+            self.connections.discard(oldest)
+            oldest.transport.abort()
+        super().connection_made(transport)
+        self.heard = self.loop.time()
+        self._deadline = self.loop.call_later(HEAD_SECONDS, self.timeout_keep_alive_handler)
+
+    def handle_events(self) -> None:
+        super().handle_events()
+        # uvicorn ends its wait at the first byte of a head. This one goes on until the head is whole.
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.heard = self.loop.time()
+            self._deadline.cancel()
+
+    def on_response_complete(self) -> None:
+        self._deadline.cancel()
+        self._deadline = self.loop.call_later(IDLE_SECONDS, self.timeout_keep_alive_handler)
+        super().on_response_complete()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._deadline.cancel()
+        super().connection_lost(exc)
+
+
+def _room() -> int:
+    """Return how many connections may be open: files of the study and of Python need some descriptors, too."""
+    return min(MAX_CONNECTIONS, resource.getrlimit(resource.RLIMIT_NOFILE)[0] - SPARE_FILES)
+
+
 def _configured(app, **more) -> uvicorn.Config:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MAX_CONNECTIONS + SPARE_FILES
+    if soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted if hard < 0 else min(wanted, hard), hard))
     return uvicorn.Config(
         app,
+        http=_Connection,
+        ws="none",
+        proxy_headers=False,
         access_log=False,
-        log_level="warning",
+        log_level="error",
         server_header=False,
         date_header=False,
-        timeout_keep_alive=30,
+        timeout_keep_alive=IDLE_SECONDS,
         timeout_graceful_shutdown=5,
         lifespan="off",
         **more,

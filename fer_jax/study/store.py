@@ -69,6 +69,8 @@ class Store:
             os.chmod(self.path, 0o600)
             with self._reading:
                 self._reading.executescript(SCHEMA)
+        self._file = _identity(self.path)
+        self._scrub_due = False
         self._jobs: queue.SimpleQueue = queue.SimpleQueue()
         self._writer = threading.Thread(target=self._write, name="study-writer", daemon=True)
         self._writer.start()
@@ -119,6 +121,12 @@ class Store:
             "SELECT trial, block, image, stim_id, options FROM plan WHERE participant = ? ORDER BY trial", participant
         )
         return [Trial(trial, block, image, stim, tuple(text.split("|"))) for trial, block, image, stim, text in rows]
+
+    def options(self, participant: int) -> dict[int, tuple[str, ...]]:
+        """Return the answers on offer in each of a participant's trials."""
+        rows = self._all("SELECT trial, options FROM plan WHERE participant = ?", participant)
+        split = {text: tuple(text.split("|")) for _, text in rows}
+        return {trial: split[text] for trial, text in rows}
 
     def stimuli(self) -> dict[str, Stimulus]:
         """Return every picture by its name, in the order of the study."""
@@ -171,6 +179,7 @@ class Store:
           StorageError: the disk is full or cannot be written.
         """
         received = now()
+        bodies = [json.dumps(event["body"], sort_keys=True, ensure_ascii=False) for event in events]
 
         def work(database):
             row = database.execute("SELECT epoch, closed FROM participant WHERE id = ?", (participant,)).fetchone()
@@ -181,8 +190,7 @@ class Store:
             if row[0] != epoch:
                 raise Refused("superseded", 409)
             high = _high_seq(database, participant)
-            for event in events:
-                body = json.dumps(event["body"], sort_keys=True, ensure_ascii=False)
+            for event, body in zip(events, bodies, strict=True):
                 if event["seq"] > high + 1:
                     raise Refused("gap", 409)
                 if event["seq"] <= high:
@@ -249,6 +257,7 @@ class Store:
                 raise DataError(f"`label`: wanted a participant of this study, got {label!r}.")
             database.execute("INSERT INTO tombstone VALUES (?, ?, ?)", (label, row[1], now()))
             database.execute("DELETE FROM participant WHERE id = ?", (row[0],))
+            self._scrub_due = True
 
         return self._do(work)
 
@@ -381,10 +390,17 @@ class Store:
                 database.execute("RELEASE job")
             if jobs:
                 database.execute("COMMIT")
+            if self._scrub_due:
+                self._scrub(database)
+            # SQLite goes on writing into a file that somebody has deleted.
+            if _identity(self.path) != self._file:
+                raise sqlite3.OperationalError("it is no longer there")
         except sqlite3.Error as error:
             with contextlib.suppress(sqlite3.Error):
                 database.execute("ROLLBACK")
-            failed = StorageError(f"{self.path}: cannot be written: {error}. Free space; nothing acknowledged is lost.")
+            failed = StorageError(
+                f"{self.path}: cannot be written: {error}. Free space or put it back; nothing acknowledged is lost."
+            )
             for _, future in jobs:
                 future.set_exception(failed)
             return
@@ -393,6 +409,20 @@ class Store:
                 future.set_result(result)
             else:
                 future.set_exception(error)
+
+    def _scrub(self, database) -> None:
+        """Empty the log of changes, which holds what was deleted. The next commit does what a reader hinders."""
+        with contextlib.suppress(sqlite3.Error):
+            self._scrub_due = bool(database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0])
+
+
+def _identity(path: pathlib.Path) -> tuple[int, int] | None:
+    """Return what tells a file from another of its name, None where there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _high_seq(database, participant: int) -> int:

@@ -236,7 +236,7 @@ def test_no_path_leads_out_of_the_page(lab, path):
 
 
 def test_a_full_disk_is_told_and_nothing_is_acknowledged(lab):
-    lab = lab()
+    lab = lab(ask=("gender",))
     one = lab.client()
     epoch = one.ask("POST", "claim", {})[1]["epoch"]
     pages = lab.store._do(lambda database: database.execute("PRAGMA page_count").fetchone()[0]).result()
