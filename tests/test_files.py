@@ -7,9 +7,8 @@ from fer_jax.files import lock
 
 
 def test_a_lock_is_held_until_its_file_is_closed(tmp_path):
-    first, second = (open(tmp_path / "LOCK", "a") for _ in range(2))
-    with second:
-        with first:
+    with open(tmp_path / "LOCK", "a") as second:
+        with open(tmp_path / "LOCK", "a") as first:
             assert lock(first, "`--out`: here")
             assert not lock(second, "`--out`: here")
         assert lock(second, "`--out`: here")

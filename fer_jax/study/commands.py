@@ -98,8 +98,10 @@ def _serve(arguments) -> None:
         people = store.participants()
 
         def ready(port: int) -> None:
-            host = named[0] if named else f"[{arguments.host}]" if ":" in arguments.host else arguments.host
-            address = f"{'https' if secure else 'http'}://{host}" + ("" if arguments.behind_proxy else f":{port}")
+            host = f"[{arguments.host}]" if ":" in arguments.host else arguments.host
+            address = f"{'https' if tls else 'http'}://{named[0] if named else host}:{port}"
+            if arguments.behind_proxy and named:
+                address = f"https://{named[0]}"
             told = [f"The study is open at {address} until you press Ctrl+C."]
             if people and settings.open_link:
                 told.append(f"Open link: {address}/")
@@ -278,17 +280,15 @@ def _locked(path):
 
 
 def _check_tls(certfile, keyfile) -> None:
-    if (certfile is None) != (keyfile is None):
-        raise UsageError(
-            "`--certfile`: wanted a certificate and its key, by --certfile and --keyfile, got one of them."
-        )
     if certfile is None:
+        if keyfile is not None:
+            raise UsageError("`--certfile`: wanted the certificate of --keyfile, got none.")
         return
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certfile, keyfile)
     except OSError as error:
         raise StorageError(
-            f"`--certfile`: {certfile} and {keyfile} cannot be used: {error.strerror or error}."
+            f"`--certfile`: {certfile} with its key cannot be used: {error.strerror or error}."
         ) from error
 
 
