@@ -287,9 +287,7 @@ def _check_tls(certfile, keyfile) -> None:
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certfile, keyfile)
     except OSError as error:
-        raise StorageError(
-            f"`--certfile`: {certfile} with its key cannot be used: {error.strerror or error}."
-        ) from error
+        raise StorageError(f"`--certfile`: {certfile} with its key: {error.strerror or error}.") from error
 
 
 def _refuse_taken(host, port) -> None:

@@ -1,16 +1,25 @@
 """What a server says to a page, and what it refuses."""
 
+import collections
+import contextlib
 import http.client
 import json
 import random
 import re
+import socket
+import threading
+import time
 import urllib.parse
 
+import pandas as pd
 import pytest
 
-from fer_jax.study import robots
-from fer_jax.study.folder import code_of, end_code_of, token_of
+from fer_jax.errors import StorageError
+from fer_jax.study import make_app, robots, server
+from fer_jax.study.folder import add_participant, code_of, end_code_of, token_of
 from fer_jax.study.projection import tables
+
+from .conftest import table
 
 
 def raw(lab, method, path, body=None, headers=()):
@@ -251,12 +260,16 @@ def test_a_run_left_for_too_long_is_closed_and_its_data_are_kept(lab):
     lab = lab(resume_hours=1.0)
     one = lab.client()
     epoch = one.ask("POST", "claim", {})[1]["epoch"]
-    one.ask("PUT", "events", {"epoch": epoch, "events": [good(type="consent")]})
+    trial = lab.store.plan(1)[-1]
+    answer = good(seq=2, trial=trial.trial, type="answer", body={"response": trial.options[0]})
+    one.ask("PUT", "events", {"epoch": epoch, "events": [good(type="consent"), answer]})
     old = "2020-01-01T00:00:00.000Z"
     lab.store._do(lambda database: database.execute("UPDATE participant SET last_seen = ?", (old,))).result()
     assert one.ask("POST", "claim", {}) == (410, {"error": "resumed too late"})
-    person = tables(lab.store, lab.settings).participants.iloc[0]
+    found = tables(lab.store, lab.settings)
+    person = found.participants.iloc[0]
     assert person["excluded"] and person["exclusion_reason"] == "resumed too late"
+    assert found.trials["image"].tolist() == [trial.image]
 
 
 def test_people_by_the_open_link_take_different_plans(lab):
@@ -273,3 +286,224 @@ def test_a_participant_can_have_everything_deleted(lab):
     assert one.ask("POST", "withdraw", {"delete": True})[0] == 200
     assert one.ask("POST", "claim", {}) == (410, {"error": "withdrawn"})
     assert lab.store.tombstones()[0][0] == "P01"
+
+
+def test_twenty_four_people_who_start_in_the_same_second_take_different_plans(lab):
+    """Simulated people were there before, and hold no place of a person."""
+    images = pd.concat([table().assign(image=[f"{row} {name}" for name in table()["image"]]) for row in range(2)])
+    lab = lab(open_link=True, participants=24, images=images.reset_index(drop=True))
+    shown = images.assign(options=images["true_label"] + "|" + images["false_label"]).reset_index(drop=True)
+    for number in range(24, 27):
+        add_participant(
+            lab.folder, lab.store, f"S{number + 1}", number,
+            study=shown, practice=shown.iloc[:0], settings=lab.settings, simulated=True,
+        )  # fmt: skip
+    together = threading.Barrier(24)
+    tokens = []
+
+    def start():
+        together.wait(30)
+        tokens.append(json.loads(raw(lab, "POST", "/join", b"{}", JSON)[2])["token"])
+
+    threads = [threading.Thread(target=start) for _ in range(24)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert sorted(tokens) == sorted(token_of(lab.folder, f"P{number:02d}") for number in range(1, 25))
+    truth = {name: one.true_label for name, one in lab.store.stimuli().items()}
+    plans = [[trial for trial in lab.store.plan(number) if trial.block] for number in range(1, 25)]
+    assert len({tuple((trial.image, trial.options) for trial in plan) for plan in plans}) == 24
+    for plan in plans:
+        left = collections.Counter(trial.block for trial in plan if trial.options[0] == truth[trial.image])
+        assert left == {1: 3, 2: 3}
+
+
+def test_a_clock_that_goes_back_changes_no_order(lab, monkeypatch):
+    lab = lab()
+    one = lab.client()
+    epoch = one.ask("POST", "claim", {})[1]["epoch"]
+    clock = iter(["2024-05-01T12:00:00.000Z", "2024-05-01T11:00:00.000Z"])
+    monkeypatch.setattr("fer_jax.study.store.now", lambda: next(clock))
+    for seq, kind in ((1, "consent"), (2, "focus")):
+        one.ask("PUT", "events", {"epoch": epoch, "events": [good(seq=seq, type=kind)]})
+    kept = [(event["seq"], event["received_utc"][11:13]) for event in lab.store.events(1)]
+    assert kept == [(1, "12"), (2, "11")]
+    assert tables(lab.store, lab.settings).events["type"].tolist() == ["consent", "focus"]
+
+
+def test_only_what_the_study_names_is_stored(lab):
+    lab = lab(ask=("age",), url_parameters=("PROLIFIC_PID",))
+    one = lab.client()
+    epoch = one.ask("POST", "claim", {})[1]["epoch"]
+    told = [
+        good(type="consent", body={"version": "en", "age": "30", "gender": "a secret"}),
+        good(seq=2, type="url", body={"name": "PROLIFIC_PID", "value": "5f3c"}),
+        good(seq=3, type="url", body={"name": "utm_source", "value": "a secret"}),
+        good(seq=4, type="url", body={"value": "a secret"}),
+    ]
+    for _ in range(2):  # the second time as a page that has lost the answer
+        assert one.ask("PUT", "events", {"epoch": epoch, "events": told}) == (200, {"high_seq": 4})
+    kept = [event["body"] for event in lab.store.events(1)]
+    assert kept == [{"version": "en", "age": "30"}, {"name": "PROLIFIC_PID", "value": "5f3c"}, {}, {}]
+    assert "a secret" not in tables(lab.store, lab.settings).events.to_csv()
+
+
+def test_the_way_back_to_a_panel_is_given_once_everything_is_on_disk(lab):
+    lab = lab(completion_url="https://panel.example/back?code={code}")
+    one = lab.client()
+    epoch = one.ask("POST", "claim", {})[1]["epoch"]
+    told = [
+        good(seq=seq, trial=trial.trial, type="answer", body={"response": trial.options[0]})
+        for seq, trial in enumerate(lab.store.plan(1), 1)
+    ]
+    told.append(good(seq=len(told) + 1, type="finish"))
+    refused = (409, {"error": "unfinished"})
+    for event in told:
+        assert one.ask("POST", "finish", {}) == refused
+        assert one.ask("PUT", "events", {"epoch": epoch, "events": [event]})[0] == 200
+    code = end_code_of(lab.folder, "P01")
+    wanted = {"end_code": code, "completion_url": f"https://panel.example/back?code={code}"}
+    assert one.ask("POST", "finish", {}) == (200, wanted)
+    assert one.ask("PUT", "events", {"epoch": epoch, "events": [good(seq=99)]}) == (409, {"error": "gap"})
+
+
+def test_a_folder_that_is_deleted_while_it_is_served_acknowledges_nothing(lab):
+    lab = lab()
+    one = lab.client()
+    epoch = one.ask("POST", "claim", {})[1]["epoch"]
+    stim = lab.store.plan(1)[0].stim_id
+    away = lab.folder.rename(lab.folder.with_name("away"))
+    for ask in (
+        lambda: one.ask("PUT", "events", {"epoch": epoch, "events": [good()]}),
+        lambda: one.ask("POST", "claim", {}),
+        lambda: one.ask("GET", f"stim/{stim}/sharp.png"),
+    ):
+        assert ask() == (507, {"error": "disk"})
+    away.rename(lab.folder)
+    epoch = one.ask("POST", "claim", {})[1]["epoch"]
+    assert one.ask("PUT", "events", {"epoch": epoch, "events": [good()]}) == (200, {"high_seq": 1})
+
+
+def test_a_database_that_cannot_be_written_acknowledges_nothing(lab):
+    lab = lab()
+    one = lab.client()
+    epoch = one.ask("POST", "claim", {})[1]["epoch"]
+    with pytest.raises(StorageError, match="readonly"):
+        lab.store._do(lambda database: database.execute("PRAGMA query_only = ON")).result()
+    assert one.ask("PUT", "events", {"epoch": epoch, "events": [good()]}) == (507, {"error": "disk"})
+    lab.serving.__exit__(None, None, None)
+    lab.store.close()
+    lab.start()  # mended
+    assert lab.client().ask("PUT", "events", {"epoch": epoch, "events": [good()]}) == (200, {"high_seq": 1})
+
+
+PROXY = {"Host": "127.0.0.1:8000", "X-Forwarded-Host": "faces.example.org"}
+
+
+def test_behind_a_proxy_the_name_that_the_browser_called_counts(lab):
+    """As nginx passes requests on by default, with the browser's name beside."""
+    lab = lab()
+    hosts = ("127.0.0.1", "faces.example.org")
+    path = f"/s/{token_of(lab.folder, 'P01')}/claim"
+    ours, theirs = {"Origin": "https://faces.example.org"}, {"Origin": "https://evil.example"}
+    given = {"Host": "faces.example.org"}
+    calls = [
+        (PROXY | ours, 200),
+        (given | ours, 200),
+        (PROXY | theirs, 403),
+        (PROXY | {"Origin": "http://faces.example.org"}, 403),
+        (PROXY | {"X-Forwarded-Host": "evil.example"} | ours, 421),
+        (PROXY | {"X-Forwarded-Host": "faces.example.org, 10.0.0.1"} | ours, 200),
+        (PROXY | {"Host": "evil.example"} | ours, 421),  # a page that points its name here can send any other header
+    ]
+    app = make_app(lab.folder, lab.store, lab.settings, hosts=hosts, secure=True, proxied=True)
+    with server.serving(app) as port:
+        behind = collections.namedtuple("Behind", "port")(port)
+        for headers, status in calls:
+            assert raw(behind, "POST", path, b"{}", {**JSON, **headers})[0] == status, headers
+    # Without the proxy nobody is believed.
+    assert raw(lab, "POST", path, b"{}", {**JSON, "X-Forwarded-Host": "evil.example"})[0] == 200
+    assert raw(lab, "POST", path, b"{}", {**JSON, **PROXY, "Host": "faces.example.org"})[0] == 421
+
+
+@pytest.fixture
+def hasty(lab, monkeypatch):
+    """A server that waits for a second at most, with room for twenty connections, and a polite participant."""
+    for name, value in (("HEAD_SECONDS", 1), ("BODY_SECONDS", 1), ("IDLE_SECONDS", 2), ("MAX_CONNECTIONS", 20)):
+        monkeypatch.setattr(server, name, value)
+    lab = lab()
+    one = lab.client()
+    lab.epoch = one.ask("POST", "claim", {})[1]["epoch"]
+
+    def work(seq):
+        return one.ask("PUT", "events", {"epoch": lab.epoch, "events": [good(seq=seq)]}) == (200, {"high_seq": seq})
+
+    return lab, work
+
+
+def sent_slowly(lab, whole, head=b""):
+    """Send the head at once and the rest byte by byte. Return what came back and how long it took to be cut off."""
+    began, received = time.monotonic(), b""
+    with socket.create_connection(("127.0.0.1", lab.port), timeout=0.02) as connection:
+        connection.sendall(head)
+        for at in range(600):
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                connection.sendall(whole[at : at + 1])
+            try:
+                part = connection.recv(4096)
+            except TimeoutError:
+                continue
+            except ConnectionResetError:
+                break
+            received += part
+            if not part:
+                break
+        else:
+            raise AssertionError("the server never closes it")
+    return received, time.monotonic() - began
+
+
+NAMED = b"Host: 127.0.0.1\r\n"
+ENDLESS = b"PUT /s/x/events HTTP/1.1\r\n" + NAMED + b"Content-Type: application/json\r\nContent-Length: 60000\r\n\r\n"
+SLOW = [
+    (b"", b"", b""),
+    (b"", b"GET / HTTP/1.1\r\n" + NAMED + b"X: " + b"x" * 2_000, b""),
+    (ENDLESS, b" " * 2_000, b"408"),
+    (b"GET /texts HTTP/1.1\r\n" + NAMED + b"\r\n", b"GET / HTTP/1.1\r\nX: " + b"x" * 2_000, b"200"),
+    (ENDLESS.replace(b"json", b"xml"), b" " * 2_000, b"415"),
+]
+
+
+@pytest.mark.parametrize(("head", "rest", "status"), SLOW, ids=["silent", "head", "body", "next head", "refused body"])
+def test_who_sends_too_slowly_is_cut_off_and_holds_up_nobody(hasty, head, rest, status):
+    lab, work = hasty
+    found = []
+    slow = [threading.Thread(target=lambda: found.append(sent_slowly(lab, rest, head))) for _ in range(4)]
+    for thread in slow:
+        thread.start()
+    seq = 0
+    while any(thread.is_alive() for thread in slow):
+        seq += 1
+        assert work(seq)
+    assert len(found) == 4
+    for received, seconds in found:
+        assert received.partition(b"\r\n")[0].split(b" ")[1:2] == ([status] if status else [])
+        assert seconds > 0.9
+
+
+def test_a_connection_too_many_takes_the_place_of_the_quietest(hasty, monkeypatch):
+    lab, work = hasty
+    monkeypatch.setattr(server, "HEAD_SECONDS", 60)
+    with contextlib.ExitStack() as closing:
+        silent = []
+        for seq in range(1, 101):
+            silent.append(closing.enter_context(socket.create_connection(("127.0.0.1", lab.port), timeout=5)))
+            assert work(seq)  # by the same connection as ever
+        assert raw(lab, "GET", "/")[0] == 200  # and who comes new is let in
+        for one in silent[:80]:
+            with contextlib.suppress(ConnectionResetError):
+                assert one.recv(1) == b""
+        silent[-1].settimeout(0.1)
+        with pytest.raises(TimeoutError):
+            silent[-1].recv(1)

@@ -102,6 +102,43 @@ def test_withdrawing_deletes_everything_and_leaves_a_tombstone(store, tmp_path):
     store.__init__(tmp_path / "study")
 
 
+def test_nothing_of_who_withdrew_is_left_in_any_file_while_others_go_on(store, tmp_path):
+    """Neither in pages that are free, nor in the log of changes, nor in a backup made later."""
+    epochs = {number: store.claim(number).result() for number in (1, 2)}
+    for seq in range(1, 30):
+        for number, word in ((1, "a word nobody else has"), (2, "another's word")):
+            store.append(number, epochs[number], [event(seq, value=word * 20)]).result()
+    folder = tmp_path / "study"
+
+    def found(word):
+        return {path.name for path in folder.iterdir() if path.is_file() and word in path.read_bytes()}
+
+    assert f"{FILE}-wal" in found(b"a word nobody else has")
+    stims = [trial.stim_id.encode() for trial in store.plan(1)]
+    store.withdraw("P01").result()
+    assert found(b"a word nobody else has") == set()
+    assert not any(found(stim) for stim in stims)
+    store.backup(tmp_path / "later.sqlite")
+    assert b"a word nobody else has" not in (tmp_path / "later.sqlite").read_bytes()
+    assert found(b"another's word")
+    assert store.append(2, epochs[2], [event(30)]).result() == 30
+
+
+def test_what_a_reader_holds_back_is_deleted_by_the_next_commit(store, tmp_path, monkeypatch):
+    epoch = store.claim(1).result()
+    store.append(1, epoch, [event(1, value="a word nobody else has")]).result()
+    store._do(lambda database: database.execute("PRAGMA busy_timeout = 50").fetchone()).result()
+    other = sqlite3.connect(tmp_path / "study" / FILE, isolation_level=None)
+    other.execute("BEGIN")
+    other.execute("SELECT count(*) FROM event").fetchone()
+    store.withdraw("P01").result()
+    log = tmp_path / "study" / f"{FILE}-wal"
+    assert b"a word nobody else has" in log.read_bytes()
+    other.close()
+    store.claim(2).result()
+    assert b"a word nobody else has" not in log.read_bytes()
+
+
 def test_a_rescue_file_adds_what_is_missing_and_loses_neither_of_two(store):
     epoch = store.claim(1).result()
     store.append(1, epoch, [event(1), event(2)]).result()
