@@ -141,7 +141,7 @@ def _status(arguments) -> None:
                 }
             )
         rows += [{"participant": label, "state": f"withdrew {utc}"} for label, utc in store.tombstones()]
-    sys.stdout.write(pd.DataFrame(rows).fillna("").to_string(index=False) + "\n")
+    sys.stdout.write(pd.DataFrame(rows, dtype=object).fillna("").to_string(index=False) + "\n")
 
 
 def _export(arguments) -> None:

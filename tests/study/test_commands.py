@@ -1,7 +1,12 @@
 """The console script: from pictures to a study, from a study to tables."""
 
+import contextlib
+import http.client
 import json
+import os
+import shutil
 import signal
+import ssl
 import subprocess
 import sys
 import threading
@@ -150,13 +155,13 @@ def test_a_rescue_file_is_taken_once(tmp_path, capsys):
     assert capsys.readouterr().err.count("\n") == 2
 
 
-def served(study, root):
+def served(study, root, *more):
     """A server in a process of its own; its port."""
-    line = [sys.executable, "-m", "fer_jax.study.commands", "serve", f"--study_dir={study}", "--port=0"]
+    line = [sys.executable, "-m", "fer_jax.study.commands", "serve", f"--study_dir={study}", "--port=0", *more]
     process = subprocess.Popen(line, cwd=root, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     address = process.stdout.readline()
-    assert "http://127.0.0.1:" in address, process.stderr.read()
-    return process, int(address.split("http://127.0.0.1:")[1].split()[0])
+    assert "://127.0.0.1:" in address, process.stderr.read()
+    return process, int(address.split("://127.0.0.1:")[1].split()[0])
 
 
 def test_a_folder_that_is_not_there_becomes_a_demonstration(tmp_path, root, capsys):
@@ -179,6 +184,105 @@ def test_a_server_for_others_wants_encryption(tmp_path, capsys):
     make(tmp_path / "study")
     assert run("serve", "--study_dir", tmp_path / "study", "--host", "0.0.0.0") == 1
     assert "--behind_proxy" in capsys.readouterr().err
+
+
+def asked(connection, path, origin):
+    headers = {"Content-Type": "application/json", "Origin": origin}
+    connection.request("POST", path, b"{}", headers)
+    answer = connection.getresponse()
+    answer.read()
+    return answer.status
+
+
+def test_a_certificate_encrypts_and_only_the_encrypted_page_may_write(tmp_path, root, capsys):
+    if shutil.which("openssl") is None:
+        pytest.skip("no openssl to make a certificate")
+    certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    line = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost -addext subjectAltName=IP:127.0.0.1"
+    made = subprocess.run([*line.split(), "-keyout", key, "-out", certificate], capture_output=True, text=True)
+    assert made.returncode == 0, made.stderr
+    study = tmp_path / "study"
+    make(study)
+    flags = [f"--certfile={certificate}", f"--keyfile={key}"]
+    process, port = served(study, root, *flags)
+    try:
+        assert f"https://127.0.0.1:{port}/s/" in process.stdout.readline()
+        trusting = ssl.create_default_context(cafile=certificate)
+        path = f"/s/{token_of(study, 'P01')}/claim"
+        with contextlib.closing(http.client.HTTPSConnection("127.0.0.1", port, context=trusting)) as connection:
+            assert asked(connection, path, f"https://127.0.0.1:{port}") == 200
+            assert asked(connection, path, f"http://127.0.0.1:{port}") == 403
+        clear = http.client.HTTPConnection("127.0.0.1", port)
+        with contextlib.closing(clear), pytest.raises((http.client.HTTPException, OSError)):
+            asked(clear, path, f"http://127.0.0.1:{port}")
+    finally:
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=120)
+    assert process.returncode == 0 and "Traceback" not in err
+    for wrong in (flags[1:], [flags[0], f"--keyfile={certificate}"], [f"--certfile={tmp_path / 'none'}", flags[1]]):
+        assert run("serve", "--study_dir", study, *wrong) in (1, 3)
+        err = capsys.readouterr().err
+        assert "`--certfile`" in err and err.count("\n") == 1
+
+
+@pytest.fixture
+def sealed(tmp_path):
+    """A study that nobody may write to, not even the superuser, who is somebody else meanwhile."""
+    study = tmp_path / "study"
+    make(study)
+    base = tmp_path
+    while base.stat().st_uid == os.geteuid() and base.parent != base:  # pytest keeps others out of its folders
+        base.chmod(base.stat().st_mode | 0o055)
+        base = base.parent
+    for path in study.rglob("*"):
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    study.chmod(0o555)
+    user = os.geteuid()
+    if user == 0:
+        os.seteuid(65534)
+    yield study
+    os.seteuid(user)
+    study.chmod(0o755)
+
+
+def test_a_folder_that_cannot_be_written_is_one_line(sealed, capsys):
+    for command in (["serve", "--port", 0], ["simulate"], ["status"], ["withdraw", "P01"]):
+        assert run(command[0], "--study_dir", sealed, *command[1:]) == 3
+        err = capsys.readouterr().err
+        assert "`study_dir`" in err.replace("--study_dir", "study_dir") and err.count("\n") == 1
+
+
+@pytest.mark.parametrize("during", [True, False])
+def test_who_withdraws_during_or_after_a_run_is_nowhere_any_more(lab, tmp_path, capsys, during):
+    lab = lab(participants=8, ask=("vision",))
+    word = "a word nobody else has"
+    epochs = {}
+    for label in ("P07", "P08"):
+        one = lab.client(label)
+        epochs[label] = one.ask("POST", "claim", {})[1]["epoch"]
+        body = {"vision": word if label == "P07" else "good"}
+        consent = {"seq": 1, "trial": None, "type": "consent", "t_ms": 1.0, "body": body}
+        plan = lab.store.plan(int(label[1:]))
+        told = [consent] + [
+            {"seq": seq, "trial": trial.trial, "type": "answer", "t_ms": 9.0, "body": {"response": trial.options[0]}}
+            for seq, trial in enumerate(plan[:2] if during and label == "P07" else plan, 2)
+        ]
+        assert one.ask("PUT", "events", {"epoch": epochs[label], "events": told})[0] == 200
+    assert run("withdraw", "--study_dir", lab.folder, "P07") == 0
+    later = {"seq": 4 if during else 9, "trial": None, "type": "focus", "t_ms": 1.0, "body": {}}
+    gone = (410, {"error": "withdrawn"})
+    assert lab.client("P07").ask("PUT", "events", {"epoch": epochs["P07"], "events": [later]}) == gone
+    assert lab.client("P07").ask("POST", "claim", {}) == gone
+    assert lab.client("P08").ask("PUT", "events", {"epoch": epochs["P08"], "events": [later | {"seq": 9}]})[0] == 200
+    out, copy = tmp_path / "tables", tmp_path / "copy.sqlite"
+    assert run("export", "--study_dir", lab.folder, "--out", out) == 0
+    assert run("backup", "--study_dir", lab.folder, "--out", copy) == 0
+    written = [*lab.folder.iterdir(), copy, *out.rglob("*")]
+    assert not [path for path in written if path.is_file() and word.encode() in path.read_bytes()]
+    assert human.trials.read(out).participants["participant"].tolist() == ["P08"]
+    assert run("status", "--study_dir", lab.folder) == 0
+    assert "withdrew" in next(line for line in capsys.readouterr().out.splitlines() if line.split()[0] == "P07")
+    assert run("withdraw", "--study_dir", lab.folder, "P07") == 2
 
 
 def test_a_server_killed_in_the_middle_loses_and_doubles_nothing(tmp_path, root):

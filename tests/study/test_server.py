@@ -14,7 +14,6 @@ import urllib.parse
 import pandas as pd
 import pytest
 
-from fer_jax.errors import StorageError
 from fer_jax.study import make_app, robots, server
 from fer_jax.study.folder import add_participant, code_of, end_code_of, token_of
 from fer_jax.study.projection import tables
@@ -389,8 +388,7 @@ def test_a_database_that_cannot_be_written_acknowledges_nothing(lab):
     lab = lab()
     one = lab.client()
     epoch = one.ask("POST", "claim", {})[1]["epoch"]
-    with pytest.raises(StorageError, match="readonly"):
-        lab.store._do(lambda database: database.execute("PRAGMA query_only = ON")).result()
+    lab.store._do(lambda database: database.execute("PRAGMA query_only = ON")).result()
     assert one.ask("PUT", "events", {"epoch": epoch, "events": [good()]}) == (507, {"error": "disk"})
     lab.serving.__exit__(None, None, None)
     lab.store.close()
