@@ -13,8 +13,9 @@ except ImportError as error:
     raise MissingPackage("fer_jax.study wants the extra `study`: pip install 'fer-jax[study]'.") from error
 
 from fer_jax.study.folder import make_study_folder
+from fer_jax.study.listening import serve
 from fer_jax.study.projection import tables
-from fer_jax.study.server import make_app, serve
+from fer_jax.study.server import make_app
 from fer_jax.study.settings import Settings, read_settings
 from fer_jax.study.store import Store
 

@@ -21,7 +21,7 @@ import pandas as pd
 from fer_jax.errors import DataError, FerError, StorageError, UsageError
 from fer_jax.files import lock
 from fer_jax.human import observers, trials
-from fer_jax.study import events, folder, pictures, projection, robots, server
+from fer_jax.study import events, folder, listening, pictures, projection, robots, server
 from fer_jax.study.records import Refused, now, sha256
 from fer_jax.study.settings import CHOICES, FIELDS, Settings, checked, read_settings
 from fer_jax.study.store import Store
@@ -112,7 +112,7 @@ def _serve(arguments) -> None:
             sys.stdout.flush()
 
         _refuse_taken(arguments.host, arguments.port)
-        server.serve(
+        listening.serve(
             app,
             host=arguments.host,
             port=arguments.port,
@@ -226,7 +226,7 @@ def _simulate(arguments) -> None:
                 path, store, label, there + number, study=table, practice=rehearsed, settings=settings, simulated=True
             )
             labels.append(label)
-        with server.serving(server.make_app(path, store, settings, hosts=LOCAL_NAMES)) as port:
+        with listening.serving(server.make_app(path, store, settings, hosts=LOCAL_NAMES)) as port:
             for label, person in zip(labels, people.participants["participant"], strict=True):
                 clicks, answers = robots.habits_of(people, person)
                 token = folder.token_of(path, label)

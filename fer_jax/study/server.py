@@ -6,26 +6,20 @@ header. There is no address for the researcher: the command line reads the datab
 
 import asyncio
 import collections
-import contextlib
 import functools
 import importlib.resources
 import pathlib
-import resource
-import socket
 import sqlite3
-import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-import uvicorn
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from fer_jax.study import events, projection, wording
 from fer_jax.study.folder import STIMULI, end_code_of, token_of, typed_code
@@ -39,12 +33,7 @@ TYPES = {
     ".css": "text/css; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
 }
-HEAD_SECONDS = 10
 BODY_SECONDS = 20
-IDLE_SECONDS = 30
-# Far more than the people of a study need: a browser opens six.
-MAX_CONNECTIONS = 2_000
-SPARE_FILES = 100
 ENTERED_A_MINUTE = 30
 
 HEADERS = {
@@ -396,98 +385,3 @@ async def _disk_full(request: Request, error: Exception) -> Response:
 async def _bad_event(request: Request, error: Exception) -> Response:
     del request
     return _word(str(error), 422)
-
-
-def serve(app: Any, *, host: str, port: int, certfile: str | None, keyfile: str | None, ready=None) -> None:
-    """Serve until the process is asked to end.
-
-    Args:
-      app: from `make_app`.
-      host: address to listen at.
-      port: number, 0 for a free one.
-      certfile: of TLS, or None.
-      keyfile: of TLS, or None.
-      ready: called with the port when the server listens.
-    """
-
-    class Server(uvicorn.Server):
-        async def startup(self, sockets=None):
-            await super().startup(sockets)
-            if ready is not None and self.started:
-                ready(self.servers[0].sockets[0].getsockname()[1])
-
-    with contextlib.suppress(KeyboardInterrupt):
-        Server(_configured(app, host=host, port=port, ssl_certfile=certfile, ssl_keyfile=keyfile)).run()
-
-
-@contextlib.contextmanager
-def serving(app: Any) -> Iterator[int]:
-    """Serve from a thread of this process, on a free port of this machine. Yields the port.
-
-    Args:
-      app: from `make_app`.
-    """
-    served = uvicorn.Server(_configured(app))
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        thread = threading.Thread(target=served.run, kwargs={"sockets": [listening]}, daemon=True)
-        thread.start()
-        try:
-            yield listening.getsockname()[1]
-        finally:
-            served.should_exit = True
-            thread.join()
-
-
-class _Connection(H11Protocol):
-    """A connection that must send the head of a request in time, and that gives way where there are too many."""
-
-    def connection_made(self, transport: Any) -> None:
-        if len(self.connections) >= _room():
-            oldest = min(self.connections, key=lambda one: getattr(one, "heard", 0.0))
-            self.connections.discard(oldest)
-            oldest.transport.abort()
-        super().connection_made(transport)
-        self.heard = self.loop.time()
-        self._deadline = self.loop.call_later(HEAD_SECONDS, self.timeout_keep_alive_handler)
-
-    def handle_events(self) -> None:
-        super().handle_events()
-        # uvicorn ends its wait at the first byte of a head. This one goes on until the head is whole.
-        if self.cycle is not None and not self.cycle.response_complete:
-            self.heard = self.loop.time()
-            self._deadline.cancel()
-
-    def on_response_complete(self) -> None:
-        self._deadline.cancel()
-        self._deadline = self.loop.call_later(IDLE_SECONDS, self.timeout_keep_alive_handler)
-        super().on_response_complete()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._deadline.cancel()
-        super().connection_lost(exc)
-
-
-def _room() -> int:
-    """Return how many connections may be open: files of the study and of Python need some descriptors, too."""
-    return min(MAX_CONNECTIONS, resource.getrlimit(resource.RLIMIT_NOFILE)[0] - SPARE_FILES)
-
-
-def _configured(app, **more) -> uvicorn.Config:
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = MAX_CONNECTIONS + SPARE_FILES
-    if soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted if hard < 0 else min(wanted, hard), hard))
-    return uvicorn.Config(
-        app,
-        http=_Connection,
-        ws="none",
-        proxy_headers=False,
-        access_log=False,
-        log_level="error",
-        server_header=False,
-        date_header=False,
-        timeout_keep_alive=IDLE_SECONDS,
-        timeout_graceful_shutdown=5,
-        lifespan="off",
-        **more,
-    )

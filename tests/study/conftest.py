@@ -6,7 +6,7 @@ import pytest
 
 from fer_jax.study import Settings, Store, make_app, make_study_folder, robots
 from fer_jax.study.folder import token_of
-from fer_jax.study.server import serving
+from fer_jax.study.listening import serving
 
 LABELS = ("happy", "sad", "anger")
 PX = 48

@@ -14,7 +14,7 @@ import urllib.parse
 import pandas as pd
 import pytest
 
-from fer_jax.study import make_app, robots, server
+from fer_jax.study import listening, make_app, robots, server
 from fer_jax.study.folder import add_participant, code_of, end_code_of, token_of
 from fer_jax.study.projection import tables
 
@@ -416,7 +416,7 @@ def test_behind_a_proxy_the_name_that_the_browser_called_counts(lab):
         (PROXY | {"Host": "evil.example"} | ours, 421),  # a page that points its name here can send any other header
     ]
     app = make_app(lab.folder, lab.store, lab.settings, hosts=hosts, secure=True, proxied=True)
-    with server.serving(app) as port:
+    with listening.serving(app) as port:
         behind = collections.namedtuple("Behind", "port")(port)
         for headers, status in calls:
             assert raw(behind, "POST", path, b"{}", {**JSON, **headers})[0] == status, headers
@@ -428,8 +428,9 @@ def test_behind_a_proxy_the_name_that_the_browser_called_counts(lab):
 @pytest.fixture
 def hasty(lab, monkeypatch):
     """A server that waits for a second at most, with room for twenty connections, and a polite participant."""
-    for name, value in (("HEAD_SECONDS", 1), ("BODY_SECONDS", 1), ("IDLE_SECONDS", 2), ("MAX_CONNECTIONS", 20)):
-        monkeypatch.setattr(server, name, value)
+    monkeypatch.setattr(server, "BODY_SECONDS", 1)
+    for name, value in (("HEAD_SECONDS", 1), ("IDLE_SECONDS", 2), ("MAX_CONNECTIONS", 20)):
+        monkeypatch.setattr(listening, name, value)
     lab = lab()
     one = lab.client()
     lab.epoch = one.ask("POST", "claim", {})[1]["epoch"]
@@ -492,7 +493,7 @@ def test_who_sends_too_slowly_is_cut_off_and_holds_up_nobody(hasty, head, rest, 
 
 def test_a_connection_too_many_takes_the_place_of_the_quietest(hasty, monkeypatch):
     lab, work = hasty
-    monkeypatch.setattr(server, "HEAD_SECONDS", 60)
+    monkeypatch.setattr(listening, "HEAD_SECONDS", 60)
     with contextlib.ExitStack() as closing:
         silent = []
         for seq in range(1, 101):
