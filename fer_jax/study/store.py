@@ -411,7 +411,7 @@ class Store:
                 future.set_exception(error)
 
     def _scrub(self, database) -> None:
-        """Empty the log of changes, which holds what was deleted. The next commit does what a reader hinders."""
+        """Clear the log of changes, which holds what was deleted. The next commit does what a reader hinders."""
         with contextlib.suppress(sqlite3.Error):
             self._scrub_due = bool(database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0])
 
