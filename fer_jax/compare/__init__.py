@@ -1,24 +1,32 @@
 """Where people and networks meet: through plain tables and arrays, knowing neither models nor run folders."""
 
 from fer_jax.compare import (
+    agreement,
+    clicks,
     confusion,
     decisions,
     dice,
+    effects,
     face_cells,
     intervals,
     localisation,
+    pair_answers,
     people,
     reference_maps,
     statistics,
 )
 
 __all__ = [
+    "agreement",
+    "clicks",
     "confusion",
     "decisions",
     "dice",
+    "effects",
     "face_cells",
     "intervals",
     "localisation",
+    "pair_answers",
     "people",
     "reference_maps",
     "statistics",

@@ -119,7 +119,8 @@ def crossed_counts(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Draw people and, within each cell, images: the pigeonhole bootstrap of crossed data (Owen 2007).
 
-    Its intervals hold the truth more often than their level says, never less.
+    Where answers are noisy, as right and wrong are, its intervals hold the truth at least as often as their level says.
+    Where little but people differs, 22 of them are few: 95 % intervals then hold it in 91 % of studies.
 
     Args:
       random: the source of chance.

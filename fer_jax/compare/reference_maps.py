@@ -98,6 +98,54 @@ def edges(picture: np.ndarray, *, smoothing: float = EDGE_SMOOTHING) -> np.ndarr
     return ndimage.gaussian_filter(strength, smoothing * picture.shape[1], mode="nearest")
 
 
+def of_study(human: np.ndarray, pairs: np.ndarray, pictures: np.ndarray) -> dict[str, np.ndarray]:
+    """Return maps that know nothing of a network, for each image.
+
+    Args:
+      human: (T, H, W) attention maps, NaN throughout where there is none.
+      pairs: int (T,).
+      pictures: uint8 (T, H, W, 3).
+
+    Returns:
+      float (T, H, W) by name: "centre" a Gaussian, "other pairs" people's mean map of all other pairs, "another image"
+      people's map of the next image of the pair, "edges" those of the picture. NaN throughout where there is none.
+
+    Raises:
+      UsageError: arrays that do not fit.
+
+    Example:
+      >>> maps = np.arange(12.0).reshape(3, 2, 2)
+      >>> found = of_study(maps, np.array([0, 0, 1]), np.zeros((3, 2, 2, 3), np.uint8))
+      >>> found["other pairs"][2].tolist(), found["another image"][0].tolist()
+      ([[2.0, 3.0], [4.0, 5.0]], [[4.0, 5.0], [6.0, 7.0]])
+    """
+    human, pairs = _human_maps(human, pairs)
+    if np.shape(pictures) != (*human.shape, 3):
+        raise UsageError(f"`pictures`: wanted {(*human.shape, 3)}, as there are maps, got {np.shape(pictures)}.")
+    known = np.isfinite(human).all((1, 2))
+    others, another = np.full_like(human, np.nan), np.full_like(human, np.nan)
+    for pair in np.unique(pairs):
+        own = np.flatnonzero((pairs == pair) & known)
+        rest = known & (pairs != pair)
+        if rest.any():
+            others[pairs == pair] = human[rest].mean(0)
+        if len(own) > 1:
+            another[own] = human[np.roll(own, -1)]
+    return {
+        "centre": np.broadcast_to(centre(*human.shape[1:]), human.shape),
+        "other pairs": others,
+        "another image": another,
+        "edges": np.stack([edges(picture) for picture in pictures]),
+    }
+
+
+def _human_maps(human, pairs):
+    human, pairs = np.asarray(human, np.float64), np.asarray(pairs)
+    if human.ndim != 3 or pairs.shape != human.shape[:1]:
+        raise UsageError(f"`human`, `pairs`: wanted (T, H, W) and (T,), got {human.shape} and {pairs.shape}.")
+    return human, pairs
+
+
 def _check(height, width, **lengths):
     if height < 1 or width < 1:
         raise UsageError(f"`height`, `width`: wanted at least 1 pixel, got {height} and {width}.")

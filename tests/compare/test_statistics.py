@@ -84,6 +84,117 @@ def test_holm_by_hand():
     np.testing.assert_allclose(statistics.holm([0.5, 0.9]), [1.0, 1.0])
 
 
+@pytest.mark.parametrize("p", [[0.01, 0.04, 0.03, np.nan], [0.5, 0.9], [np.nan], [0.2, 0.001, 0.2, 0.04, 1.0]])
+def test_benjamini_hochberg_by_hand(p):
+    known = np.sort(np.asarray(p)[~np.isnan(p)])
+    steps = known * len(known) / np.arange(1, len(known) + 1)
+    wanted = [np.nan if np.isnan(one) else min(1, min(steps[known >= one])) for one in p]
+    np.testing.assert_allclose(statistics.benjamini_hochberg(p), wanted, rtol=1e-12)
+
+
+def _unequal(seed):
+    random = np.random.default_rng(seed)
+    return {name: random.normal(0.4 * place, 1 + place, random.integers(3, 30)) for place, name in enumerate("abc")}
+
+
+@pytest.mark.parametrize("seed", range(50))
+def test_welch_and_games_howell_by_hand(seed):
+    groups = _unequal(seed)
+    sizes, means, variances = (
+        np.array([measure(group) for group in groups.values()]) for measure in (len, np.mean, lambda g: g.var(ddof=1))
+    )
+    # Welch 1951, as printed.
+    w = sizes / variances
+    centre = (w * means).sum() / w.sum()
+    lost = (((1 - w / w.sum()) ** 2) / (sizes - 1)).sum()
+    f = (w * (means - centre) ** 2).sum() / 2 / (1 + 2 * (3 - 2) / (3**2 - 1) * lost)
+    df2 = 1 / (3 / (3**2 - 1) * lost)
+    found = statistics.welch(groups)
+    np.testing.assert_allclose([found["F"], *found["df"]], [f, 2, df2], rtol=1e-10)
+    np.testing.assert_allclose(found["p"], stats.f.sf(f, 2, df2), atol=1e-6)
+    for row in statistics.games_howell(groups).itertuples():
+        a, b = ("abc".index(name) for name in (row.a, row.b))
+        parts = variances[[a, b]] / sizes[[a, b]]
+        df = parts.sum() ** 2 / (parts**2 / (sizes[[a, b]] - 1)).sum()
+        t = (means[a] - means[b]) / np.sqrt(parts.sum())
+        np.testing.assert_allclose([row.t, row.df, row.difference], [t, df, means[a] - means[b]], rtol=1e-10)
+        if seed < 5:  # the studentised range takes its time
+            np.testing.assert_allclose(row.p, stats.studentized_range.sf(abs(t) * np.sqrt(2), 3, df), atol=1e-6)
+
+
+def _explained(design, values):
+    """Sum of squares that a design leaves unexplained, by least squares."""
+    fitted = design @ np.linalg.lstsq(design, values)[0]
+    return ((values - fitted) ** 2).sum(), np.linalg.matrix_rank(design)
+
+
+def _f(values, small, large, whole):
+    """F of what `large` has and `small` lacks, against what `whole` leaves."""
+    (less, r0), (more, r1), (error, r2) = (_explained(design, values) for design in (small, large, whole))
+    return (less - more) / (r1 - r0) / (error / (len(values) - r2)), r1 - r0, len(values) - r2
+
+
+@pytest.mark.parametrize("seed", range(50))
+def test_the_effect_of_the_category_is_that_of_nested_linear_models(seed):
+    random = np.random.default_rng(seed)
+    labels = np.concatenate([np.repeat(np.arange(4), 2), random.integers(0, 4, random.integers(0, 9))])
+    n, k = len(labels), 3
+    groups = {name: random.normal(size=n) + 0.3 * labels for name in "abc"}
+    values = np.concatenate(list(groups.values()))
+    one, method = np.ones((n * k, 1)), np.repeat(np.eye(k), n, 0)
+    category, unit = np.tile(np.eye(4)[labels], (k, 1)), np.tile(np.eye(n), (k, 1))
+    both, cells = np.hstack([method, category]), np.einsum("ia,ib->iab", method, category).reshape(n * k, -1)
+    wanted = {
+        ("main", "between"): _f(values, method, both, cells),
+        ("interaction", "between"): _f(values, both, cells, cells),
+        ("oneway", "between"): _f(values, one, category, category),
+        ("interaction", "repeated"): _f(
+            values, np.hstack([both, unit]), np.hstack([cells, unit]), np.hstack([cells, unit])
+        ),
+    }
+    means = np.mean(list(groups.values()), 0)
+    wanted["main", "repeated"] = _f(means, np.ones((n, 1)), np.eye(4)[labels], np.eye(4)[labels])
+    for (effect, design), (f, df1, df2) in wanted.items():
+        row = statistics.category_effect(groups, labels, effect=effect, design=design).iloc[0]
+        np.testing.assert_allclose([row["F"], row["df1"], row["df2"]], [f, df1, df2], rtol=1e-9)
+        np.testing.assert_allclose(row["p"], stats.f.sf(f, df1, df2), atol=1e-6)
+    table = statistics.category_effect(groups, labels, effect="per_method")
+    for row in table.itertuples():
+        expected = stats.f_oneway(*(groups[row.method][labels == label] for label in range(4)))
+        np.testing.assert_allclose([row.F, row.p], [expected.statistic, expected.pvalue], rtol=1e-9)
+
+
+def test_the_papers_f_of_the_expression_has_the_p_of_no_effect_under_every_reading():
+    labels, groups = np.repeat(np.arange(8), 7), _groups(0, 56)
+    readings = [("oneway", 160, 0.235), ("main", 144, 0.236), ("per_method", 48, 0.253)]
+    for effect, df2, p in readings:
+        row = statistics.category_effect(groups, labels, effect=effect).iloc[0]
+        assert (row["df1"], row["df2"], row["n"]) == (7, df2, 56)
+        assert stats.f.sf(1.34, row["df1"], row["df2"]) == pytest.approx(p, abs=5e-4)
+
+
+def test_degenerate_groups_have_a_reason_or_an_error():
+    flat = {"a": np.full(4, 0.3), "b": np.array([0.1, 0.2, 0.3, 0.4]), "c": np.array([0.2, 0.2, 0.4, 0.1])}
+    assert statistics.welch(flat)["reason"] == "no spread in: a"
+    assert np.isnan(statistics.welch(flat)["F"])
+    table = statistics.games_howell(flat)
+    assert table["reason"].eq("no spread in: a").all() and table[["t", "df", "p"]].isna().all(axis=None)
+    same = {"a": np.full(8, 0.3), "b": np.full(8, 0.3)}
+    row = statistics.category_effect(same, np.repeat([0, 1], 4)).iloc[0]
+    assert np.isnan(row["F"]) and row["reason"] == "all values are equal"
+    with pytest.raises(UsageError, match=r"`categories`: wanted two or more, fewer than the 8 units, got 8"):
+        statistics.category_effect(same, np.arange(8))
+    with pytest.raises(UsageError, match=r"`categories`: wanted one of each of the 8 units, got \(7,\)"):
+        statistics.category_effect(same, np.arange(7))
+    with pytest.raises(UsageError, match=r"wanted two or more methods for their interaction, got 1"):
+        statistics.category_effect({"a": np.arange(4.0)}, [0, 0, 1, 1], effect="interaction")
+    with pytest.raises(UsageError, match=r"`p`: wanted p values in \[0, 1\], or NaN, got 2"):
+        statistics.benjamini_hochberg([0.1, 2])
+    for test in (statistics.welch, statistics.games_howell):
+        with pytest.raises(UsageError, match="wanted finite numbers"):
+            test({"a": [1.0, np.nan], "b": [1.0, 2]})
+
+
 def test_errors_teach():
     with pytest.raises(UsageError, match=r"`groups`: wanted two or more groups"):
         statistics.anova({"a": [1.0, 2.0]})
