@@ -1,8 +1,10 @@
 """Stage `figures`: every figure of the study as PNG and SVG."""
 
 import dataclasses
+from collections.abc import Callable, Iterator
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from experiments.study.compare import models_of
 from experiments.study.people import read_people
@@ -25,17 +27,27 @@ MODEL_NAMES = {
 
 def draw_figures(run: Run) -> None:
     """Draw and save all figures. Names start with the paper's figure number where there is one."""
-    of_people = (_stimuli, _people, _sequences, _dice, _correlations)
-    for draw in (_confusions, _training, _saliency, *(of_people if run.provenance.has_people else ())):
-        draw(run)
+    for name, draw in drawings(run):
+        figures.save(draw(), run.folder.file("figures", name))
         run.stop.check()
 
 
-def _save(run, name, draw, *content, of_people=True, **options):
-    """Draw and save a figure. Its heading names the people only where the figure shows their answers."""
+def drawings(run: Run) -> Iterator[tuple[str, Callable[[], Figure]]]:
+    """Yield the name of every figure of the run, and what draws it from the run's tables."""
+    of_people = (_stimuli, _people, _sequences, _dice, _correlations)
+    for several in (_confusions, _training, _saliency, *(of_people if run.provenance.has_people else ())):
+        yield from several(run)
+
+
+def _of(run, name, draw, *content, of_people=True, **options):
+    """Return a name and what draws it. The heading names the people only where the figure shows their answers."""
     provenance = run.provenance if of_people else dataclasses.replace(run.provenance, people="none")
-    drawn = draw(*content, provenance=provenance, **options)
-    figures.save(drawn if hasattr(drawn, "savefig") else drawn.figure, run.folder.file("figures", name))
+
+    def drawn() -> Figure:
+        made = draw(*content, provenance=provenance, **options)
+        return made if isinstance(made, Figure) else made.figure
+
+    return name, drawn
 
 
 def first_of_each(run):
@@ -58,16 +70,16 @@ def _stimuli(run):
         mask = human.stimuli.reveal_mask(points, (size, size), run.reveal_radius)
         revealed.append(human.stimuli.composite(picture, veil, mask))
     seen = (sharp, np.repeat(veiled, 3, -1), np.stack(revealed))
-    _save(run, "fig01_stimuli", figures.draw_stimuli, *seen, list(run.categories))
+    yield _of(run, "fig01_stimuli", figures.draw_stimuli, *seen, list(run.categories))
 
 
 def _people(run):
     counts = run.folder.read_arrays("people_confusion")["counts"]
     over = {"categories": run.categories}
-    _save(run, "fig02_people_confusion", figures.draw_confusion, counts, title="People", **over)
+    yield _of(run, "fig02_people_confusion", figures.draw_confusion, counts, title="People", **over)
     pairs = run.folder.read_table("people_pairs")
     for name, table, value, title, form in pair_figures(pairs, "people_"):
-        _save(run, name, figures.draw_pair_matrix, table, value, title=title, fmt=form, **over)
+        yield _of(run, name, figures.draw_pair_matrix, table, value, title=title, fmt=form, **over)
 
 
 def pair_figures(pairs, owner=""):
@@ -92,7 +104,7 @@ def _sequences(run):
     pictures = run.study_pictures.images
     panels = sequence_panels(people, table, size, run.reveal_radius, lambda row: pictures[row] / np.float32(255))
     if panels:
-        _save(run, "fig04_click_sequences", figures.draw_click_sequence, panels)
+        yield _of(run, "fig04_click_sequences", figures.draw_click_sequence, panels)
 
 
 def sequence_panels(people, table, size, radius, picture_of=None):
@@ -133,15 +145,15 @@ def _confusions(run):
     for number, model in zip(numbers, models_of(run), strict=False):
         counts = confusion_counts(run, model)
         told = {"title": MODEL_NAMES[model], "interval": accuracy_interval(counts), "categories": run.categories}
-        _save(run, f"{number}_{model}", figures.draw_confusion, counts, of_people=False, **told)
+        yield _of(run, f"{number}_{model}", figures.draw_confusion, counts, of_people=False, **told)
     recalls = {MODEL_NAMES[model]: scores(run, model)["recall"] for model in models_of(run)}
-    _save(run, "recall", figures.draw_recall, recalls, of_people=False)
+    yield _of(run, "recall", figures.draw_recall, recalls, of_people=False)
 
 
 def _training(run):
     told = {"target": run.config.stop_accuracy or None, "of_people": False}
-    _save(run, "training", figures.draw_training, run.folder.read_table("metrics_ensemble"), **told)
-    _save(run, "members", figures.draw_members, run.folder.read_table("members_validated"), **told)
+    yield _of(run, "training", figures.draw_training, run.folder.read_table("metrics_ensemble"), **told)
+    yield _of(run, "members", figures.draw_members, run.folder.read_table("members_validated"), **told)
 
 
 def _saliency(run):
@@ -155,9 +167,9 @@ def _saliency(run):
             shown[run.provenance.who.capitalize()] = human_maps[row]
         rows.append((pictures[row], shown, f"{table['true_label'][row]}\nnot {table['false_label'][row]}"))
     image, shown, _ = rows[1]
-    _save(run, "fig09_saliency", figures.draw_saliency, image, shown)
+    yield _of(run, "fig09_saliency", figures.draw_saliency, image, shown)
     title = f"One picture of each {noun_of(run.categories)}, explained"
-    _save(run, "saliency_by_expression", figures.draw_saliency_grid, rows, title=title)
+    yield _of(run, "saliency_by_expression", figures.draw_saliency_grid, rows, title=title)
 
 
 def _dice(run):
@@ -168,15 +180,15 @@ def _dice(run):
         values = own["dice"].dropna().to_numpy()
         intervals[method] = comparing.intervals.mean_interval(stream(len(values)), values)
     baselines = run.folder.read_table("dice_baselines")
-    _save(run, "fig10_dice", figures.draw_dice, table, intervals=intervals, baselines=baselines)
+    yield _of(run, "fig10_dice", figures.draw_dice, table, intervals=intervals, baselines=baselines)
 
 
 def _correlations(run):
     table = run.folder.read_table("confusion_correlation")
     table["model"] = table["model"].map(MODEL_NAMES)
     over = {"categories": run.categories}
-    _save(run, "confusion_correlation", figures.draw_correlations, table, **over)
+    yield _of(run, "confusion_correlation", figures.draw_correlations, table, **over)
     people = run.folder.read_arrays("people_confusion")["counts"]
     counts = confusion_counts(run, "ensemble_simple_vote")
     shares = [comparing.confusion.shares(c) for c in (people, counts)]
-    _save(run, "confusion_scatter", figures.draw_confusion_scatter, *shares, **over)
+    yield _of(run, "confusion_scatter", figures.draw_confusion_scatter, *shares, **over)

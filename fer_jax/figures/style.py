@@ -3,10 +3,14 @@
 Contract: sizes are inches. A share is printed without its leading zero (.49), a missing value as an en dash.
 """
 
+import contextlib
+import contextvars
+import functools
 import pathlib
 import textwrap
-from collections.abc import Iterable, Sequence
-from typing import TypeVar
+import types
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TypeVar, cast
 
 import matplotlib
 import numpy as np
@@ -14,10 +18,13 @@ import pandas as pd
 from matplotlib import colormaps
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
+from matplotlib.collections import PathCollection
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.text import Text
 
-from fer_jax.errors import StorageError, UsageError
+from fer_jax.errors import StorageError, UsageError, check_one_of
 from fer_jax.provenance import Provenance
 
 # Okabe and Ito (2008): distinct with any common colour blindness.
@@ -54,8 +61,78 @@ RC = {
     "axes.facecolor": "white",
 }
 Drawn = TypeVar("Drawn", Axes, Figure)
-# Used as a decorator: the figure is drawn in the house style, the caller's settings stay as they were.
-styled = matplotlib.rc_context(RC)
+Draws = TypeVar("Draws", bound=Callable)
+FORMATS = ("png", "svg", "pdf", "eps")
+MM_AN_INCH = 25.4
+_changes: contextvars.ContextVar[Mapping] = contextvars.ContextVar("changes", default=types.MappingProxyType({}))
+
+
+def styled(draw: Draws) -> Draws:
+    """Return a function that draws in the house style, and leaves the settings of its caller as they were."""
+
+    @functools.wraps(draw)
+    def drawn(*args, **kwargs):
+        with matplotlib.rc_context({**RC, **_changes.get()}):
+            return draw(*args, **kwargs)
+
+    return cast(Draws, drawn)
+
+
+@contextlib.contextmanager
+def restyled(name: str) -> Iterator[None]:
+    """Draw in the house style with changes, until the context ends.
+
+    Args:
+      name: "house" for none, a style of matplotlib such as "grayscale", or the path of a .mplstyle file.
+
+    Raises:
+      UsageError: no such style.
+    """
+    try:
+        changes = {} if name == "house" else _changes_of(name)
+    except (OSError, ValueError, SyntaxError) as error:
+        known = ", ".join(["house", *sorted(matplotlib.style.available)])
+        raise UsageError(f"`style`: wanted one of {known}, or a .mplstyle file, got {name!r} ({error}).") from None
+    token = _changes.set(changes)
+    try:
+        yield
+    finally:
+        _changes.reset(token)
+
+
+def _changes_of(name) -> Mapping:
+    if name in matplotlib.style.library:
+        return matplotlib.style.library[name]
+    return matplotlib.rc_params_from_file(name, fail_on_error=True, use_default_template=False)
+
+
+def resize(figure: Figure, width_mm: float) -> float:
+    """Bring a figure to a width, its shape kept. Text, lines and marks shrink and grow with it.
+
+    Args:
+      figure: drawn by a function of this room.
+      width_mm: millimetres.
+
+    Returns:
+      The size of its smallest text, points.
+
+    Raises:
+      UsageError: a width outside 20 to 1,000.
+    """
+    if not 20 <= width_mm <= 1000:
+        raise UsageError(f"`width_mm`: wanted 20 to 1,000 millimetres, got {width_mm}.")
+    width, height = figure.get_size_inches()
+    scale = width_mm / MM_AN_INCH / width
+    figure.set_size_inches(width * scale, height * scale)
+    texts = figure.findobj(Text)
+    for text in texts:
+        text.set_fontsize(text.get_fontsize() * scale)
+    for line in figure.findobj(Line2D):
+        line.set_linewidth(line.get_linewidth() * scale)
+        line.set_markersize(line.get_markersize() * scale)
+    for dots in figure.findobj(PathCollection):
+        dots.set_sizes(np.asarray(dots.get_sizes()) * scale**2)
+    return float(min(text.get_fontsize() for text in texts if text.get_text()))
 
 
 def new_figure(width: float, height: float) -> Figure:
@@ -184,32 +261,49 @@ def spread(values: np.ndarray, gap: float, low: float, high: float) -> np.ndarra
     return result
 
 
-def save(figure: Figure, path: str | pathlib.Path) -> tuple[pathlib.Path, pathlib.Path]:
-    """Write a figure as PNG (150 dots an inch) and SVG, and close it. The same drawing gives the same bytes.
+def save(
+    figure: Figure, path: str | pathlib.Path, *, formats: Sequence[str] = ("png", "svg"), dpi: int = DPI
+) -> tuple[pathlib.Path, ...]:
+    """Write a figure and close it. The same drawing gives the same bytes.
 
     Args:
       figure: a matplotlib figure.
       path: without suffix. Missing folders are made.
+      formats: some of `FORMATS`.
+      dpi: dots an inch of a PNG.
 
     Returns:
-      The paths of the PNG and of the SVG.
+      The path of each file, in the order of the formats.
 
     Raises:
+      UsageError: an unknown format.
       StorageError: the files cannot be written.
     """
+    for name in formats:
+        check_one_of("formats", name, FORMATS)
     path = pathlib.Path(path)
-    png, svg = path.with_name(path.name + ".png"), path.with_name(path.name + ".svg")
+    files = tuple(path.with_name(f"{path.name}.{name}") for name in formats)
+    # Text of a PDF stays text. Text of an SVG is drawn, so that it looks the same without the font.
+    fixed = {"svg.hashsalt": "fer_jax", "svg.fonttype": "path", "pdf.fonttype": 42, "ps.fonttype": 42}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with matplotlib.rc_context(RC | {"svg.hashsalt": "fer_jax", "svg.fonttype": "path"}):
+        with matplotlib.rc_context(RC | fixed):
             _settle(figure)
-            figure.savefig(png, dpi=DPI, metadata={"Software": None})
-            figure.savefig(svg, metadata={"Date": None, "Creator": None})
+            for name, file in zip(formats, files, strict=True):
+                figure.savefig(file, dpi=dpi, metadata=_UNDATED[name])
     except OSError as error:
         raise StorageError(f"`path`: cannot write the figure {path}: {error.strerror or error}.") from error
     finally:
         plt.close(figure)
-    return png, svg
+    return files
+
+
+_UNDATED = {
+    "png": {"Software": None},
+    "svg": {"Date": None, "Creator": None},
+    "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
+    "eps": {"Creator": "fer_jax"},
+}
 
 
 def _settle(figure):

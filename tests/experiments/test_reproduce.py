@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from experiments import reproduce
+from experiments import draw_figures, reproduce
 from experiments.config import StudyConfig, resolve
 from experiments.harness import command
 from experiments.study import codebook, flag_sentences, stages, template
@@ -217,6 +217,29 @@ def test_the_report_is_one_page_without_a_network(finished):
     assert page.count("data:image/png;base64,") >= 15
     names = {path.stem for path in (finished / "figures").glob("*.png")}
     assert names == {path.stem for path in (finished / "figures").glob("*.svg")}
+
+
+def test_figures_drawn_again_are_those_of_the_report(finished, tmp_path, capsys):
+    def draw(*flags):
+        argv = ["draw_figures", f"--run={finished}", f"--out={tmp_path}", *flags]
+        return command.run(draw_figures.main, draw_figures.DrawConfig, usage="", argv=argv)
+
+    before = {path: path.stat().st_mtime_ns for path in finished.rglob("*") if path.name != "LOCK"}
+    assert draw("--format=png", "--dpi=150") == 0
+    drawn = {path.name: path.read_bytes() for path in tmp_path.glob("*.png")}
+    assert drawn == {path.name: path.read_bytes() for path in (finished / "figures").glob("*.png")}
+    assert draw("--figures=fig10_dice", "--width_mm=89", "--style=grayscale") == 0
+    assert (tmp_path / "fig10_dice.pdf").read_bytes().startswith(b"%PDF")
+    assert "fig10_dice: text of 3.7 pt at 89 mm; 5 pt want --width_mm=121" in capsys.readouterr().err
+    assert before == {path: path.stat().st_mtime_ns for path in before}
+    for flag, wanted in (
+        ("--figures=fig10_dise", "Did you mean `fig10_dice`"),
+        ("--format=tiff", "`--format`: wanted some of png, svg, pdf, eps, got 'tiff'"),
+        ("--style=nothing", "or a .mplstyle file, got 'nothing'"),
+        ("--run=", "`--run`: wanted a folder, such as --run=runs/first, got none"),
+    ):
+        assert draw(flag) != 0
+        assert wanted in capsys.readouterr().err
 
 
 def test_the_same_command_redoes_nothing(finished):

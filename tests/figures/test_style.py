@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 from matplotlib import pyplot as plt
+from matplotlib.text import Text
 
 from fer_jax import figures
 from fer_jax.errors import StorageError, UsageError
@@ -86,3 +87,45 @@ def test_a_missing_column_is_named():
 
     with pytest.raises(UsageError, match="lacks dice"):
         figures.draw_dice(pd.DataFrame({"unit": [], "method": [], "chance": []}))
+
+
+def test_resizing_keeps_the_shape_and_says_the_smallest_text():
+    drawn = _drawn()
+    width, height = drawn.get_size_inches()
+    sizes = [text.get_fontsize() for text in drawn.findobj(Text) if text.get_text()]
+    smallest = style.resize(drawn, 89)
+    assert drawn.get_size_inches()[0] * 25.4 == pytest.approx(89)
+    assert np.divide(*drawn.get_size_inches()) == pytest.approx(width / height)
+    assert smallest == pytest.approx(min(sizes) * 89 / 25.4 / width)
+    plt.close(drawn)
+    with pytest.raises(UsageError, match="`width_mm`: wanted 20 to 1,000 millimetres, got 3"):
+        style.resize(_drawn(), 3)
+
+
+def test_a_style_lies_on_top_of_the_house_s_and_ends(tmp_path):
+    def size():
+        ax = figures.draw_recall({"net": {"happy": 0.5, "sad": 0.7}})
+        plt.close(ax.figure)
+        return ax.yaxis.label.get_fontsize()
+
+    own = tmp_path / "own.mplstyle"
+    own.write_text("axes.labelsize: 23\n")
+    before = size()
+    with style.restyled(str(own)):
+        assert size() == 23
+    assert size() == before
+    with style.restyled("house"):
+        assert size() == before
+    for name in ("seaborn-nothing", str(tmp_path / "gone.mplstyle")):
+        with pytest.raises(UsageError, match=r"`style`: wanted one of house, .*grayscale.* or a .mplstyle file"):
+            style.restyled(name).__enter__()
+
+
+def test_every_format_is_written_and_the_same_twice(tmp_path):
+    paths = figures.save(_drawn(), tmp_path / "a", formats=("pdf", "eps", "png"), dpi=40)
+    assert [path.suffix for path in paths] == [".pdf", ".eps", ".png"]
+    again = figures.save(_drawn(), tmp_path / "b", formats=("pdf", "png"), dpi=40)
+    assert paths[0].read_bytes() == again[0].read_bytes()
+    assert paths[2].read_bytes() == again[1].read_bytes()
+    with pytest.raises(UsageError, match="`formats`: wanted one of png, svg, pdf, eps, got 'tiff'"):
+        figures.save(_drawn(), tmp_path / "c", formats=("tiff",))
