@@ -97,17 +97,20 @@ def _panels(rows, side, title, notes, provenance):
     if not len(rows) or not rows[0][1]:
         raise UsageError("`maps`: wanted at least one picture with at least one map, got none.")
     names = list(rows[0][1])
-    width = side * (1 + len(names)) + 0.4
-    letters = min(80, int(style.LETTERS_AN_INCH * width))
-    said = (*notes, "each map by its own range")
-    lines = style.heading(title, said, provenance=provenance, width=letters).count("\n")
-    figure = style.new_figure(width, side * len(rows) + 1.25 + _LINE * max(0, lines - 1))
-    panels = figure.subplots(len(rows), 1 + len(names), squeeze=False)
-    for line, (image, maps, caption) in zip(panels, rows, strict=True):
+    for image, maps, _ in rows:
         if list(maps) != names:
             raise UsageError(f"`rows`: wanted maps {', '.join(names)} in every row, got {', '.join(maps)}.")
         if np.ndim(image) != 3 or np.shape(image)[-1] != 3:
             raise UsageError(f"`image`: wanted shape (H, W, 3), got {np.shape(image)}.")
+    width = side * (1 + len(names)) + 0.4
+    letters = min(80, int(style.LETTERS_AN_INCH * width))
+    said = (*notes, "each map by its own range")
+    lines = style.heading(title, said, provenance=provenance, width=letters).count("\n")
+    # A wide picture takes a low row.
+    tall = side * sum(min(1, len(image) / np.shape(image)[1]) for image, _, _ in rows)
+    figure = style.new_figure(width, tall + 1.25 + _LINE * max(0, lines - 1))
+    panels = figure.subplots(len(rows), 1 + len(names), squeeze=False)
+    for line, (image, maps, caption) in zip(panels, rows, strict=True):
         bare(line[0], image)
         line[0].set_ylabel(caption, fontsize=8.5)
         for ax, name in zip(line[1:], names, strict=True):

@@ -52,6 +52,19 @@ BY_PAIR = pd.DataFrame(
     [(EXPRESSIONS.pair_name(p), m, p / 40 + 0.1 * (m == "EP")) for m in ("EP", "CAM") for p in range(28)],
     columns=["pair_name", "method", "dice"],
 )
+PEOPLE = np.array([1, 2, 4, 7])
+CURVE = pd.DataFrame(
+    [
+        (source, n, "cc", value, value - 0.02, value + 0.02, value)
+        for source, limit in (("gaze", 0.95), ("clicks", 0.7))
+        for n, value in zip(PEOPLE, limit * np.sqrt(PEOPLE / (PEOPLE + 1)), strict=True)
+    ],
+    columns=["source", "people", "score", "mean", "ci_low", "ci_high", "fitted"],
+)
+PLAN = pd.DataFrame(
+    [("gaze", 0.03, 16, 0.95, 1.0, 7), ("clicks", 0.03, 12, 0.7, 1.0, 7), ("clicks", 0.1, 3, 0.7, 1.0, 7)],
+    columns=["source", "tolerance", "people", "limit", "half_signal", "largest"],
+)
 
 AXES = {
     "confusion": lambda **k: figures.draw_confusion(COUNTS, **k),
@@ -64,6 +77,7 @@ AXES = {
     "recall": lambda **k: figures.draw_recall(RECALL, **k),
     "located": lambda **k: figures.draw_localisation_score(LOCATED, "dice", **k),
     "pair_scores": lambda **k: figures.draw_pair_scores(BY_PAIR, "dice", **k),
+    "people_curve": lambda **k: figures.draw_people_curve(CURVE, "cc", plan=PLAN, floors={"centre": 0.25}, **k),
 }
 PANELS = {
     "stimuli": lambda **k: figures.draw_stimuli(PICTURES, PICTURES, PICTURES, EXPRESSIONS, **k),
@@ -316,3 +330,26 @@ def test_any_number_of_categories_fits_into_its_figures(count):
 def test_a_matrix_of_another_size_than_its_categories_is_named():
     with pytest.raises(UsageError, match=r"wanted shape \(2, 2\), one row a category, got \(8, 8\)"):
         figures.draw_confusion(np.ones((8, 8), int), categories=Categories(("genuine", "posed")))
+
+
+def test_a_curve_over_people_goes_on_to_those_that_the_plan_wants():
+    ax = figures.draw_people_curve(CURVE, "cc", plan=PLAN, floors={"centre": 0.25})
+    assert words(ax) == [".03 below its limit:\n16 people", ".03 below its limit:\n12 people", "centre .25"]
+    ends = [line.get_xdata()[-1] for line in ax.lines if line.get_linestyle() == "--"]
+    np.testing.assert_allclose(ends, [16, 12])
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["gaze", "clicks"]
+    # A plan that is met within the data draws no line beyond it.
+    within = figures.draw_people_curve(CURVE, "cc", plan=PLAN[PLAN["source"] == "clicks"], tolerance=0.1)
+    assert words(within) == [".10 below its limit:\n3 people"]
+    assert max(line.get_xdata()[-1] for line in within.lines) == 7
+    with pytest.raises(UsageError, match="`score`: wanted one of cc, got 'nss'"):
+        figures.draw_people_curve(CURVE, "nss")
+    with pytest.raises(UsageError, match=r"`tolerance`: wanted one of the plan's, 0\.03, 0\.1, got 0\.5"):
+        figures.draw_people_curve(CURVE, "cc", plan=PLAN, tolerance=0.5)
+
+
+def test_wide_pictures_take_low_rows():
+    rows = [(np.zeros((16, side, 3)), {"gaze": np.eye(4)}, "a") for side in (16, 32)]
+    square, wide = (figures.draw_saliency_grid([row]).get_size_inches() for row in rows)
+    assert square[0] == wide[0]
+    assert square[1] - wide[1] == pytest.approx(0.65)

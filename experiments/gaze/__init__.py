@@ -1,0 +1,1 @@
+"""The page of `experiments.clicks_and_gaze`."""
