@@ -1,6 +1,7 @@
 """The configuration of a whole study, and its presets."""
 
 import dataclasses
+import sys
 from typing import Any
 
 from experiments.harness.command import check_bounds, option, parse_names
@@ -20,6 +21,13 @@ _OWNERS = {
     "target": ("ferplus",),
     "label_table": ("class_folders", "affectnet", "ckplus"),
     **dict.fromkeys(("faces", "train_per_expression", "validation_per_expression"), ("procedural_faces",)),
+}
+# Flags -> the kinds of people that they say something of. Beside others they are named, and nothing else happens:
+# the flags of an earlier run may be repeated with other people.
+_OF_PEOPLE = {
+    "participants": ("simulated",),
+    "per_ordered_pair": ("simulated", "none"),  # people's tables have chosen the images
+    **dict.fromkeys(("finetune_images", "finetune_learning_rate", "masked_ratio"), ("simulated", "tables")),
 }
 FACE_PRESETS = ("easy", "medium", "hard", "study", "very_hard")
 
@@ -340,10 +348,13 @@ def resolve(config: StudyConfig) -> StudyConfig:
     """
     if not config.out:
         raise UsageError("`--out`: wanted a run folder, such as --out=runs/first, got none.")
+    preset = {
+        name: value.get(config.dataset, value["photographs"]) if isinstance(value, dict) else value
+        for name, value in PRESETS[config.preset].items()
+    }
+    _tell_idle(config, preset)
     chosen = _other_limit(config)
-    for name, value in PRESETS[config.preset].items():
-        if getattr(config, name) is None and name not in chosen:
-            chosen[name] = value.get(config.dataset, value["photographs"]) if isinstance(value, dict) else value
+    chosen |= {name: value for name, value in preset.items() if getattr(config, name) is None and name not in chosen}
     config = dataclasses.replace(config, **chosen)
     _refuse_strangers(config)
     if config.dataset != "procedural_faces" and not config.data_dir:
@@ -371,6 +382,19 @@ def resolve(config: StudyConfig) -> StudyConfig:
                 f"`--minutes`: cannot be shared out with --{name}; give --max_images, the same to every run."
             )
     return config
+
+
+def _tell_idle(config: StudyConfig, preset: dict[str, Any]) -> None:
+    """Name flags that say nothing of the people that there are."""
+    kind = config.people if config.people in ("simulated", "none") else "tables"
+    usual = vars(StudyConfig()) | preset
+    idle = [
+        f"--{flag}={getattr(config, flag)}"
+        for flag, kinds in _OF_PEOPLE.items()
+        if kind not in kinds and getattr(config, flag) not in (None, usual[flag])
+    ]
+    if idle:
+        sys.stderr.write(f"people: {', '.join(idle)}: not used with --people={config.people}\n")
 
 
 def _refuse_strangers(config: StudyConfig) -> None:

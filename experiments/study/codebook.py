@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 
 import pandas as pd
 
-from experiments.study import compare, finetune, fit, pictures, train, vote
+from experiments.study import compare, finetune, fit, people, pictures, train, vote
 from experiments.study.run_folder import RunFolder
 from fer_jax import compare as comparing
 from fer_jax import human
@@ -34,6 +34,7 @@ TABLES: dict[str, tuple[Callable, ...]] = {
     "metrics_finetuned": _METRICS,
     **{f"confusion_{model}": _CONFUSION for model in compare.MODELS},
     "people_exclusions": (human.exclusion.exclude,),
+    "people_images": (people.image_answers,),
     "people_pairs": (human.behaviour.pair_table,),
     "people_correlations": (human.behaviour.correlations,),
     "dice": (compare.compare, comparing.dice.dice_per_pair),

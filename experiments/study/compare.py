@@ -53,12 +53,21 @@ def _dice(run):
     pairs = run.study_pairs
     tables, grids = [], []
     for method in METHODS:
-        table = comparing.dice.dice_per_pair(human, maps[method], pairs)
+        table = _with_every_pair(comparing.dice.dice_per_pair(human, maps[method], pairs), run.categories.num_pairs)
         tables.append(table.assign(unit=[run.categories.pair_name(unit) for unit in table["unit"]], method=method))
         grids.append(comparing.dice.dice_grid(human, maps[method], pairs).assign(method=method))
     run.folder.write_table("dice", pd.concat(tables, ignore_index=True))
     run.folder.write_table("dice_options", pd.concat(grids, ignore_index=True))
     run.folder.write_table("dice_baselines", comparing.dice.baselines(human, pairs))
+
+
+def _with_every_pair(table, num_pairs):
+    """Return a Dice table with a row for each pair that people saw no picture of, too: NaN, and why."""
+    absent = sorted(set(range(num_pairs)) - set(table["unit"]))
+    if not absent:
+        return table
+    rows = pd.DataFrame({"unit": absent, "n_images": 0, "n_missing": 0, "reason": "no study image"})
+    return pd.concat([table, rows], ignore_index=True).sort_values("unit", ignore_index=True)
 
 
 def _anova(run):

@@ -4,7 +4,7 @@ import sys
 
 import numpy as np
 
-from experiments.study import people_tables
+from experiments.study import people_pictures
 from experiments.study.people_flag import folders_of
 from experiments.study.photographs import HELD_OUT
 from experiments.study.run import STUDY_LIST, Run
@@ -54,25 +54,25 @@ def _seen_by_people(run):
 
     Raises:
       DataError: labels that are none of the run's or contradict each other, a picture that is not there or has another
-        label, an ordered pair without a picture, or a category without one to evaluate on.
+        label, or a category without a picture to evaluate on.
+      UsageError: the run was made without holding out what these people saw.
     """
-    people, categories = people_tables.read(run.config.people), run.categories
-    out = people.participants["participant"][people.participants["excluded"].fillna(False).astype(bool)]
-    seen = people.of(set(people.trials["participant"]) - set(out))
+    seen, categories = people_pictures.taking_part(run.config.people), run.categories
     human.clicks.checks.check_options(seen, categories=categories)
+    if seen.trials.empty:
+        raise DataError(f"`--people`: wanted trials of people who are not excluded, got none in {run.config.people}.")
     table = human.clicks.study_of(seen, categories=categories)
     human.behaviour.of_study(seen, table)  # one truth and one foil for an image
     pool = run.pictures("validation")
     row_of = {str(name): row for row, name in enumerate(pool.names)}
-    missing = [name for name in table["image"] if name not in row_of]
-    if missing:
-        told = f"pictures there are called {', '.join(map(repr, list(row_of)[:3]))}, ..."
-        if missing[0] in run.pictures("train").names:
-            told = "it is a training picture; put the study's pictures into a folder of validation"
-        raise DataError(
-            f"`--people`: {len(missing)} of the {len(table)} pictures that people saw are not among the {len(pool)} of "
-            f"validation, the first {missing[0]!r}: {told}."
+    trained = set(table["image"]) & set(run.pictures("train").names.tolist())
+    if trained:
+        raise UsageError(
+            f"`--people`: {len(trained)} of the {len(table)} pictures that people saw are training pictures of "
+            f"{run.config.out}, the first {min(trained)!r}: its pictures were divided before these people were named. "
+            "Give another --out: there they are held out."
         )
+    people_pictures.refuse_missing(people_pictures.seen_by(run.config.people), list(row_of))
     table["row"] = [row_of[name] for name in table["image"]]
     for name, label, row in table[["image", "true_label", "row"]].itertuples(index=False):
         if categories.index_of(label) != pool.labels[row]:
@@ -80,13 +80,7 @@ def _seen_by_people(run):
                 f"`--people`: people's tables call {name!r} {label}, the pictures' labels "
                 f"{categories[int(pool.labels[row])]}; one of them is wrong."
             )
-    shown = set(zip(table["true_label"], table["false_label"], strict=True))
-    for true, foil in categories.ordered_pairs:
-        if (categories[true], categories[foil]) not in shown:
-            raise DataError(
-                f"`--people`: wanted pictures of every true and false label, got none of {categories[true]} against "
-                f"{categories[foil]}. Choose the categories that people saw by --categories."
-            )
+    _tell_unseen(table, categories)
     left = np.bincount(np.delete(pool.labels, table["row"]), minlength=len(categories))
     if not left.all():
         raise DataError(
@@ -94,6 +88,18 @@ def _seen_by_people(run):
             "evaluate on. Add some."
         )
     return table
+
+
+def _tell_unseen(table, categories) -> None:
+    """Say which pairs people saw no picture of: nothing is compared and nothing is fine-tuned there."""
+    shown = set(zip(table["true_label"], table["false_label"], strict=True))
+    ordered = [(categories[true], categories[foil]) for true, foil in categories.ordered_pairs]
+    missing = [f"{true} against {foil}" for true, foil in ordered if (true, foil) not in shown]
+    if missing:
+        sys.stderr.write(
+            f"people: no picture of {len(missing)} of {len(ordered)} ordered pairs was shown "
+            f"({', '.join(missing[:3])}{', ...' if len(missing) > 3 else ''}); what would be of them is NaN\n"
+        )
 
 
 def _check_known(categories, people):

@@ -51,9 +51,9 @@ def _of(run, name, draw, *content, of_people=True, **options):
 
 
 def first_of_each(run):
-    """Return the row of the first study image of each expression."""
+    """Return the row of the first study image of each expression that the study shows."""
     truth = run.study_table["true_label"].to_numpy()
-    return [int(np.flatnonzero(truth == expression)[0]) for expression in run.categories]
+    return [int(np.flatnonzero(truth == expression)[0]) for expression in run.categories if expression in truth]
 
 
 def _stimuli(run):
@@ -70,7 +70,7 @@ def _stimuli(run):
         mask = human.stimuli.reveal_mask(points, (size, size), run.reveal_radius)
         revealed.append(human.stimuli.composite(picture, veil, mask))
     seen = (sharp, np.repeat(veiled, 3, -1), np.stack(revealed))
-    yield _of(run, "fig01_stimuli", figures.draw_stimuli, *seen, list(run.categories))
+    yield _of(run, "fig01_stimuli", figures.draw_stimuli, *seen, run.study_table["true_label"][rows].tolist())
 
 
 def _people(run):

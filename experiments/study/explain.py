@@ -33,7 +33,7 @@ def explain(run: Run) -> None:
     for pair in range(run.categories.num_pairs):
         rows = np.flatnonzero(pairs == pair)
         name = f"saliency/{pair:02d}_{run.categories.pair_name(pair)}"
-        if not run.folder.has(f"{name}.npz"):
+        if len(rows) and not run.folder.has(f"{name}.npz"):
             target = (truth[rows] == run.categories.pairs[pair][1]).astype(np.int32)
             maps = explain_pair(ensemble.member(members, pair), shown.images[rows], target)
             maps["final_area"] = maps["final_area"][:, 0]
@@ -48,7 +48,7 @@ def _gathered(run):
     """Read the pairs' files as arrays in the study table's order."""
     parts = [
         run.folder.read_arrays(f"saliency/{pair:02d}_{run.categories.pair_name(pair)}")
-        for pair in range(run.categories.num_pairs)
+        for pair in np.unique(run.study_pairs).tolist()
     ]
     order = np.argsort(np.concatenate([part["rows"] for part in parts]))
     return {name: np.concatenate([part[name] for part in parts])[order] for name in _KEPT}

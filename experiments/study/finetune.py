@@ -17,6 +17,8 @@ from fer_jax.compare import decisions
 def finetune(run: Run) -> None:
     """Fine-tune every member on its pair's revealed and unmasked study images, then vote on evaluation images again.
 
+    A member whose pair people saw no picture of stays as it is.
+
     Columns:
       revealed_trials: right answers whose uncovered pictures the member may see.
       masked_views: such pictures, each with its mask moved in eight directions as well.
@@ -25,6 +27,7 @@ def finetune(run: Run) -> None:
     config, shown = run.config, run.study_pictures
     attention = run.folder.read_arrays("attention")
     pools = [_Pool(run, pair, attention) for pair in range(run.categories.num_pairs)]
+    shown_pairs = [pair for pair, pool in enumerate(pools) if pool.images]
     optimiser = optax.adam(config.finetune_learning_rate)
     start_from = ensemble.unstack(run.load_ensemble())
     view = training.revealed_view(Augmentation(), radius=run.reveal_radius, blur=run.blur_size)
@@ -46,27 +49,30 @@ def finetune(run: Run) -> None:
         "finetune",
         step,
         lambda: start(0),
-        batch_of(0, 0),
-        lambda config: run.categories.num_pairs * config.finetune_images,
+        batch_of(shown_pairs[0], 0),
+        lambda config: len(shown_pairs) * config.finetune_images,
     )
     plan = Plan(
         name="finetuned",
         trainer=training.Trainer(
             step,
-            [training.Job(pair, config.finetune_images) for pair in range(run.categories.num_pairs)],
+            [training.Job(pair, config.finetune_images) for pair in shown_pairs],
             start=start,
             batch_of=batch_of,
             key=run.key("finetune"),
             batch_size=min(config.batch_size, config.finetune_images),
             stop=training.StopRule(None, 1),
-            **slots_of(config, step, like, batch_of(0, 0), members=len(pools)),
+            **slots_of(config, step, like, batch_of(shown_pairs[0], 0), members=len(shown_pairs)),
         ),
         like=like,
         label=run.categories.pair_name,
-        most_images=run.categories.num_pairs * config.finetune_images,
+        most_images=len(shown_pairs) * config.finetune_images,
     )
     left = fit(run, plan)
-    variables = ensemble.stack([left[pair][0] for pair in range(run.categories.num_pairs)])
+    untouched = {"epochs": 0, "steps": 0, "train_accuracy": np.nan, "stopped_by": "no study image"}
+    for pair in set(range(len(pools))) - set(shown_pairs):
+        left[pair] = start_from[pair], untouched
+    variables = ensemble.stack([left[pair][0] for pair in range(len(pools))])
     checkpoints.save(run.folder.path / "finetuned", variables, facts=run.facts("finetuned"), stacked=True)
     evaluation = run.evaluation_pictures
     logits = run.ensemble_logits(variables, evaluation.images)
@@ -94,6 +100,7 @@ class _Pool:
         self._seed, self._pair, self._ratio = run.config.seed, pair, run.config.masked_ratio
         self._members = run.categories.num_pairs
         whole = np.flatnonzero(run.study_pairs == pair)
+        self.images = len(whole)
         self._labels = (run.study_pictures.labels == run.categories.pairs[pair][1]).astype(np.int32)
         self._views = human.clicks.select_views(attention["revealed_rows"], attention["revealed_points"], whole)
         self.trials, self.masked = len(self._views.rows), self._views.masked

@@ -5,6 +5,7 @@ import dataclasses
 import hashlib
 import pathlib
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import pandas as pd
 
 from experiments import data_report
 from experiments.harness.progress import Progress
+from experiments.study import people_pictures
 from experiments.study.run import COPIES, STUDY_LIST, Run
 from experiments.study.run_folder import PICTURES_RECORD
 from fer_jax import data
@@ -35,7 +37,9 @@ def read(run: Run) -> tuple[Splits, pd.DataFrame]:
         run.stop.check()
 
     detector = None if config.detector == "given" else data.face_detector(config.detector)
+    seen = people_pictures.seen_by(config.people)
     options: dict[str, Any] = {} if config.label_table is None else {"label_table": config.label_table}
+    options |= {"categories": config.categories, "class_map": config.class_map}
     if config.dataset == "ferplus":
         options["target"] = config.target
     elif config.dataset == "ckplus":
@@ -48,8 +52,6 @@ def read(run: Run) -> tuple[Splits, pd.DataFrame]:
             size=config.image_size,
             crop=config.crop,
             detector=detector,
-            categories=config.categories,
-            class_map=config.class_map,
             complete=("train", "validation"),
             max_reject_frac=config.max_reject_frac,
             progress=tell,
@@ -59,11 +61,21 @@ def read(run: Run) -> tuple[Splits, pd.DataFrame]:
         raise DataError(f"{error} All of them: {_write_rows(run, 'rejected.csv', error.rejected)}.") from None
     if "train" not in found.splits:
         raise DataError(f"`--data_dir`: {config.data_dir} has no training pictures, only {', '.join(found.splits)}.")
+    known: dict[str, int] = {}
+    if seen:
+        names = [name for part in found.splits.values() for name in part.names.tolist()]
+        people_pictures.refuse_missing(seen, names, found.rejected)
+        same = {"size": config.image_size, "crop": config.crop, "options": options}
+        known = _known(seen, people_pictures.digests_of_source(config.dataset, config.data_dir, seen, **same))
     pooled = "validation" not in found.splits
     if pooled:
         pool = found.splits["train"]
-        parts = {split: pool.select(rows) for split, rows in _parted(pool.labels, config.seed).items()}
+        apart = seen.among(pool.names) if seen else ()
+        parts = {split: pool.select(rows) for split, rows in _parted(pool.labels, config.seed, apart).items()}
         found = dataclasses.replace(found, splits=found.splits | parts)
+    if seen:
+        found, told = people_pictures.hold_out(found, seen, dataset=config.dataset)
+        sys.stderr.write(f"{told}\n")
     copies = 0
     if config.dedupe:
         whole, found = found, _without_shared(found)
@@ -79,6 +91,7 @@ def read(run: Run) -> tuple[Splits, pd.DataFrame]:
             "synthetic": False,
             COPIES: copies,
             "fingerprint": {split: data.fingerprint(part) for split, part in splits.items()},
+            **known,
         },
     )
     progress.finish(", ".join(f"{split} {len(part)}" for split, part in splits.items()))
@@ -97,7 +110,7 @@ def read(run: Run) -> tuple[Splits, pd.DataFrame]:
 
 def prepared(run: Run) -> tuple[Splits, pd.DataFrame]:
     """Open the splits of a prepared set: pictures to train on stay there, to be read by row. Validation is read."""
-    config = run.config
+    config, seen = run.config, people_pictures.seen_by(run.config.people)
     train = data.PreparedSplit(config.data_dir, "train", size=config.image_size)
     known, metadata = set(train.info.splits), train.info.metadata or {}
     train_rows = np.arange(len(train))
@@ -108,12 +121,19 @@ def prepared(run: Run) -> tuple[Splits, pd.DataFrame]:
     else:
         validation = train
     held = np.arange(len(validation))
+    pool = _PreparedPool(train, validation, seen) if seen else None
     if validation is train:
-        parts = _parted(train.labels, config.seed)
+        parts = _parted(train.labels, config.seed, pool.rows["train"] if pool else ())
         train_rows, held = parts["train"], parts["validation"]
     train_rows, rejected, copies = _without_copies(train, train_rows, validation, held, dedupe=config.dedupe)
-    listed = np.asarray(validation.feature("row", held))
-    names = _names(validation, held, listed)
+    names = validation.names(held)
+    held_out = {"images": validation.images(held), "labels": validation.labels[held], "names": names}
+    known: dict[str, int] = {}
+    if pool:
+        known = _known(seen, pool.digests())
+        train_rows, dropped = pool.apart(train_rows)
+        rejected = pd.concat([rejected, dropped], ignore_index=True)
+        held_out = pool.added(held_out)
     kept = ("crop", "image_size", "preset", "seed", "render_version", "fingerprint", "counts")
     record = {name: metadata[name] for name in kept if name in metadata}
     own = {
@@ -124,15 +144,15 @@ def prepared(run: Run) -> tuple[Splits, pd.DataFrame]:
         "set": train.info.full_name,
         "synthetic": bool(metadata.get("synthetic", False)),
     }
-    run.folder.write_json(PICTURES_RECORD, record | own)
+    run.folder.write_json(PICTURES_RECORD, record | own | known)
     if (train.path / "stimuli.csv").is_file():
-        place = {row: at for at, row in enumerate(listed)}
+        place = {row: at for at, row in enumerate(validation.feature("row", held))}
         table = pd.read_csv(train.path / "stimuli.csv", encoding_errors="surrogateescape")
         table = table.assign(row=[place[row] for row in table["row"]])
         table["image"] = names[table["row"]]
         run.folder.write_table(STUDY_LIST, table[["image", "true_label", "false_label", "row"]])
     train_names = np.asarray([f"train/{row:06d}" for row in train_rows])
-    sys.stderr.write(f"prepared pictures: train {len(train_rows)}, read by row; validation {len(held)}\n")
+    sys.stderr.write(f"prepared pictures: train {len(train_rows)}, read by row; validation {len(held_out['labels'])}\n")
     if not metadata.get("synthetic"):
         held_apart = {} if validation is train else {"validation": validation.labels}
         _tell(run, metadata, {"train": train.labels} | held_apart, train.categories)
@@ -144,9 +164,70 @@ def prepared(run: Run) -> tuple[Splits, pd.DataFrame]:
     _write_rows(run, "flagged.csv", _beside(train, "flagged.csv"))
     splits = {
         "train": {"labels": train.labels[train_rows], "names": train_names, "rows": train_rows},
-        "validation": {"images": validation.images(held), "labels": validation.labels[held], "names": names},
+        "validation": held_out,
     }
     return splits, rejected
+
+
+class _PreparedPool:
+    """The pictures of a prepared set that people saw, whatever split they are in.
+
+    Args:
+      train: the split to train on.
+      validation: the split to evaluate on, perhaps the same.
+      seen: what people saw.
+
+    Raises:
+      DataError: pictures that the set lacks.
+    """
+
+    def __init__(self, train: data.PreparedSplit, validation: data.PreparedSplit, seen: people_pictures.Seen):
+        self._seen = seen
+        self.splits = {"train": train} | ({} if validation is train else {"validation": validation})
+        others = {"test", "stimuli"} if "validation_minus_stimuli" not in train.info.splits else {"test"}
+        for split in sorted(others & set(train.info.splits)):
+            self.splits[split] = data.PreparedSplit(train.path, split, size=train.size)
+        names = {split: each.names(np.arange(len(each))) for split, each in self.splits.items()}
+        known = np.concatenate(list(names.values())).tolist()
+        people_pictures.refuse_missing(seen, known, _beside(train, "rejected.csv"))
+        self.rows = {split: seen.among(each) for split, each in names.items()}
+        self._names, self._pooled = names, validation is train
+
+    def digests(self) -> dict[str, set[str]]:
+        """Hash the pictures at the side of people's stimuli."""
+        found = {}
+        for split, each in self.splits.items():
+            sized = data.PreparedSplit(each.path, each.split, size=self._seen.side or each.size)
+            for row, told in zip(self.rows[split], each.feature("content_hash", self.rows[split]), strict=True):
+                found[str(self._names[split][row])] = {told, *people_pictures.digests_of(sized.images([row])[0])}
+        return found
+
+    def apart(self, train_rows: np.ndarray) -> tuple[np.ndarray, pd.DataFrame]:
+        """Return the rows to train on without what people saw, its copies and its persons, and say so."""
+        train, dataset = self.splits["train"], self.splits["train"].info.name
+        kept = np.setdiff1d(train_rows, self.rows["train"])
+        copies = _copies(train, kept, {split: (each, self.rows[split]) for split, each in self.splits.items()})
+        shown = [name for split, rows in self.rows.items() for name in self._names[split][rows]]
+        same = kept[people_pictures.same_persons(self._names["train"][kept], shown, dataset)]
+        same = np.setdiff1d(same, list(copies))
+        counts = {split: len(rows) for split, rows in self.rows.items() if len(rows)}
+        sys.stderr.write(f"{people_pictures.line(counts, len(copies), len(same))}\n")
+        told = dict.fromkeys(copies, "the same picture is in study") | dict.fromkeys(same, "a person of the study")
+        rows = np.asarray(list(told), np.int64)
+        listed, files = train.feature("row", rows), train.feature("file_name", rows)
+        table = [
+            ("train", row, file, "duplicate", why) for row, file, why in zip(listed, files, told.values(), strict=True)
+        ]
+        return np.setdiff1d(kept, rows), pd.DataFrame(table, columns=list(data.REJECTED_COLUMNS))
+
+    def added(self, held: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Return the validation pictures with those that people saw of other splits."""
+        for split, each in self.splits.items():
+            rows = self.rows[split]
+            if split != "validation" and not self._pooled and len(rows):
+                more = {"images": each.images(rows), "labels": each.labels[rows], "names": self._names[split][rows]}
+                held = {name: np.concatenate([held[name], more[name]]) for name in held}
+        return held
 
 
 def _metadata(found: data.Read, *, pooled: bool) -> dict[str, Any]:
@@ -185,14 +266,6 @@ def _tell(run: Run, metadata, labels, categories) -> None:
     """Say what `experiments.prepare_data` says of pictures."""
     for line in data_report.picture_lines(metadata, labels, categories):
         sys.stderr.write(f"{line}\n")
-
-
-def _names(split: data.PreparedSplit, rows, listed) -> np.ndarray:
-    """Name pictures as if read at once: by their file, with the row where a file has several faces."""
-    files = split.feature("file_name", np.arange(len(split)))
-    times = collections.Counter(files)
-    told = ((files[row], number) for row, number in zip(rows, listed, strict=True))
-    return np.asarray([file if times[file] == 1 else f"{file}#{number}" for file, number in told])
 
 
 def _beside(split: data.PreparedSplit, name: str) -> pd.DataFrame:
@@ -293,16 +366,35 @@ def _pixels(split, row) -> bytes:
     return hashlib.sha256(split[int(row)]["image"].tobytes()).digest()
 
 
-def _parted(labels: np.ndarray, seed: int) -> dict[str, np.ndarray]:
-    """Split the rows of a pool: a fifth of each expression is validation, drawn by the seed."""
-    chosen = []
-    for label in np.unique(labels):
-        own = np.flatnonzero(labels == label)
-        order = data.epoch_order(len(own), seed=seed, member=int(label), epoch=0)
-        chosen.append(own[order[: round(HELD_OUT * len(own))]])
-    validation = np.sort(np.concatenate(chosen))
+def _known(seen, digests) -> dict[str, int]:
+    """Return what the record of the pictures says of those that people saw."""
+    known = people_pictures.check_content(seen, digests)
+    return {people_pictures.SEEN: len(seen.names), people_pictures.KNOWN: known}
+
+
+def _parted(labels: np.ndarray, seed: int, apart: Sequence[int] | np.ndarray = ()) -> dict[str, np.ndarray]:
+    """Split the rows of a pool: a fifth of each expression is validation, drawn by the seed.
+
+    Args:
+      labels: of the pool.
+      seed: of the draw.
+      apart: rows that people saw. Where the draw misses one, all of them are validation, beside a fifth of the others.
+    """
+    validation = _fifth(labels, np.arange(len(labels)), seed)
+    if not np.isin(apart, validation).all():
+        rest = np.setdiff1d(np.arange(len(labels)), apart)
+        validation = np.union1d(_fifth(labels, rest, seed), apart).astype(np.int64)
     sys.stderr.write(
         f"no validation split: {len(validation)} of {len(labels)} pictures were drawn for it. If a person is on "
         "several pictures, make train/ and validation/ folders by person instead.\n"
     )
     return {"train": np.setdiff1d(np.arange(len(labels)), validation), "validation": validation}
+
+
+def _fifth(labels, rows, seed) -> np.ndarray:
+    chosen = []
+    for label in np.unique(labels):
+        own = rows[labels[rows] == label]
+        order = data.epoch_order(len(own), seed=seed, member=int(label), epoch=0)
+        chosen.append(own[order[: round(HELD_OUT * len(own))]])
+    return np.sort(np.concatenate(chosen))

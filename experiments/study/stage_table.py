@@ -18,6 +18,7 @@ class StageEntry:
       tables: it reads the tables that `--people` names, so its results depend on their content.
       kept: what it leaves is never replaced because a flag has changed: training may have taken days.
       quick: takes seconds, so it is made again whenever `--stages` names it.
+      at_first: flags that count when it is made and not afterwards. A later stage refuses a value that does not fit.
     """
 
     reads: tuple[str, ...]
@@ -27,6 +28,7 @@ class StageEntry:
     tables: bool = False
     kept: bool = False
     quick: bool = False
+    at_first: tuple[str, ...] = ()
 
 
 # How and where members run. Under loop and map any number of slots and devices gives the same bits, on a CPU in as many
@@ -67,6 +69,7 @@ TABLE: dict[str, StageEntry] = {
         ),
         parts=("rejected.csv", "flagged.csv", "labels.png"),
         kept=True,
+        at_first=("people",),  # whose pictures are held out; design refuses people who saw training pictures
     ),
     "design": StageEntry(
         reads=("seed", "per_ordered_pair", "people"),

@@ -37,6 +37,7 @@ def train_members(run: Run) -> None:
       epochs, steps: that the network was trained for.
       train_accuracy: over the augmented pictures of its last epoch, 0 to 1.
       stopped_by: what ended its training: its target, a limit of epochs or images, or "failed" (loss not finite).
+        Of fine-tuning, "no study image" stands for a member that is as before.
     """
     config, train = run.config, run.pictures("train")
     chosen = chosen_members(config, run.categories.num_pairs)

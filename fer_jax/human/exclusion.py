@@ -14,6 +14,10 @@ from fer_jax.human.trials import TABLE_NAMES, Trials, refuse, refuse_doubles
 # §4.1: one person lay more than 3 standard deviations below the sample's mean accuracy.
 OUTLIER_SD = 3.0
 
+# Complete is who answered at least as many trials, in as many blocks, as most people did: for studies that show each
+# person some of their images (ours).
+USUAL = "usual"
+
 # Reasons that the rules here give. Any other recorded reason is the study's decision.
 _RULES = ("incomplete", "too many trials", "outlier")
 _RECORDED = "recorded"
@@ -23,7 +27,7 @@ def exclude(
     trials: Trials,
     *,
     study: pd.DataFrame | None = None,
-    n_expected: int | None = None,
+    n_expected: int | str | None = None,
     sd_ddof: int = 1,
     outlier_sample: str = "complete",
 ) -> tuple[Trials, pd.DataFrame]:
@@ -37,7 +41,7 @@ def exclude(
         person answered twice is an error. None takes all trials.
       n_expected: answered trials of a complete person. None takes the images of `study` or, without one, the
         number that most people have (ours, of two equally frequent ones the larger). Complete people have the number of
-        blocks that most of them have.
+        blocks that most of them have. "usual" takes that number with a `study`, too, and more is no fault.
       sd_ddof: 1 divides the variance by n − 1, 0 by n (the paper does not say).
       outlier_sample: whose mean and deviation count: "complete" people or "all". The candidate is always among them.
 
@@ -59,8 +63,9 @@ def exclude(
     check_one_of("outlier_sample", outlier_sample, ("complete", "all"))
     if isinstance(sd_ddof, bool) or sd_ddof not in (0, 1):
         raise UsageError(f"`sd_ddof`: wanted 0 or 1, got {sd_ddof!r}.")
-    if n_expected is None:
-        n_expected = None if study is None else len(study)
+    at_least = n_expected == USUAL
+    if n_expected is None or at_least:
+        n_expected = None if study is None or at_least else len(study)
     else:
         n_expected = check_count("n_expected", n_expected, 1, what="a number of trials")
     for name in ("participants", "trials"):
@@ -74,6 +79,8 @@ def exclude(
     expected = _most_frequent(people["n_trials"][considered]) if n_expected is None else n_expected
     blocks = _most_frequent(people["n_blocks"][considered & (people["n_trials"] == expected)])
     complete = considered & (people["n_trials"] == expected) & (people["n_blocks"] == blocks)
+    if at_least:
+        complete = considered & (people["n_trials"] >= expected) & (people["n_blocks"] >= blocks)
     told = zip(people["participant"][~considered], recorded[~considered], strict=True)
     rows = [(name, _RECORDED, why) for name, why in told]
     odd = people[considered & ~complete]

@@ -11,6 +11,7 @@ import argparse
 import contextlib
 import dataclasses
 import pathlib
+import shutil
 import socket
 import ssl
 import sys
@@ -21,11 +22,13 @@ import pandas as pd
 from fer_jax.errors import DataError, FerError, StorageError, UsageError
 from fer_jax.files import lock
 from fer_jax.human import observers, trials
+from fer_jax.human.clicks.files import stimulus_path
 from fer_jax.study import events, folder, listening, pictures, projection, robots, server
 from fer_jax.study.records import Refused, now, sha256
 from fer_jax.study.settings import CHOICES, FIELDS, Settings, checked, read_settings
 from fer_jax.study.store import Store
 
+SOURCES = ("images", "folders", "prepared")
 LOCK = "LOCK"
 LOCAL_NAMES = ("localhost", "127.0.0.1", "[::1]")
 DEMONSTRATION_PX = 320
@@ -47,15 +50,22 @@ def script() -> None:
     sys.exit(main())
 
 
-def _init(arguments) -> None:
+def init(arguments) -> None:
+    """Make a study's folder of the pictures that the arguments name, as `fer-study init` does."""
     settings = checked(Settings(**{name: value for name, value in _chosen(arguments).items() if value is not None}))
-    if (arguments.images is None) == (arguments.folders is None):
-        raise UsageError("`--images`: wanted a table of pictures, or class folders by --folders; one of the two.")
-    if arguments.images is not None:
+    given = [name for name in SOURCES if getattr(arguments, name)]
+    if len(given) != 1:
+        got = " and ".join(f"--{name}" for name in given) or "none"
+        raise UsageError(
+            "`--images`: wanted a table of pictures, or class folders by --folders, or a prepared set by --prepared, "
+            f"got {got}."
+        )
+    if given == ["images"]:
         table, practice, read = pictures.from_table(pathlib.Path(arguments.images), num_options=settings.num_options)
     else:
-        table, practice, read = pictures.from_folders(
-            pathlib.Path(arguments.folders),
+        draw = pictures.from_folders if given == ["folders"] else pictures.from_prepared
+        table, practice, read = draw(
+            pathlib.Path(getattr(arguments, given[0])),
             size=settings.image_px,
             per_ordered_pair=arguments.per_ordered_pair,
             practice=settings.practice,
@@ -76,7 +86,8 @@ def _init(arguments) -> None:
          f"{arguments.study_dir}")  # fmt: skip
 
 
-def _serve(arguments) -> None:
+def serve(arguments) -> None:
+    """Serve a study until Ctrl+C, as `fer-study serve` does."""
     path = pathlib.Path(arguments.study_dir)
     if not path.exists():
         _say(f"{path} is not there yet: making a demonstration study of drawn faces.")
@@ -148,16 +159,28 @@ def _export(arguments) -> None:
     out = pathlib.Path(arguments.out)
     if out.exists() and any(out.iterdir()):
         raise UsageError(f"`--out`: wanted a new folder, {out} has files in it. Choose another.")
-    with Store(arguments.study_dir) as store:
-        found = projection.tables(store, read_settings(pathlib.Path(arguments.study_dir)))
+    path = pathlib.Path(arguments.study_dir)
+    with Store(path) as store:
+        found = projection.tables(store, read_settings(path))
+        shown = [one for one in store.stimuli().values() if not one.practice]
     if found.participants.empty:
         raise DataError("`--study_dir`: nobody has taken part yet, there is nothing to export.")
     if arguments.prefix:
         found = trials.prefixed(found, f"{arguments.prefix}-")
     trials.write(out, found)
+    if arguments.with_stimuli:
+        _copy_stimuli(path / folder.STIMULI, out / "images", shown)
     people, programs = (~found.participants["simulated"]).sum(), found.participants["simulated"].sum()
     who = "person" if people == 1 else "people"
     _say(f"{out}: {people} {who}, {programs} simulated, {len(found.trials)} answers, {len(found.clicks)} clicks.")
+
+
+def _copy_stimuli(source, target, shown) -> None:
+    """Copy the sharp pictures to the names that the tables call them by."""
+    for one in shown:
+        place = target / stimulus_path(one.image)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source / f"{one.file}.sharp.png", place)
 
 
 def _withdraw(arguments) -> None:
@@ -322,14 +345,15 @@ def _parser() -> argparse.ArgumentParser:
         one.set_defaults(command=work)
         return one
 
-    one = command("init", _init, "make a study of your own pictures")
+    one = command("init", init, "make a study of your own pictures")
     one.add_argument("--images", help="CSV table: image, true_label, false_label (options, practice)")
     one.add_argument("--folders", help="class folders, one a category")
-    one.add_argument("--per_ordered_pair", type=int, default=5, help="with --folders: pictures of each (true, false)")
+    one.add_argument("--prepared", help="a set of pictures that experiments.prepare_data has made")
+    one.add_argument("--per_ordered_pair", type=int, default=5, help="pictures of each (true, false) that are drawn")
     one.add_argument("--participants", type=int, default=24, help="places")
     for field in dataclasses.fields(Settings):
         _add_setting(one, field)
-    one = command("serve", _serve, "run a study; a folder that is not there becomes a demonstration")
+    one = command("serve", serve, "run a study; a folder that is not there becomes a demonstration")
     one.add_argument("--host", default="127.0.0.1", help="address to listen at")
     one.add_argument("--port", type=int, default=8000, help="port, 0 for a free one")
     one.add_argument("--names", default="", help="names by which browsers call the server, separated by commas")
@@ -339,6 +363,7 @@ def _parser() -> argparse.ArgumentParser:
     command("status", _status, "one line a participant")
     one = command("export", _export, "write tidy tables")
     one.add_argument("--out", required=True, help="folder to make")
+    one.add_argument("--with_stimuli", action="store_true", help="also the sharp pictures, for prepare_data")
     one.add_argument("--prefix", default="", help="of this site, put before each participant")
     one = command("withdraw", _withdraw, "delete everything of one participant")
     one.add_argument("participant", help="such as P07")

@@ -1,4 +1,4 @@
-"""The pictures of a study: a table of the researcher's, class folders, or drawn faces for a demonstration.
+"""The pictures of a study: a table of the researcher's, class folders, a prepared set, or drawn faces to try it.
 
 Contract: each function returns a study table, the names for practice, and a function name -> uint8 (H, W, 3) RGB.
 """
@@ -82,6 +82,52 @@ def from_folders(path: pathlib.Path, *, size: int, per_ordered_pair: int, practi
     table = make_study(labels, names, seed=seed, per_ordered_pair=each, categories=found.categories)
     rest = [name for name in names if name not in set(table["image"])]
     return table, rest[:practice], images.__getitem__
+
+
+def from_prepared(path: pathlib.Path, *, size: int, per_ordered_pair: int, practice: int, seed: int) -> Pictures:
+    """Take the study images of a prepared set, or draw a balanced study from it.
+
+    Args:
+      path: of a set of pictures, as `experiments.prepare_data` leaves it.
+      size: side of the pictures, pixels.
+      per_ordered_pair: pictures of each (true, false), fewer where the set cannot give them. A set that holds study
+        images out of training brings their table, which counts alone.
+      practice: pictures to keep for practice.
+      seed: of the draw.
+
+    Returns:
+      Table, names for practice, reader.
+
+    Raises:
+      DataError: no prepared set, or one that makes no study.
+    """
+    info = data.open_prepared(path).info
+    parts = ("validation_minus_stimuli", "stimuli") if "validation_minus_stimuli" in info.splits else ("validation",)
+    known = [split for split in (*parts, "stimuli", "test", "train") if split in info.splits]
+    splits = {split: data.PreparedSplit(path, split, size=size) for split in dict.fromkeys(known)}
+    names = {split: part.names(np.arange(len(part))).tolist() for split, part in splits.items()}
+    places = {name: (split, row) for split in splits for row, name in enumerate(names[split])}
+    categories = next(iter(splits.values())).categories
+    listed = splits["stimuli"].path / "stimuli.csv" if "stimuli" in splits else None
+    if listed is not None and listed.is_file():
+        table = pd.read_csv(listed, encoding_errors="surrogateescape")
+        name_of = dict(
+            zip(splits["stimuli"].feature("row", np.arange(len(names["stimuli"]))), names["stimuli"], strict=True)
+        )
+        table = table.assign(image=[name_of[row] for row in table["row"]])[list(COLUMNS)]
+    else:
+        pool = ["stimuli"] if "stimuli" in splits else list(splits)  # drawn faces keep a split for people
+        labels = np.concatenate([splits[split].labels for split in pool])
+        called = [name for split in pool for name in names[split]]
+        each = largest_balanced(labels, wanted=per_ordered_pair, max_share=1.0, categories=categories)
+        table = make_study(labels, called, seed=seed, per_ordered_pair=each, categories=categories)
+
+    def read(name: str) -> np.ndarray:
+        split, row = places[name]
+        return splits[split].images([row])[0]
+
+    shown = set(table["image"])
+    return table, [name for name in places if name not in shown][:practice], read
 
 
 def demonstration(*, size: int, seed: int, practice: int) -> Pictures:

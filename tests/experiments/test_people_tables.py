@@ -126,7 +126,7 @@ class _Run:
     categories = EXPRESSIONS
 
     def __init__(self, folder, names, labels):
-        self.config = StudyConfig(people=str(folder))
+        self.config = StudyConfig(people=str(folder), out="RUN")
         self._splits = {"validation": (names, labels), "train": (np.asarray(["train/0"]), np.zeros(1, np.int32))}
         self.folder = types.SimpleNamespace(has=lambda name: False, write_table=self._write)
 
@@ -170,6 +170,15 @@ def _another_foil(trials):
     )
 
 
+def test_a_pair_that_nobody_saw_a_picture_of_is_named(cohort, study, tmp_path, capsys):
+    labels, names = pool(10)
+    human.trials.write(tmp_path, _without_cell(cohort, study))
+    run = _Run(tmp_path, names, labels)
+    design.draw_study(run)
+    assert len(run.table) == 55
+    assert "people: no picture of 1 of 56 ordered pairs was shown (neutral against happy)" in capsys.readouterr().err
+
+
 def _without_cell(trials, study):
     image = study["image"].iloc[0]
     kept = trials.trials[trials.trials["image"] != image]
@@ -180,14 +189,13 @@ def _without_cell(trials, study):
     ("change", "said"),
     [
         (lambda t, s: _renamed(t, s["image"].iloc[3], "gone.png"),
-         r"1 of the 56 pictures that people saw are not among the 80 of validation, the first 'gone.png': pictures "
-         r"there are called 'face_"),
+         r"1 of the 56 pictures that people saw are not among the 80 of --data_dir: 'gone.png'\. Give the pictures "
+         r"that the study was made from, .* \(pictures there are called 'face_"),
         (lambda t, s: _renamed(t, s["image"].iloc[3], "train/0"),
-         "the first 'train/0': it is a training picture; put the study's pictures into a folder of validation"),
+         "1 of the 56 pictures that people saw are training pictures of RUN, the first 'train/0': .* another --out"),
         (lambda t, s: changed(t, "trials", true_label=t.trials["true_label"].replace("fear", "afraid")),
          "true_label: wanted one of neutral, happy, .* got 'afraid'"),
         (lambda t, s: _another_foil(t), "false_label: wanted the foil that the study gives the image, got "),
-        (_without_cell, "wanted pictures of every true and false label, got none of neutral against happy"),
         (lambda t, s: t.of([]), "wanted at least one trial, got none"),
     ],
 )  # fmt: skip

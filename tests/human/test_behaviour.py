@@ -56,6 +56,21 @@ def test_incomplete_people_leave_before_the_outlier_rule_looks():
     assert one_less["reason"].tolist() == ["incomplete", "rule cannot fire"]
 
 
+def test_people_who_see_some_of_the_images_each_are_complete_with_as_many_as_most(study, cohort):
+    few = cohort.trials[cohort.trials["trial"] <= 210]  # three of four blocks
+    more = cohort.trials[(cohort.trials["participant"] == "P01") & (cohort.trials["trial"] > 210)]
+    less = few.index[(few["participant"] == "P02") & (few["trial"] > 200)]
+    trials = human.Trials(
+        cohort.participants, pd.concat([few.drop(less), more], ignore_index=True), cohort.clicks, cohort.events
+    )
+    kept, table = human.exclusion.exclude(trials, study=study, n_expected=human.exclusion.USUAL)
+    assert "P02" in set(table.loc[table["reason"] == "incomplete", "participant"]) and "P01" in set(
+        kept.participants["participant"]
+    )
+    assert "too many trials" not in set(table["reason"])
+    assert set(human.exclusion.exclude(trials, study=study)[0].trials["participant"]) == {"P01"}
+
+
 def test_nobody_is_excluded_twice():
     trials = dropped(answered([0.9] * 20 + [0.0]), "P20", lambda table: table["block"] < 1)
     for sample in ("complete", "all"):

@@ -94,7 +94,7 @@ def test_more_than_two_answers_are_the_same_study(tmp_path, options):
 
 FAULTS = [
     (("--images", "none.csv"), 3, "cannot be read"),
-    (("--folders", "x", "--images", "y"), 1, "one of the two"),
+    (("--folders", "x", "--images", "y"), 1, "by --prepared, got --images and --folders"),
     ((), 1, "`--images`: wanted a table"),
     (("--images", "{images}", "--num_options", "9"), 1, "`num_options`: wanted 2..8, got 9"),
     (("--images", "{images}", "--num_options", "5", "--practice", "1"), 2, "at most the 3 labels"),
@@ -361,3 +361,14 @@ class Patient(robots.Client):
             self.close()
             self._address = ("127.0.0.1", self._port())
         return super().ask(method, path, body)
+
+
+def test_sharp_pictures_leave_a_study_under_the_names_of_its_tables(pictures, tmp_path):
+    study, out = tmp_path / "study", tmp_path / "tables"
+    init(study, "--images", pictures)
+    run("simulate", "--study_dir", study, "--participants", 1)
+    assert run("export", "--study_dir", study, "--out", out, "--with_stimuli") == 0
+    trials = human.trials.read(out).trials
+    found, hashes = human.clicks.read_stimuli(out / "images", trials["image"].tolist())
+    assert found.shape == (6, 48, 48, 3) and hashes == trials["image_sha256"].tolist()
+    assert not (out / "images" / "practice.png").exists()

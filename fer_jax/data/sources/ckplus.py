@@ -122,10 +122,15 @@ def _dealt(release, rows, folds, fold, remarks) -> Listing:
     return Listing(f"{release}, fold {fold} of {folds} by person", splits, remarks=remarks)
 
 
+def person_of(path: str) -> str:
+    """Return who is on a picture, such as "S005", "" where its path does not say."""
+    match = _SUBJECT.search(path + "/")
+    return match[0] if match else ""
+
+
 def _fold(text, folds) -> int:
     """Return the fold of a person, or of the person whose sequence a path lies in."""
-    match = _SUBJECT.search(text + "/")
-    person = match[0] if match else text
+    person = person_of(text) or text
     return int.from_bytes(hashlib.sha256(person.encode()).digest()[:8]) % folds
 
 

@@ -79,7 +79,7 @@ def read_stimuli(folder: str | os.PathLike, names: list[str]) -> tuple[np.ndarra
         raise DataError(f"`images`: wanted the folder of the sharp stimuli, got {folder}, which is none.")
     pictures, hashes = [], []
     for name in names:
-        path = folder / _inside(name)
+        path = folder / stimulus_path(name)
         try:
             if path.stat().st_size > _MAX_FILE_BYTES:
                 raise DataError(f"wanted at most {_MAX_FILE_BYTES} bytes, got {path.stat().st_size}.")
@@ -99,9 +99,14 @@ def read_stimuli(folder: str | os.PathLike, names: list[str]) -> tuple[np.ndarra
     return np.stack(pictures), hashes
 
 
-def _inside(name: str) -> pathlib.PurePosixPath:
+def stimulus_path(name: str) -> pathlib.PurePosixPath:
+    """Return where the sharp stimulus of an image lies in its folder.
+
+    Raises:
+      DataError: a name that leads out of the folder.
+    """
     path = pathlib.PurePosixPath(name)
     odd = not name.isprintable() or "\\" in name or ":" in name
     if odd or path.is_absolute() or ".." in path.parts or not path.name:
-        raise DataError(f"`images`: wanted names within the folder, got {name!r}. Nothing was read from there.")
+        raise DataError(f"`images`: wanted names within the folder, got {name!r}. Nothing there was touched.")
     return path if path.suffix.lower() == ".png" else path.with_name(path.name + ".png")

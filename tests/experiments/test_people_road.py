@@ -1,0 +1,232 @@
+"""One road for clicks: pictures in folders -> a study -> tables -> analysis, a prepared set, fine-tuning and Dice."""
+
+import dataclasses
+import json
+import shutil
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+
+from experiments import analyse_study, finetune_clicks, prepare_data, reproduce, run_study
+from experiments.config import StudyConfig
+from experiments.harness import command
+from experiments.study.people import click_set
+from experiments.study.run import open_run
+from fer_jax import faces, human, masks
+from fer_jax.errors import StorageError
+from fer_jax.expressions import index_of
+from fer_jax.study import commands
+
+KINDS, SIZE = ("happy", "sad", "surprise"), 48
+TINY = (
+    "--image_size=32", "--batch_size=4", "--max_images=4", "--multiclass_epochs=1", "--ep_iterations=2",
+    "--finetune_images=8", "--model=tiny",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def road(tmp_path_factory):
+    """Class folders, a study of them in which simulated people took part, and its tables."""
+    root = tmp_path_factory.mktemp("road")
+    for kind in KINDS:
+        (root / "pictures" / kind).mkdir(parents=True)
+        for number in range(9):
+            parameters = faces.draw(0, "validation", number, preset="easy", expression=index_of(kind))
+            picture = faces.render(parameters, size=SIZE).image
+            cv2.imwrite(str(root / "pictures" / kind / f"{number}.png"), picture[..., ::-1])
+    made = (f"--study_dir={root / 'lab'}", f"--folders={root / 'pictures'}", "--per_ordered_pair=1", "--practice=1")
+    assert _card(run_study, run_study.RunStudyConfig, *made, f"--image_px={SIZE}", "--noserve") == 0
+    assert commands.main(["simulate", f"--study_dir={root / 'lab'}", "--participants=4"]) == 0
+    assert commands.main(["export", f"--study_dir={root / 'lab'}", f"--out={root / 'tables'}", "--with_stimuli"]) == 0
+    return root
+
+
+def _card(card, config_class, *flags):
+    return command.run(card.main, config_class, usage="", argv=["card", *flags])
+
+
+def _reproduce(out, people, *flags, pictures, stages="all"):
+    given = (f"--out={out}", f"--people={people}", f"--data_dir={pictures}", "--dataset=class_folders")
+    return _card(reproduce, StudyConfig, *TINY, *given, f"--stages={stages}", *flags)
+
+
+def _written(out, kind="train"):
+    """The pixels of a run's pictures of a split, by name."""
+    with np.load(out / "data" / "pictures.npz") as arrays:
+        return dict(zip(arrays[f"{kind}_names"].tolist(), arrays[f"{kind}_images"], strict=True))
+
+
+def test_the_road_of_the_documents(road, tmp_path, capsys):
+    tables, pictures, out = road / "tables", tmp_path / "pictures", tmp_path / "run"
+    trials = human.trials.read(tables)
+    shown = sorted(set(trials.trials["image"]))
+    assert len(shown) == 6
+    shutil.copytree(road / "pictures", pictures)
+    copied = pictures / shown[0]
+    shutil.copyfile(copied, copied.with_name("copy.png"))  # of a picture that people saw
+
+    assert _card(analyse_study, analyse_study.AnalyseConfig, f"--people={tables}", f"--out={tmp_path / 'analysis'}",
+                 "--resamples=40", "--halves=2") == 0  # fmt: skip
+    assert "simulated" in capsys.readouterr().out
+    pytest.importorskip("array_record")
+    prepare = ("--dataset=click_study", f"--manual_dir={tables}", f"--categories={','.join(KINDS)}")
+    assert _card(prepare_data, prepare_data.PrepareConfig, *prepare, f"--data_dir={tmp_path / 'tfds'}") == 0
+    prepared = tmp_path / "tfds" / "click_study" / "1.0.0"
+    flags = (f"--out={out}", f"--clicks={prepared}", f"--data_dir={pictures}", "--dataset=class_folders", *TINY)
+    capsys.readouterr()
+    assert _card(finetune_clicks, StudyConfig, *flags) == 0
+    assert "pictures that they saw (6 of validation) are held out of training" in capsys.readouterr().err
+    assert not (out / "people").exists()  # the prepared set is the one copy of the clicks
+    study = pd.read_csv(out / "tables" / "study_images.csv")
+    train = _written(out)
+    assert sorted(study["image"]) == shown and not set(shown) & set(train)
+    held = _written(out, "validation")
+    seen = {held[name].tobytes() for name in shown}
+    assert not seen & {picture.tobytes() for picture in train.values()} and set(shown) <= set(held)
+    assert not set(open_run(out).evaluation_pictures.names) & {*shown, shown[0].replace(copied.stem, "copy")}
+    maps = dict(np.load(out / "attention.npz"))
+
+    # The same people from their tables: the run goes on, and its networks stay.
+    members = (out / "ensemble" / "manifest.json").read_bytes()
+    assert _reproduce(out, tables, "--participants=5", pictures=pictures) == 0
+    said = capsys.readouterr().err
+    assert f"people: --participants=5: not used with --people={tables}" in said
+    assert "people: made again: " in said and (out / "ensemble" / "manifest.json").read_bytes() == members
+    other = np.load(out / "attention.npz")
+    np.testing.assert_array_equal(maps["maps"], other["maps"])
+    np.testing.assert_array_equal(maps["revealed_points"], other["revealed_points"])
+    dice = pd.read_csv(out / "tables" / "dice.csv")
+    assert set(dice["unit"]) == {"happy-sad", "happy-surprise", "sad-surprise"}
+    assert "simulated" in (out / "report.html").read_text()
+    record = json.loads((out / "people.json").read_text())
+    assert record["tables"] == [str(tables.resolve())] and len(record["sha256"]) == 64
+    pictures_record = json.loads((out / "data" / "pictures.json").read_text())
+    assert pictures_record["pictures_people_saw"] == 6
+
+
+@pytest.fixture
+def people(road, tmp_path):
+    """Tables of a study's people, to be changed: folder, trials."""
+    return tmp_path / "people", human.trials.read(road / "tables")
+
+
+def _write(folder, tables, **rows):
+    human.trials.write(folder, dataclasses.replace(tables, **rows))
+    return folder
+
+
+def test_the_masks_of_a_prepared_set_are_the_discs_of_its_clicks(road, tmp_path):
+    tfds = pytest.importorskip("tensorflow_datasets")
+    pytest.importorskip("array_record")
+    prepare = ("--dataset=click_study", f"--manual_dir={road / 'tables'}", f"--categories={','.join(KINDS)}")
+    assert _card(prepare_data, prepare_data.PrepareConfig, *prepare, f"--data_dir={tmp_path / 'tfds'}") == 0
+    stored = tfds.builder_from_directory(tmp_path / "tfds" / "click_study" / "1.0.0").as_data_source("trials")
+    trials = human.trials.read(road / "tables")
+    radius = int(trials.trials["reveal_radius_px"].iloc[0])
+    assert len(stored) == len(trials.trials) == 24
+    clicks = trials.clicks[trials.clicks["inside"]].groupby(["participant", "trial"])
+    for example in stored:
+        own = clicks.get_group((example["participant"].decode(), int(example["trial"])))[["x_px", "y_px"]]
+        opened = masks.reveal(own.to_numpy(np.float32), (SIZE, SIZE), radius=radius)
+        np.testing.assert_array_equal(example["mask"][..., 0] == 255, np.asarray(opened))
+
+
+@pytest.mark.parametrize("held", ["none", "seeded"])
+def test_a_study_of_a_prepared_set_is_held_out_of_training_on_it(road, tmp_path, held, capsys):
+    pytest.importorskip("array_record")
+    pictures, root = tmp_path / "pictures", road / "pictures"
+    for kind in KINDS:  # the last five of each kind are validation
+        for number in range(9):
+            place = pictures / ("train" if number < 4 else "validation") / kind / f"{number}.png"
+            place.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(root / kind / f"{number}.png", place)
+    build = ("--dataset=class_folders", f"--manual_dir={pictures}", f"--categories={','.join(KINDS)}")
+    build = (*build, f"--data_dir={tmp_path / 'tfds'}", f"--pick_stimuli={held}")
+    assert _card(prepare_data, prepare_data.PrepareConfig, *build) == 0
+    lab, tables, out = (tmp_path / name for name in ("lab", "tables", "run"))
+    making = ("init", f"--study_dir={lab}", f"--prepared={tmp_path / 'tfds'}", f"--image_px={SIZE}", "--practice=0")
+    assert commands.main([*making, "--per_ordered_pair=2", "--participants=1"]) == 0
+    assert commands.main(["simulate", f"--study_dir={lab}", "--participants=4"]) == 0
+    assert commands.main(["export", f"--study_dir={lab}", f"--out={tables}"]) == 0
+    shown = set(human.trials.read(tables).trials["image"])
+    assert any(name.startswith("train/") for name in shown) == (held == "none")
+    flags = ("--dataset=prepared", f"--data_dir={tmp_path / 'tfds'}", f"--people={tables}", f"--out={out}", *TINY)
+    capsys.readouterr()
+    assert _card(reproduce, StudyConfig, *flags, "--stages=data,design") == 0
+    assert f"people: the {len(shown)} pictures that they saw (" in capsys.readouterr().err
+    run = open_run(out)
+    assert set(run.study_table["image"]) == shown <= set(run.pictures("validation").names)
+    train = run.pictures("train")
+    seen = {picture.tobytes() for picture in run.study_pictures.images}
+    assert len(seen) == len(shown) and not seen & {one.tobytes() for one in train.images[np.arange(len(train))]}
+    record = json.loads((out / "data" / "pictures.json").read_text())
+    assert (record["pictures_people_saw"], record["known_by_content"]) == (len(shown), len(shown))
+
+
+def test_people_who_stopped_early_and_pictures_without_an_answer(road, people, tmp_path, capsys):
+    folder, trials = people
+    images = trials.trials["image"].drop_duplicates().tolist()
+    pair = trials.trials[trials.trials[["true_label", "false_label"]].isin(["happy", "sad"]).all(axis=1)]
+    unseen = set(pair["image"])  # nobody was shown a picture of happy against sad, or sad against happy
+    wrong = next(image for image in images if image not in unseen)
+    table = trials.trials[~trials.trials["image"].isin(unseen)]
+    is_wrong = table["image"].eq(wrong)
+    table = table.assign(
+        response=table["false_label"].where(is_wrong, table["response"]),
+        correct=table["correct"].where(~is_wrong, False),
+    )
+    last = table.index[table["participant"].eq(table["participant"].iloc[0])][-1]
+    table = table.drop(last)  # one person stopped early
+    keys = pd.MultiIndex.from_frame(table[["participant", "trial"]])
+    kept = pd.MultiIndex.from_frame(trials.clicks[["participant", "trial"]]).isin(keys)
+    _write(folder, trials, trials=table.reset_index(drop=True), clicks=trials.clicks[kept].reset_index(drop=True))
+    out = tmp_path / "run"
+    assert _reproduce(out, folder, pictures=road / "pictures") == 0
+    said = capsys.readouterr().err
+    assert "no picture of 2 of 6 ordered pairs was shown (happy against sad, sad against happy)" in said
+    assert (
+        f"people: 1 of 4 pictures are left out of maps and Dice, see tables/people_images.csv: {wrong!r} (nobody was"
+        in said
+    )
+    dice = pd.read_csv(out / "tables" / "dice.csv", keep_default_na=False)
+    assert set(dice.loc[dice["unit"] == "happy-sad", "reason"]) == {"no study image"}
+    assert set(dice.loc[dice["unit"] == "happy-sad", "dice"]) == {""}
+    members = pd.read_csv(out / "tables" / "members_finetuned.csv").set_index("pair")
+    assert members.loc["happy-sad", "stopped_by"] == "no study image" and members.loc["happy-sad", "steps"] == 0
+    exclusions = pd.read_csv(out / "tables" / "people_exclusions.csv")
+    assert "incomplete" in exclusions["reason"].tolist()
+    assert (out / "report.html").is_file()
+
+
+def test_pictures_that_cannot_be_found_or_are_others_are_refused_before_training(road, people, tmp_path, capsys):
+    folder, trials = people
+    first = trials.trials["image"].iloc[0]
+    _write(folder, trials, trials=trials.trials.assign(image=trials.trials["image"].replace(first, "gone.png")),
+           clicks=trials.clicks.assign(image=trials.clicks["image"].replace(first, "gone.png")))  # fmt: skip
+    assert _reproduce(tmp_path / "run", folder, pictures=road / "pictures", stages="data") == 2
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert "1 of the 6 pictures that people saw are not among the 27 of --data_dir: 'gone.png'. Give" in said
+    other = road / "pictures" / first
+    pictures = tmp_path / "pictures"
+    shutil.copytree(road / "pictures", pictures)
+    cv2.imwrite(str(pictures / first), cv2.imread(str(other))[::-1].copy())
+    assert _reproduce(tmp_path / "other", road / "tables", pictures=pictures, stages="data") == 2
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert f"1 of the 6 pictures have the names of what people saw, but other content (SHA-256): {first!r}" in said
+
+
+def test_tables_that_change_behind_a_run_s_back(road, people, tmp_path):
+    folder, trials = people
+    _write(folder, trials)
+    out = tmp_path / "run"
+    assert _reproduce(out, folder, pictures=road / "pictures", stages="data,design,people") == 0
+    assert json.loads((out / "data" / "pictures.json").read_text())["known_by_content"] == 6
+    assert len(click_set(str(out)).trials.trials) == 24
+    _write(folder, trials, participants=trials.participants.iloc[::-1].reset_index(drop=True))
+    with pytest.raises(StorageError, match=r"has changed since the run .* has read its people there"):
+        click_set(str(out))
+    shutil.rmtree(folder)
+    with pytest.raises(StorageError, match="is gone since the run"):
+        click_set(str(out))
