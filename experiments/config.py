@@ -1,11 +1,10 @@
 """The configuration of a whole study, and its presets."""
 
 import dataclasses
-import sys
 from typing import Any
 
 from experiments.harness.command import check_bounds, option, parse_names
-from experiments.study.people_flag import check_folders
+from experiments.study.people_flag import check_folders, tell_idle
 from experiments.study.stage_table import STAGES, left_out
 from fer_jax.errors import UsageError
 from fer_jax.expressions import EXPRESSIONS, parse_categories, parse_class_map
@@ -21,13 +20,6 @@ _OWNERS = {
     "target": ("ferplus",),
     "label_table": ("class_folders", "affectnet", "ckplus"),
     **dict.fromkeys(("faces", "train_per_expression", "validation_per_expression"), ("procedural_faces",)),
-}
-# Flags -> the kinds of people that they say something of. Beside others they are named, and nothing else happens:
-# the flags of an earlier run may be repeated with other people.
-_OF_PEOPLE = {
-    "participants": ("simulated",),
-    "per_ordered_pair": ("simulated", "none"),  # people's tables have chosen the images
-    **dict.fromkeys(("finetune_images", "finetune_learning_rate", "masked_ratio"), ("simulated", "tables")),
 }
 FACE_PRESETS = ("easy", "medium", "hard", "study", "very_hard")
 
@@ -200,9 +192,7 @@ class Placement:
     over_members: str | None = option(
         None, "How slots run on a device.", choices=("loop", "map", "vmap"), unset="by platform"
     )
-    over_devices: str = option(
-        "none", "How slots are split over this machine's devices.", choices=("none", "shard_map", "pmap")
-    )
+    over_devices: str = option("none", "How slots are split over devices.", choices=("none", "shard_map", "pmap"))
     devices: int = option(0, "Devices to split over; 0: all of them.", low=0, high=100_000)
     data_devices: int = option(
         1, "Of them, devices that share each member's batch (with --over_devices=shard_map).", low=1, high=100_000
@@ -213,9 +203,7 @@ class Placement:
 class People:
     """The experiment with people."""
 
-    per_ordered_pair: int = option(
-        5, "Study images per (true, foil); fewer where a set cannot give them.", low=1, high=1000
-    )
+    per_ordered_pair: int = option(5, "Study images per (true, foil), fewer where a set has few.", low=1, high=1000)
     people: str = option(
         "simulated",
         "Who uncovers the study images: simulated people, who know the paper's eight expressions; the people of a "
@@ -352,7 +340,7 @@ def resolve(config: StudyConfig) -> StudyConfig:
         name: value.get(config.dataset, value["photographs"]) if isinstance(value, dict) else value
         for name, value in PRESETS[config.preset].items()
     }
-    _tell_idle(config, preset)
+    tell_idle(config.people, vars(config), vars(StudyConfig()) | preset)
     chosen = _other_limit(config)
     chosen |= {name: value for name, value in preset.items() if getattr(config, name) is None and name not in chosen}
     config = dataclasses.replace(config, **chosen)
@@ -382,19 +370,6 @@ def resolve(config: StudyConfig) -> StudyConfig:
                 f"`--minutes`: cannot be shared out with --{name}; give --max_images, the same to every run."
             )
     return config
-
-
-def _tell_idle(config: StudyConfig, preset: dict[str, Any]) -> None:
-    """Name flags that say nothing of the people that there are."""
-    kind = config.people if config.people in ("simulated", "none") else "tables"
-    usual = vars(StudyConfig()) | preset
-    idle = [
-        f"--{flag}={getattr(config, flag)}"
-        for flag, kinds in _OF_PEOPLE.items()
-        if kind not in kinds and getattr(config, flag) not in (None, usual[flag])
-    ]
-    if idle:
-        sys.stderr.write(f"people: {', '.join(idle)}: not used with --people={config.people}\n")
 
 
 def _refuse_strangers(config: StudyConfig) -> None:

@@ -1,10 +1,20 @@
 """The flag `--people`: simulated, none, or the folders of a study's tables, separated by commas."""
 
 import pathlib
+import sys
+from collections.abc import Mapping
+from typing import Any
 
 from fer_jax.errors import UsageError
 
 _NO_TABLES = ("simulated", "none")
+# Flags -> the kinds of people that they say something of. Beside others they are named, and nothing else happens: the
+# flags of an earlier run may be repeated with other people.
+_OF_PEOPLE = {
+    "participants": ("simulated",),
+    "per_ordered_pair": _NO_TABLES,  # people's tables have chosen the images
+    **dict.fromkeys(("finetune_images", "finetune_learning_rate", "masked_ratio"), ("simulated", "tables")),
+}
 
 
 def folders_of(people: str) -> tuple[pathlib.Path, ...]:
@@ -24,3 +34,21 @@ def check_folders(people: str) -> None:
             f"`--people`: wanted {', '.join(_NO_TABLES)}, or folders of a study's tables separated by commas, got "
             f"{str(absent[0]) if people.strip() else people!r}, which is no folder."
         )
+
+
+def tell_idle(people: str, given: Mapping[str, Any], usual: Mapping[str, Any]) -> None:
+    """Name flags that say nothing of the people that there are.
+
+    Args:
+      people: what `--people` says.
+      given: flag -> value.
+      usual: flag -> its default, from the preset where it comes from there. Such a value is not named.
+    """
+    kind = people if people in _NO_TABLES else "tables"
+    idle = [
+        f"--{flag}={given[flag]}"
+        for flag, kinds in _OF_PEOPLE.items()
+        if kind not in kinds and given[flag] not in (None, usual[flag])
+    ]
+    if idle:
+        sys.stderr.write(f"people: {', '.join(idle)}: not used with --people={people}\n")

@@ -69,7 +69,7 @@ TABLE: dict[str, StageEntry] = {
         ),
         parts=("rejected.csv", "flagged.csv", "labels.png"),
         kept=True,
-        at_first=("people",),  # whose pictures are held out; design refuses people who saw training pictures
+        at_first=("people",),  # whose pictures are held out. Design refuses others
     ),
     "design": StageEntry(
         reads=("seed", "per_ordered_pair", "people"),
