@@ -96,13 +96,21 @@ def _write_no_anova(run, reason):
 
 
 def _confusions(run):
-    people = run.folder.read_arrays("people_confusion")["counts"]
-    human = comparing.confusion.shares(people)
+    human = human_shares(run)
     rows = []
     for model in MODELS:
         share = comparing.confusion.shares(confusion_counts(run, model))
         rows.append({"model": model, **comparing.confusion.correlation(human, share)})
     run.folder.write_table("confusion_correlation", pd.DataFrame(rows))
+
+
+def human_shares(run: Run) -> np.ndarray:
+    """Return people's confusion as shares (K, K). A false label that was never offered with a true one is NaN."""
+    found = comparing.confusion.shares(run.folder.read_arrays("people_confusion")["counts"])
+    offered = np.eye(len(found), dtype=bool)
+    for true, foil in zip(run.study_table["true_label"], run.study_table["false_label"], strict=True):
+        offered[run.categories.index_of(true), run.categories.index_of(foil)] = True
+    return np.where(offered, found, np.nan)
 
 
 def _pictures(run):

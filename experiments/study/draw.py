@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from matplotlib.figure import Figure
 
-from experiments.study.compare import models_of
+from experiments.study.compare import human_shares, models_of
 from experiments.study.people import read_people
 from experiments.study.run import Run
 from experiments.study.vote import accuracy_interval, confusion_counts, scores
@@ -188,7 +188,5 @@ def _correlations(run):
     table["model"] = table["model"].map(MODEL_NAMES)
     over = {"categories": run.categories}
     yield _of(run, "confusion_correlation", figures.draw_correlations, table, **over)
-    people = run.folder.read_arrays("people_confusion")["counts"]
-    counts = confusion_counts(run, "ensemble_simple_vote")
-    shares = [comparing.confusion.shares(c) for c in (people, counts)]
+    shares = human_shares(run), comparing.confusion.shares(confusion_counts(run, "ensemble_simple_vote"))
     yield _of(run, "confusion_scatter", figures.draw_confusion_scatter, *shares, **over)

@@ -193,6 +193,8 @@ def test_people_who_stopped_early_and_pictures_without_an_answer(road, people, t
     dice = pd.read_csv(out / "tables" / "dice.csv", keep_default_na=False)
     assert set(dice.loc[dice["unit"] == "happy-sad", "reason"]) == {"no study image"}
     assert set(dice.loc[dice["unit"] == "happy-sad", "dice"]) == {""}
+    correlations = pd.read_csv(out / "tables" / "confusion_correlation.csv")
+    assert correlations["r_all"].isna().all() and correlations["reason"].str.startswith("no answers: row ").all()
     members = pd.read_csv(out / "tables" / "members_finetuned.csv").set_index("pair")
     assert members.loc["happy-sad", "stopped_by"] == "no study image" and members.loc["happy-sad", "steps"] == 0
     exclusions = pd.read_csv(out / "tables" / "people_exclusions.csv")
