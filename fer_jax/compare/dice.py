@@ -178,8 +178,8 @@ def dice_per_pair(
     units = np.unique(groups)
     finite_human, finite_model = _finite(human), _finite(model)
     used = finite_human & finite_model
-    on_human, ok_human = binary_maps(_means(human, groups, units, options.per_image, used), options)
-    on_model, ok_model = binary_maps(_means(model, groups, units, options.per_image, used), options)
+    on_human, ok_human = binary_maps(unit_means(human, groups, per_image=options.per_image, used=used), options)
+    on_model, ok_model = binary_maps(unit_means(model, groups, per_image=options.per_image, used=used), options)
     count, no_human, no_model, left_out = (
         np.asarray([(kept & (groups == one)).sum() for one in units])
         for kept in (used, finite_human, finite_model, ~used)
@@ -211,6 +211,38 @@ def dice_per_pair(
             "reason": reason,
         }
     )
+
+
+def unit_means(
+    maps: np.ndarray, groups: np.ndarray, *, per_image: str = "none", used: np.ndarray | None = None
+) -> np.ndarray:
+    """Average the maps of each unit.
+
+    Args:
+      maps: (T, H, W).
+      groups: int (T,), the unit of each.
+      per_image: scaling of each map before averaging, see `DiceOptions`.
+      used: bool (T,), the maps that count. None for all.
+
+    Returns:
+      float64 (U, H, W), the units in the order of their numbers, NaN for one without a map that counts.
+
+    Example:
+      >>> unit_means(np.array([[[1.0, 3.0]], [[3.0, 5.0]], [[0.0, 1.0]]]), np.array([7, 7, 9])).tolist()
+      [[[2.0, 4.0]], [[0.0, 1.0]]]
+    """
+    check_one_of("per_image", per_image, CHOICES["per_image"])
+    maps, units = np.asarray(maps, np.float64), np.unique(groups)
+    used = np.ones(len(maps), bool) if used is None else used
+    maps = np.where(used[:, None, None], maps, 0)
+    if per_image == "minmax":
+        low, high = maps.min((1, 2), keepdims=True), maps.max((1, 2), keepdims=True)
+        maps = (maps - low) / np.where(high > low, high - low, 1)
+    elif per_image == "sum":
+        total = maps.sum((1, 2), keepdims=True)
+        maps = maps / np.where(total != 0, total, 1)
+    own = [used & (groups == one) for one in units]
+    return np.stack([maps[rows].mean(0) if rows.any() else np.full(maps.shape[1:], np.nan) for rows in own])
 
 
 def dice_grid(human: np.ndarray, model: np.ndarray, pairs: np.ndarray) -> pd.DataFrame:
@@ -312,19 +344,6 @@ def baselines(human: np.ndarray, pairs: np.ndarray, options: DiceOptions = DEFAU
         }
     )
     return pd.DataFrame(rows)
-
-
-def _means(maps, groups, units, per_image, used):
-    """Average the maps of each unit over the images used, every map scaled first if asked. NaN without an image."""
-    maps = np.where(used[:, None, None], maps, 0)
-    if per_image == "minmax":
-        low, high = maps.min((1, 2), keepdims=True), maps.max((1, 2), keepdims=True)
-        maps = (maps - low) / np.where(high > low, high - low, 1)
-    elif per_image == "sum":
-        total = maps.sum((1, 2), keepdims=True)
-        maps = maps / np.where(total != 0, total, 1)
-    own = [used & (groups == one) for one in units]
-    return np.stack([maps[rows].mean(0) if rows.any() else np.full(maps.shape[1:], np.nan) for rows in own])
 
 
 def _maps(name, maps) -> np.ndarray:

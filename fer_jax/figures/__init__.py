@@ -16,6 +16,7 @@ from fer_jax.figures.dice import draw_dice
 from fer_jax.figures.face_cells import draw_face_cells, draw_face_frame
 from fer_jax.figures.gaze import draw_people_curve
 from fer_jax.figures.localisation import draw_localisation, draw_localisation_score, draw_pair_scores
+from fer_jax.figures.multiverse import draw_multiverse
 from fer_jax.figures.people import draw_click_sequence, draw_stimuli
 from fer_jax.figures.report import Headline, Section, write_report
 from fer_jax.figures.saliency import draw_saliency, draw_saliency_grid
@@ -35,6 +36,7 @@ __all__ = [
     "draw_localisation",
     "draw_localisation_score",
     "draw_members",
+    "draw_multiverse",
     "draw_pair_matrix",
     "draw_pair_scores",
     "draw_people_curve",

@@ -353,3 +353,53 @@ def test_wide_pictures_take_low_rows():
     square, wide = (figures.draw_saliency_grid([row]).get_size_inches() for row in rows)
     assert square[0] == wide[0]
     assert square[1] - wide[1] == pytest.approx(0.65)
+
+
+def _specifications():
+    """Two choices of two values each, and three methods."""
+    random = np.random.default_rng(0)
+    table = pd.DataFrame({"unit": ["pair", "pair", "image", "image"], "area": [0.1, 0.2, 0.1, 0.2]})
+    for name in ("a", "b", "c", "centre", "other pairs"):
+        table[f"dice_{name}"] = random.random(4)
+    return table
+
+
+def test_specifications_are_sorted_by_the_lead_and_the_paper_s_is_marked():
+    table = _specifications()
+    names = {"a": "First", "b": "Second", "c": "Third"}
+    paper = table["area"].eq(0.1) & table["unit"].eq("pair")
+    drawn = figures.draw_multiverse(table, names, ["unit", "area"], paper=paper)
+    lead, means, choices = drawn.axes
+    shown = np.sort(np.concatenate([dots.get_offsets()[:, 1] for dots in lead.collections]))
+    wanted = table["dice_a"] - table[["dice_b", "dice_c"]].max(axis=1)
+    np.testing.assert_allclose(shown, np.sort(wanted))
+    order = np.argsort(wanted.to_numpy())
+    place = int(np.flatnonzero(order == 0)[0])
+    assert [line.get_xdata()[0] for line in lead.lines if line.get_linestyle() == "--"] == [place]
+    np.testing.assert_allclose(means.collections[1].get_offsets()[:, 1], table["dice_b"].to_numpy()[order])
+    labels = [label.get_text() for label in choices.get_yticklabels()]
+    assert sorted(labels[:2]) == ["unit: image", "unit: pair"]
+    assert labels[2:] == ["area: 0.1", "area: 0.2"]
+    with pytest.raises(UsageError, match="`methods`: wanted two or more, got a"):
+        figures.draw_multiverse(table, {"a": "First"}, ["unit"])
+    with pytest.raises(UsageError, match="lacks nothing"):
+        figures.draw_multiverse(table, names, ["nothing"])
+
+
+def test_cells_of_a_face_are_drawn_in_a_row_a_method_with_unknown_cells_pale():
+    maps = np.arange(24.0).reshape(2, 4, 3)
+    maps[:, 3] = np.nan
+    drawn = figures.draw_face_cells({"People": maps, "CAM": maps + 1}, ["happy", "sad"])
+    panels = [ax for ax in drawn.axes if ax.images]
+    assert [ax.get_title() for ax in panels] == ["happy", "sad", "", ""]
+    assert [ax.get_ylabel() for ax in panels] == ["People", "", "CAM", ""]
+    shown = panels[2].images[0].get_array()
+    np.testing.assert_array_equal(shown.filled(-1), np.nan_to_num(maps[0] + 1, nan=-1))
+
+
+def test_the_frame_of_a_face_shows_points_and_cells():
+    points = np.array([[9.5, 9.5], [19.5, 9.5], [14.5, 29.5]])
+    ax = figures.draw_face_frame(np.zeros((8, 6)), points, cell_px=5, shape=(8, 6))
+    np.testing.assert_array_equal(ax.collections[0].get_offsets(), points + 0.5)
+    assert len(ax.lines) == 9 + 7
+    assert ax.images[0].get_extent() == [0, 30, 40, 0]
