@@ -206,6 +206,8 @@ def _ingest(arguments) -> None:
             checked = events.check_events(values.get("events"), options)
         except events.BadEvent as error:
             raise DataError(f"`file`: {path}: {error}") from None
+        settings = read_settings(pathlib.Path(arguments.study_dir))
+        checked = events.asked_for(checked, ask=settings.ask, url_parameters=settings.url_parameters)
         added, there = store.ingest(person.label, checked).result()
     _say(f"{person.label}: {added} events added, {there} were there already.")
 

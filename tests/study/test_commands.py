@@ -143,11 +143,13 @@ def test_class_folders_make_a_balanced_study(tmp_path, capsys):
 def test_a_rescue_file_is_taken_once(tmp_path, capsys):
     study = tmp_path / "study"
     make(study)
-    event = {"seq": 1, "trial": None, "type": "consent", "t_ms": 1.0, "body": {}}
+    event = {"seq": 1, "trial": None, "type": "consent", "t_ms": 1.0, "body": {"gender": "not asked for"}}
     file = tmp_path / "unsent-events.json"
     file.write_text(json.dumps({"token": token_of(study, "P01"), "events": [event]}))
     assert run("ingest", "--study_dir", study, file) == 0 == run("ingest", "--study_dir", study, file)
     assert "P01: 0 events added, 1 were there already" in capsys.readouterr().err
+    with Store(study) as store:
+        assert [kept["body"] for kept in store.events(1)] == [{}]
     file.write_text(json.dumps({"token": "guessed", "events": [event]}))
     assert run("ingest", "--study_dir", study, file) == 2
     file.write_text("{}")
