@@ -115,7 +115,9 @@ def _tell_unanswered(images) -> None:
 def click_set(
     path: str, *, categories: Categories | None = None, allow_mixed: bool = False, flag: str = "run"
 ) -> human.clicks.ClickSet:
-    """Read the clicks, answers and pictures of a run as one checked set, of the excluded people, too.
+    """Read the clicks, answers and pictures of a run as one checked set.
+
+    People whom the two rules exclude are in the set. Those whom somebody excluded by hand are not.
 
     Args:
       path: the run folder. Its stages data, design and people have ended.
@@ -150,7 +152,7 @@ def click_set(
             f"got {str(names[rows[place]])!r}."
         )
     return human.clicks.assemble(
-        _everyone(run),
+        human.exclusion.without_recorded(_everyone(run)),
         run.study_pictures.images,
         table,
         categories=run.categories if categories is None else categories,

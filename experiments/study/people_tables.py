@@ -16,7 +16,6 @@ from experiments.study.people_flag import folders_of
 from fer_jax import human, masks
 from fer_jax.categories import Categories
 from fer_jax.errors import DataError, StorageError, UsageError
-from fer_jax.human.columns import TABLES
 from fer_jax.human.trials import Trials, refuse
 
 _PREPARED = "dataset_info.json"
@@ -41,18 +40,7 @@ def read(people: str) -> Trials:
     Raises:
       DataError: tables that cannot be read, no trial, or a participant who is in two folders.
     """
-    parts = {folder: _read(folder) for folder in folders_of(people)}
-    seen: dict[str, pathlib.Path] = {}
-    for folder, trials in parts.items():
-        for name in pd.concat([trials.participants["participant"], trials.trials["participant"]]).unique():
-            if name in seen:
-                raise DataError(
-                    f"`--people`: participant {name} is in {seen[name]} and in {folder}; give the people of the two "
-                    "different codes, or leave one folder out."
-                )
-        seen |= dict.fromkeys(trials.participants["participant"], folder)
-    tables = {name: [getattr(trials, name) for trials in parts.values()] for name in TABLES}
-    joined = Trials(**{name: pd.concat(each, ignore_index=True) for name, each in tables.items()})
+    joined = human.trials.join({str(folder): _read(folder) for folder in folders_of(people)}, flag="--people")
     if joined.trials.empty:
         raise DataError(f"`--people`: wanted at least one trial, got none in {people}.")
     return joined
@@ -126,7 +114,7 @@ def _scaled(value, side, size, papers):
 def _files(folder):
     if (folder / _PREPARED).is_file():
         return sorted(file for file in folder.iterdir() if file.is_file())
-    files = [folder / human.trials.file_name(table) for table in TABLES]
+    files = [file for files in human.trials.files_of(folder).values() for file in files]
     missing = [file for file in files if not file.is_file()]
     if missing:
         raise UsageError(

@@ -3,6 +3,7 @@
 from fer_jax.human import (
     attention,
     behaviour,
+    bids,
     clicks,
     columns,
     exclusion,
@@ -24,6 +25,7 @@ __all__ = [
     "Trials",
     "attention",
     "behaviour",
+    "bids",
     "clicks",
     "columns",
     "exclusion",

@@ -117,12 +117,13 @@ SCHEMA_VERSION = 3
 _KINDS = {TEXT: "text", WHOLE: "whole numbers", REAL: "finite numbers", FLAG: "0 and 1"}
 
 
-def typed(table: str, columns: Mapping[str, Any] | pd.DataFrame) -> pd.DataFrame:
+def typed(table: str, columns: Mapping[str, Any] | pd.DataFrame, *, added: bool = False) -> pd.DataFrame:
     """Return a table with all its columns in their order and type. Columns not given are missing throughout.
 
     Args:
       table: a key of `TABLES`.
       columns: name -> values.
+      added: whether further columns may be there. They are kept as text, behind the others.
 
     Returns:
       DataFrame with a fresh index.
@@ -132,10 +133,11 @@ def typed(table: str, columns: Mapping[str, Any] | pd.DataFrame) -> pd.DataFrame
     """
     frame = pd.DataFrame(columns)
     unknown = [name for name in frame if name not in TABLES[table]]
-    if unknown:
+    if unknown and not added:
         raise DataError(f"`{table}`: wanted the columns of `human.columns`, got {unknown[0]!r}, too.")
     complete = {}
-    for name, (kind, _) in TABLES[table].items():
+    kinds = {name: kind for name, (kind, _) in TABLES[table].items()} | dict.fromkeys(unknown, TEXT)
+    for name, kind in kinds.items():
         column = (
             _of_kind(frame[name], kind, f"`{table}`: {name}") if name in frame else pd.Series(None, frame.index, kind)
         )

@@ -40,8 +40,10 @@ def exclude(
       study: the study table. Trials of other images, such as practice, then count for nobody, and an image that a
         person answered twice is an error. None takes all trials.
       n_expected: answered trials of a complete person. None takes the images of `study` or, without one, the
-        number that most people have (ours, of two equally frequent ones the larger). Complete people have the number of
-        blocks that most of them have. "usual" takes that number with a `study`, too, and more is no fault.
+        number that most people have who answered at all (ours, of two equally frequent ones the larger). Where these
+        saw different images, as people do who stopped early, and somebody answered every image, it is all images.
+        Complete people have the number of blocks that most of them have. "usual" takes the
+        number that most people have with a `study`, too, and more is no fault.
       sd_ddof: 1 divides the variance by n − 1, 0 by n (the paper does not say).
       outlier_sample: whose mean and deviation count: "complete" people or "all". The candidate is always among them.
 
@@ -76,7 +78,7 @@ def exclude(
         raise DataError("`trials`: wanted at least one participant, got none.")
     recorded = people["participant"].map(_recorded(trials.participants))
     considered = recorded.isna()
-    expected = _most_frequent(people["n_trials"][considered]) if n_expected is None else n_expected
+    expected = n_expected or _expected(counted, people[considered], at_least=at_least)
     blocks = _most_frequent(people["n_blocks"][considered & (people["n_trials"] == expected)])
     complete = considered & (people["n_trials"] == expected) & (people["n_blocks"] == blocks)
     if at_least:
@@ -110,6 +112,13 @@ def exclude(
     return trials.of(people["participant"][~people["participant"].isin(table["participant"])]), table
 
 
+def without_recorded(trials: Trials) -> Trials:
+    """Return the tables without the people whom the participants' table excludes, unless a rule of `exclude` did."""
+    out = _recorded(trials.participants).index
+    people = trials.participants["participant"]
+    return trials.of(people[~people.isin(out)]) if len(out) else trials
+
+
 def mark_excluded(trials: Trials, exclusions: pd.DataFrame) -> Trials:
     """Write into the participants' table whom `exclude` left out, and why. `exclude` finds the same people again.
 
@@ -139,6 +148,17 @@ def _recorded(people) -> pd.Series:
     out = people["excluded"].fillna(False).to_numpy(bool) & ~by_rule.to_numpy()
     reasons = why.where(why != "", "no reason given")
     return pd.Series(reasons.to_numpy()[out], index=people["participant"].to_numpy()[out], dtype="str")
+
+
+def _expected(trials, people, *, at_least) -> int:
+    """Return the number of answers of a complete person, where no study says it."""
+    common = _most_frequent(people["n_trials"][people["n_trials"] > 0])
+    table = trials.trials
+    alike = table["participant"].isin(people["participant"][people["n_trials"] == common])
+    if at_least or table["image"][alike].nunique() <= common:
+        return common
+    shown = table["image"].nunique()  # those who answered equally many saw different images: they may have stopped
+    return shown if people["n_trials"].eq(shown).any() else common
 
 
 def _each_image_once(trials) -> Trials:

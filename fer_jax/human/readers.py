@@ -15,7 +15,7 @@ import pandas as pd
 from fer_jax.errors import DataError
 from fer_jax.expressions import EXPRESSIONS, canonical
 from fer_jax.human.columns import SCHEMA_VERSION, typed
-from fer_jax.human.trials import Trials
+from fer_jax.human.trials import Trials, person_counts
 
 # Tiles of Wegrzyn et al. 2017 (10.1371/journal.pone.0177239): six columns of eight on a face of 300 x 400 pixels.
 WEGRZYN_TILE_PX = 50
@@ -50,14 +50,8 @@ def read_wegrzyn2017(folder: str | os.PathLike) -> Trials:
         raise DataError(f"`folder`: wanted files pandas_logfileNNN.csv, got none in {str(folder)!r}.")
     parts = [_wegrzyn_person(path) for path in paths]
     joined = {name: pd.concat([part[name] for part in parts], ignore_index=True) for name in parts[0]}
-    people = (
-        joined["trials"]
-        .groupby("participant", sort=False)
-        .agg(n_trials=("trial", "size"), n_blocks=("block", "nunique"), accuracy=("correct", "mean"))
-        .reset_index()
-    )
     return Trials(
-        participants=typed("participants", people.assign(simulated=False)),
+        participants=typed("participants", person_counts(joined["trials"]).assign(simulated=False)),
         trials=typed("trials", joined["trials"]),
         clicks=typed("clicks", joined["clicks"]),
         events=typed("events", joined["events"]),

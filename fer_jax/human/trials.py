@@ -2,21 +2,23 @@
 
 Contract: four DataFrames with the columns of `fer_jax.human.columns`. On disk: a Psych-DS folder with
 `dataset_description.json` and one CSV a table under `data/`: UTF-8, header row, decimal point, empty cell = missing,
-0/1 for yes/no, times in ms. `read` after `write` gives back equal tables. What a spreadsheet makes of them is read too:
-a byte order mark, semicolons or tabs between cells and, with these, decimal commas, and columns in any order.
+0/1 for yes/no, times in ms. `read` after `write` gives back equal tables. What a spreadsheet or R makes of them is read
+too, as `human.table_files` says. Columns that somebody added stand behind the others as text, and are written back.
 """
 
 import dataclasses
 import json
 import os
 import pathlib
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 
 import pandas as pd
 
-from fer_jax.errors import DataError, StorageError
+from fer_jax.errors import DataError, check_one_of
+from fer_jax.files import write_whole
 from fer_jax.human.columns import FLAG, KEYS, SCHEMA_VERSION, TABLES, TEXT, typed
-from fer_jax.human.table_files import as_csv, read_table
+from fer_jax.human.table_files import as_csv, read_table, say
 
 TABLE_NAMES = {table: f"`{table}`" for table in TABLES}
 
@@ -50,7 +52,7 @@ def typed_tables(trials: Trials, *, names: Mapping[str, str] = TABLE_NAMES) -> T
     """Return the four tables with the types of `human.columns` and a fresh index.
 
     Args:
-      trials: tables with exactly the columns of `human.columns`.
+      trials: tables with the columns of `human.columns`, and columns that somebody added.
       names: how messages call each table, such as the path of its file.
 
     Returns:
@@ -123,45 +125,55 @@ def refuse(name: str, table: pd.DataFrame, bad, columns: str | tuple[str, ...], 
     raise DataError(f"{name}: row {number + 1} ({key}): {', '.join(columns)}: wanted {wanted}, got {got}.")
 
 
-def write(folder: str | os.PathLike, trials: Trials) -> None:
+def write(folder: str | os.PathLike, trials: Trials, *, split_by: str = "") -> None:
     """Write the four tables. A file is complete or not there.
 
     Args:
       folder: made if it does not exist.
-      trials: tables with exactly the columns of `fer_jax.human.columns`.
+      split_by: "subject" gives each participant files of trials, clicks and events, "" all people one file a table.
+      trials: tables with the columns of `fer_jax.human.columns`, and columns that somebody added.
 
     Raises:
       DataError: tables that `read` would refuse: other columns, values of another type, a key that is missing or
         there twice.
       StorageError: the folder cannot be written.
     """
+    check_one_of("split_by", split_by, ("", "subject"))
     folder = pathlib.Path(folder)
     trials = typed_tables(trials, names={table: f"`trials.{table}`" for table in TABLES})
-    try:
-        (folder / "data").mkdir(parents=True, exist_ok=True)
-        for table in TABLES:
-            _replace(folder / file_name(table), as_csv(getattr(trials, table)))
-        _replace(folder / "dataset_description.json", json.dumps(_description(trials), indent=2) + "\n")
-    except OSError as error:
-        raise StorageError(
-            f"`folder`: cannot write {str(folder)!r}: {error.strerror}; free space or choose another."
-        ) from error
+    texts = {file_name("participants"): as_csv(trials.participants)}
+    subjects = subject_names(trials.participants["participant"]) if split_by else {"": ""}
+    for person, subject in subjects.items():
+        part = trials.of([person]) if split_by else trials
+        texts |= {
+            file_name(table, subject): as_csv(getattr(part, table)) for table in TABLES if table != "participants"
+        }
+    for name, text in texts.items():
+        write_whole(folder / name, text)
+    write_whole(folder / "dataset_description.json", json.dumps(described(trials), indent=2) + "\n")
 
 
 def simulated(trials: Trials) -> str:
-    """Return whether programs answered: "all", "none", "mixed", or "unknown" where the tables do not say."""
-    said = pd.concat([trials.participants["simulated"], trials.trials["simulated"]]).astype(FLAG)
+    """Return whether programs answered: "all", "none", "mixed", or "unknown" where the tables do not say.
+
+    Somebody without a trial counts only where nobody has one.
+    """
+    people = trials.participants
+    if len(trials.trials):
+        people = people[people["participant"].isin(trials.trials["participant"])]
+    said = pd.concat([people["simulated"], trials.trials["simulated"]]).astype(FLAG)
     programs, people = said.eq(True).any(), said.eq(False).any()
     if said.isna().any() or said.empty:
         return "mixed" if programs else "unknown"
     return "mixed" if programs and people else "all" if programs else "none"
 
 
-def read(folder: str | os.PathLike) -> Trials:
+def read(folder: str | os.PathLike, *, note: Callable[[str], None] = say) -> Trials:
     """Read and check the four tables.
 
     Args:
-      folder: as `write` left it.
+      folder: as `write` left it, or as a spreadsheet or R saved its files since.
+      note: takes one line for each file of which something was recovered.
 
     Returns:
       Tables equal to those written.
@@ -169,37 +181,65 @@ def read(folder: str | os.PathLike) -> Trials:
     Raises:
       DataError: a file that is missing or a bad row, as file:line:column.
     """
-    folder = pathlib.Path(folder)
-    return Trials(**{table: read_table(folder / file_name(table), table) for table in TABLES})
+    tables = {}
+    for table, paths in files_of(folder).items():
+        parts = [read_table(path, table, note=note) for path in paths]
+        tables[table] = parts[0] if len(parts) == 1 else _together(parts, table, tables, paths[0].parent)
+    return Trials(**tables)
 
 
-def join(sites: Mapping[str, Trials]) -> Trials:
+def join(sites: Mapping[str, Trials], *, flag: str = "sites") -> Trials:
     """Return the trials of several sites as one study, sorted by the keys of `human.columns`.
 
     Args:
       sites: what messages call each, such as its folder -> its tables.
+      flag: what messages call `sites`.
 
     Returns:
       All rows. The same rows in another order give equal tables.
 
     Raises:
-      DataError: no site, or a participant of two sites.
+      DataError: no site, a participant of two sites, or one person's answers under two names.
     """
     if not sites:
-        raise DataError("`sites`: wanted the tables of at least one site, got none.")
+        raise DataError(f"`{flag}`: wanted the tables of at least one site, got none.")
     seen: dict[str, str] = {}
+    answered: dict[tuple, tuple[str, str]] = {}
     for site, trials in sites.items():
         for person in pd.concat([trials.participants["participant"], trials.trials["participant"]]).dropna().unique():
             if seen.setdefault(person, site) != site:
                 raise DataError(
-                    f"`sites`: wanted each participant at one site, got {person!r} in {seen[person]} and in {site}; "
-                    "put a prefix before the names of one of them."
+                    f"`{flag}`: wanted each participant at one site, got {person!r} in {seen[person]} and in {site}; "
+                    "put a prefix before the names of one of them, or leave one out."
                 )
+        _refuse_known_answers(site, trials, answered, flag)
     joined = {}
     for table, keys in KEYS.items():
         rows = pd.concat([getattr(trials, table) for trials in sites.values()], ignore_index=True)
-        joined[table] = rows.sort_values(list(keys), kind="stable", ignore_index=True)
+        joined[table] = typed(table, rows, added=True).sort_values(list(keys), kind="stable", ignore_index=True)
     return Trials(**joined)
+
+
+# Two people never agree in the times of so many answers.
+_SAME_ANSWERS = 3
+
+
+def _refuse_known_answers(site, trials, answered, flag) -> None:
+    """Refuse a person all of whose answers another site has, such as a study that was exported twice."""
+    table = trials.trials
+    table = table[table["simulated"].ne(True).fillna(True) & table["rt_total_ms"].notna()]
+    rows = {}
+    for person, own in table.groupby("participant", sort=False):
+        columns = (own[name] for name in ("trial", "image", "response", "rt_total_ms"))
+        rows[person] = list(zip(*columns, strict=True))
+        known = [answered[row] for row in rows[person] if row in answered]
+        if len(known) == len(rows[person]) >= _SAME_ANSWERS and len(set(known)) == 1:
+            raise DataError(
+                f"`{flag}`: wanted each person once, got the same answers of {known[0][1]!r} in {known[0][0]} and of "
+                f"{person!r} in {site}; leave one of the two out."
+            )
+    for person, own in rows.items():
+        answered.update(dict.fromkeys(own, (site, person)))
 
 
 def prefixed(trials: Trials, prefix: str) -> Trials:
@@ -208,14 +248,52 @@ def prefixed(trials: Trials, prefix: str) -> Trials:
     return Trials(**{name: table.assign(participant=prefix + table["participant"]) for name, table in tables.items()})
 
 
-def file_name(table: str) -> str:
+def person_counts(trials: pd.DataFrame) -> pd.DataFrame:
+    """Return participant, n_trials, n_blocks and accuracy of everybody in a table of answered trials, as met."""
+    answered = trials.assign(correct=trials["correct"].astype("Float64")).groupby("participant", sort=False)
+    counts = {"n_trials": ("trial", "size"), "n_blocks": ("block", "nunique"), "accuracy": ("correct", "mean")}
+    return answered.agg(**counts).reset_index()
+
+
+def file_name(table: str, subject: str = "") -> str:
     """Return where a table lies in the folder of a study, such as "data/study-fer2afc_description-trials_data.csv"."""
-    return f"data/study-fer2afc_description-{table}_data.csv"
+    return f"data/study-fer2afc{f'_subject-{subject}' if subject else ''}_description-{table}_data.csv"
 
 
 def file_names(folder: str | os.PathLike) -> dict[str, str]:
     """Return how messages call the tables of a study's folder: by their paths."""
     return {table: str(pathlib.Path(folder) / file_name(table)) for table in TABLES}
+
+
+def files_of(folder: str | os.PathLike) -> dict[str, list[pathlib.Path]]:
+    """Return the files of each table in the folder of a study: one, or one a participant.
+
+    Raises:
+      DataError: a table that is there both as one file and as one file a participant.
+    """
+    found = {}
+    for table in TABLES:
+        whole = pathlib.Path(folder) / file_name(table)
+        parts = sorted(whole.parent.glob(pathlib.Path(file_name(table, "*")).name))
+        if parts and whole.exists():
+            raise DataError(f"{whole}: wanted this file or {parts[0].name} and the like, got both. Take one away.")
+        found[table] = parts or [whole]
+    return found
+
+
+def subject_names(participants) -> dict[str, str]:
+    """Return participant -> the letters and digits of the name, as names of files have it.
+
+    Raises:
+      DataError: two participants of one such name, or one without.
+    """
+    names = {person: re.sub("[^a-zA-Z0-9]", "", person) for person in participants}
+    for person, name in names.items():
+        if not name or list(names.values()).count(name) > 1:
+            raise DataError(
+                f"`participants`: wanted names that differ in their letters and digits, got {person!r}. Rename it."
+            )
+    return names
 
 
 # What is added to the data set's name and to its description.
@@ -227,8 +305,10 @@ _SIMULATED = {
 }
 
 
-def _description(trials) -> dict:
-    measured = {name: meaning for columns in TABLES.values() for name, (_, meaning) in columns.items()}
+def described(trials: Trials) -> dict:
+    """Return what `dataset_description.json` says of the tables: a data set in the words of schema.org."""
+    measured = {name: "added to the table" for table in TABLES for name in getattr(trials, table)}
+    measured |= {name: meaning for columns in TABLES.values() for name, (_, meaning) in columns.items()}
     kind = simulated(trials)
     name, remark = _SIMULATED[kind]
     return {
@@ -245,25 +325,28 @@ def _description(trials) -> dict:
     }
 
 
-def _replace(path: pathlib.Path, text: str) -> None:
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(text, encoding="utf-8", newline="")
-    os.replace(partial, path)
+def _together(parts, table, tables, folder) -> pd.DataFrame:
+    """Return the rows of all files of one table, in the order of the participants' table."""
+    rows = typed(table, pd.concat(parts, ignore_index=True), added=True)
+    refuse_doubles(rows, table, f"{folder}/*{table}_data.csv")
+    if table != "participants":
+        place = pd.Index(tables["participants"]["participant"]).get_indexer(pd.Index(rows["participant"]))
+        rows = rows.iloc[place.argsort(kind="stable")].reset_index(drop=True)
+    return rows
 
 
 def _typed(frame, table, name) -> pd.DataFrame:
-    wrong = sorted(set(map(str, frame.columns)) ^ set(TABLES[table]))
-    if wrong or len(frame.columns) != len(TABLES[table]):
-        raise DataError(
-            f"{name}: wanted the columns of `human.columns`, differing: {', '.join(wrong) or 'one is there twice'}."
-        )
+    missing = sorted(set(TABLES[table]) - set(map(str, frame.columns)))
+    if missing or not frame.columns.is_unique:
+        told = ", ".join(missing) or "none, one is there twice"
+        raise DataError(f"{name}: wanted the columns of `human.columns`, missing: {told}.")
     try:
-        frame = typed(table, frame)
+        frame = typed(table, frame, added=True)
     except DataError as error:
         raise DataError(str(error).replace(f"`{table}`", name, 1)) from None
-    for column, (kind, _) in TABLES[table].items():
-        if kind == TEXT:
-            refuse(name, frame, [not _is_unicode(text) for text in frame[column]], column, "Unicode text")
+    for column in frame:
+        if column not in TABLES[table] or TABLES[table][column][0] == TEXT:
+            refuse(name, frame, [not _is_unicode(text) for text in frame[column]], str(column), "Unicode text")
     refuse_doubles(frame, table, name)
     return frame
 

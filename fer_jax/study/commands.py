@@ -21,7 +21,7 @@ import pandas as pd
 
 from fer_jax.errors import DataError, FerError, StorageError, UsageError
 from fer_jax.files import lock
-from fer_jax.human import observers, trials
+from fer_jax.human import bids, observers, trials
 from fer_jax.human.clicks.files import stimulus_path
 from fer_jax.study import events, folder, listening, pictures, projection, robots, server
 from fer_jax.study.records import Refused, now, sha256
@@ -157,8 +157,10 @@ def _status(arguments) -> None:
 
 def _export(arguments) -> None:
     out = pathlib.Path(arguments.out)
-    if out.exists() and any(out.iterdir()):
-        raise UsageError(f"`--out`: wanted a new folder, {out} has files in it. Choose another.")
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise UsageError(f"`--out`: wanted a new folder, {out} {'has files in it' if out.is_dir() else 'is a file'}.")
+    if arguments.bids and (arguments.split_by or arguments.with_stimuli):
+        raise UsageError("`--bids`: wanted without --split_by and --with_stimuli, for its layout is fixed.")
     path = pathlib.Path(arguments.study_dir)
     with Store(path) as store:
         found = projection.tables(store, read_settings(path))
@@ -167,7 +169,10 @@ def _export(arguments) -> None:
         raise DataError("`--study_dir`: nobody has taken part yet, there is nothing to export.")
     if arguments.prefix:
         found = trials.prefixed(found, f"{arguments.prefix}-")
-    trials.write(out, found)
+    if arguments.bids:
+        bids.write_bids(out, found)
+    else:
+        trials.write(out, found, split_by=arguments.split_by)
     if arguments.with_stimuli:
         _copy_stimuli(path / folder.STIMULI, out / "images", shown)
     people, programs = (~found.participants["simulated"]).sum(), found.participants["simulated"].sum()
@@ -215,8 +220,11 @@ def _ingest(arguments) -> None:
 def _person(store, token):
     try:
         return store.participant(sha256(token))
-    except Refused:
-        raise DataError("`file`: it belongs to no participant of this study.") from None
+    except Refused as refused:
+        told = (
+            "somebody who withdrew: nothing is taken" if refused.word == "withdrawn" else "no participant of this study"
+        )
+        raise DataError(f"`file`: it belongs to {told}.") from None
 
 
 def _backup(arguments) -> None:
@@ -367,6 +375,8 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--out", required=True, help="folder to make")
     one.add_argument("--with_stimuli", action="store_true", help="also the sharp pictures, for prepare_data")
     one.add_argument("--prefix", default="", help="of this site, put before each participant")
+    one.add_argument("--split_by", default="", choices=("subject",), help="give each participant files of his or hers")
+    one.add_argument("--bids", action="store_true", help="the BIDS layout, which is written but not read back")
     one = command("withdraw", _withdraw, "delete everything of one participant")
     one.add_argument("participant", help="such as P07")
     one = command("ingest", _ingest, "take the file of unsent events that a page offered")

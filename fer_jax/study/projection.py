@@ -5,6 +5,7 @@ the events only. A trial counts from the last time it was begun: clicks before a
 """
 
 import dataclasses
+import functools
 import math
 from collections.abc import Mapping, Sequence
 from importlib import metadata
@@ -46,7 +47,7 @@ def open_clicks(events: Sequence[Mapping[str, Any]], trial: int) -> list[dict]:
 
 
 def tables(store: Store, settings: Settings) -> Trials:
-    """Return the four tables of everybody who gave consent.
+    """Return the four tables of everybody who gave consent, as of one moment.
 
     Args:
       store: an open database.
@@ -55,12 +56,13 @@ def tables(store: Store, settings: Settings) -> Trials:
     Returns:
       Tables with the columns of `human.columns`.
     """
-    stimuli = store.stimuli()
     rows: dict[str, list[dict]] = {name: [] for name in TABLES}
-    for person in store.participants():
-        events = store.events(person.id)
-        if any(event["type"] == "consent" for event in events):
-            project(person, store.plan(person.id), events, stimuli, settings, rows)
+    with store.snapshot():
+        stimuli = store.stimuli()
+        for person in store.participants():
+            events = store.events(person.id)
+            if any(event["type"] == "consent" for event in events):
+                project(person, store.plan(person.id), events, stimuli, settings, rows)
     return Trials(
         **{name: typed(name, pd.DataFrame(rows[name], columns=list(TABLES[name]), dtype=object)) for name in TABLES}
     )
@@ -165,13 +167,18 @@ def _trial_row(person, trial, place, told, stimulus, settings, screen) -> dict:
         "view_deg": _angle(told.css_scale, settings.image_px, screen),
         "onset_utc": told.utc,
         "schema_version": SCHEMA_VERSION,
-        "program_version": metadata.version("fer-jax"),
+        "program_version": _program_version(),
         "source": "fer-study",
     }
     if two:
         foil = next(option for option in trial.options if option != stimulus.true_label)
         return row | {"false_label": foil, "left_label": trial.options[0], "right_label": trial.options[1]}
     return row | {"options": "|".join(trial.options)}
+
+
+@functools.cache
+def _program_version() -> str:
+    return metadata.version("fer-jax")
 
 
 def _angle(css_scale, image_px, screen) -> float | None:

@@ -13,7 +13,7 @@ import pathlib
 import queue
 import sqlite3
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from fer_jax.errors import DataError, StorageError
@@ -167,6 +167,15 @@ class Store:
     def tombstones(self) -> list[tuple[str, str]]:
         """Return who withdrew, and when."""
         return self._all("SELECT label, utc FROM tombstone ORDER BY label")
+
+    @contextlib.contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """Let all that is read within be of one moment, whatever is written meanwhile."""
+        self._reading.execute("BEGIN")
+        try:
+            yield
+        finally:
+            self._reading.execute("ROLLBACK")
 
     # What is written. Each returns a future that is done once the change is on disk.
 

@@ -56,7 +56,7 @@ def test_two_sites_are_one_study_and_nobody_is_in_both(cohort, tmp_path):
     for table in ("participants", "trials", "clicks"):
         pd.testing.assert_frame_equal(getattr(both, table), getattr(wanted, table))
     human.trials.write(tmp_path / "b", of_person(cohort, "P02", "P01"))
-    with pytest.raises(DataError, match=r"participant P01 is in .*/a and in .*/b; give") as error:
+    with pytest.raises(DataError, match=r"`--people`: wanted each .* got 'P01' in .*/a and in .*/b; put") as error:
         people_tables.read(f"{tmp_path / 'a'},{tmp_path / 'b'}")
     assert "\n" not in str(error.value)
 

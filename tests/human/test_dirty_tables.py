@@ -354,7 +354,7 @@ def test_what_a_spreadsheet_saved_is_read(small_cohort, tmp_path, between, decim
         (",", ".", r"wanted one decimal mark, got"),  # one cell of many keeps its point
         ("x_px", "y_px", r":1:x_px: wanted this column, got none"),
         ("x_px", "click", r":1:x_px: wanted this column, got none"),
-        ("t_ms", "t_ms;notes", r":1:notes: wanted no further column, got 'notes'"),
+        ("t_ms", "t_ms;notes", r":2:10: wanted 11 cells, got 10"),
     ],
 )
 def test_what_a_spreadsheet_spoilt_is_named(small_cohort, tmp_path, old, new, told):

@@ -95,8 +95,8 @@ def cell(line, column, value):
         ("trials", cell(3, b"n_clicks", b"1.5"), r"trials_data\.csv:3:n_clicks: wanted a whole number"),
         ("trials", cell(4, b"participant", b""), r"trials_data\.csv:4:participant: wanted a value"),
         ("trials", cell(3, b"trial", b"1"), r"trials_data\.csv:3:trial: wanted each row once"),
-        ("trials", cell(1, b"image", b"picture"), r"trials_data\.csv:1:picture: wanted no further column"),
-        ("clicks", lambda data: data.replace(b"\n", b",9\n", 3), r"clicks_data\.csv:1:9: wanted no further column"),
+        ("trials", cell(1, b"image", b"picture"), r"trials_data\.csv:1:image: wanted this column, got none"),
+        ("clicks", lambda data: data.replace(b"\n", b",9\n", 3), r"clicks_data\.csv:4:10: wanted 11 cells, got 10"),
         ("clicks", lambda data: data + b"P99,1\n", r"clicks_data\.csv:\d+:2: wanted 10 cells, got 2"),
         ("clicks", lambda data: data + b"\xff\n", r"clicks_data\.csv:\d+:\?: wanted UTF-8 text, got the byte 0xff"),
         ("clicks", lambda data: data + b'"open\n', r"clicks_data\.csv:\d+:\?: wanted comma-separated cells"),
@@ -114,7 +114,7 @@ def test_a_missing_file_and_a_folder_that_cannot_be_made(small_cohort, tmp_path)
     with pytest.raises(DataError, match="wanted a study written by"):
         human.trials.read(tmp_path / "nowhere")
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(StorageError, match="cannot write"):
+    with pytest.raises(StorageError, match="cannot be written"):
         human.trials.write(tmp_path / "file", small_cohort)
 
 

@@ -19,7 +19,7 @@ from fer_jax.human.clicks import checks
 from fer_jax.human.columns import typed
 from fer_jax.human.stimuli import reveal_mask
 from fer_jax.human.study import COLUMNS, check_images
-from fer_jax.human.trials import Trials, typed_tables
+from fer_jax.human.trials import Trials, person_counts, typed_tables
 from fer_jax.provenance import UNKNOWN, Provenance
 
 FOLDS = 5
@@ -213,17 +213,9 @@ def _stored(trials: Trials) -> Trials:
     clicks = trials.clicks[list(STORED_CLICKS)].iloc[order]
     points = {name: _single(clicks[name], same_pixel=True) for name in ("x_px", "y_px")}
     clicks = clicks.assign(**points, t_ms=_single(clicks["t_ms"]))
-    people = (
-        table.assign(correct=table["correct"].astype("Float64"))
-        .groupby("participant", sort=False)
-        .agg(
-            simulated=("simulated", "first"),
-            n_trials=("trial", "size"),
-            n_blocks=("block", "nunique"),
-            accuracy=("correct", "mean"),
-        )
-        .reset_index()
-    )
+    programs = table.drop_duplicates("participant").set_index("participant")["simulated"]
+    people = person_counts(table)
+    people["simulated"] = programs.reindex(people["participant"]).array
     return Trials(typed("participants", people), typed("trials", table), typed("clicks", clicks), typed("events", {}))
 
 

@@ -15,6 +15,7 @@ from fer_jax.expressions import EXPRESSIONS
 from fer_jax.human import trials as trial_files
 from fer_jax.human.clicks.checks import check_options
 from fer_jax.human.clicks.dataset import ClickSet, assemble, study_of
+from fer_jax.human.exclusion import without_recorded
 from fer_jax.human.stimuli import decode
 
 _MAX_FILE_BYTES = 64 << 20  # of a stimulus (ours): a larger one is refused from its size on disk
@@ -27,7 +28,7 @@ def load(
     allow_mixed: bool = False,
     categories: Categories = EXPRESSIONS,
 ) -> ClickSet:
-    """Read a click study and check it as a whole.
+    """Read a click study and check it as a whole. Whom the participants' table excludes by hand is left out.
 
     Args:
       source: a folder that `human.trials.write` wrote.
@@ -45,7 +46,7 @@ def load(
     source = pathlib.Path(source)
     if not (source / "dataset_description.json").is_file():
         raise DataError(f"`source`: wanted a study's folder with dataset_description.json, got {source}.")
-    trials, names = trial_files.read(source), trial_files.file_names(source)
+    trials, names = without_recorded(trial_files.read(source)), trial_files.file_names(source)
     check_options(trials, categories=categories, names=names)
     study = study_of(trials, categories=categories)
     folder = source / "images" if images is None else pathlib.Path(images)
