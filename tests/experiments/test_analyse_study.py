@@ -166,6 +166,35 @@ def test_people_and_programs_together_are_called_mixed(cohort, tmp_path):
     assert own.loc["P02", "simulated"].all()
 
 
+def test_somebody_who_agreed_and_answered_nothing_is_nobody(cohort, analysed, tmp_path):
+    silent = typed("participants", {"participant": ["P99", "P98"], "simulated": False, "n_trials": 0, "n_blocks": 0})
+    people = typed("participants", pd.concat([cohort.participants, silent]))
+    human.trials.write(tmp_path / "people", dataclasses.replace(cohort, participants=people))
+    assert run(f"--people={tmp_path / 'people'}", f"--out={tmp_path / 'out'}", "--aligned") == 0
+    assert first_paragraph(tmp_path / "out") == first_paragraph(analysed)
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "A click study of simulated people" in page and "some of them simulated" not in page
+    out = pd.read_csv(tmp_path / "out" / "exclusions.csv").set_index("participant")
+    assert out.loc["P99", "detail"].startswith("0 of 56 trials")
+    for name, table in tables(tmp_path / "out").items():
+        if name not in ("people", "exclusions"):
+            pd.testing.assert_frame_equal(table, pd.read_csv(analysed / f"{name}.csv"))
+
+
+def test_whom_a_researcher_excluded_by_hand_stays_out(cohort, tmp_path):
+    human.trials.write(tmp_path / "people", cohort)
+    path = tmp_path / "people" / human.trials.file_name("participants")
+    frame = pd.read_csv(path, dtype=str, keep_default_na=False)
+    frame.loc[frame["participant"] == "P02", ["excluded", "exclusion_reason"]] = ["TRUE", "told us, of a migraine"]
+    path.write_bytes(frame.to_csv(sep=";", index=False, lineterminator="\r\n").encode("cp1252"))
+    assert run(f"--people={tmp_path / 'people'}", f"--out={tmp_path / 'out'}") == 0
+    out = pd.read_csv(tmp_path / "out" / "exclusions.csv").set_index("participant")
+    assert out.loc["P02", ["reason", "detail"]].tolist() == ["recorded", "told us, of a migraine"]
+    people = pd.read_csv(tmp_path / "out" / "people.csv")
+    kept = people["sample"] == "after exclusions"
+    assert "P02" in set(people["participant"][~kept]) and "P02" not in set(people["participant"][kept])
+
+
 def test_real_tile_logs_are_one_flag_away(real_data, tmp_path):
     told = f"--people={real_data / 'wegrzyn2017'}", "--log_format=wegrzyn2017"
     assert run(*told, f"--out={tmp_path / 'out'}") == 0

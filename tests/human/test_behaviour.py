@@ -71,6 +71,30 @@ def test_people_who_see_some_of_the_images_each_are_complete_with_as_many_as_mos
     assert set(human.exclusion.exclude(trials, study=study)[0].trials["participant"]) == {"P01"}
 
 
+def test_many_who_stopped_early_do_not_make_the_others_too_diligent(cohort):
+    """Nobody says how many trials there were: five of seven stopped after a block, two saw every image."""
+    names = cohort.participants["participant"][:7]
+    part = cohort.of(names)
+    for name in names[:5]:
+        part = dropped(part, name, lambda table: table["block"] == 1)
+    people = pd.concat([part.participants, pd.DataFrame({"participant": ["Q1", "Q2", "Q3"]})])
+    part = human.Trials(typed("participants", people), part.trials, part.clicks, part.events)
+    kept, table = human.exclusion.exclude(part)
+    assert kept.participants["participant"].tolist() == ["P06", "P07"]
+    left = table[table["participant"].notna()]
+    assert set(left["reason"]) == {"incomplete"} and len(left) == 8
+    assert left["detail"].iloc[0] == "70 of 280 trials, 1 of 4 blocks"
+    assert left.set_index("participant").loc["Q1", "detail"] == "0 of 280 trials, 0 of 4 blocks"
+
+
+def test_people_without_an_answer_do_not_say_what_complete_is():
+    silent = pd.DataFrame({"participant": [f"Q{number}" for number in range(9)]})
+    some = answered([0.9] * 4)
+    people = typed("participants", pd.concat([some.participants, silent]))
+    kept, _ = human.exclusion.exclude(human.Trials(people, some.trials, some.clicks, some.events))
+    assert len(kept.participants) == 4
+
+
 def test_nobody_is_excluded_twice():
     trials = dropped(answered([0.9] * 20 + [0.0]), "P20", lambda table: table["block"] < 1)
     for sample in ("complete", "all"):

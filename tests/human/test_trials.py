@@ -1,6 +1,6 @@
 import csv
+import dataclasses
 import json
-import re
 
 import numpy as np
 import pandas as pd
@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from fer_jax import human
 from fer_jax.errors import DataError, StorageError
 from fer_jax.human.columns import KEYS, TABLES, TEXT, typed
+
+from .psych_ds import faults
 
 
 def assert_equal(one, other):
@@ -53,16 +55,26 @@ def test_no_text_opens_as_a_formula(tmp_path, formula):
     assert human.trials.read(tmp_path).participants["participant"].tolist() == [formula]
 
 
-def test_the_folder_is_psych_ds(small_cohort, tmp_path):
+@pytest.mark.parametrize("split_by", ["", "subject"])
+def test_the_folder_is_psych_ds(small_cohort, tmp_path, split_by):
+    added = dataclasses.replace(small_cohort, participants=small_cohort.participants.assign(handedness="left"))
+    for number, trials in enumerate((small_cohort, added)):
+        human.trials.write(tmp_path / str(number), trials, split_by=split_by)
+        assert faults(tmp_path / str(number)) == []
+    assert len(list((tmp_path / "0" / "data").iterdir())) == (1 + 3 * 6 if split_by else 4)
+
+
+def test_the_rules_of_psych_ds_can_be_broken(small_cohort, tmp_path):
     human.trials.write(tmp_path, small_cohort)
-    rule = r"([a-z]+-[a-zA-Z0-9]+)(_[a-z]+-[a-zA-Z0-9]+)*_data\.csv"
-    files = sorted((tmp_path / "data").iterdir())
-    assert len(files) == 4
-    assert all(re.fullmatch(rule, path.name) for path in files)
-    described = json.loads((tmp_path / "dataset_description.json").read_text())
-    named = {entry["name"] for entry in described["variableMeasured"]}
-    for path in files:
-        assert set(path.read_text().split("\n", 1)[0].split(",")) <= named
+    path = tmp_path / human.trials.file_name("clicks")
+    path.write_text(path.read_text().replace("x_px", "x", 1) + "P01\n")
+    path.rename(path.with_name("clicks_data.csv"))
+    described = json.loads((tmp_path / "dataset_description.json").read_text()) | {"@type": "Thing", "name": ""}
+    (tmp_path / "dataset_description.json").write_text(json.dumps(described))
+    assert {fault.split()[0] for fault in faults(tmp_path)} == {
+        "JSON_KEY_REQUIRED", "INCORRECT_DATASET_TYPE", "FILENAME_KEYWORD_FORMATTING_ERROR",
+        "CSV_HEADER_LENGTH_MISMATCH", "CSV_COLUMN_MISSING_FROM_METADATA", "described,",
+    }  # fmt: skip
 
 
 def broken(folder, table, change):

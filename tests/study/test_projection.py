@@ -11,6 +11,7 @@ from fer_jax import human
 from fer_jax.study import Store, commands, read_settings, tables
 from fer_jax.study.folder import token_of
 from fer_jax.study.records import sha256
+from tests.human.psych_ds import faults
 
 from .conftest import make, table
 
@@ -74,6 +75,7 @@ def test_people_in_every_state_and_ugly_text_survive_an_export(study, tmp_path, 
         assert set(found.trials["response"]) <= set(UGLY[:3])
         assert (found.trials["n_clicks"] == 1).all() and (found.trials["rt_first_click_ms"] == 100.0).all()
         assert (found.trials["rt_decision_ms"] == found.trials["rt_total_ms"] - 100).all()
+        assert faults(out) == []
         assert not any("\n=" in path.read_text() for path in (out / "data").iterdir())
     with Store(study) as store:
         wanted = tables(store, read_settings(study))
@@ -133,13 +135,12 @@ def test_thousands_of_trials_take_seconds(tmp_path):
             plan = [trial for trial in store.plan(person.id) if trial.trial > 0]
             events = [wire(1, "consent", version="1"), *answers(plan, clicks=5)]
             store.append(person.id, store.claim(person.id).result(), events).result()
-    start = time.perf_counter()
+    start = time.process_time()
     assert run("export", "--study_dir", tmp_path / "study", "--out", tmp_path / "out") == 0
-    seconds = time.perf_counter() - start
-    assert seconds < 120  # 3 s on two idle cores
+    seconds = time.process_time() - start
+    assert seconds < 20  # of the processor; some 3 are wanted
     found = human.trials.read(tmp_path / "out")
     assert (len(found.trials), len(found.clicks), len(found.events)) == (3360, 16800, 3360 * 7 + 12)
-    print(f"export: {seconds:.1f} s")
 
 
 def rescue(study, tmp_path, label, events, **more):

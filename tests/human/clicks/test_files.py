@@ -1,5 +1,6 @@
 """A click study from disk: what fits is read, what is odd or hostile is refused in one line."""
 
+import dataclasses
 import hashlib
 
 import cv2
@@ -42,6 +43,16 @@ def test_a_folder_is_read(folder, small_cohort, small_study, pictures):
     rows = human.study.positions(small_study, found.study["image"])
     np.testing.assert_array_equal(found.pictures, pictures[rows])
     pd.testing.assert_frame_equal(found.study, wanted.study.iloc[rows].reset_index(drop=True), check_index_type=False)
+
+
+def test_whom_a_researcher_excluded_by_hand_is_left_out(folder, small_cohort):
+    people = small_cohort.participants.assign(
+        excluded=[True, True, *[False] * 4], exclusion_reason=["asleep", "outlier: by a rule", *[None] * 4]
+    )
+    human.trials.write(folder, dataclasses.replace(small_cohort, participants=people.astype(
+        {"excluded": "boolean", "exclusion_reason": "str"})))  # fmt: skip
+    found = human.clicks.load(folder).trials.trials["participant"]
+    assert sorted(found.unique()) == [f"P{number:02d}" for number in range(2, 7)]
 
 
 def test_images_lie_elsewhere_and_without_their_suffix(folder, small_cohort, tmp_path):
