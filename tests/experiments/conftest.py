@@ -8,6 +8,7 @@ from experiments.study.run import Run
 from experiments.study.run_folder import RunFolder
 from fer_jax import checkpoints, ensemble
 from fer_jax.expressions import EXPRESSIONS
+from tests.human.conftest import small_cohort, small_study  # noqa: F401  fixtures
 
 from .jobs import RUN_PX, Job
 

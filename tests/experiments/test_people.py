@@ -17,19 +17,8 @@ from fer_jax import human
 from fer_jax.errors import DataError, FerError, StorageError, UsageError
 from fer_jax.expressions import EXPRESSIONS
 from tests.human.clicks.test_dataset import SIZE, assert_equal
-from tests.human.conftest import pool
 
 SIDE = "data/study-fer2afc_description-"
-
-
-@pytest.fixture(scope="module")
-def small_study():
-    return human.study.make_study(*pool(10), seed=1, per_ordered_pair=1)
-
-
-@pytest.fixture(scope="module")
-def small_cohort(small_study):
-    return human.observers.simulate(small_study, seed=1, image_px=SIZE, participants=3)
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +83,7 @@ def test_a_run_prepares_as_one_set(run, tmp_path, capsys):
     assert command.run(prepare_data.main, prepare_data.PrepareConfig, usage="", argv=argv) == 0
     assert "simulated: all" in capsys.readouterr().out.splitlines()
     metadata = json.loads((tmp_path / "tfds" / "click_study" / "1.0.0" / "metadata.json").read_text())
-    assert (metadata["synthetic"], metadata["participants"], metadata["images"]) == (True, 3, 56)
+    assert (metadata["synthetic"], metadata["participants"], metadata["images"]) == (True, 6, 56)
 
 
 class Trap:

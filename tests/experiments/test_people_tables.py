@@ -19,18 +19,8 @@ from tests.human.conftest import pool
 SIZE = 64
 
 
-@pytest.fixture(scope="module")
-def study():
-    return human.study.make_study(*pool(10), seed=1, per_ordered_pair=1)
-
-
-@pytest.fixture(scope="module")
-def cohort(study):
-    return human.observers.simulate(study, seed=1, image_px=SIZE, participants=4)
-
-
-def of_person(cohort, name, called):
-    part = cohort.of([name])
+def of_person(trials, name, called):
+    part = trials.of([name])
     tables = {table: getattr(part, table) for table in ("participants", "trials", "clicks", "events")}
     return human.trials.Trials(**{table: rows.assign(participant=called) for table, rows in tables.items()})
 
@@ -48,48 +38,48 @@ def test_folders_of_a_flag(tmp_path):
     assert resolve(StudyConfig(out="run", people=str(tmp_path))).people == str(tmp_path)
 
 
-def test_two_sites_are_one_study_and_nobody_is_in_both(cohort, tmp_path):
+def test_two_sites_are_one_study_and_nobody_is_in_both(small_cohort, tmp_path):
     for site, name in (("a", "P01"), ("b", "P02")):
-        human.trials.write(tmp_path / site, of_person(cohort, name, name))
+        human.trials.write(tmp_path / site, of_person(small_cohort, name, name))
     both = people_tables.read(f"{tmp_path / 'a'},{tmp_path / 'b'}")
-    wanted = cohort.of(["P01", "P02"])
+    wanted = small_cohort.of(["P01", "P02"])
     for table in ("participants", "trials", "clicks"):
         pd.testing.assert_frame_equal(getattr(both, table), getattr(wanted, table))
-    human.trials.write(tmp_path / "b", of_person(cohort, "P02", "P01"))
+    human.trials.write(tmp_path / "b", of_person(small_cohort, "P02", "P01"))
     with pytest.raises(DataError, match=r"`--people`: wanted each .* got 'P01' in .*/a and in .*/b; put") as error:
         people_tables.read(f"{tmp_path / 'a'},{tmp_path / 'b'}")
     assert "\n" not in str(error.value)
 
 
-def test_tables_are_known_by_their_content(cohort, tmp_path):
+def test_tables_are_known_by_their_content(small_cohort, tmp_path):
     for place in ("a", "b"):
-        human.trials.write(tmp_path / place, cohort)
+        human.trials.write(tmp_path / place, small_cohort)
     first = people_tables.digest(str(tmp_path / "a"))
     assert first == people_tables.digest(str(tmp_path / "b"))
     assert people_tables.digest("simulated") is people_tables.digest("none") is None
-    human.trials.write(tmp_path / "b", cohort.of(["P01", "P02", "P03"]))
+    human.trials.write(tmp_path / "b", small_cohort.of(["P01", "P02", "P03"]))
     assert people_tables.digest(str(tmp_path / "b")) != first
     (tmp_path / "a" / human.trials.file_name("clicks")).unlink()
     with pytest.raises(UsageError, match=r"which has no data/study-fer2afc_description-clicks_data\.csv"):
         people_tables.digest(str(tmp_path / "a"))
 
 
-def test_clicks_are_brought_to_the_pixels_of_a_run(cohort):
-    same, radius, blur = people_tables.fitted(cohort, SIZE)
-    assert same is cohort and (radius, blur) == (masks.reveal_radius(SIZE), masks.blur_size(SIZE))
+def test_clicks_are_brought_to_the_pixels_of_a_run(small_cohort):
+    same, radius, blur = people_tables.fitted(small_cohort, SIZE)
+    assert same is small_cohort and (radius, blur) == (masks.reveal_radius(SIZE), masks.blur_size(SIZE))
     edge = np.nextafter(SIZE, 0)
-    clicks = cohort.clicks.assign(x_px=[edge, *cohort.clicks["x_px"][1:]])
-    half, radius, blur = people_tables.fitted(dataclasses.replace(cohort, clicks=clicks), SIZE // 2)
+    clicks = small_cohort.clicks.assign(x_px=[edge, *small_cohort.clicks["x_px"][1:]])
+    half, radius, blur = people_tables.fitted(dataclasses.replace(small_cohort, clicks=clicks), SIZE // 2)
     assert (radius, blur) == (masks.reveal_radius(SIZE // 2), masks.blur_size(SIZE // 2))
-    np.testing.assert_allclose(half.clicks["y_px"], cohort.clicks["y_px"] / 2)
+    np.testing.assert_allclose(half.clicks["y_px"], small_cohort.clicks["y_px"] / 2)
     assert half.clicks["x_px"].iloc[0] < SIZE // 2
     assert half.trials[["image_px", "reveal_radius_px", "blur_k"]].drop_duplicates().to_numpy().tolist() == [
         [SIZE // 2, radius, blur]
     ]
     human.trials.typed_tables(half)
-    large = changed(cohort, "trials", reveal_radius_px=pd.array([12] * len(cohort.trials), dtype="Int64"))
+    large = changed(small_cohort, "trials", reveal_radius_px=pd.array([12] * len(small_cohort.trials), dtype="Int64"))
     assert people_tables.fitted(large, SIZE // 2)[1] == 6  # no longer the paper's, so in proportion to the picture
-    unsaid = changed(cohort, "trials", blur_k=pd.array([pd.NA] * len(cohort.trials), dtype="Int64"))
+    unsaid = changed(small_cohort, "trials", blur_k=pd.array([pd.NA] * len(small_cohort.trials), dtype="Int64"))
     tables, _, blur = people_tables.fitted(unsaid, SIZE // 2)
     assert blur == masks.blur_size(SIZE // 2) and tables.trials["blur_k"].isna().all()
 
@@ -102,22 +92,24 @@ def test_clicks_are_brought_to_the_pixels_of_a_run(cohort):
         ("reveal_radius_px", 9, "reveal_radius_px: wanted one for all trials, got 9"),
     ],
 )
-def test_stimuli_of_several_sizes_are_refused(cohort, column, value, said):
-    values = cohort.trials[column].copy()
+def test_stimuli_of_several_sizes_are_refused(small_cohort, column, value, said):
+    values = small_cohort.trials[column].copy()
     values.iloc[7] = value
     with pytest.raises(DataError, match=f"`trials`: row 8 .*{said}"):
-        people_tables.fitted(changed(cohort, "trials", **{column: values}), 32)
+        people_tables.fitted(changed(small_cohort, "trials", **{column: values}), 32)
 
 
-def test_people_of_whom_nobody_says_what_they_are_are_refused(cohort):
-    people_tables.check_who(cohort)
-    unsaid = pd.array([pd.NA] * len(cohort.participants), dtype="boolean")
+def test_people_of_whom_nobody_says_what_they_are_are_refused(small_cohort):
+    people_tables.check_who(small_cohort)
+    unsaid = pd.array([pd.NA] * len(small_cohort.participants), dtype="boolean")
     with pytest.raises(DataError, match="simulated: wanted 0 for a person, 1 for a program"):
-        people_tables.check_who(changed(cohort, "participants", simulated=unsaid))
+        people_tables.check_who(changed(small_cohort, "participants", simulated=unsaid))
     with pytest.raises(DataError, match="simulated: wanted what the person's row says"):
-        people_tables.check_who(changed(cohort, "participants", simulated=~cohort.participants["simulated"]))
+        people_tables.check_who(
+            changed(small_cohort, "participants", simulated=~small_cohort.participants["simulated"])
+        )
     with pytest.raises(DataError, match="wanted a row of the participants' table"):
-        people_tables.check_who(dataclasses.replace(cohort, participants=cohort.participants.iloc[1:]))
+        people_tables.check_who(dataclasses.replace(small_cohort, participants=small_cohort.participants.iloc[1:]))
 
 
 class _Run:
@@ -139,14 +131,17 @@ class _Run:
         return Pictures(np.zeros((len(labels), 1, 1, 3), np.uint8), np.asarray(labels), np.asarray(names))
 
 
-def test_the_study_images_are_those_that_people_saw(cohort, study, tmp_path):
+def test_the_study_images_are_those_that_people_saw(small_cohort, small_study, tmp_path):
     labels, names = pool(10)
-    trials = cohort.trials.assign(image=cohort.trials["image"].where(cohort.trials["participant"] != "P01", "other"))
-    people = cohort.participants.assign(excluded=cohort.participants["participant"] == "P01")  # of a pilot, say
-    human.trials.write(tmp_path, dataclasses.replace(cohort, trials=trials, participants=people))
+    trials = small_cohort.trials.assign(
+        image=small_cohort.trials["image"].where(small_cohort.trials["participant"] != "P01", "other")
+    )
+    pilot = small_cohort.participants["participant"] == "P01"
+    people = small_cohort.participants.assign(excluded=pilot)
+    human.trials.write(tmp_path, dataclasses.replace(small_cohort, trials=trials, participants=people))
     run = _Run(tmp_path, names, labels)
     design.draw_study(run)
-    wanted = study.sort_values("image", ignore_index=True)
+    wanted = small_study.sort_values("image", ignore_index=True)
     pd.testing.assert_frame_equal(run.table[list(wanted)].sort_values("image", ignore_index=True), wanted)
     assert [names[row] for row in run.table["row"]] == run.table["image"].tolist()
     order = [EXPRESSIONS.ordered_pairs.index((EXPRESSIONS.index_of(a), EXPRESSIONS.index_of(b)))
@@ -199,22 +194,22 @@ def _without_cell(trials, study):
         (lambda t, s: t.of([]), "wanted at least one trial, got none"),
     ],
 )  # fmt: skip
-def test_tables_that_are_not_of_a_run_s_pictures_are_refused(cohort, study, tmp_path, change, said):
+def test_tables_that_are_not_of_a_run_s_pictures_are_refused(small_cohort, small_study, tmp_path, change, said):
     labels, names = pool(10)
-    human.trials.write(tmp_path, change(cohort, study))
+    human.trials.write(tmp_path, change(small_cohort, small_study))
     with pytest.raises(FerError, match=said) as error:
         design.draw_study(_Run(tmp_path, names, labels))
     assert "\n" not in str(error.value)
 
 
-def test_other_labels_of_the_pictures_and_none_left_are_refused(cohort, study, tmp_path):
+def test_other_labels_of_the_pictures_and_none_left_are_refused(small_cohort, small_study, tmp_path):
     labels, names = pool(10)
-    human.trials.write(tmp_path, cohort)
+    human.trials.write(tmp_path, small_cohort)
     other = np.asarray(labels).copy()
-    place = list(names).index(study["image"].iloc[0])
+    place = list(names).index(small_study["image"].iloc[0])
     other[place] = (other[place] + 1) % 8
     with pytest.raises(DataError, match=r"people's tables call .* neutral, the pictures' labels happy; one of them"):
         design.draw_study(_Run(tmp_path, names, other))
-    seen = [row for row, name in enumerate(names) if name in set(study["image"])]
+    seen = [row for row, name in enumerate(names) if name in set(small_study["image"])]
     with pytest.raises(DataError, match="people saw all validation pictures of neutral, so none is left to evaluate"):
         design.draw_study(_Run(tmp_path, np.asarray(names)[seen], np.asarray(labels)[seen]))
