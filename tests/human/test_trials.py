@@ -73,6 +73,7 @@ def test_the_rules_of_psych_ds_can_be_broken(small_cohort, tmp_path):
     (tmp_path / "dataset_description.json").write_text(json.dumps(described))
     assert {fault.split()[0] for fault in faults(tmp_path)} == {
         "JSON_KEY_REQUIRED", "INCORRECT_DATASET_TYPE", "FILENAME_KEYWORD_FORMATTING_ERROR",
+        "FILENAME_UNOFFICIAL_KEYWORD_WARNING",
         "CSV_HEADER_LENGTH_MISMATCH", "CSV_COLUMN_MISSING_FROM_METADATA", "described,",
     }  # fmt: skip
 
