@@ -59,7 +59,7 @@ def test_a_run_is_the_set_of_its_tables_and_pictures(run, small_cohort, small_st
     found = click_set(str(run))
     assert_equal(found, human.clicks.assemble(small_cohort, pictures, small_study))
     assert found.provenance.drawn and found.provenance.people == "simulated"
-    assert (found.provenance.num_pictures, found.provenance.num_people) == (56, 3)
+    assert (found.provenance.num_pictures, found.provenance.num_people) == (56, 6)
 
 
 def test_grey_pictures_of_a_run(run, pictures):

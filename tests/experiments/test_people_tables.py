@@ -165,9 +165,9 @@ def _another_foil(trials):
     )
 
 
-def test_a_pair_that_nobody_saw_a_picture_of_is_named(cohort, study, tmp_path, capsys):
+def test_a_pair_that_nobody_saw_a_picture_of_is_named(small_cohort, small_study, tmp_path, capsys):
     labels, names = pool(10)
-    human.trials.write(tmp_path, _without_cell(cohort, study))
+    human.trials.write(tmp_path, _without_cell(small_cohort, small_study))
     run = _Run(tmp_path, names, labels)
     design.draw_study(run)
     assert len(run.table) == 55
