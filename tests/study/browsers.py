@@ -75,9 +75,27 @@ class Page:
     def open(self, address):
         self.browser.get(address)
 
+    def open_new_tab(self):
+        """Close the tab and open an empty one."""
+        old = self.browser.current_window_handle
+        self.browser.switch_to.new_window("tab")
+        new = self.browser.current_window_handle
+        self.browser.switch_to.window(old)
+        self.browser.close()
+        self.browser.switch_to.window(new)
+        self.trial = None
+
     def press_button(self):
         """Press the button of a page between trials, if it is there."""
         self.run("document.querySelector('main form [type=submit]')?.click()")
+
+    def press(self, selector, *, touch=False):
+        """Press an element at its middle, with the mouse or a finger."""
+        where = (
+            "const b = document.querySelector(arguments[0]).getBoundingClientRect();"
+            "return { x: b.left + b.width / 2, y: b.top + b.height / 2 }"
+        )
+        (self._tap if touch else self._press)(self.run(where, selector))
 
     def to_trial(self):
         """Go on to a trial that has not been here before; return its number on the page, or None at the end."""
@@ -112,13 +130,17 @@ class Page:
 
     def click(self, x, y, side):
         """Click at a point of the picture with the mouse."""
-        at = dict(zip("xy", self.point(x, y, side), strict=True))
+        self._press(dict(zip("xy", self.point(x, y, side), strict=True)))
+
+    def tap(self, x, y, side):
+        self._tap(dict(zip("xy", self.point(x, y, side), strict=True)))
+
+    def _press(self, at):
         self.command("Input.dispatchMouseEvent", type="mouseMoved", **at)
         for kind in ("mousePressed", "mouseReleased"):
             self.command("Input.dispatchMouseEvent", type=kind, button="left", clickCount=1, **at)
 
-    def tap(self, x, y, side):
-        at = dict(zip("xy", self.point(x, y, side), strict=True))
+    def _tap(self, at):
         self.command("Input.dispatchTouchEvent", type="touchStart", touchPoints=[at])
         self.command("Input.dispatchTouchEvent", type="touchEnd", touchPoints=[])
 

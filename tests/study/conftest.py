@@ -1,4 +1,5 @@
 import asyncio
+import time
 
 import numpy as np
 import pandas as pd
@@ -19,6 +20,12 @@ def table():
         [(f"face {row}.png", true, false) for row, (true, false) in enumerate(pairs)],
         columns=["image", "true_label", "false_label"],
     )
+
+
+def two_trials():
+    """A table of two pictures."""
+    two = LABELS[:2]
+    return table()[lambda rows: rows["true_label"].isin(two) & rows["false_label"].isin(two)]
 
 
 def read(name):
@@ -45,25 +52,30 @@ class Faults:
     def __init__(self, app):
         self._app = app
         self.faults = []
-        self.seen = []  # method, path and the status that a test or the study gave
+        self.seen = []  # method, path, and the fault or the study's status
+        self.times = []  # of each, seconds
+
+    def _note(self, *seen):
+        self.seen.append(seen)
+        self.times.append(time.monotonic())
 
     async def __call__(self, scope, receive, send):
         method, path = scope["method"], scope["path"]
         fault = next((found for found in (fault(method, path) for fault in self.faults) if found), None)
         if fault == "silent":
-            self.seen.append((method, path, fault))
+            self._note(method, path, fault)
             while (await receive())["type"] != "http.disconnect":
                 await asyncio.sleep(0)
             return
         if isinstance(fault, int):
-            self.seen.append((method, path, fault))
+            self._note(method, path, fault)
             await send({"type": "http.response.start", "status": fault, "headers": [(b"content-length", b"0")]})
             await send({"type": "http.response.body"})
             return
 
         async def spoiled(message):
             if message["type"] == "http.response.start":
-                self.seen.append((method, path, fault or message["status"]))
+                self._note(method, path, fault or message["status"])
             elif fault == "cut":
                 body = message["body"]
                 await send({"type": "http.response.body", "body": body[: len(body) // 2], "more_body": True})
