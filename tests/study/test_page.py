@@ -273,7 +273,7 @@ def test_the_end_waits_until_the_server_has_everything(lab):
 
 def test_the_newest_window_wins_and_the_older_is_told(lab):
     """Both answer the same trial. The older one hears of the newer between two trials."""
-    lab = lab(practice=(), images=two_trials(), iti_ms=3000)
+    lab = lab(practice=(), images=two_trials(), blocks=1, iti_ms=3000)
     with chromium() as page:
         page.open(address(lab))
         page.to_trial()

@@ -8,7 +8,7 @@ import { runTrial } from "./trial.js";
 const RESCUE_AFTER_MS = 10 * 60 * 1000, LOADS_AT_ONCE = 6;
 const CARD_MM = [85.6, 53.98]; // ISO/IEC 7810 ID-1
 
-let main = /** @type {HTMLElement} */ (document.getElementById("main"));
+const main = /** @type {HTMLElement} */ (document.getElementById("main"));
 const saved = /** @type {HTMLElement} */ (document.getElementById("saved"));
 const where = /** @type {HTMLElement} */ (document.getElementById("where"));
 const rescue = /** @type {HTMLButtonElement} */ (document.getElementById("rescue"));
@@ -98,14 +98,16 @@ function saveRescue() {
 function end(...children) {
   done = true;
   if (sender) sender.stopped = true;
+  const shown = /** @type {HTMLElement} */ (document.querySelector("main"));
   const last = /** @type {HTMLElement} */ (main.cloneNode(false));
-  main.replaceWith(last);
-  main = last;
+  last.className = "";
+  last.append(...children);
+  shown.replaceWith(last);
   leave.hidden = rescue.hidden = true;
   dialog.close();
   where.replaceChildren();
   saved.replaceChildren();
-  show(...children);
+  last.focus({ preventScroll: true });
 }
 
 async function stopped(word) {
@@ -340,10 +342,11 @@ async function runBlock(block, size) {
 }
 
 function tellPlace(block, trial, size) {
+  if (done) return;
   const words = block === 0 ? texts.practice_place : texts.place;
-  const done = study.blocks.filter((one) => one[0] > 0 && one[0] < block).reduce((sum, one) => sum + one[1], 0);
+  const before = study.blocks.filter((one) => one[0] > 0 && one[0] < block).reduce((sum, one) => sum + one[1], 0);
   const all = study.blocks.filter((one) => one[0] > 0).reduce((sum, one) => sum + one[1], 0);
-  const [number, total] = block === 0 ? [trial, size] : [done + trial, all];
+  const [number, total] = block === 0 ? [trial, size] : [before + trial, all];
   const text = words.replace("{trial}", String(number)).replace("{trials}", String(total));
   const bar = make("progress", { max: total, value: number - 1 });
   bar.setAttribute("aria-label", text);
