@@ -390,28 +390,3 @@ def test_scripts_in_every_text_stay_text(lab):
     assert found.participants.iloc[0][["gender", "vision"]].tolist() == [EVIL, EVIL]
     assert EVIL in set(found.trials["response"])
     assert [event["body"]["value"] for event in events(lab, "url")] == [EVIL]
-
-
-@pytest.mark.slow
-def test_a_study_of_two_hundred_and_eighty_trials_lets_the_page_grow_by_fifty_megabytes_at_most(lab):
-    measure = (
-        "performance.measureUserAgentSpecificMemory().then((all) => arguments[0](all.bytes), () => arguments[0](0));"
-    )
-    images = pd.concat([table().assign(image=lambda rows, i=i: f"{i} " + rows["image"]) for i in range(47)])
-    lab = lab(images=images.iloc[:280].reset_index(drop=True), practice=(), blocks=4, participants=1, image_px=224)
-    with chromium() as page:
-        page.browser.set_script_timeout(90)
-        page.open(address(lab))
-        sizes = []
-        for trial in range(280):
-            page.to_trial()
-            for count in range(1, 4):
-                page.click(60.5 * count, 112.5, 224)
-                page.opened(count)
-            if trial % 69 == 3:
-                sizes.append(page.browser.execute_async_script(measure))
-            page.key("f")
-        assert page.to_trial() is None
-    print("MB:", [round(size / 1e6, 1) for size in sizes])
-    assert min(sizes) > 0 and max(sizes) - sizes[0] < 50e6
-    assert len(tables(lab.store, lab.settings).trials) == 280
