@@ -229,7 +229,13 @@ def _used(trials: Trials, study, trials_used) -> pd.DataFrame:
 
 def _check_recorded(used, size, radius) -> None:
     """Check that the trials were run with pictures and discs of the size asked for, where they say so."""
-    for argument, column, wanted in (("image_px", "image_px", size[1]), ("radius", "reveal_radius_px", radius)):
+    height, width = size
+    recorded = (
+        ("image_px", "image_px", width),
+        ("image_px", "image_height_px", height),
+        ("radius", "reveal_radius_px", radius),
+    )
+    for argument, column, wanted in recorded:
         told = used[column].dropna()
         other = told[told != wanted] if wanted is not None else told[:0]
         if len(other):

@@ -63,6 +63,7 @@ TRIALS = {
     "focus_lost": (FLAG, "1 if the window was in the background during the trial"),
     "n_resizes": (WHOLE, "changes of the window's size during the trial"),
     "image_px": (WHOLE, "side of the stimulus, pixels; its width where it is not square"),
+    "image_height_px": (WHOLE, "height of the stimulus where it is not square, pixels"),
     "reveal_radius_px": (WHOLE, "radius of the disc a click opens, pixels"),
     "blur_k": (WHOLE, "side of the blur window, pixels"),
     "css_scale": (REAL, "CSS pixels per image pixel"),
@@ -110,7 +111,10 @@ KEYS = {
 }
 
 # Columns that files of earlier schema versions do not have.
-ADDED = {"participants": ("age", "gender", "vision", "webdriver", "path_straightness", "click_interval_cv")}
+ADDED = {
+    "participants": ("age", "gender", "vision", "webdriver", "path_straightness", "click_interval_cv"),
+    "trials": ("image_height_px",),
+}
 
 SCHEMA_VERSION = 3
 

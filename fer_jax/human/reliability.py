@@ -5,6 +5,7 @@ person without a map, and takes part in nothing. Every correlation has two names
 says what was done to each person's map before. Both change the numbers, so a table carries them in every row.
 """
 
+import dataclasses
 import math
 
 import numpy as np
@@ -92,15 +93,7 @@ def split_half(
       >>> split_half(np.array([[0.0, 1, 2], [0, 1, 2], [0, 1, 2]]), seed=0)
       1.0
     """
-    people = _known(maps, scaling)
-    count = len(people)
-    check_count("halves", halves, 1)
-    if count < 2:
-        return math.nan
-    first = np.zeros((halves, count), bool)
-    order = np.argsort(stream(seed).random((halves, count)), axis=1, kind="stable")
-    np.put_along_axis(first, order[:, : count // 2], True, axis=1)
-    return float(np.mean(_agreement(people, first, ~first, correlation)))
+    return _split_half(_people_of(maps, scaling, correlation), seed, halves)
 
 
 def leave_one_out(maps: np.ndarray, *, correlation: str = "pearson", scaling: str = "over_mean") -> tuple[float, float]:
@@ -123,13 +116,7 @@ def leave_one_out(maps: np.ndarray, *, correlation: str = "pearson", scaling: st
       >>> round(lower, 2), round(upper, 2)
       (0.33, 0.67)
     """
-    people = _known(maps, scaling)
-    if len(people) < 2:
-        return math.nan, math.nan
-    one = np.eye(len(people), dtype=bool)
-    lower = _agreement(people, one, ~one, correlation)
-    upper = _agreement(people, one, np.ones_like(one), correlation)
-    return float(np.mean(lower)), float(np.mean(upper))
+    return _leave_one_out(_people_of(maps, scaling, correlation))
 
 
 def attention_reliability(
@@ -176,10 +163,11 @@ def attention_reliability(
     rows = []
     named = {"correlation": correlation, "scaling": scaling}
     for maps in person_maps(trials, study, image_px=image_px, radius=radius, trials_used=trials_used):
-        flat = maps.reshape(len(maps), -1).astype(np.float64)
+        flat = maps.reshape(len(maps), -1)
         uncovering = flat[flat.any(1)] if len(flat) else flat
-        half = split_half(uncovering, seed=seed, halves=halves, **named)
-        lower, upper = leave_one_out(uncovering, **named)
+        people = (_discs_of if correlation == "pearson" else _people_of)(uncovering, scaling, correlation)
+        half = _split_half(people, seed, halves)
+        lower, upper = _leave_one_out(people)
         whole = spearman_brown(half)
         few = f"{len(uncovering)} people uncovered anything" if len(uncovering) < 2 else ""
         rows.append(
@@ -198,26 +186,79 @@ def attention_reliability(
     return pd.concat([study[labels].reset_index(drop=True), pd.DataFrame(rows)], axis=1)
 
 
-def _known(maps, scaling) -> np.ndarray:
-    """Return the scaled maps of people who have one."""
-    maps = scaled(maps, scaling)
-    return maps[np.isfinite(maps).all(1)]
+@dataclasses.dataclass(frozen=True, eq=False)
+class _People:
+    """The maps of S people, and all that correlations of their means follow from.
+
+    Attributes:
+      maps: float (S, N), scaled, kept for rank correlations. None for Pearson's, which need no map.
+      products: float64 (S, S), sums over values of the products of two people's maps less their means.
+      least: what is left of a mean map that does not vary, but for rounding.
+    """
+
+    maps: np.ndarray | None
+    products: np.ndarray
+    least: float
 
 
-def _agreement(people, first, second, correlation) -> np.ndarray:
-    """Correlate mean maps of groups of people: `first` and `second` are bool (R, S), the answer is (R,)."""
+def _people_of(maps, scaling, correlation) -> _People:
+    """Return the people who have a map."""
     check_one_of("correlation", correlation, CORRELATIONS)
+    maps = scaled(maps, scaling)
+    maps = maps[np.isfinite(maps).all(1)]
+    centred = maps - maps.mean(1, keepdims=True)
+    least = maps.shape[1] * (np.finfo(np.float64).eps * 64 * np.abs(maps).max(initial=0)) ** 2
+    return _People(maps if correlation == "spearman" else None, centred @ centred.T, least)
+
+
+def _discs_of(maps, scaling, correlation) -> _People:
+    """Return people whose maps are 0 and 1, for Pearson's: products are counts of pixels that both uncovered."""
+    check_one_of("correlation", correlation, CORRELATIONS)
+    check_one_of("scaling", scaling, SCALINGS)
+    count = maps.shape[1]
+    # Counts are exact in float32 up to 2^24 pixels, beyond which float64 counts.
+    ones = maps.astype(np.float32 if count < 1 << 24 else np.float64)
+    products = (ones @ ones.T).astype(np.float64)
+    sums = products.diagonal()
+    products = products - np.outer(sums, sums) / count
+    largest = 1.0
+    if scaling == "over_mean":
+        known = sums > 0
+        means = sums[known] / count
+        products = products[np.ix_(known, known)] / np.outer(means, means)
+        largest = max(1.0, (1 / means - 1).max(initial=0))
+    return _People(None, products, count * (np.finfo(np.float64).eps * 64 * largest) ** 2)
+
+
+def _split_half(people: _People, seed, halves) -> float:
+    count = len(people.products)
+    check_count("halves", halves, 1)
+    if count < 2:
+        return math.nan
+    first = np.zeros((halves, count), bool)
+    order = np.argsort(stream(seed).random((halves, count)), axis=1, kind="stable")
+    np.put_along_axis(first, order[:, : count // 2], True, axis=1)
+    return float(np.mean(_agreement(people, first, ~first)))
+
+
+def _leave_one_out(people: _People) -> tuple[float, float]:
+    if len(people.products) < 2:
+        return math.nan, math.nan
+    one = np.eye(len(people.products), dtype=bool)
+    lower = _agreement(people, one, ~one)
+    upper = _agreement(people, one, np.ones_like(one))
+    return float(np.mean(lower)), float(np.mean(upper))
+
+
+def _agreement(people: _People, first, second) -> np.ndarray:
+    """Correlate mean maps of groups of people: `first` and `second` are bool (R, S), the answer is (R,)."""
     a, b = (group / group.sum(1, keepdims=True) for group in (first, second))
-    if correlation == "spearman":
-        pairs = zip(a @ people, b @ people, strict=True)
+    if people.maps is not None:
+        pairs = zip(a @ people.maps, b @ people.maps, strict=True)
         return np.array([_ranked(one, other) for one, other in pairs])
-    centred = people - people.mean(1, keepdims=True)
     # All correlations follow from the products of the people's maps: no mean map is made.
-    products = centred @ centred.T
-    both, own, other = ((one @ products * two).sum(1) for one, two in ((a, b), (a, a), (b, b)))
-    # A mean map varies where more than the rounding of the values is left of it.
-    least = people.shape[1] * (np.finfo(np.float64).eps * 64 * np.abs(people).max(initial=0)) ** 2
-    known = (own > least) & (other > least)
+    both, own, other = ((one @ people.products * two).sum(1) for one, two in ((a, b), (a, a), (b, b)))
+    known = (own > people.least) & (other > people.least)
     return np.clip(both / np.sqrt(np.where(known, own * other, np.nan)), -1, 1)
 
 

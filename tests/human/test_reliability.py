@@ -107,6 +107,19 @@ def test_the_maps_of_people_average_to_the_attention_map(small_cohort, small_stu
             assert np.isnan(image).all()
 
 
+@pytest.mark.parametrize("scaling", reliability.SCALINGS)
+def test_counted_pixels_give_what_the_maps_give(small_cohort, small_study, scaling):
+    sizes, told = {"image_px": 64, "radius": 6}, {"seed": 2, "halves": 10}
+    table = reliability.attention_reliability(small_cohort, small_study, scaling=scaling, **sizes, **told)
+    maps = human.attention.person_maps(small_cohort, small_study, **sizes)
+    for row, own in zip(table.itertuples(), maps, strict=True):
+        flat = own.reshape(len(own), -1).astype(float)
+        half = reliability.split_half(flat[flat.any(1)], scaling=scaling, **told)
+        bounds = reliability.leave_one_out(flat[flat.any(1)], scaling=scaling)
+        given = (row.split_half, row.loo_lower, row.loo_upper)
+        np.testing.assert_allclose(given, (half, *bounds), rtol=0, atol=1e-12)
+
+
 def test_each_image_has_its_reliability_or_a_reason(small_cohort, small_study):
     told = {"image_px": 64, "radius": 6, "seed": 0, "halves": 10}
     table = human.reliability.attention_reliability(small_cohort, small_study, **told)

@@ -1,7 +1,6 @@
-"""Logs of other laboratories, read into the same tables.
+"""Tile logs of Wegrzyn et al. 2017 (10.1371/journal.pone.0177239), and the weight maps published from them.
 
-Contract: every reader returns `Trials` whose `source` names the format. What a log does not have stays missing.
-What looks wrong is marked, never dropped.
+Contract: a face is 300 x 400 pixels under six columns of eight tiles, numbered column by column.
 """
 
 import os
@@ -17,7 +16,6 @@ from fer_jax.expressions import EXPRESSIONS, canonical
 from fer_jax.human.columns import SCHEMA_VERSION, typed
 from fer_jax.human.trials import Trials, person_counts
 
-# Tiles of Wegrzyn et al. 2017 (10.1371/journal.pone.0177239): six columns of eight on a face of 300 x 400 pixels.
 WEGRZYN_TILE_PX = 50
 WEGRZYN_ROWS = 8
 WEGRZYN_TILES = 48
@@ -81,6 +79,8 @@ def _wegrzyn_person(path: pathlib.Path) -> dict[str, pd.DataFrame]:
             "correct": log["evaluation"] == "HIT",
             "n_clicks": log["maskNum"].astype(int),
             "rt_total_ms": log["choiceRT"],
+            "image_px": WEGRZYN_TILE_PX * WEGRZYN_TILES // WEGRZYN_ROWS,
+            "image_height_px": WEGRZYN_TILE_PX * WEGRZYN_ROWS,
             "schema_version": SCHEMA_VERSION,
             "source": "wegrzyn2017",
             "marks": _wegrzyn_marks(log),

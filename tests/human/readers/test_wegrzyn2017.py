@@ -47,7 +47,7 @@ def test_shown_tiles_are_never_pooled_with_chosen_clicks(folder):
     read = human.readers.read_wegrzyn2017(folder)
     images = read.trials[["image"]].drop_duplicates()
     with pytest.raises(DataError, match="chosen: wanted 1; places that a program opened"):
-        human.attention.attention_maps(read, images, image_px=400, radius=20)
+        human.attention.attention_maps(read, images, image_px=(400, 300), radius=20)
 
 
 @pytest.mark.parametrize(
