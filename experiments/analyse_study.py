@@ -3,6 +3,7 @@
     python -m experiments.analyse_study --people=runs/first/people --aligned --out=analysis
     python -m experiments.analyse_study --people=seoul,tuebingen --prefixes=s_,t_ --out=analysis
     python -m experiments.analyse_study --people=LOGS --log_format=wegrzyn2017 --out=analysis
+    python -m experiments.analyse_study --people=clicks.csv --log_format=bubbleview --picture_px=800x600 --out=analysis
 
 Reads the folder of one study, or of several sites, as `fer_jax.human.trials.write` leaves it, or logs of another
 laboratory. Leaves out people by the paper's two rules, and gives every number with and without the exclusions (column
@@ -15,27 +16,44 @@ r(time, accuracy) -.65.
 
 import contextlib
 import dataclasses
-import pathlib
 import sys
 
 from experiments.config import Command, Resampling
 from experiments.harness import command
 from experiments.harness.command import again, option
 from experiments.harness.locked_folder import LockedFolder
-from fer_jax.errors import UsageError
 
 _RECORD = "settings.json"
-_FORMATS = ("study", "wegrzyn2017")
+_FORMATS = ("study", "bubbleview", "jspsych", "model_vs_human", "fixations", "wegrzyn2017")
 
 
 @dataclasses.dataclass(frozen=True)
 class AnalyseConfig:
     """Whose answers to analyse, and how."""
 
-    people: str = option("", "Folder of a study with people, or several, separated by commas.")
+    people: str = option("", "Folder of a study with people, or several, separated by commas; of a log, files, too.")
     out: str = option("", "Folder for tables, figures and report.html.")
     prefixes: str = option("", "Put before the participants' names, one a folder, separated by commas.")
     log_format: str = option("study", "What the folders hold.", choices=_FORMATS)
+    log_columns: str = option(
+        "", "Columns of a log with unusual names, such as image=bild,participant=wer.", fills=("columns",)
+    )
+    log_answers: str = option(
+        "", "Labels of a log's buttons in their order, or of its keys: happy,sad or f=happy,j=sad.", fills=("answers",)
+    )
+    log_scale: str = option(
+        "", "Picture pixels per unit of a log's places: 1, or 800x600 for fractions.", fills=("scale",)
+    )
+    picture_px: str = option("", "Width and height of a log's pictures, such as 800x600, where the log lacks them.")
+    pictures: str = option("", "CSV of a log's pictures: image and true_label, false_label, width_px, height_px.")
+    reveal_radius: int | None = option(
+        None,
+        "Radius that a click or fixation of a log sees, pixels.",
+        unset="from the log",
+        low=0,
+        high=10_000,
+        fills=("radius",),
+    )
     aligned: bool = option(
         False,
         "The faces stand in the standard crop (drawn faces, or pictures made with --crop=eyes), so that clicks have "
@@ -44,6 +62,19 @@ class AnalyseConfig:
     trials_used: str = option(
         "correct", "Attention maps: trials that count (the paper: correct ones).", choices=("correct", "all")
     )
+    time_trials: str = option(
+        "clean", "Trials whose times count: without a reload or lost focus, or all.", choices=("clean", "all")
+    )
+    time_from: str = option(
+        "first_click",
+        "Times count from the first click, as the paper's, or from the onset.",
+        choices=("first_click", "onset"),
+    )
+    rt_rule: str = option(
+        "mark",
+        "Times under 200 ms or far from the person's others: counted and marked, dropped, or not looked for.",
+        choices=("mark", "drop", "none"),
+    )
     halves: int = option(200, "Random halves of the people, for split-half reliability.", low=1, high=100_000)
     resamples: int = again(Resampling, "resamples")
     seed: int = again(Command, "seed")
@@ -51,48 +82,24 @@ class AnalyseConfig:
 
 def main(config: AnalyseConfig) -> None:
     """Read, exclude, measure with and without exclusions, draw, and write the page."""
-    folders = _folders(config)
+    from experiments.people_study import logs
+
+    folders = logs.folders_of(config)
     command.check_bounds(config)
     from experiments.people_study import page, tables
     from fer_jax import human
     from fer_jax.human.table_files import as_csv
 
-    everyone = human.trials.join(_read(config, folders))
+    everyone = human.trials.join(logs.read(config, folders))
     kept, exclusions = human.exclusion.exclude(everyone)
     measured = tables.measure({"after exclusions": kept, "everybody": everyone}, exclusions, config)
     leftovers = ("LOCK", _RECORD, "figures", "report.html", *(f"{name}.csv" for name in measured.tables))
     with contextlib.closing(LockedFolder(config.out, record=_RECORD, holds="analysis", leftovers=leftovers)) as folder:
         for name, table in measured.tables.items():
             folder.write_text(f"{name}.csv", as_csv(table))
-        answer = page.write(folder, measured, kept)
+        answer = page.write(folder, measured, kept, config)
         folder.write_json(_RECORD, {**dataclasses.asdict(config), "answer": answer, "left_out": measured.left_out})
     print(f"{answer}\n\n{folder.path}")
-
-
-def _folders(config) -> list[str]:
-    """Return the folders, and refuse flags that are wrong whatever they hold."""
-    folders = [name.strip() for name in config.people.split(",") if name.strip()]
-    if not folders:
-        raise UsageError("`--people`: wanted the folder of a study, such as --people=runs/first/people, got none.")
-    if not config.out:
-        raise UsageError("`--out`: wanted a folder for the tables, such as --out=analysis, got none.")
-    if config.prefixes and len(config.prefixes.split(",")) != len(folders):
-        raise UsageError(f"`--prefixes`: wanted {len(folders)}, one a folder of --people, got {config.prefixes!r}.")
-    if len(set(map(_place, folders))) < len(folders):
-        raise UsageError(f"`--people`: wanted each folder once, got {config.people}.")
-    return folders
-
-
-def _read(config, folders):
-    from fer_jax import human
-
-    read = human.trials.read if config.log_format == "study" else human.readers.read_wegrzyn2017
-    prefixes = config.prefixes.split(",") if config.prefixes else [""] * len(folders)
-    return {name: human.trials.prefixed(read(name), prefix) for name, prefix in zip(folders, prefixes, strict=True)}
-
-
-def _place(folder) -> pathlib.Path:
-    return pathlib.Path(folder).resolve()
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import pathlib
 
 import pandas as pd
 
+from experiments.people_study.tables import shapes_of
 from experiments.study import template
 from experiments.study.draw import pair_figures, sequence_panels
 from fer_jax import figures
@@ -15,34 +16,41 @@ from fer_jax.figures.style import MISSING, number
 
 _REPORT = pathlib.Path(__file__).parent / "report"
 _SECTIONS = ("answer", "people", "answers", "pairs", "learning", "clicks", "left_out")
-_BOTH = ("overall", "correlations", "learning", "exclusions")  # on the page with and without exclusions
+_UNANSWERED = ("answer", "people", "clicks", "left_out")
+_BOTH = ("overall", "times", "correlations", "learning", "exclusions")  # on the page with and without exclusions
 _SCALED = ("value", "change", *(f"{end}{over}" for end in ("low", "high") for over in ("", "_people", "_images")))
 _OF_MAPS = ("split_half", "spearman_brown", "best_score", "loo_lower", "loo_upper")
 
 
-def write(folder, measured, kept) -> str:
+def write(folder, measured, kept, config) -> str:
     """Draw the figures, write `report.html`, and return its first paragraph.
 
     Args:
       folder: a `LockedFolder`.
       measured: `tables.Measured`.
       kept: trials of the people who are analysed.
+      config: trials_used, time_trials, rt_rule and time_from.
     """
-    drawn = _draw(folder, measured, kept)
-    values = _values(measured, kept) | {name: name in drawn for name in ("fig03b_clicks", "fig03c_time_s")}
+    answered = measured.categories is not None
+    drawn = _draw(folder, measured, kept, config) if answered else set()
+    values = _of_people(measured, kept) | (_values(measured, kept) if answered else _of_places(kept))
+    values |= {name: name in drawn for name in ("fig03b_clicks", "fig03c_time_s")}
+    values |= {name: getattr(config, name) for name in ("trials_used", "time_trials", "rt_rule", "time_from")}
+    values |= {"answered": answered, "left_out": _left_out(measured)}
+    values["from_onset"] = config.time_from != "onset" and kept.trials["rt_total_ms"].notna().any()
     values |= {"sequences": "fig04_click_sequences" in drawn}
     sections = [
         template.section(
             name, values, pictures=folder.path / "figures", table=lambda name: _table(measured, name), folder=_REPORT
         )
-        for name in _SECTIONS
+        for name in (_SECTIONS if answered else _UNANSWERED)
     ]
     title = f"A click study of {values['who']}"
     figures.write_report(folder.file("report.html"), title, figures.Headline(), sections)
     return sections[0].text.partition("\n\n")[0]
 
 
-def _draw(folder, measured, kept) -> set[str]:
+def _draw(folder, measured, kept, config) -> set[str]:
     """Draw Figs 2 to 4 and return their names."""
     over = {"categories": measured.categories, "provenance": measured.provenance}
     overall = measured.of("overall").set_index("measure")
@@ -56,29 +64,55 @@ def _draw(folder, measured, kept) -> set[str]:
         if table[value].notna().any():
             made[name] = figures.draw_pair_matrix(table, value, title=title, fmt=form, **over)
     if "images" in measured.tables and "reliability" in measured.tables:
-        size, radius = (int(kept.trials[name].dropna().iloc[0]) for name in ("image_px", "reveal_radius_px"))
-        if panels := sequence_panels(kept, measured.of("images"), size, radius):
+        shapes, radius = shapes_of(kept.trials), int(kept.trials["reveal_radius_px"].dropna().iloc[0])
+        told = {"trials_used": config.trials_used}
+        if panels := sequence_panels(kept, measured.of("images"), shapes, radius, **told):
             made["fig04_click_sequences"] = figures.draw_click_sequence(panels, provenance=measured.provenance)
     for name, drawing in made.items():
         figures.save(drawing if hasattr(drawing, "savefig") else drawing.figure, folder.file("figures", name))
     return set(made)
 
 
-def _values(measured, kept):
-    """Return what the templates name."""
+def _of_people(measured, kept):
+    """Return what the templates name of the people and of their clicks."""
     people = kept.participants["simulated"]
-    simulated, silent = int(people.fillna(False).sum()), int(people.isna().sum())
-    overall = measured.of("overall").set_index("measure")
-    accuracy, clicks, time = (overall.loc[name] for name in ("accuracy", "clicks", "time_ms"))
-    options = kept.trials["n_options"].fillna(2).unique()
-    exclusions = measured.of("exclusions")["participant"].notna().sum()
+    simulated = int(people.fillna(False).sum())
     return {
         "who": _who(measured.people),
         "num_people": len(people),
         "simulated": simulated,
         "all_simulated": simulated == len(people),
-        "silent": silent,
-        "excluded": int(exclusions),
+        "silent": int(people.isna().sum()),
+        "excluded": int(measured.of("exclusions")["participant"].notna().sum()),
+        "regions": "regions" in measured.tables,
+        "reliability": "reliability" in measured.tables,
+        "chosen": kept.clicks["chosen"].fillna(False).any() or kept.clicks.empty,
+    }
+
+
+def _of_places(kept):
+    """Return what the templates name where nobody answered."""
+    counts = kept.trials["n_clicks"].dropna().astype(float)
+    looked = kept.trials["source"].eq("fixations").all()
+    return {
+        "clicks": f"{counts.mean():.1f}" if len(counts) else "",
+        "places": f"{int(counts.sum()):,}",
+        "looked": looked,
+        "pictures": kept.trials["image"].nunique(),
+    }
+
+
+def _left_out(measured) -> str:
+    return "\n\n".join(f"{what[0].upper()}{what[1:]}: {why}." for what, why in measured.left_out.items())
+
+
+def _values(measured, kept):
+    """Return what the templates name of the answers."""
+    overall = measured.of("overall").set_index("measure")
+    accuracy, clicks, time = (overall.loc[name] for name in ("accuracy", "clicks", "time_ms"))
+    table = kept.trials
+    options = table["n_options"].where(table["n_options"].notna() | table["false_label"].isna(), 2).dropna().unique()
+    return {
         "accuracy": _percent(accuracy["value"]),
         "accuracy_interval": _span(accuracy, 100, 1),
         "answers": f"{accuracy['n']:,}",
@@ -92,10 +126,6 @@ def _values(measured, kept):
         "ordered_pairs": len(measured.categories.ordered_pairs),
         **_correlated(measured),
         "foils": "correlations" in measured.tables,
-        "regions": "regions" in measured.tables,
-        "reliability": "reliability" in measured.tables,
-        "chosen": kept.clicks["chosen"].fillna(False).any() or kept.clicks.empty,
-        "left_out": "\n\n".join(f"{what[0].upper()}{what[1:]}: {why}." for what, why in measured.left_out.items()),
     }
 
 

@@ -27,14 +27,14 @@ class Measured:
     Attributes:
       tables: by name, with all samples.
       counts: (K, K) answers after exclusions, rows true.
-      categories: what rows and columns are.
+      categories: what rows and columns are, None where nobody answered.
       people: real, simulated, mixed or unknown.
       left_out: what could not be measured -> why.
     """
 
     tables: Mapping[str, pd.DataFrame]
     counts: np.ndarray
-    categories: Categories
+    categories: Categories | None
     people: str
     left_out: Mapping[str, str]
 
@@ -56,17 +56,19 @@ def measure(samples: Mapping[str, Trials], exclusions: pd.DataFrame, config) -> 
     Args:
       samples: what each is called -> its trials. The first is the one of the page, the last is everybody.
       exclusions: as `human.exclusion.exclude` returns them.
-      config: seed, resamples, halves, trials_used and aligned.
+      config: seed, resamples, halves, trials_used, aligned, time_trials, rt_rule and time_from.
 
     Raises:
       DataError: nobody is left, or answers that contradict each other.
     """
     samples = {sample: _canonical(trials) for sample, trials in samples.items()}
     everybody = list(samples.values())[-1]
+    people = _KINDS.get(kind := human.trials.simulated(everybody), kind)
+    if human.trials.answers(everybody.trials).notna().sum() == 0:
+        return _unanswered(samples, exclusions, people, config)
     for sample, trials in samples.items():
         if human.trials.answers(trials.trials).notna().sum() == 0:
             raise DataError(f"`--people`: wanted at least one answer, got none from {sample}.")
-    people = _KINDS.get(kind := human.trials.simulated(everybody), kind)
     categories = _categories(everybody.trials)
     study = human.study.from_trials(everybody.trials)
     parts: dict[str, list[pd.DataFrame]] = {}
@@ -82,16 +84,41 @@ def measure(samples: Mapping[str, Trials], exclusions: pd.DataFrame, config) -> 
     return Measured(tables, counts[next(iter(samples))], categories, people, left_out)
 
 
+def _unanswered(samples, exclusions, people, config) -> Measured:
+    """Measure people of whom no answer is known: where they clicked or looked."""
+    left_out = {"accuracy, confusion, ordered pairs, times and learning": "the trials have no answers"}
+    parts: dict[str, list[pd.DataFrame]] = {}
+    config = dataclasses.replace(config, trials_used="all")
+    for sample, trials in samples.items():
+        tables = {"people": _persons(trials)}
+        _measure_clicks(trials, _shown(trials, pd.DataFrame()), tables, config, left_out)
+        for name, table in tables.items():
+            parts.setdefault(name, []).append(_front(table, sample, people))
+    tables = {name: pd.concat(each, ignore_index=True) for name, each in parts.items()}
+    tables["exclusions"] = _front(exclusions, "after exclusions", people)
+    return Measured(tables, np.zeros((0, 0), np.int64), None, people, left_out)
+
+
 def _measure(trials, study, categories, config, left_out):
     """Return the counts of answers and the tables of one sample. Add to `left_out` what has none."""
     chance = {"seed": config.seed, "resamples": config.resamples}
+    timed = {**chance, "time_trials": config.time_trials}
+    if config.time_from == "onset":
+        table = trials.trials
+        trials = dataclasses.replace(trials, trials=table.assign(rt_decision_ms=table["rt_total_ms"]))
+    times = compare.people.times(trials, **timed)
+    if config.rt_rule == "none":
+        times = times[:1].drop(columns="n_marked")
+    elif config.rt_rule == "drop":
+        trials = human.behaviour.without_marked_times(trials)
     _, counts = human.behaviour.confusion(trials, categories=categories)
     tables = {
         "people": _persons(trials),
-        "overall": compare.people.overall(trials, **chance),
+        "overall": compare.people.overall(trials, **timed),
+        "times": times,
         "confusion": _long(counts, categories),
     }
-    tables["blocks"], tables["learning"] = compare.people.learning(trials, **chance)
+    tables["blocks"], tables["learning"] = compare.people.learning(trials, **timed)
     if study.empty:
         left_out["clicks and time by ordered pair, and their correlations"] = (
             "the trials have no foil, so that no answer belongs to an ordered pair; accuracies by ordered pair are "
@@ -100,14 +127,14 @@ def _measure(trials, study, categories, config, left_out):
         pairs = human.behaviour.forced_pairs(counts, categories=categories)
         tables["pairs"] = pairs.assign(reason=np.where(pairs["n"] > 0, "", "no answers"))
     else:
-        images = human.behaviour.image_table(trials, study)
+        images = human.behaviour.image_table(trials, study, time_trials=config.time_trials)
         tables["images"] = images.assign(reason=_lacking(images))
         tables["pairs"], tables["correlations"] = compare.people.pair_measures(
-            trials, study, categories=categories, **chance
+            trials, study, categories=categories, **timed
         )
-    found = human.behaviour.sensitivity(tables["pairs"], categories=categories)
-    lacking = np.where(found["d_prime"].isna(), "a category of the pair was never answered", "")
-    tables["sensitivity"] = found.assign(correction="log-linear", reason=lacking)
+    pooled, own = compare.people.sensitivities(trials, tables["pairs"], categories=categories, **chance)
+    tables["sensitivity"] = pooled.assign(correction="log-linear")
+    tables["sensitivity_people"] = own.assign(correction="log-linear")
     _measure_clicks(trials, _shown(trials, study), tables, config, left_out)
     return counts, tables
 
@@ -129,32 +156,64 @@ def _lacking(table) -> np.ndarray:
 def _measure_clicks(trials, study, tables, config, left_out) -> None:
     """Add the tables of attention maps and of regions, or the reason that there are none."""
     chosen = trials.clicks["chosen"].fillna(False)
-    size, radius = (_only(trials.trials[name]) for name in ("image_px", "reveal_radius_px"))
+    shapes, radius = shapes_of(trials.trials), _only(trials.trials["reveal_radius_px"])
     reason = ""
     if trials.clicks.empty:
         reason = "there are no clicks"
     elif not chosen.any():
         reason = "a program chose where to open the picture, so clicks do not say where people look"
-    elif size is None:
-        reason = "the trials do not give one size of the pictures (image_px)"
+    elif not trials.clicks["image"][chosen.to_numpy(bool)].isin(shapes).all():
+        reason = "the trials do not give every picture one size (image_px)"
+    elif config.trials_used == "correct" and not human.trials.answers(trials.trials).fillna(False).any():
+        reason = "nobody was right about any picture; --trials_used=all takes all trials"
     if reason or radius is None:
         left_out["reliability of attention maps"] = (
-            reason or "the trials do not give one radius of the discs (reveal_radius_px)"
+            reason or "the trials do not give one radius of the discs (reveal_radius_px); --reveal_radius gives it"
         )
     else:
-        tables["reliability"] = human.reliability.attention_reliability(
-            trials, study, image_px=size, radius=radius, seed=config.seed, halves=config.halves,
-            trials_used=config.trials_used,
-        )  # fmt: skip
-    if reason or not config.aligned:
-        left_out["regions of first and last clicks"] = (
-            reason
-            or "nothing says where the faces stand in the pictures; --aligned says that they stand in the standard crop"
-        )
+        tables["reliability"] = _reliability(trials, study, shapes, radius, config)
+    whole = set(shapes.values())
+    sides = {side for shape in whole for side in shape}
+    if not reason:
+        lacking = {
+            "the trials have no answers": human.trials.answers(trials.trials).isna().all(),
+            "nothing says where the faces stand in the pictures; --aligned says that they stand in the standard crop": (
+                not config.aligned
+            ),
+            "the standard crop is square, and all pictures have its size, which these have not": len(sides) != 1,
+        }
+        reason = next((why for why, holds in lacking.items() if holds), "")
+    if reason:
+        left_out["regions of first and last clicks"] = reason
     else:
         tables["regions"] = compare.people.region_tests(
-            trials, study, image_px=size, seed=config.seed, permutations=config.resamples
+            trials, study, image_px=sides.pop(), seed=config.seed, permutations=config.resamples
         )
+
+
+def shapes_of(table) -> dict[str, tuple[int, int]]:
+    """Return height and width of each image whose trials agree on them."""
+    shown = table[["image", "image_px", "image_height_px"]].dropna(subset=["image", "image_px"]).drop_duplicates()
+    shown = shown[~shown["image"].duplicated(keep=False)]
+    heights = shown["image_height_px"].fillna(shown["image_px"])
+    return {
+        image: (int(height), int(width))
+        for image, height, width in zip(shown["image"], heights, shown["image_px"], strict=True)
+    }
+
+
+def _reliability(trials, study, shapes, radius, config) -> pd.DataFrame:
+    """Return the reliability of each image's map, made in the shape of the image."""
+    parts = []
+    for shape in sorted(set(shapes.values())):
+        own = study[study["image"].map(shapes.get) == shape]
+        shown = dataclasses.replace(trials, trials=trials.trials[trials.trials["image"].isin(own["image"])])
+        found = human.reliability.attention_reliability(
+            shown, own, image_px=shape, radius=radius, seed=config.seed, halves=config.halves,
+            trials_used=config.trials_used,
+        )  # fmt: skip
+        parts.append(found.set_index(own.index))
+    return pd.concat(parts).sort_index(ignore_index=True)
 
 
 def _canonical(trials) -> Trials:

@@ -107,17 +107,18 @@ def _sequences(run):
         yield _of(run, "fig04_click_sequences", figures.draw_click_sequence, panels)
 
 
-def sequence_panels(people, table, size, radius, picture_of=None):
-    """Return right people's click sequences on the first images of highest and lowest accuracy (Fig. 4).
+def sequence_panels(people, table, size, radius, picture_of=None, trials_used="correct"):
+    """Return people's click sequences on the first images of highest and lowest accuracy (Fig. 4).
 
     An image that nobody was right about has no such clicks. The lowest accuracy is the lowest above 0.
 
     Args:
       people: trials of the people who are analysed.
       table: an image table.
-      size: side of the pictures.
+      size: side of the pictures, or their height and width, or both of each image by name.
       radius: of the disc a click opens.
       picture_of: from an image's row to its picture, float (H, W, 3). None draws the clicks on grey alone.
+      trials_used: "correct" or "all".
     """
     known = table["accuracy"][table["accuracy"] > 0]
     if known.empty:
@@ -126,15 +127,16 @@ def sequence_panels(people, table, size, radius, picture_of=None):
     least = "lowest" if len(known) == len(table) else "lowest above 0"
     for name, row in (("highest", known.idxmax()), (least, known.idxmin())):
         image = table["image"][row]
+        shape = size[image] if isinstance(size, dict) else size if isinstance(size, tuple) else (size, size)
         labels = f"{table['true_label'][row]}, not {table['false_label'][row]}"
         right, answered = round(table["accuracy"][row] * table["n"][row]), table["n"][row]
         caption = f"accuracy, {name}: {right} of {answered}\n{labels}"
-        grey = np.full((size, size, 1), np.float32(0.85))
+        grey = np.full((*shape, 1), np.float32(0.85))
         if picture_of is not None:
             picture = picture_of(row)
             panels.append((picture, caption))
             grey, caption = picture.mean(-1, keepdims=True), "clicks of those who were right"
-        drawn = human.attention.click_sequence(people, image, image_px=size, radius=radius)
+        drawn = human.attention.click_sequence(people, image, image_px=shape, radius=radius, trials_used=trials_used)
         shown = drawn[..., 3:] * drawn[..., :3] + (1 - drawn[..., 3:]) * grey
         panels.append((np.clip(shown, 0, 1), caption))
     return panels

@@ -31,13 +31,16 @@ _ALL_SIGNS = 16  # images up to which every choice of signs is tried
 _MOST_LABELS = 9
 
 
-def overall(trials: Trials, *, seed: int, resamples: int = intervals.RESAMPLES) -> pd.DataFrame:
+def overall(
+    trials: Trials, *, seed: int, resamples: int = intervals.RESAMPLES, time_trials: str = "clean"
+) -> pd.DataFrame:
     """Return accuracy, clicks and time over all answers, with intervals over people, over images and over both.
 
     Args:
       trials: of the people who are analysed.
       seed: of the resampling.
       resamples: how many.
+      time_trials: as for `behaviour.pair_table`.
 
     Returns:
       One row a measure.
@@ -60,7 +63,7 @@ def overall(trials: Trials, *, seed: int, resamples: int = intervals.RESAMPLES) 
       >>> overall(people, seed=0, resamples=40)["n"].tolist()
       [224, 224, 224]
     """
-    answers = behaviour.answer_table(trials)
+    answers = behaviour.answer_table(trials, time_trials=time_trials)
     rows = []
     for measure in MEASURES:
         values, cells, _ = _crossed(answers, measure)
@@ -97,6 +100,7 @@ def pair_measures(
     seed: int,
     resamples: int = intervals.RESAMPLES,
     categories: Categories = EXPRESSIONS,
+    time_trials: str = "clean",
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return accuracy, clicks and time of each ordered pair, and how these correlate over the pairs (paper Fig. 3).
 
@@ -106,6 +110,7 @@ def pair_measures(
       seed: of the resampling.
       resamples: how many.
       categories: whose ordered pairs are the rows.
+      time_trials: as for `behaviour.pair_table`.
 
     Returns:
       The table of `behaviour.pair_table` with accuracy_low, accuracy_high, clicks_low and so on, and reason. And the
@@ -131,8 +136,8 @@ def pair_measures(
       >>> len(pairs), related["n"].tolist()
       (56, [56, 56, 56])
     """
-    pairs = behaviour.pair_table(trials, study, categories=categories)
-    answers = behaviour.answer_table(behaviour.of_study(trials, study))
+    pairs = behaviour.pair_table(trials, study, categories=categories, time_trials=time_trials)
+    answers = behaviour.answer_table(behaviour.of_study(trials, study), time_trials=time_trials)
     place = {(categories[true], categories[false]): cell for cell, (true, false) in enumerate(categories.ordered_pairs)}
     resampled = {}
     for measure in MEASURES:
@@ -145,18 +150,123 @@ def pair_measures(
         low, high = np.transpose([_interval(column) for column in means.T])
         pairs = pairs.assign(**{f"{measure}_low": low, f"{measure}_high": high})
     lacking = [pairs["n"] == 0, pairs["clicks"].isna(), pairs["n_times"] == 0]
-    pairs = pairs.assign(reason=np.select(lacking, [f"no {words}" for words in _WORDS.values()], ""))
+    lacking.append(pairs[[f"{measure}_low" for measure in MEASURES]].isna().any(axis=1))
+    few = "fewer than two people" if answers["participant"].nunique() < 2 else "too few answers for an interval"
+    pairs = pairs.assign(reason=np.select(lacking, [*(f"no {words}" for words in _WORDS.values()), few], ""))
     rows = [_related(pairs, answers, resampled, *two, categories) for two in itertools.combinations(MEASURES[::-1], 2)]
     return pairs, pd.DataFrame(rows)
 
 
-def learning(trials: Trials, *, seed: int, resamples: int = intervals.RESAMPLES) -> tuple[pd.DataFrame, pd.DataFrame]:
+def times(
+    trials: Trials, *, seed: int, resamples: int = intervals.RESAMPLES, time_trials: str = "clean"
+) -> pd.DataFrame:
+    """Return times with and without those that `behaviour.marked_times` marks.
+
+    Args:
+      trials: of the people who are analysed.
+      seed: of the resampling.
+      resamples: how many.
+      time_trials: as for `behaviour.pair_table`.
+
+    Returns:
+      Two rows.
+
+    Columns:
+      times: "all", or "without marked".
+      value: mean, ms.
+      median: mean over people of each one's median, ms.
+      low, high: its interval over people.
+      n: times.
+      n_marked: times that are marked.
+      reason: why a value is missing, else empty.
+
+    Example:
+      >>> from fer_jax import human
+      >>> labels, names = np.repeat(np.arange(8), 7), [str(number) for number in range(56)]
+      >>> study = human.study.make_study(labels, names, seed=0, per_ordered_pair=1)
+      >>> people = human.observers.simulate(study, seed=0, image_px=64, participants=4, with_dropouts=False)
+      >>> table = times(people, seed=0, resamples=40)
+      >>> bool(table["n"][0] == table["n"][1] + table["n_marked"][0])
+      True
+    """
+    rows = []
+    everything = behaviour.answer_table(trials, time_trials=time_trials)["time_ms"]
+    for name, each in (("all", trials), ("without marked", behaviour.without_marked_times(trials))):
+        answers = behaviour.answer_table(each, time_trials=time_trials)
+        known = answers[answers["time_ms"].notna()]
+        medians = known.groupby("participant")["time_ms"].median().to_numpy(np.float64)
+        low, high = intervals.mean_interval(stream(seed, _PEOPLE), medians, resamples=resamples)
+        reason = f"no {_WORDS['time_ms']}" if known.empty else "fewer than two people" if len(medians) < 2 else ""
+        value, median = (each.mean() if len(each) else math.nan for each in (known["time_ms"], medians))
+        marked = int(everything.notna().sum()) - len(known) if name != "all" else 0
+        rows.append((name, value, median, low, high, len(known), marked, reason))
+    table = pd.DataFrame(rows, columns=["times", "value", "median", "low", "high", "n", "n_marked", "reason"])
+    return table.assign(n_marked=table["n_marked"].max())
+
+
+def sensitivities(
+    trials: Trials,
+    pairs: pd.DataFrame,
+    *,
+    seed: int,
+    resamples: int = intervals.RESAMPLES,
+    categories: Categories = EXPRESSIONS,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return d′ and c of each pair, of all answers together and as a mean over people, and those of each person.
+
+    Args:
+      trials: of the people who are analysed.
+      pairs: their table of ordered pairs.
+      seed: of the resampling.
+      resamples: how many.
+      categories: whose pairs are the rows.
+
+    Returns:
+      The table of `behaviour.sensitivity` with the columns below, and that of `behaviour.person_sensitivity`.
+
+    Columns:
+      mean_d_prime, mean_criterion: over people who answered both categories. The log-linear correction draws those of
+        few answers to 0, so that they lie below the pooled ones.
+      low, high: interval of mean_d_prime over people.
+      n_people: how many these are.
+      reason: why a value is missing, else empty.
+
+    Example:
+      >>> from fer_jax import human
+      >>> labels, names = np.repeat(np.arange(8), 7), [str(number) for number in range(56)]
+      >>> study = human.study.make_study(labels, names, seed=0, per_ordered_pair=1)
+      >>> people = human.observers.simulate(study, seed=0, image_px=64, participants=4, with_dropouts=False)
+      >>> pooled, own = sensitivities(people, human.behaviour.pair_table(people, study), seed=0, resamples=40)
+      >>> len(pooled), len(own)
+      (28, 112)
+    """
+    pooled = behaviour.sensitivity(pairs, categories=categories)
+    own = behaviour.person_sensitivity(trials, categories=categories)
+    rows = []
+    for name in pooled["pair"]:
+        known = own[(own["pair"] == name) & own["d_prime"].notna()]
+        values = known["d_prime"].to_numpy(np.float64)
+        means = (known[column].mean() if len(known) else math.nan for column in ("d_prime", "criterion"))
+        ends = intervals.mean_interval(stream(seed, _PEOPLE), values, resamples=resamples)
+        rows.append((*means, *ends, len(known)))
+    columns = ["mean_d_prime", "mean_criterion", "low", "high", "n_people"]
+    pooled = pooled.join(pd.DataFrame(rows, columns=columns))
+    lacking = [pooled["d_prime"].isna(), pooled["n_people"] == 0, pooled["n_people"] < 2]
+    reasons = ["a category of the pair was never answered", "nobody answered both categories", "fewer than two people"]
+    own = own.assign(reason=np.where(own["d_prime"].isna(), reasons[0], ""))
+    return pooled.assign(reason=np.select(lacking, reasons, "")), own
+
+
+def learning(
+    trials: Trials, *, seed: int, resamples: int = intervals.RESAMPLES, time_trials: str = "clean"
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return accuracy, clicks and time by block, and whether they change from block to block.
 
     Args:
       trials: of the people who are analysed.
       seed: of the resampling.
       resamples: how many.
+      time_trials: as for `behaviour.pair_table`.
 
     Returns:
       One row a measure and block: measure, block, value (mean over people), low, high (over people), n (people) and
@@ -171,7 +281,7 @@ def learning(trials: Trials, *, seed: int, resamples: int = intervals.RESAMPLES)
       >>> learning(people, seed=0, resamples=40)[0]["n"].tolist()
       [4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4]
     """
-    blocks = behaviour.block_table(trials)
+    blocks = behaviour.block_table(trials, time_trials=time_trials)
     levels, changes = [], []
     for measure in MEASURES:
         table = blocks.pivot(index="participant", columns="block", values=measure).astype("float64").sort_index()
@@ -183,15 +293,20 @@ def learning(trials: Trials, *, seed: int, resamples: int = intervals.RESAMPLES)
             levels.append((measure, block, value, low, high, len(known), reason))
         slopes = np.array([slope for row in table.to_numpy() if np.isfinite(slope := _slope(table.columns, row))])
         low, high = intervals.mean_interval(stream(seed, _PEOPLE), slopes, resamples=resamples)
+        alike = len(slopes) > 1 and not varies(slopes)
         changes.append(
             {
                 "measure": measure,
                 "change": slopes.mean() if len(slopes) else math.nan,
                 "low": low,
                 "high": high,
-                "p": float(stats.ttest_1samp(slopes, 0).pvalue) if len(slopes) > 1 and varies(slopes) else math.nan,
+                "p": float(stats.ttest_1samp(slopes, 0).pvalue) if len(slopes) > 1 and not alike else math.nan,
                 "n": len(slopes),
-                "reason": "" if len(slopes) > 1 else f"{len(slopes)} people have {_WORDS[measure]} in two blocks",
+                "reason": "no p: everybody changed alike"
+                if alike
+                else ""
+                if len(slopes) > 1
+                else f"{len(slopes)} people have {_WORDS[measure]} in two blocks",
             }
         )
     changed = pd.DataFrame(changes)
@@ -305,6 +420,13 @@ def _related(pairs, answers, resampled, first, second, categories) -> dict:
         else:
             found["p_qap"] = qap(_matrix(one, categories), _matrix(other, categories))[1]
     found["within_people"] = _within_people(answers, first, second)
+    if not reason:
+        gaps = {
+            "two ordered pairs lie on a line, which has no p": "p",
+            "too few answers for an interval": "low",
+            "in nobody both vary": "within_people",
+        }
+        reason = ", ".join(why for why, name in gaps.items() if math.isnan(found[name]))
     return {**found, "n": int(both.sum()), "reason": reason}
 
 

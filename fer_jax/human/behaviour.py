@@ -20,6 +20,9 @@ from fer_jax.human.trials import TABLE_NAMES, Trials, answers, refuse
 
 TIMES = ("mean", "median", "log")
 TIME_TRIALS = ("clean", "all")
+# Times that are marked: nobody decides faster, and beyond so many median absolute deviations of a person's log times.
+SHORTEST_MS, MOST_MAD = 200.0, 3.0
+_MAD_TO_SD = 1.4826  # of a normal distribution
 
 # Of the largest value: means of a few hundred equal numbers differ from them by less.
 ROUNDING = 64 * np.finfo(np.float64).eps
@@ -290,6 +293,71 @@ def answer_table(trials: Trials, *, time_trials: str = "clean") -> pd.DataFrame:
         times = times.mask(disturbed.to_numpy(bool))
     kept = table[["participant", "block", "trial", "image", "true_label", "false_label"]]
     return kept.assign(accuracy=table["correct"], clicks=table["n_clicks"], time_ms=times)
+
+
+def marked_times(trials: Trials) -> pd.Series:
+    """Return why the time of each trial is suspicious, missing where it is not.
+
+    Args:
+      trials: of anybody.
+
+    Returns:
+      text, one a row of the trials' table: "time_under_200_ms", "time_beyond_3_mad" (of the person's log times, scaled
+      to the standard deviation of a normal distribution), or both with | between.
+    """
+    times = trials.trials["rt_decision_ms"].astype("float64")
+    logs = np.log(times.where(times > 0))
+    people = trials.trials["participant"]
+    away = (logs - logs.groupby(people).transform("median")).abs()
+    limit = MOST_MAD * _MAD_TO_SD * away.groupby(people).transform("median")
+    # Where more than half of a person's times are equal, no deviation can be had.
+    far = (away > limit) & (limit > 0)
+    why = np.where(times < SHORTEST_MS, f"time_under_{SHORTEST_MS:g}_ms|", "") + np.where(
+        far, f"time_beyond_{MOST_MAD:g}_mad|", ""
+    )
+    marks = pd.Series(why, trials.trials.index, dtype="str").str.removesuffix("|")
+    return marks.where(marks != "")
+
+
+def without_marked_times(trials: Trials) -> Trials:
+    """Return the tables with the times missing that `marked_times` marks. Answers and clicks stay."""
+    table = trials.trials
+    times = table["rt_decision_ms"].mask(marked_times(trials).notna())
+    return Trials(trials.participants, table.assign(rt_decision_ms=times), trials.clicks, trials.events)
+
+
+def person_sensitivity(trials: Trials, *, categories: Categories = EXPRESSIONS) -> pd.DataFrame:
+    """Return d′ and c of each pair for each person.
+
+    Args:
+      trials: of the people who are analysed. Without a foil, answers that named one of the two count.
+      categories: whose pairs are the rows.
+
+    Returns:
+      participant, then the columns of `sensitivity`, people sorted by name.
+
+    Raises:
+      DataError: as for `pair_table`.
+    """
+    answered = _answered(trials.trials)
+    parts = []
+    for person, own in answered.groupby("participant"):
+        if own["false_label"].isna().all():
+            _, counts = confusion(Trials(trials.participants, own, trials.clicks, trials.events), categories=categories)
+            pairs = forced_pairs(counts, categories=categories)
+        else:
+            cells = own.groupby(["true_label", "false_label"])["correct"]
+            pairs = cells.agg(accuracy="mean", n="size").astype({"accuracy": "float64"}).reset_index()
+        parts.append(sensitivity(pairs, categories=categories).assign(participant=person))
+    found = (
+        pd.concat(parts, ignore_index=True)
+        if parts
+        else sensitivity(
+            forced_pairs(np.zeros((len(categories), len(categories)), int), categories=categories),
+            categories=categories,
+        )[:0].assign(participant="")
+    )
+    return found[["participant", *found.columns.drop("participant")]]
 
 
 def block_table(trials: Trials, *, time_trials: str = "clean") -> pd.DataFrame:

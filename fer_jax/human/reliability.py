@@ -163,7 +163,7 @@ def attention_reliability(
     rows = []
     named = {"correlation": correlation, "scaling": scaling}
     for maps in person_maps(trials, study, image_px=image_px, radius=radius, trials_used=trials_used):
-        flat = maps.reshape(len(maps), -1)
+        flat = maps.reshape(len(maps), maps.shape[1] * maps.shape[2])
         uncovering = flat[flat.any(1)] if len(flat) else flat
         people = (_discs_of if correlation == "pearson" else _people_of)(uncovering, scaling, correlation)
         half = _split_half(people, seed, halves)
@@ -179,7 +179,7 @@ def attention_reliability(
                 "loo_lower": lower,
                 "loo_upper": upper,
                 **named,
-                "reason": few or ("" if np.isfinite(half) else "a map does not vary"),
+                "reason": few or _lacking(half, whole, lower, upper),
             }
         )
     labels = [name for name in ("image", "true_label", "false_label") if name in study]
@@ -228,6 +228,12 @@ def _discs_of(maps, scaling, correlation) -> _People:
         products = products[np.ix_(known, known)] / np.outer(means, means)
         largest = max(1.0, (1 / means - 1).max(initial=0))
     return _People(None, products, count * (np.finfo(np.float64).eps * 64 * largest) ** 2)
+
+
+def _lacking(half, whole, lower, upper) -> str:
+    if not np.isfinite([half, lower, upper]).all():
+        return "a map does not vary"
+    return "the halves disagree, so nothing is the best score" if not whole >= 0 else ""
 
 
 def _split_half(people: _People, seed, halves) -> float:

@@ -11,9 +11,10 @@ import pytest
 from experiments import analyse_study
 from experiments.harness import command
 from fer_jax import human
-from fer_jax.human.columns import typed
+from fer_jax.human.columns import TABLES, typed
 from tests.compare.test_people import shuffled
 from tests.human.conftest import pool
+from tests.human.readers import test_foreign_logs as foreign
 
 TINY = ("--resamples=40", "--halves=4")
 BOTH = {"after exclusions", "everybody"}
@@ -63,8 +64,8 @@ def test_the_first_paragraph_is_the_answer(analysed):
 def test_every_table_says_that_people_are_simulated_and_gives_both_samples(analysed):
     made = tables(analysed)
     assert set(made) == {
-        "people", "overall", "confusion", "blocks", "learning", "images", "pairs", "correlations", "sensitivity",
-        "reliability", "regions", "exclusions",
+        "people", "overall", "times", "confusion", "blocks", "learning", "images", "pairs", "correlations",
+        "sensitivity", "sensitivity_people", "reliability", "regions", "exclusions",
     }  # fmt: skip
     for name, table in made.items():
         assert table.columns[:2].tolist() == ["sample", "people"]
@@ -202,6 +203,113 @@ def test_real_tile_logs_are_one_flag_away(real_data, tmp_path):
     assert text.startswith("19 participants, of whom 0 are simulated, were right in 71.6 % of 4,256 answers")
     assert "They saw a program open 12.1 places" in text
     assert "sad taken for fear, in 33.7 % of the answers (205 of 608)" in text
+
+
+@pytest.mark.parametrize(
+    ("log_format", "name", "text", "flags", "answer", "missing"),
+    [
+        (
+            "bubbleview", "b.csv", foreign.BUBBLEVIEW, ["--picture_px=120x160", "--reveal_radius=10"],
+            "2 participants, of whom 0 are simulated, opened 4 places on 2 pictures, 1.3 on each in the mean. Their "
+            "log has no answers",
+            {"regions of first and last clicks": "the trials have no answers"},
+        ),
+        (
+            "model_vs_human", "g.csv", foreign.GEIRHOS, [],
+            "1 participant, of whom 0 are simulated, was right in 100.0 % of 2 answers",
+            {"reliability of attention maps": "there are no clicks"},
+        ),
+        (
+            "jspsych", "j.json", json.dumps(foreign.JSPSYCH), [],
+            "1 participant, of whom 0 are simulated, was right in 50.0 % of 2 answers",
+            {"regions of first and last clicks": "nothing says where the faces stand in the pictures"},
+        ),
+        (
+            "jspsych", "j.csv", foreign.as_jspsych_csv(foreign.JSPSYCH), ["--time_from=onset", "--trials_used=all"],
+            "1 participant, of whom 0 are simulated, was right in 50.0 % of 2 answers",
+            {},
+        ),
+        (
+            "fixations", "f.tsv", foreign.FIXATIONS, ["--picture_px=800x600", "--log_columns=image=image"],
+            "2 participants, of whom 0 are simulated, looked at 3 places on 2 pictures",
+            {"reliability of attention maps": "the trials do not give one radius of the discs"},
+        ),
+    ],
+)  # fmt: skip
+def test_every_log_becomes_a_page_that_names_what_is_missing(tmp_path, log_format, name, text, flags, answer, missing):
+    (tmp_path / name).write_text(text, encoding="utf-8", newline="")
+    told = [f"--people={tmp_path / name}", f"--log_format={log_format}", f"--out={tmp_path / 'out'}", *flags]
+    assert run(*told) == 0
+    assert first_paragraph(tmp_path / "out").startswith(answer)
+    left_out = json.loads((tmp_path / "out" / "settings.json").read_text())["left_out"]
+    for what, why in missing.items():
+        assert left_out[what].startswith(why)
+
+
+def test_a_scale_that_cannot_be_right_is_one_line(tmp_path, capsys):
+    (tmp_path / "b.csv").write_text(foreign.BUBBLEVIEW)
+    told = f"--people={tmp_path / 'b.csv'}", "--log_format=bubbleview", f"--out={tmp_path / 'out'}"
+    assert run(*told, "--picture_px=50x160") == 2
+    said = capsys.readouterr().err
+    assert "25% of 4 outside" in said
+    assert len(said.splitlines()) == 1
+    assert run(*told, "--picture_px=wide") == 1
+    assert "`--picture_px`: wanted one number above 0" in capsys.readouterr().err
+
+
+def degenerate(cohort):
+    """Return small studies that lack what analyses lean on: name -> trials."""
+    one = cohort.of(["P01"])
+    table, clicks = cohort.trials, cohort.clicks
+    wrong = table.assign(response=table["false_label"], correct=pd.array([False] * len(table), dtype="boolean"))
+    image = table["image"].iloc[0]
+    silent = clicks["participant"].ne("P02")
+    counts = table["n_clicks"].where(table["participant"].ne("P02"), 0)
+    return {
+        "one person": one,
+        "no right answer": dataclasses.replace(cohort, trials=wrong),
+        "one image": dataclasses.replace(cohort, trials=table[table["image"] == image]),
+        "one block": dataclasses.replace(cohort, trials=table.assign(block=1)),
+        "no block": dataclasses.replace(cohort, trials=table.assign(block=pd.NA)),
+        "missing pairs": dataclasses.replace(cohort, trials=table[table["true_label"].isin(["fear", "happy"])]),
+        "a person without clicks": dataclasses.replace(
+            cohort, trials=table.assign(n_clicks=counts), clicks=clicks[silent]
+        ),
+        "no times": dataclasses.replace(cohort, trials=table.assign(rt_decision_ms=np.nan)),
+        "equal maps": dataclasses.replace(cohort, clicks=clicks.assign(x_px=16.0, y_px=16.0)),
+    }
+
+
+def test_what_a_study_lacks_is_nan_with_a_reason(cohort, tmp_path):
+    for number, (name, trials) in enumerate(degenerate(cohort).items()):
+        parts = {table: getattr(trials, table).reset_index(drop=True) for table in TABLES}
+        human.trials.write(tmp_path / f"{number}", human.Trials(**{t: typed(t, rows) for t, rows in parts.items()}))
+        out = tmp_path / f"out{number}"
+        assert run(f"--people={tmp_path / str(number)}", f"--out={out}", "--aligned") == 0, name
+        for table, rows in tables(out).items():
+            if "reason" in rows and table not in ("exclusions", "people"):
+                known = rows.drop(columns=["reason", "false_label"], errors="ignore")
+                assert rows["reason"][known.isna().any(axis=1)].notna().all(), (name, table)
+
+
+def test_times_can_be_dropped_and_taken_from_everybody(cohort, tmp_path):
+    table = cohort.trials.copy()
+    table.loc[table.index[::50], "rt_decision_ms"] = 50.0
+    table.loc[table.index[1::50], "focus_lost"] = True
+    human.trials.write(tmp_path / "people", dataclasses.replace(cohort, trials=table))
+    found = {}
+    for rule, trials in (("mark", "clean"), ("drop", "clean"), ("none", "all")):
+        out = tmp_path / f"{rule}"
+        flags = f"--rt_rule={rule}", f"--time_trials={trials}"
+        assert run(f"--people={tmp_path / 'people'}", f"--out={out}", *flags) == 0
+        found[rule] = {name: rows[rows["sample"] == "everybody"] for name, rows in tables(out).items()}
+    n = {rule: rows["overall"].set_index("measure").loc["time_ms", "n"] for rule, rows in found.items()}
+    assert found["mark"]["times"]["n"].tolist()[0] == n["mark"]
+    assert found["mark"]["times"]["n"].tolist()[1] == n["drop"] < n["mark"]
+    assert n["none"] == n["mark"] + len(table.index[1::50])
+    assert len(found["none"]["times"]) == 1
+    accuracy = [rows["overall"].set_index("measure").loc["accuracy", "value"] for rows in found.values()]
+    assert len(set(accuracy)) == 1
 
 
 @pytest.mark.parametrize(
