@@ -245,7 +245,7 @@ def _simulate(arguments) -> None:
             seed=arguments.seed,
             image_px=settings.image_px,
             participants=arguments.participants,
-            landmarks=None,
+            profile=arguments.profile,
             with_dropouts=False,
             reveal_radius=settings.radius,
             blur_k=settings.blur,
@@ -269,7 +269,7 @@ def _simulate(arguments) -> None:
                     client, clicks=clicks, answers=answers, images={trial.stim_id: trial.image for trial in plan}
                 )
                 client.close()
-    _say(f"{len(labels)} simulated people took part, {labels[0]} to {labels[-1]}.")
+    _say(f"{len(labels)} simulated people ({arguments.profile}) took part, {labels[0]} to {labels[-1]}.")
 
 
 def _study_tables(store):
@@ -386,6 +386,13 @@ def _parser() -> argparse.ArgumentParser:
     one = command("simulate", _simulate, "let simulated people take part through the server")
     one.add_argument("--participants", type=int, default=24, help="simulated people")
     one.add_argument("--seed", type=int, default=0, help="of the simulated people")
+    one.add_argument(
+        "--profile",
+        choices=tuple(observers.PROFILES),
+        type=lambda name: name.replace("-", "_"),
+        default="typical",
+        help="where they look: " + ", ".join(observers.PROFILES),
+    )
     return parser
 
 
