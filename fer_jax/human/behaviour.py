@@ -306,7 +306,7 @@ def marked_times(trials: Trials) -> pd.Series:
       to the standard deviation of a normal distribution), or both with | between.
     """
     times = trials.trials["rt_decision_ms"].astype("float64")
-    logs = np.log(times.where(times > 0))
+    logs = pd.Series(np.log(times.where(times > 0).to_numpy()), times.index)
     people = trials.trials["participant"]
     away = (logs - logs.groupby(people).transform("median")).abs()
     limit = MOST_MAD * _MAD_TO_SD * away.groupby(people).transform("median")
@@ -346,8 +346,8 @@ def person_sensitivity(trials: Trials, *, categories: Categories = EXPRESSIONS) 
             _, counts = confusion(Trials(trials.participants, own, trials.clicks, trials.events), categories=categories)
             pairs = forced_pairs(counts, categories=categories)
         else:
-            cells = own.groupby(["true_label", "false_label"])["correct"]
-            pairs = cells.agg(accuracy="mean", n="size").astype({"accuracy": "float64"}).reset_index()
+            cells = own.groupby(["true_label", "false_label"], as_index=False)
+            pairs = cells.agg(accuracy=("correct", "mean"), n=("correct", "size")).astype({"accuracy": "float64"})
         parts.append(sensitivity(pairs, categories=categories).assign(participant=person))
     found = (
         pd.concat(parts, ignore_index=True)
