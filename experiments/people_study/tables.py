@@ -132,7 +132,7 @@ def _measure(trials, study, categories, config, left_out):
         tables["pairs"], tables["correlations"] = compare.people.pair_measures(
             trials, study, categories=categories, **timed
         )
-    pooled, own = compare.people.sensitivities(trials, tables["pairs"], categories=categories, **chance)
+    pooled, own = compare.sensitivity.sensitivities(trials, tables["pairs"], categories=categories, **chance)
     tables["sensitivity"] = pooled.assign(correction="log-linear")
     tables["sensitivity_people"] = own.assign(correction="log-linear")
     _measure_clicks(trials, _shown(trials, study), tables, config, left_out)

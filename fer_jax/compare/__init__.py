@@ -15,6 +15,7 @@ from fer_jax.compare import (
     pair_answers,
     people,
     reference_maps,
+    sensitivity,
     statistics,
 )
 
@@ -33,5 +34,6 @@ __all__ = [
     "pair_answers",
     "people",
     "reference_maps",
+    "sensitivity",
     "statistics",
 ]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fer_jax import human
-from fer_jax.compare import people
+from fer_jax.compare import people, sensitivity
 from fer_jax.human import observers, regions
 from fer_jax.human.observers.regions import MOUTH, NUM_REGIONS
 from tests.human.conftest import pool
@@ -77,12 +77,12 @@ def test_a_higher_threshold_is_more_clicks_and_its_size_is_recovered(study):
 
 def test_guesses_have_no_sensitivity(study):
     trials = simulated(study, lapse=1.0)
-    pooled, own = people.sensitivities(trials, human.behaviour.pair_table(trials, study), seed=0, resamples=100)
+    pooled, own = sensitivity.sensitivities(trials, human.behaviour.pair_table(trials, study), seed=0, resamples=100)
     print(f"d': true 0.000, recovered {pooled['d_prime'].mean():.3f}")
     assert pooled["d_prime"].mean() == pytest.approx(0, abs=0.1)
     assert own["d_prime"].mean() == pytest.approx(0, abs=0.1)
     typical = simulated(study)
-    better, _ = people.sensitivities(typical, human.behaviour.pair_table(typical, study), seed=0, resamples=100)
+    better, _ = sensitivity.sensitivities(typical, human.behaviour.pair_table(typical, study), seed=0, resamples=100)
     assert better["d_prime"].mean() > 1
 
 
@@ -97,7 +97,7 @@ def test_permuted_people_and_images_change_nothing(study):
         np.testing.assert_allclose(*numbers, rtol=1e-12, atol=1e-12)
     pairs = human.behaviour.pair_table(trials, study)
     for one, other in zip(
-        *(people.sensitivities(t, pairs, seed=1, resamples=20) for t in (trials, mixed)), strict=True
+        *(sensitivity.sensitivities(t, pairs, seed=1, resamples=20) for t in (trials, mixed)), strict=True
     ):
         numbers = [table.select_dtypes("number").to_numpy(float) for table in (one, other)]
         np.testing.assert_allclose(*numbers, rtol=0, atol=1e-12)
