@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 
 import pandas as pd
 
-from experiments.study import compare, finetune, fit, people, pictures, train, vote
+from experiments.study import compare, effects, finetune, fit, people, pictures, train, vote
 from experiments.study.run_folder import RunFolder
 from fer_jax import compare as comparing
 from fer_jax import human
@@ -19,6 +19,7 @@ from fer_jax.expressions import EXPRESSIONS
 
 NAME = "codebook"
 _METRICS = (fit.write_metrics_table,)
+_CATEGORY = (comparing.statistics.category_effect,)
 _CONFUSION = (vote.write_confusion,)
 # Table -> the functions that describe its columns. Where two describe one, the first counts.
 TABLES: dict[str, tuple[Callable, ...]] = {
@@ -42,6 +43,11 @@ TABLES: dict[str, tuple[Callable, ...]] = {
     "dice_baselines": (comparing.dice.baselines,),
     "anova": (compare.compare, comparing.statistics.anova),
     "tukey": (comparing.statistics.tukey,),
+    "effects": (effects.write_effects, comparing.effects.share_of_variance, *_CATEGORY),
+    "contrasts": (effects.write_effects, comparing.effects.standardised_difference, comparing.statistics.tukey),
+    "agreement": (comparing.agreement.agreement,),
+    "agreement_differences": (comparing.agreement.agreement,),
+    "pair_answers": (comparing.pair_answers.compare_answers,),
     "confusion_correlation": (compare.compare, comparing.confusion.correlation),
 }
 

@@ -1,11 +1,13 @@
-"""Stage `compare`: where people and networks meet: Dice of maps, correlations of confusions (paper §5.3)."""
+"""Stage `compare`: where people and networks meet: maps, confusions, and answers on the same images (paper §5.3)."""
 
 import itertools
 
 import numpy as np
 import pandas as pd
 
+from experiments.study.effects import cells_of, write_effects
 from experiments.study.explain import METHODS
+from experiments.study.people import read_people
 from experiments.study.run import Run
 from experiments.study.run_folder import PICTURES_RECORD
 from experiments.study.vote import confusion_counts, scores
@@ -39,6 +41,9 @@ def compare(run: Run) -> None:
         _dice(run)
         _anova(run)
         _confusions(run)
+        maps = run.folder.read_arrays("maps")
+        write_effects(run, run.folder.read_arrays("attention")["maps"], maps)
+        _agreement(run, maps)
     write_summary(run)
 
 
@@ -113,6 +118,38 @@ def human_shares(run: Run) -> np.ndarray:
     return np.where(offered, found, np.nan)
 
 
+def _agreement(run, maps):
+    """Write how maps agree with people beside floors and ceiling, and how members answer beside people."""
+    people, table, seed = read_people(run), run.study_table, run.config.seed
+    pairs, cells, size = run.study_pairs, cells_of(run), run.config.image_size
+    clicks = comparing.clicks.clicks_of(people, table, image_px=size, radius=run.reveal_radius)
+    human = run.folder.read_arrays("attention")["maps"]
+    baselines = comparing.reference_maps.of_study(human, pairs, run.study_pictures.images)
+    methods = {method: maps[method] for method in METHODS}
+    scores, differences = comparing.agreement.agreement(
+        clicks, methods, baselines, pairs, cells, seed=seed, check=run.stop.check
+    )
+    run.folder.write_table("agreement", scores)
+    run.folder.write_table("agreement_differences", differences)
+    answers = comparing.pair_answers.compare_answers(
+        comparing.pair_answers.right_answers(people, table),
+        _members_right(run),
+        cells,
+        seed=seed,
+        categories=run.categories,
+    )
+    run.folder.write_table("pair_answers", answers)
+
+
+def _members_right(run) -> np.ndarray:
+    """Return whether the member of each study image's pair is right, 1 or 0, NaN where it failed: (T,)."""
+    predicted, pairs = run.folder.read_arrays("predictions"), run.study_pairs
+    logits = predicted["study_ensemble_logits"][pairs, np.arange(len(pairs))]
+    second = np.asarray(run.categories.pairs)[pairs, 1]
+    right = logits.argmax(-1) == (predicted["study_labels"] == second)
+    return np.where(np.isfinite(logits).all(-1), right, np.nan)
+
+
 def _pictures(run):
     """Say which pictures these are. Without this the figures of two runs cannot be compared."""
     record = run.folder.read_json(PICTURES_RECORD) if run.folder.has(PICTURES_RECORD) else {}
@@ -137,7 +174,7 @@ def summary(run: Run) -> dict:
         "multiclass": scores(run, "multiclass"),
     }
     if not run.provenance.has_people:
-        return told | dict.fromkeys(("finetuned", "people", "confusion_correlation", "dice", "anova", "tukey"))
+        return told | dict.fromkeys(("finetuned", "people", "confusion_correlation", "dice", "anova", "tukey", *_ADDED))
     people = folder.read_table("people_correlations").iloc[0]
     counts = folder.read_arrays("people_confusion")["counts"]
     correlations = folder.read_table("confusion_correlation").set_index("model")
@@ -159,6 +196,36 @@ def summary(run: Run) -> dict:
         "dice": {method: _dice_summary(run, method) for method in METHODS},
         "anova": {"F": anova["F"], "df": [_whole(anova["df1"]), _whole(anova["df2"])], "p": anova["p"]},
         "tukey": folder.read_table("tukey")[["a", "b", "t", "p"]].to_dict("records"),
+        **_added(folder),
+    }
+
+
+_ADDED = ("category_effect", "agreement", "pair_answers")
+
+
+def _added(folder) -> dict:
+    """Return what a run of before these tables does not say."""
+    if not folder.has("tables/pair_answers.csv"):
+        return dict.fromkeys(_ADDED)
+    scores, answers = folder.read_table("agreement"), folder.read_table("pair_answers")
+    interval = ["value", "low", "high"]
+    return {
+        "category_effect": main_effect(folder.read_table("effects")),
+        "agreement": {
+            metric: own.set_index("source")[interval].to_dict("index") for metric, own in scores.groupby("metric")
+        },
+        "pair_answers": answers.set_index("statistic")[[*interval, "p_qap"]].to_dict("index"),
+    }
+
+
+def main_effect(effects: pd.DataFrame) -> dict:
+    """Return the category's main effect over ordered pairs, as the paper seems to have tested it (F = 1.34)."""
+    wanted = {"unit": "ordered pair", "test": "category", "effect": "main", "design": "between"}
+    row = effects[(effects[list(wanted)] == pd.Series(wanted)).all(axis=1)].iloc[0]
+    return {
+        "F": row["F"],
+        "df": [_whole(row["df1"]), _whole(row["df2"])],
+        **{name: row[name] for name in ("p", "omega2", "low_90", "high_90")},
     }
 
 

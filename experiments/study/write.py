@@ -15,6 +15,7 @@ from experiments.study.run import COPIES, Run
 from experiments.study.run_folder import PICTURES_RECORD
 from experiments.study.time_limit import limits_of
 from experiments.study.vote import accuracy_interval, confusion_counts, near_chance
+from fer_jax import compare as comparing
 from fer_jax import figures
 from fer_jax.explanation import METHOD_NAMES
 from fer_jax.expressions import EXPRESSIONS, noun_of
@@ -198,12 +199,24 @@ def _explanations(run, s):
 def _comparison(run, s):
     grid = run.folder.read_table("dice_options").groupby("method")["dice"].agg(["min", "max"])
     ranges = [f"{grid['min'][m]:.2f} and {grid['max'][m]:.2f} ({METHOD_NAMES[m]})" for m in METHODS]
-    p = s["anova"]["p"]
+    category = s["category_effect"] or dict.fromkeys(("F", "p", "low_90", "high_90"))  # None in an older run
     return {
-        "df": ", ".join(MISSING if each is None else str(each) for each in s["anova"]["df"]),
-        "F": _number(s["anova"]["F"]),
-        "p": "p not defined" if p is None else "p < .001" if p < 0.001 else f"p = {p:.3f}",
+        **_test(s["anova"]),
         "ranges": "; ".join(ranges),
+        "agreed": s["category_effect"] is not None,
+        **{f"category_{name}": text for name, text in _test(category).items()},
+        "category_low": _number(category["low_90"]),
+        "category_high": _number(category["high_90"]),
+    }
+
+
+def _test(found):
+    """Return degrees of freedom, F and p of a test in words."""
+    p = found["p"]
+    return {
+        "df": ", ".join(MISSING if each is None else str(each) for each in found.get("df", ())),
+        "F": _number(found["F"]),
+        "p": "p not defined" if p is None else "p < .001" if p < 0.001 else f"p = {p:.3f}",
     }
 
 
@@ -212,6 +225,20 @@ def _dice(run, s, name):
     means = methods[["dice", "chance", "corrected", "area_human", "area_model"]].mean().loc[list(METHODS)]
     means.insert(0, "n pairs", methods["dice"].count())
     return means.rename(METHOD_NAMES).reset_index(names="method")
+
+
+def _scores(run, s, name):
+    """Return one row a score: the methods, the best baseline and the ceiling."""
+    table = run.folder.read_table("agreement")
+    rows = []
+    for metric, own in table.groupby("metric", sort=False):
+        value = own.set_index("source")["value"]
+        rivals = own[(own["kind"] == "baseline") & own["value"].notna()].sort_values("value", ascending=metric == "kl")
+        best = "" if rivals.empty else f"{rivals['source'].iloc[0]} {number(rivals['value'].iloc[0])}"
+        methods = {METHOD_NAMES[method]: number(value[method]) for method in METHODS}
+        half = number(value[comparing.agreement.HALF])
+        rows.append({"score": metric, **methods, "best baseline": best, "half of the people": half})
+    return pd.DataFrame(rows)
 
 
 def _read(run, s, name):
@@ -228,7 +255,20 @@ _TABLES = {
     "models": _models,
     "members_validated": lambda run, s, name: _read(run, s, name).drop(columns=["first", "second"]),
     "dice": _dice,
-    **dict.fromkeys(("tukey", "anova", "confusion_correlation"), _tests),
+    "scores": _scores,
+    **dict.fromkeys(
+        (
+            "tukey",
+            "anova",
+            "confusion_correlation",
+            "agreement",
+            "agreement_differences",
+            "pair_answers",
+            "effects",
+            "contrasts",
+        ),
+        _tests,
+    ),
     "seconds": lambda run, s, name: pd.DataFrame(s["seconds"].items(), columns=["stage", "seconds"]),
 }
 

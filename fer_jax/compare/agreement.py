@@ -70,7 +70,8 @@ def agreement(
         (Spearman and Brown), of maps as they are.
       kind: method, baseline or ceiling.
       value: mean over pairs or images.
-      low, high: 95 % interval over people and images. That of a ceiling speaks of other images or pairs alone.
+      low, high: 95 % interval over people and images, over people alone where no cell has two
+        images. That of a ceiling speaks of other images or pairs alone.
       n: pairs or images with a number.
       reason: why a number or an interval is missing, or what was left out, else empty.
       a, b: the maps that are compared.

@@ -35,7 +35,7 @@ def test_the_ends_of_a_share_leave_a_fortieth_on_either_side(f, df1, df2):
     assert found["bound"] < found["high"]
 
 
-@pytest.mark.parametrize(("t", "df"), [(1.81, 81), (-2.5, 20), (0.0, 54), (12.12, 81)])
+@pytest.mark.parametrize(("t", "df"), [(1.81, 81), (-2.5, 20), (0.0, 54), (12.12, 81), (-14.924, 837)])
 def test_the_ends_of_d_leave_a_fortieth_on_either_side(t, df):
     found = effects.standardised_difference(t, df, scale=0.25)
     for name, tail in (("", 0.025), ("_90", 0.05)):
