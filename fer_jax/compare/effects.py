@@ -97,10 +97,10 @@ def _below_t(t, df):
 
     scipy's own (1.17) is NaN where it should be 1, at a noncentrality of -16 for t = 15 with 837 degrees of freedom.
     """
-    spread = stats.chi(df, scale=df**-0.5)
-    low, high = spread.ppf(1e-16), spread.isf(1e-16)
+    scale = df**-0.5
+    low, high = (float(end(1e-16, df, scale=scale)) for end in (stats.chi.ppf, stats.chi.isf))
     at = low + (high - low) * (_NODES + 1) / 2
-    weights = _WEIGHTS * np.asarray(spread.pdf(at))
+    weights = _WEIGHTS * stats.chi.pdf(at, df, scale=scale)
     return lambda nc: weights @ special.ndtr(t * at - nc) / weights.sum()
 
 
