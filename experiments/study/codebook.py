@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 
 import pandas as pd
 
-from experiments.study import compare, effects, finetune, fit, people, pictures, train, vote
+from experiments.study import compare, effects, finetune, fit, open_choices, people, pictures, train, vote
 from experiments.study.run_folder import RunFolder
 from fer_jax import compare as comparing
 from fer_jax import human
@@ -48,6 +48,7 @@ TABLES: dict[str, tuple[Callable, ...]] = {
     "agreement": (comparing.agreement.agreement,),
     "agreement_differences": (comparing.agreement.agreement,),
     "pair_answers": (comparing.pair_answers.compare_answers,),
+    "multiverse": (comparing.multiverse.multiverse, open_choices.write_open_choices),
     "confusion_correlation": (compare.compare, comparing.confusion.correlation),
 }
 

@@ -7,6 +7,7 @@ import pandas as pd
 
 from experiments.study.effects import cells_of, write_effects
 from experiments.study.explain import METHODS
+from experiments.study.open_choices import write_open_choices
 from experiments.study.people import read_people
 from experiments.study.run import Run
 from experiments.study.run_folder import PICTURES_RECORD
@@ -44,6 +45,7 @@ def compare(run: Run) -> None:
         maps = run.folder.read_arrays("maps")
         write_effects(run, run.folder.read_arrays("attention")["maps"], maps)
         _agreement(run, maps)
+        write_open_choices(run)
     write_summary(run)
 
 

@@ -4,14 +4,17 @@ import dataclasses
 from collections.abc import Callable, Iterator
 
 import numpy as np
+import pandas as pd
 from matplotlib.figure import Figure
 
 from experiments.study.compare import human_shares, models_of
+from experiments.study.open_choices import methods_first, paper_of
 from experiments.study.people import read_people
 from experiments.study.run import Run
 from experiments.study.vote import accuracy_interval, confusion_counts, scores
 from fer_jax import compare as comparing
 from fer_jax import figures, human
+from fer_jax.compare import multiverse
 from fer_jax.explanation import METHOD_NAMES, METHODS
 from fer_jax.expressions import noun_of
 from fer_jax.streams import stream
@@ -34,7 +37,7 @@ def draw_figures(run: Run) -> None:
 
 def drawings(run: Run) -> Iterator[tuple[str, Callable[[], Figure]]]:
     """Yield the name of every figure of the run, and what draws it from the run's tables."""
-    of_people = (_stimuli, _people, _sequences, _dice, _correlations)
+    of_people = (_stimuli, _people, _sequences, _dice, _open_choices, _correlations)
     for several in (_confusions, _training, _saliency, *(of_people if run.provenance.has_people else ())):
         yield from several(run)
 
@@ -183,6 +186,16 @@ def _dice(run):
         intervals[method] = comparing.intervals.mean_interval(stream(len(values)), values)
     baselines = run.folder.read_table("dice_baselines")
     yield _of(run, "fig10_dice", figures.draw_dice, table, intervals=intervals, baselines=baselines)
+
+
+def _open_choices(run):
+    if not run.folder.has("tables/multiverse.csv"):  # of a run from before it was made
+        return
+    table = run.folder.read_table("multiverse").fillna(dict.fromkeys(multiverse.DICE_CHOICES, ""))
+    paper = paper_of(table)
+    rows = np.all([table[name] == value for name, value in paper.items()], 0)
+    over = {"paper": pd.Series(rows), "choices": multiverse.choices_of(table)}
+    yield _of(run, "multiverse", figures.draw_multiverse, table, methods_first(), **over)
 
 
 def _correlations(run):

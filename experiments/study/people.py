@@ -71,11 +71,11 @@ def image_answers(kept: human.trials.Trials, study: pd.DataFrame) -> pd.DataFram
 
 def read_people(run: Run) -> human.trials.Trials:
     """Read the trials of the people who are analysed."""
-    return _analysed(run, _everyone(run))[0]
+    return _analysed(run, read_everybody(run))[0]
 
 
-def _everyone(run) -> human.trials.Trials:
-    """Read the trials of everybody: those that the run has written, or a study's from where they lie.
+def read_everybody(run: Run) -> human.trials.Trials:
+    """Read the trials of everybody, of the excluded people, too: those that the run has written, or a study's tables.
 
     Raises:
       StorageError: a study's tables that have changed, or are gone, since the stage `people` has read them.
@@ -152,7 +152,7 @@ def click_set(
             f"got {str(names[rows[place]])!r}."
         )
     return human.clicks.assemble(
-        human.exclusion.without_recorded(_everyone(run)),
+        human.exclusion.without_recorded(read_everybody(run)),
         run.study_pictures.images,
         table,
         categories=run.categories if categories is None else categories,

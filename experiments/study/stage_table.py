@@ -138,10 +138,11 @@ TABLE: dict[str, StageEntry] = {
         parts=("training/finetuned",),
     ),
     "compare": StageEntry(
-        reads=("dataset", "image_size", "model", "seed", "participants", "undersample", "people"),
+        reads=("dataset", "image_size", "model", "seed", "participants", "undersample", "people", "area"),
         needs=("data", "design", "vote", "people", "saliency", "finetune"),
         leaves=(
             "tables/dice*.csv",
+            "tables/multiverse.csv",
             "tables/anova.csv",
             "tables/tukey.csv",
             "tables/confusion_correlation.csv",

@@ -10,6 +10,7 @@ from experiments.study.compare import models_of, write_summary
 from experiments.study.draw import MODEL_NAMES, first_of_each
 from experiments.study.explain import METHODS
 from experiments.study.flag_sentences import ep_schedule, ep_score, training_card, training_ends
+from experiments.study.open_choices import paper_of
 from experiments.study.people_flag import folders_of
 from experiments.study.run import COPIES, Run
 from experiments.study.run_folder import PICTURES_RECORD
@@ -17,6 +18,7 @@ from experiments.study.time_limit import limits_of
 from experiments.study.vote import accuracy_interval, confusion_counts, near_chance
 from fer_jax import compare as comparing
 from fer_jax import figures
+from fer_jax.compare import multiverse
 from fer_jax.explanation import METHOD_NAMES
 from fer_jax.expressions import EXPRESSIONS, noun_of
 from fer_jax.figures.style import MISSING, number
@@ -203,6 +205,7 @@ def _comparison(run, s):
     return {
         **_test(s["anova"]),
         "ranges": "; ".join(ranges),
+        "choices": " ".join(_open_choices(run)),
         "agreed": s["category_effect"] is not None,
         **{f"category_{name}": text for name, text in _test(category).items()},
         "category_low": _number(category["low_90"]),
@@ -218,6 +221,14 @@ def _test(found):
         "F": _number(found["F"]),
         "p": "p not defined" if p is None else "p < .001" if p < 0.001 else f"p = {p:.3f}",
     }
+
+
+def _open_choices(run) -> list[str]:
+    """Return what all readings of the paper have in common, nothing of a run that has no table of them."""
+    if not run.folder.has("tables/multiverse.csv"):
+        return []
+    table = run.folder.read_table("multiverse").fillna(dict.fromkeys((*multiverse.DICE_CHOICES, "winner"), ""))
+    return multiverse.sentences(table, METHOD_NAMES, paper=paper_of(table))
 
 
 def _dice(run, s, name):
