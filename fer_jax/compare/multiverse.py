@@ -238,12 +238,10 @@ class _Means:
         """Return for each unit the mean of people's maps of the other pairs (U, H, W)."""
         if id(human) not in self._others:
             scaled = dice.unit_means(human, np.arange(len(human)), per_image=self._per_image)
-            of_unit = [self._pairs[self._groups == unit][0] for unit in np.unique(self._groups)]
-            means = {}
-            for pair in dict.fromkeys(of_unit):
-                rest = self._pairs != pair
-                means[pair] = scaled[rest].mean(0) if rest.any() else np.full(human.shape[1:], np.nan)
-            self._others[id(human)] = np.stack([means[pair] for pair in of_unit])
+            of_unit = np.array([self._pairs[self._groups == unit][0] for unit in np.unique(self._groups)])
+            rest = (self._pairs != of_unit[:, None]).astype(np.float64)
+            count = rest.sum(1, keepdims=True)
+            self._others[id(human)] = np.tensordot(rest / np.where(count > 0, count, np.nan), scaled, 1)
         return self._others[id(human)]
 
 
