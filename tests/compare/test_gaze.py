@@ -63,6 +63,7 @@ def test_people_who_click_where_others_look_reach_the_ceiling(found):
         own, floor = table.loc[(score, CEILING)], table.loc[(score, OTHERS)]
         assert abs(own["difference"]) < 0.2 * abs(floor["difference"]), score
         assert floor["p_holm"] < 0.05, score
+        assert abs(table.loc[(score, "clicks" + ANOTHER), "difference"]) > abs(floor["difference"]) / 2, score
     assert table.loc[("cc", CEILING), "ci_low"] < 0 < table.loc[("cc", CEILING), "ci_high"] + 0.05
 
 
