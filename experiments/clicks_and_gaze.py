@@ -2,6 +2,7 @@
 
     python -m experiments.clicks_and_gaze --data_dir=osie --out=gaze
     python -m experiments.clicks_and_gaze --data_dir=osie --clicks=STUDY --out=gaze
+    python -m experiments.clicks_and_gaze --data_dir=osie --clicks=clicks.csv --log_format=bubbleview --out=gaze
 
 The paper takes clicks for attention (its references 5 and 14). OSIE (Xu et al. 2014, MIT licence) has photographs with
 the eye fixations of 15 people and the mouse traces of others, who moved a sharp window over the blurred photograph.
@@ -28,6 +29,7 @@ from experiments.harness.locked_folder import LockedFolder
 from fer_jax.errors import UsageError
 
 _RECORD = "settings.json"
+_FORMATS = ("study", "bubbleview", "jspsych")
 _TABLES = ("scores", "differences", "people", "plan", "pictures", "published")
 
 
@@ -40,7 +42,7 @@ class GazeConfig:
     clicks: str = option(
         "", "Clicks on the same photographs: a study's folder, or a log; none given: mouse traces alone."
     )
-    log_format: str = option("study", "What --clicks holds.", choices=("study",))
+    log_format: str = option("study", "What --clicks holds.", choices=_FORMATS)
     sigma_px: float = option(24.0, "Blur of every place, deviation in pixels (24 is one degree).", low=1, high=1000)
     cell_px: int = option(8, "Side of the cells on which maps are made, pixels.", low=1, high=100)
     halves: int = option(20, "Random halves of the people whose gaze is known.", low=1, high=100_000)
@@ -86,7 +88,11 @@ def _clicks(config, sizes):
     """Return the places that people of a study, or of another laboratory, clicked."""
     from fer_jax import human
 
-    return human.gaze.from_trials(human.trials.read(config.clicks), sizes)
+    if config.log_format == "study":
+        return human.gaze.from_trials(human.trials.read(config.clicks), sizes)
+    height, width = next(iter(sizes.values()))  # photographs of OSIE have one size
+    options = human.readers.LogOptions(picture_px=(width, height))
+    return human.gaze.from_trials(human.readers.read_log(config.clicks, config.log_format, options), sizes)
 
 
 def _check(config):

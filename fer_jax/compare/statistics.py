@@ -398,7 +398,13 @@ def holm(p: np.ndarray) -> np.ndarray:
 
 
 def benjamini_hochberg(p: np.ndarray) -> np.ndarray:
-    """Adjust p values (N,) for the rate of false discoveries. NaN stays NaN and is not counted.
+    """Adjust p values for the rate of false discoveries (Benjamini and Hochberg 1995).
+
+    Args:
+      p: float (N,), where NaN is not counted.
+
+    Returns:
+      float64 (N,), at most 1. NaN stays NaN.
 
     Raises:
       UsageError: a p value outside [0, 1].

@@ -106,6 +106,14 @@ def test_a_second_run_writes_the_same(out, folder, clicks, tmp_path):
         assert (tmp_path / "again" / name).read_bytes() == (out / name).read_bytes(), name
 
 
+def test_clicks_of_a_log_of_bubbleview_are_those_of_the_study(out, folder, clicks, tmp_path):
+    table = human.trials.read(clicks).clicks.rename(columns={"participant": "user", "x_px": "x", "y_px": "y"})
+    table[["image", "user", "x", "y"]].to_csv(tmp_path / "clicks.csv", index=False)
+    given = (f"--data_dir={folder}", f"--clicks={tmp_path / 'clicks.csv'}", "--log_format=bubbleview")
+    assert run(*given, f"--out={tmp_path / 'out'}") == 0
+    assert (tmp_path / "out" / "scores.csv").read_bytes() == (out / "scores.csv").read_bytes()
+
+
 @pytest.mark.parametrize(
     ("low", "high", "words"),
     [

@@ -16,7 +16,7 @@ from fer_jax.data.pictures.detect import overlap
 from fer_jax.errors import UsageError
 from fer_jax.faces.painting import surroundings
 
-CACHE = pathlib.Path(__file__).resolve().parents[2] / ".cache"
+CACHE = pathlib.Path(__file__).resolve().parents[3] / ".cache"
 
 
 @pytest.fixture(scope="module")
