@@ -13,6 +13,7 @@ import pytest
 from fer_jax import data, faces
 from fer_jax.data.listing import Quality, Row
 from fer_jax.data.pictures.detect import overlap
+from fer_jax.data.pictures.framing import frame
 from fer_jax.errors import UsageError
 from fer_jax.faces.painting import surroundings
 
@@ -87,7 +88,7 @@ def test_a_small_face_in_a_large_picture_is_found_where_it_is(detector):
     assert overlap(boxes[0], (1200, 500, 96, 96)) > 0.4
     framed = data.Framing(crop="eyes", size=96, detector=detector)
     row = Row(0, "a.png", 1, lambda: picture)
-    kept = data.framing.frame(picture, row, framed)
+    kept = frame(picture, row, framed)
     assert not kept.quality & (Quality.BAD_BOX | Quality.UNDETECTED | Quality.NO_LANDMARKS)
     eyes = [kept.landmarks[eye].mean(0) for eye in (slice(36, 42), slice(42, 48))]
     np.testing.assert_allclose(
