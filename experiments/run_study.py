@@ -15,7 +15,6 @@ The paper: 22 people, 280 pictures, 83.9 % right.
 import argparse
 import dataclasses
 import pathlib
-import re
 import sys
 from typing import Any
 
@@ -24,7 +23,7 @@ from experiments.harness import command
 from experiments.harness.command import again, option
 from fer_jax.errors import UsageError
 from fer_jax.study import commands
-from fer_jax.study.settings import CHOICES, Settings
+from fer_jax.study.settings import CHOICES, Settings, meaning
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,6 +33,10 @@ class Place:
     study_dir: str = option("", "Folder of the study.")
     images: str = option("", "Pictures by a CSV table: image, true_label, false_label (options, practice).")
     folders: str = option("", "Pictures in class folders, one a category.", fills=("path",))
+    categories: str | None = option(None, "With --folders: folders to take, such as happy,sad,anger.", unset="all")
+    class_map: str | None = option(
+        None, "With --folders: folders under other names, or left out, such as angry_faces:anger,x:drop.", unset="none"
+    )
     prepared: str = option("", "Pictures of a set that experiments.prepare_data has made.", fills=("path",))
     per_ordered_pair: int = again(People, "per_ordered_pair")
     participants: int = option(24, "Places for people.", low=1, high=10_000)
@@ -47,14 +50,12 @@ class Place:
 
 
 def _flag(field) -> tuple[str, type, Any]:
-    """Return the flag of a setting, with the words of its docstring."""
-    meaning = re.search(rf"^ +{field.name}: (.+?)(?=^ +\w+: |\Z)", Settings.__doc__ or "", re.MULTILINE | re.DOTALL)
-    told = " ".join(meaning[1].split()) if meaning else field.name
+    """Return the flag of a setting, with the words of the library."""
     several = isinstance(field.default, tuple)
     kind = str if several else type(field.default)
     default = ",".join(field.default) if several else field.default
     choices = CHOICES[field.name] if field.name in ("lang", "order", "size") else None
-    return field.name, kind, option(default, told[0].upper() + told[1:], choices=choices)
+    return field.name, kind, option(default, meaning(field.name), choices=choices)
 
 
 # The settings of a study are defined once, in the library.
@@ -74,11 +75,14 @@ def main(config: Place) -> None:
         raise UsageError("`--folders`: wanted pictures by --folders, --prepared or --images, got none.")
     if not drawn and not (path / "study.json").exists():
         commands.init(arguments)
+    chosen = "".join(
+        f" '--{name}={getattr(config, name)}'" for name in ("categories", "class_map") if getattr(config, name)
+    )
     print(
         f"What people did:  fer-study export --study_dir={path} --out=tables\n"
         "What it means:    python -m experiments.analyse_study --people=tables --out=analysis\n"
         "And networks:     python -m experiments.reproduce --out=runs/people --people=tables --dataset=class_folders "
-        f"--data_dir={config.folders or 'PATH'}",
+        f"--data_dir={config.folders or 'PATH'}{chosen}",
         flush=True,
     )
     if config.serve:

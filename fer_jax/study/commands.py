@@ -10,22 +10,25 @@ Each command says what it wants with `fer-study COMMAND --help`.
 import argparse
 import contextlib
 import dataclasses
+import functools
 import pathlib
 import shutil
 import socket
 import ssl
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 import pandas as pd
 
 from fer_jax.errors import DataError, FerError, StorageError, UsageError
+from fer_jax.expressions import EXPRESSIONS, canonical_name
 from fer_jax.files import lock
 from fer_jax.human import bids, observers, trials
 from fer_jax.human.clicks.files import stimulus_path
 from fer_jax.study import events, folder, listening, pictures, projection, robots, server
 from fer_jax.study.records import Refused, now, sha256
-from fer_jax.study.settings import CHOICES, FIELDS, Settings, checked, read_settings
+from fer_jax.study.settings import CHOICES, Settings, checked, meaning, read_settings
 from fer_jax.study.store import Store
 
 SOURCES = ("images", "folders", "prepared")
@@ -60,17 +63,27 @@ def init(arguments) -> None:
             "`--images`: wanted a table of pictures, or class folders by --folders, or a prepared set by --prepared, "
             f"got {got}."
         )
+    for name in ("categories", "class_map"):
+        if getattr(arguments, name) and given != ["folders"]:
+            raise UsageError(f"`--{name}`: wanted class folders by --folders, got --{given[0]}.")
     if given == ["images"]:
         table, practice, read = pictures.from_table(pathlib.Path(arguments.images), num_options=settings.num_options)
     else:
-        draw = pictures.from_folders if given == ["folders"] else pictures.from_prepared
-        table, practice, read = draw(
-            pathlib.Path(getattr(arguments, given[0])),
-            size=settings.image_px,
-            per_ordered_pair=arguments.per_ordered_pair,
-            practice=settings.practice,
-            seed=settings.seed,
-        )
+        options = {"categories": arguments.categories, "class_map": arguments.class_map, "note": _say}
+        draw = pictures.from_prepared
+        if given == ["folders"]:
+            draw = functools.partial(pictures.from_folders, **options)
+        try:
+            table, practice, read = draw(
+                pathlib.Path(getattr(arguments, given[0])),
+                size=settings.image_px,
+                per_ordered_pair=arguments.per_ordered_pair,
+                practice=settings.practice,
+                seed=settings.seed,
+            )
+        except FerError as error:
+            error.args = (str(error).replace("`path`", f"`--{given[0]}`"),)
+            raise
     if len(practice) < settings.practice:
         _say(f"practice: {len(practice)} trials instead of {settings.practice}: there are no other pictures for it.")
     folder.make_study_folder(
@@ -240,6 +253,12 @@ def _simulate(arguments) -> None:
         table, rehearsed = _study_tables(store)
         if settings.num_options != 2 or (table["false_label"] == "").any():
             raise UsageError("`simulate`: simulated people choose between two answers, this study offers more.")
+        strange = [name for name in table["true_label"] if canonical_name(name) not in EXPRESSIONS]
+        if strange:
+            raise UsageError(
+                f"`simulate`: simulated people know the paper's eight expressions only, this study has {strange[0]!r}."
+                f" To try it, make a study with --class_map={strange[0]}:happy or the like."
+            )
         people = observers.simulate(
             table.drop(columns="options"),
             seed=arguments.seed,
@@ -345,8 +364,15 @@ def _say(line: str) -> None:
     sys.stderr.write(line + "\n")
 
 
+class _Parser(argparse.ArgumentParser):
+    """A parser whose complaints are one line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(UsageError.exit_code, f"{self.prog}: {message}. `{self.prog} --help` lists what there is.\n")
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="fer-study", description=__doc__.splitlines()[0], allow_abbrev=False)
+    parser = _Parser(prog="fer-study", description=__doc__.splitlines()[0], allow_abbrev=False)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     def command(name, work, text):
@@ -358,6 +384,8 @@ def _parser() -> argparse.ArgumentParser:
     one = command("init", init, "make a study of your own pictures")
     one.add_argument("--images", help="CSV table: image, true_label, false_label (options, practice)")
     one.add_argument("--folders", help="class folders, one a category")
+    one.add_argument("--categories", help="with --folders: folders to take, such as happy,sad,anger")
+    one.add_argument("--class_map", help="with --folders: folders under other names, such as angry_faces:anger,x:drop")
     one.add_argument("--prepared", help="a set of pictures that experiments.prepare_data has made")
     one.add_argument("--per_ordered_pair", type=int, default=5, help="pictures of each (true, false) that are drawn")
     one.add_argument("--participants", type=int, default=24, help="places")
@@ -397,15 +425,15 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_setting(parser, field) -> None:
-    name, default = f"--{field.name}", field.default
+    name, default, text = f"--{field.name}", field.default, meaning(field.name)
     choices = CHOICES[field.name] if field.name in ("lang", "order", "size") else None
     if isinstance(default, bool):
-        parser.add_argument(name, action="store_true")
+        parser.add_argument(name, action="store_true", help=text)
     elif isinstance(default, tuple):
-        text = f"some of {','.join(FIELDS)}" if field.name == "ask" else "names separated by commas"
-        parser.add_argument(name, default="", help=text)
+        parser.add_argument(name, default="", help=f"{text} Separated by commas.")
     else:
-        parser.add_argument(name, type=type(default), default=default, choices=choices, help=f"default {default!r}")
+        told = f"{text} Default {default!r}."
+        parser.add_argument(name, type=type(default), default=default, choices=choices, help=told.replace("%", "%%"))
 
 
 if __name__ == "__main__":

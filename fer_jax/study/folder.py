@@ -47,7 +47,7 @@ def make_study_folder(
     *,
     settings: Settings,
     participants: int,
-    practice: Sequence[str] = (),
+    practice: pd.DataFrame | Sequence[str] = (),
     note: Callable[[str], None] = lambda line: None,
 ) -> None:
     """Make a study's folder: stimuli, plans, codes and links. A folder is made whole or not at all.
@@ -58,7 +58,8 @@ def make_study_folder(
       read: name of an image -> its picture, uint8 (H, W, 3), RGB.
       settings: of the study.
       participants: places for people.
-      practice: names of images for practice, which `images` does not hold.
+      practice: images for practice, which `images` does not hold: a table like `images`, or names alone. A picture of
+        which no answers are known is shown with those of the study's trials in turn.
       note: takes a line for the researcher.
 
     Raises:
@@ -75,7 +76,7 @@ def make_study_folder(
     shown = with_options(images, settings)
     if len(shown) > MAX_TRIALS:
         raise DataError(f"`images`: wanted at most {MAX_TRIALS} pictures, got {len(shown)}.")
-    rehearsed = _practice_table(shown, practice[: settings.practice])
+    rehearsed = _practice_table(shown, practice, settings)
     making = folder.with_name(f".{folder.name}.unfinished")
     shutil.rmtree(making, ignore_errors=True)
     try:
@@ -267,15 +268,26 @@ def _checked_picture(image, name) -> np.ndarray:
     return image
 
 
-def _practice_table(shown, practice) -> pd.DataFrame:
-    twice = set(practice) & set(shown["image"])
+def _practice_table(shown, practice, settings) -> pd.DataFrame:
+    if not isinstance(practice, pd.DataFrame):
+        practice = pd.DataFrame({"image": list(practice)})
+    practice = practice.head(settings.practice).reindex(columns=[*COLUMNS, "options"], fill_value="")
+    twice = set(practice["image"]) & set(shown["image"])
     if twice:
         raise DataError(f"`practice`: wanted pictures that the study does not show, got {sorted(twice)[0]!r}.")
-    if not practice:
-        return shown.iloc[:0]
-    # Practice shows the answers of the study's own trials in turn. Nobody is told which is right.
-    options = [shown["options"].iloc[row % len(shown)] for row in range(len(practice))]
-    return pd.DataFrame({"image": list(practice), "true_label": "", "false_label": "", "options": options})
+    # The true label is not stored: nobody is told which answer is right.
+    options = [_practice_options(shown, row, one, settings) for row, one in enumerate(practice.to_dict("records"))]
+    return practice.assign(true_label="", false_label="", options=options)
+
+
+def _practice_options(shown, row, one, settings) -> str:
+    """Return the answers to a practice picture: its own, or those of a trial with the same true label."""
+    two = settings.num_options == 2 and one["true_label"] and one["false_label"]
+    if one["options"] or two:
+        return with_options(pd.DataFrame([one]), settings)["options"].iloc[0]
+    alike = shown["options"][shown["true_label"] == one["true_label"]]
+    answers = alike if len(alike) else shown["options"]
+    return answers.iloc[row % len(answers)]
 
 
 def _own_options(images) -> pd.DataFrame:

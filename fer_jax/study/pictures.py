@@ -1,6 +1,6 @@
 """The pictures of a study: a table of the researcher's, class folders, a prepared set, or drawn faces to try it.
 
-Contract: each function returns a study table, the names for practice, and a function name -> uint8 (H, W, 3) RGB.
+Contract: each function returns a study table, the table of practice, and a function name -> uint8 (H, W, 3) RGB.
 """
 
 import pathlib
@@ -16,8 +16,10 @@ from fer_jax.errors import DataError, StorageError
 from fer_jax.expressions import EXPRESSIONS, canonical_name, index_of
 from fer_jax.human.study import COLUMNS, largest_balanced, make_study
 
-Pictures = tuple[pd.DataFrame, list[str], Callable[[str], np.ndarray]]
+Pictures = tuple[pd.DataFrame, pd.DataFrame, Callable[[str], np.ndarray]]
 
+EXPECTED = ("document", "label_dropped")  # files that nobody wanted in the study
+MAX_TOLD = 10  # files left out that are named one by one
 DEMONSTRATION = ("happy", "sad", "surprise", "anger")
 
 
@@ -29,7 +31,7 @@ def from_table(path: pathlib.Path, *, num_options: int) -> Pictures:
       num_options: answers on offer. With two, the table must name the false label.
 
     Returns:
-      Table, names for practice (rows with 1 in `practice`), reader.
+      Table, table of practice (rows with 1 in `practice`), reader.
 
     Raises:
       StorageError: the file cannot be read.
@@ -54,11 +56,21 @@ def from_table(path: pathlib.Path, *, num_options: int) -> Pictures:
             raise DataError(f"`images`: wanted a picture, got {str(path.parent / name)!r}, missing or damaged.")
         return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
-    return table[~rehearsed].reset_index(drop=True), list(table["image"][rehearsed]), read
+    return table[~rehearsed].reset_index(drop=True), table[rehearsed].reset_index(drop=True), read
 
 
-def from_folders(path: pathlib.Path, *, size: int, per_ordered_pair: int, practice: int, seed: int) -> Pictures:
-    """Draw a balanced study from class folders, one folder a category.
+def from_folders(
+    path: pathlib.Path,
+    *,
+    size: int,
+    per_ordered_pair: int,
+    practice: int,
+    seed: int,
+    categories: str | None = None,
+    class_map: str | None = None,
+    note: Callable[[str], None] = lambda line: None,
+) -> Pictures:
+    """Draw a balanced study from class folders, one folder a category. Of equal pictures the first counts alone.
 
     Args:
       path: of the folders.
@@ -66,22 +78,38 @@ def from_folders(path: pathlib.Path, *, size: int, per_ordered_pair: int, practi
       per_ordered_pair: pictures of each (true, false), fewer where the folders cannot give them.
       practice: pictures to keep for practice.
       seed: of the draw.
+      categories: see `data.read`.
+      class_map: see `data.read`.
+      note: takes a line for the researcher: which files were left out, and why.
 
     Returns:
-      Table, names for practice, reader.
+      Table, table of practice, reader.
 
     Raises:
+      UsageError: categories or a class map that cannot be used.
       DataError: folders that make no study.
     """
-    found = data.read("class_folders", path, size=size, max_reject_frac=1.0)
-    splits = list(found.splits.values())
-    names = [name for split in splits for name in split.names]
-    labels = np.concatenate([split.labels for split in splits])
-    images = dict(zip(names, (image for split in splits for image in split.images), strict=True))
+    found = data.read("class_folders", path, size=size, max_reject_frac=1.0, categories=categories, class_map=class_map)
+    images: dict[str, np.ndarray] = {}
+    labels_of: dict[str, int] = {}
+    first: dict[bytes, str] = {}
+    left_out = [(row.path, row.detail) for row in found.rejected.itertuples() if row.reason not in EXPECTED]
+    for split in found.splits.values():
+        for name, image, label in zip(split.names.tolist(), split.images, split.labels.tolist(), strict=True):
+            same = first.setdefault(image.tobytes(), name)
+            if same == name:
+                images[name], labels_of[name] = image, label
+            else:
+                left_out.append((name, f"the same picture as {same}"))
+    for name, why in left_out[:MAX_TOLD]:
+        note(f"left out: {name}: {why}")
+    if len(left_out) > MAX_TOLD:
+        note(f"left out: {len(left_out) - MAX_TOLD} more files")
+    names, labels = list(images), np.asarray(list(labels_of.values()), np.int32)
     each = largest_balanced(labels, wanted=per_ordered_pair, max_share=1.0, categories=found.categories)
     table = make_study(labels, names, seed=seed, per_ordered_pair=each, categories=found.categories)
-    rest = [name for name in names if name not in set(table["image"])]
-    return table, rest[:practice], images.__getitem__
+    truths = {name: found.categories[label] for name, label in labels_of.items()}
+    return table, _practice_of(table, truths, practice), images.__getitem__
 
 
 def from_prepared(path: pathlib.Path, *, size: int, per_ordered_pair: int, practice: int, seed: int) -> Pictures:
@@ -96,7 +124,7 @@ def from_prepared(path: pathlib.Path, *, size: int, per_ordered_pair: int, pract
       seed: of the draw.
 
     Returns:
-      Table, names for practice, reader.
+      Table, table of practice, reader.
 
     Raises:
       DataError: no prepared set, or one that makes no study.
@@ -108,6 +136,11 @@ def from_prepared(path: pathlib.Path, *, size: int, per_ordered_pair: int, pract
     names = {split: part.names(np.arange(len(part))).tolist() for split, part in splits.items()}
     places = {name: (split, row) for split in splits for row, name in enumerate(names[split])}
     categories = next(iter(splits.values())).categories
+    truths = {
+        name: categories[label]
+        for split, part in splits.items()
+        for name, label in zip(names[split], part.labels.tolist(), strict=True)
+    }
     listed = splits["stimuli"].path / "stimuli.csv" if "stimuli" in splits else None
     if listed is not None and listed.is_file():
         table = pd.read_csv(listed, encoding_errors="surrogateescape")
@@ -126,8 +159,7 @@ def from_prepared(path: pathlib.Path, *, size: int, per_ordered_pair: int, pract
         split, row = places[name]
         return splits[split].images([row])[0]
 
-    shown = set(table["image"])
-    return table, [name for name in places if name not in shown][:practice], read
+    return table, _practice_of(table, truths, practice), read
 
 
 def demonstration(*, size: int, seed: int, practice: int) -> Pictures:
@@ -139,21 +171,32 @@ def demonstration(*, size: int, seed: int, practice: int) -> Pictures:
       practice: faces for practice.
 
     Returns:
-      Table, names for practice, reader.
+      Table, table of practice, reader.
     """
     categories = EXPRESSIONS.select(DEMONSTRATION)
     rows = [(f"drawn {row:02d}", true, false) for row, (true, false) in enumerate(_pairs(categories))]
     shown = {name: (row, true) for row, (name, true, _) in enumerate(rows)}
-    rehearsed = {
-        f"drawn practice {row}": (len(rows) + row, categories[row % len(categories)]) for row in range(practice)
-    }
+    count = len(categories)
+    turns = [(row, categories[row % count], categories[(row + 1) % count]) for row in range(practice)]
+    rehearsed = pd.DataFrame(
+        [(f"drawn practice {row}", true, false) for row, true, false in turns], columns=list(COLUMNS)
+    )
+    shown |= {f"drawn practice {row}": (len(rows) + row, true) for row, true, _ in turns}
 
     def read(name: str) -> np.ndarray:
-        row, label = (shown | rehearsed)[name]
+        row, label = shown[name]
         parameters = faces.draw(seed, "validation", row, preset="easy", expression=index_of(canonical_name(label)))
         return faces.render(parameters, size=size).image
 
-    return pd.DataFrame(rows, columns=list(COLUMNS)), list(rehearsed), read
+    return pd.DataFrame(rows, columns=list(COLUMNS)), rehearsed, read
+
+
+def _practice_of(table, truths, count) -> pd.DataFrame:
+    """Return pictures that the study does not show, of each category in turn."""
+    rest = pd.DataFrame({"image": list(truths), "true_label": list(truths.values())})
+    rest = rest[~rest["image"].isin(table["image"])]
+    turn = rest.groupby("true_label", sort=False).cumcount()
+    return rest.loc[turn.sort_values(kind="stable").index].head(count).reset_index(drop=True)
 
 
 def _pairs(categories: Categories):

@@ -32,30 +32,30 @@ class Settings:
     """What a study shows, asks and stores.
 
     Attributes:
-      title: of the study, on every page.
-      pictures: "photographs" or "drawn".
-      image_px: side of the stimulus.
-      blur_k: side of the blur window. 0 takes the paper's share of the side.
-      reveal_radius_px: of the disc that a click opens. 0 takes our share of the side.
+      title: title of the study, on every page.
+      pictures: what is shown, "photographs" or "drawn".
+      image_px: side of the stimulus, pixels.
+      blur_k: side of the blur window, pixels. 0 takes the paper's share of the side.
+      reveal_radius_px: radius of the disc that a click opens, pixels. 0 takes our share of the side.
       num_options: answers on offer, 2 in the paper, at most 8.
       practice: trials before the first block, on other pictures.
-      blocks: of trials, with breaks between.
-      order: of the trials, see `human.plan.draw_plan`.
-      side: of the true label, see `human.plan.draw_plan`.
-      allow_blind: whether an answer counts before the first click.
-      iti_ms: blank interval between trials.
+      blocks: parts of the study, with breaks between.
+      order: "random" trials (§4.2), or "stratified": blocks with as many pictures of each category, or one more.
+      side: of the true label: "balanced" in each block, "random", or "fixed" by the order of the labels.
+      allow_blind: let an answer count before the first click.
+      iti_ms: blank interval between trials, ms.
       pointer: "any" or "mouse".
       size: "pixels" shows a stimulus pixel as one CSS pixel, "angle" at `view_deg` after a calibration.
-      view_deg: visual angle of the picture's width with `size="angle"` (§4.2).
-      distance_cm: from eye to screen with `size="angle"` (§4.2).
+      view_deg: visual angle of the picture's width with `size="angle"`, degrees (§4.2).
+      distance_cm: from eye to screen with `size="angle"`, cm (§4.2).
       min_window: smallest window, width x height in CSS pixels.
-      ask: of age, gender and vision, what is asked. Each can be left empty.
+      ask: questions, some of age,gender,vision. Each can be left empty.
       url_parameters: names in the address of a link that are stored, such as PROLIFIC_PID.
-      open_link: whether the address without a code takes the next free place.
+      open_link: let the address without a code take the next free place.
       completion_url: where the last page leads, or "" for an end code.
-      resume_hours: after which an unfinished run is closed.
-      lang: of the page.
-      seed: of the plans.
+      resume_hours: hours after which an unfinished run is closed.
+      lang: language of the page: "en", "de" or "ko".
+      seed: seed of the plans and of the draw of pictures.
     """
 
     title: str = "Facial expressions"
@@ -149,6 +149,13 @@ def checked(settings: Settings) -> Settings:
     if settings.completion_url and not settings.completion_url.startswith("https://"):
         raise UsageError(f"`completion_url`: wanted an address with https://, got {settings.completion_url!r}.")
     return settings
+
+
+def meaning(name: str) -> str:
+    """Return what a setting means, in the words of the docstring of `Settings`."""
+    told = re.search(rf"^ +{name}: (.+?)(?=^ +\w+: |\Z)", Settings.__doc__ or "", re.MULTILINE | re.DOTALL)
+    text = " ".join(told[1].split()) if told else name
+    return text[0].upper() + text[1:]
 
 
 def read_settings(folder: pathlib.Path) -> Settings:

@@ -31,8 +31,13 @@ def page_texts(folder: pathlib.Path, settings: Settings, labels: Iterable[str]) 
     own = _own(folder / TEXTS / f"{settings.lang}.json")
     names |= own.pop("labels", {})
     strange = sorted(set(own) - set(texts))
+    if strange and strange[0] in {*labels, *names}:
+        raise DataError(
+            f'{TEXTS}/{settings.lang}.json: wanted words for answers as {{"labels": {{"{strange[0]}": '
+            f'"{own[strange[0]]}"}}}}, got {strange[0]!r} beside the texts.'
+        )
     if strange:
-        raise DataError(f"{TEXTS}/{settings.lang}.json: wanted some of {', '.join(texts)}, got {strange[0]!r}.")
+        raise DataError(f"{TEXTS}/{settings.lang}.json: wanted some of {', '.join(texts)}, labels, got {strange[0]!r}.")
     texts |= own
     for name in LONG:
         text = _read(folder / TEXTS / f"{name}.txt")

@@ -1,9 +1,11 @@
 """The console script: from pictures to a study, from a study to tables."""
 
 import contextlib
+import dataclasses
 import http.client
 import json
 import os
+import re
 import shutil
 import signal
 import ssl
@@ -18,9 +20,12 @@ import pandas as pd
 import pytest
 
 from fer_jax import human
-from fer_jax.study import Store, commands, read_settings, robots, tables
+from fer_jax.errors import DataError
+from fer_jax.study import Settings, Store, commands, read_settings, robots, tables
 from fer_jax.study.folder import token_of
 from fer_jax.study.records import sha256
+from fer_jax.study.settings import CHOICES, meaning
+from fer_jax.study.wording import page_texts
 
 from .conftest import LABELS, make, read, table
 
@@ -115,6 +120,33 @@ def test_a_bad_flag_is_one_line_and_leaves_nothing(pictures, tmp_path, capsys, f
     assert not study.exists()
 
 
+def test_the_help_says_what_each_setting_means(capsys):
+    with pytest.raises(SystemExit):
+        run("init", "--help")
+    told = " ".join(capsys.readouterr().out.split())
+    for name, choices in CHOICES.items():
+        assert all(f'"{one}"' in meaning(name) for one in choices), name
+    for field in dataclasses.fields(Settings):
+        assert len(meaning(field.name)) > len("Seed of.") and meaning(field.name)[:30] in told
+
+
+def test_a_flag_that_there_is_not_is_one_line(capsys):
+    with pytest.raises(SystemExit) as left:
+        run("init", "--study_dir=x", "--options=3")
+    err = capsys.readouterr().err
+    assert left.value.code == 1 and "--options=3" in err and err.count("\n") == 1
+
+
+def test_words_for_answers_beside_the_texts_are_shown_their_place(tmp_path):
+    settings = make(tmp_path / "study")
+    words = tmp_path / "study" / "texts" / "en.json"
+    words.write_text('{"happy": "glad"}')
+    with pytest.raises(DataError, match=re.escape('answers as {"labels": {"happy": "glad"}}')):
+        page_texts(tmp_path / "study", settings, LABELS)
+    words.write_text('{"labels": {"happy": "glad"}}')
+    assert page_texts(tmp_path / "study", settings, LABELS)["labels"]["happy"] == "glad"
+
+
 def test_a_picture_that_is_none_is_named_and_nothing_is_left(pictures, tmp_path, capsys):
     (pictures.parent / "face 2.png").write_bytes(b"no picture")
     assert init(tmp_path / "study", "--images", pictures) == 2
@@ -138,6 +170,59 @@ def test_class_folders_make_a_balanced_study(tmp_path, capsys):
         stimuli = [one for one in store.stimuli().values() if not one.practice]
         assert sorted(one.true_label for one in stimuli) == ["genuine"] * 3 + ["posed"] * 3
         assert sum(one.practice for one in store.stimuli().values()) == 1
+
+
+def test_practice_offers_the_true_answer_and_every_category_in_turn(pictures, tmp_path):
+    truths = {"practice.png": "happy"} | {f"drawn practice {row}": label for row, label in enumerate(("happy", "sad"))}
+    for label in LABELS:
+        (tmp_path / "faces" / label).mkdir(parents=True)
+        for number in range(5):
+            name = f"{label}/{number}.png"
+            truths[name] = label
+            cv2.imwrite(str(tmp_path / "faces" / name), read(name)[..., ::-1])
+    folders = ("--folders", tmp_path / "faces", "--per_ordered_pair", 1, "--practice", 3)
+    assert init(tmp_path / "table", "--images", pictures) == init(tmp_path / "folders", *folders) == 0
+    assert init(tmp_path / "three", *folders, "--num_options", 3) == 0
+    commands._make_demonstration(tmp_path / "demo")
+    for study, seen in (("table", 1), ("folders", 3), ("three", 3), ("demo", 2)):
+        with Store(tmp_path / study) as store:
+            shown = [one for one in store.stimuli().values() if one.practice]
+        assert len({truths[one.image] for one in shown}) == len(shown) == seen
+        assert all(truths[one.image] in one.options and one.true_label == "" for one in shown)
+
+
+def test_folders_of_any_names_are_chosen_and_what_is_left_out_is_named(tmp_path, capsys):
+    for label in ("Happy faces", "wütend", "notes"):
+        (tmp_path / "faces" / label).mkdir(parents=True)
+        for number in range(3):
+            picture = cv2.imencode(".png", read(f"{label}{number}"))[1].tobytes()
+            (tmp_path / "faces" / label / f"{number}.png").write_bytes(picture)
+    (tmp_path / "faces" / "wütend" / "broken.png").write_bytes(picture[:200])
+    (tmp_path / "faces" / "wütend" / "copy.png").write_bytes((tmp_path / "faces" / "wütend" / "0.png").read_bytes())
+    folders = ("--folders", tmp_path / "faces", "--per_ordered_pair", 3, "--practice", 0)
+    assert init(tmp_path / "study", *folders) == 2
+    err = capsys.readouterr().err
+    assert "`--folders`: the folder 'Happy faces'" in err and "--categories=Happy faces" in err
+    assert init(tmp_path / "study", *folders, "--categories", "Happy faces,wütend") == 0
+    told = capsys.readouterr().err
+    assert "left out: wütend/broken.png: " in told
+    assert "left out: wütend/copy.png: the same picture as wütend/0.png\n" in told
+    with Store(tmp_path / "study") as store:
+        assert {one.true_label for one in store.stimuli().values()} == {"Happy faces", "anger"}
+    assert init(tmp_path / "mapped", *folders, "--class_map", "Happy faces:happy,notes:drop") == 0
+    with Store(tmp_path / "mapped") as store:
+        assert {one.true_label for one in store.stimuli().values()} == {"happy", "anger"}
+    assert init(tmp_path / "no", "--images", tmp_path / "images.csv", "--categories", "happy,sad") == 1
+    assert "`--categories`: wanted class folders by --folders, got --images" in capsys.readouterr().err
+
+
+def test_simulated_people_say_that_they_know_expressions_only(pictures, tmp_path, capsys):
+    listed = pd.read_csv(pictures).replace({"happy": "genuine"})
+    listed.to_csv(pictures, index=False)
+    assert init(tmp_path / "study", "--images", pictures) == 0
+    assert run("simulate", "--study_dir", tmp_path / "study", "--participants", 1) == 1
+    err = capsys.readouterr().err
+    assert "eight expressions only, this study has 'genuine'" in err and "--class_map=genuine:happy" in err
 
 
 def test_a_rescue_file_is_taken_once(tmp_path, capsys):
