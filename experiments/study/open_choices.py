@@ -27,7 +27,6 @@ def write_open_choices(run: Run) -> None:
 
     Columns:
       target: the score that was explained, of the true label here.
-      area: the share of the picture that Extremal Perturbation keeps.
       exclusions: with those of the paper, or without any.
       trials: that count in people's maps: correct ones, or all.
       human_map: how clicks become a map: the union of discs, their counts, or Gaussians.
@@ -36,7 +35,7 @@ def write_open_choices(run: Run) -> None:
       dice_other pairs: mean Dice of the mean of people's maps of the other pairs.
     """
     maps = run.folder.read_arrays("maps")
-    stored = [({"target": "true label", "area": run.config.area}, {method: maps[method] for method in METHODS})]
+    stored = [({"target": "true label"}, {method: maps[method] for method in METHODS})]
     run.folder.write_table("multiverse", under_open_choices(run, stored))
 
 
@@ -61,15 +60,9 @@ def methods_first() -> dict[str, str]:
     return {_FIRST: METHOD_NAMES[_FIRST]} | {name: METHOD_NAMES[name] for name in METHODS}
 
 
-def paper_of(table: pd.DataFrame, *, area: float | None = None) -> dict:
-    """Return the choices of the paper's reading among the columns of a table of `multiverse`.
-
-    Args:
-      table: of `multiverse`.
-      area: of Extremal Perturbation, which the paper does not say. None takes the first of the table.
-    """
-    chosen = PAPER | {"area": table["area"].iloc[0] if area is None else area}
-    return {name: value for name, value in chosen.items() if name in table}
+def paper_of(table: pd.DataFrame) -> dict:
+    """Return the choices of the paper's reading among the columns of a table of `multiverse`."""
+    return {name: value for name, value in PAPER.items() if name in table}
 
 
 def _people(run):

@@ -138,7 +138,7 @@ TABLE: dict[str, StageEntry] = {
         parts=("training/finetuned",),
     ),
     "compare": StageEntry(
-        reads=("dataset", "image_size", "model", "seed", "participants", "undersample", "people", "area"),
+        reads=("dataset", "image_size", "model", "seed", "participants", "undersample", "people"),
         needs=("data", "design", "vote", "people", "saliency", "finetune"),
         leaves=(
             "tables/dice*.csv",
