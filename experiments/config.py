@@ -5,22 +5,11 @@ from typing import Any
 
 from experiments.harness.command import check_bounds, option, parse_names
 from experiments.study.people_flag import check_folders, tell_idle
+from experiments.study.picture_flags import DATASETS, checked_crop, refuse_strangers, refuse_votes
 from experiments.study.stage_table import STAGES, left_out
 from fer_jax.errors import UsageError
 from fer_jax.expressions import EXPRESSIONS, parse_categories, parse_class_map
 
-READ_AT_ONCE = ("ferplus", "fer2013", "affectnet", "ckplus", "rafdb", "expw", "class_folders")
-DATASETS = ("procedural_faces", *READ_AT_ONCE, "prepared")
-# Flags -> the pictures that they say something of.
-_OWNERS = {
-    "data_dir": (*READ_AT_ONCE, "prepared"),
-    "max_reject_frac": READ_AT_ONCE,
-    "class_map": READ_AT_ONCE,
-    "categories": ("procedural_faces", *READ_AT_ONCE),  # a prepared set brings its own
-    "target": ("ferplus",),
-    "label_table": ("class_folders", "affectnet", "ckplus"),
-    **dict.fromkeys(("faces", "train_per_expression", "validation_per_expression"), ("procedural_faces",)),
-}
 FACE_PRESETS = ("easy", "medium", "hard", "study", "very_hard")
 
 
@@ -121,6 +110,12 @@ class Training:
         "all",
         "Members to train: all, pairs by number such as 0-6,9, or 1/4 for every fourth from 1. "
         "experiments.merge_members joins such runs.",
+    )
+    targets: str = option(
+        "labels",
+        "What networks learn: each picture's label, or the shares of its votes (FER+; Barsoum et al. 2016). Members "
+        "learn the shares within their pair. Pictures, stopping, scores and fine-tuning go by labels.",
+        choices=("labels", "votes"),
     )
     undersample: str = option(
         "fixed",
@@ -344,12 +339,13 @@ def resolve(config: StudyConfig) -> StudyConfig:
     chosen = _other_limit(config)
     chosen |= {name: value for name, value in preset.items() if getattr(config, name) is None and name not in chosen}
     config = dataclasses.replace(config, **chosen)
-    _refuse_strangers(config)
+    refuse_strangers(config)
+    refuse_votes(config)
     if config.dataset != "procedural_faces" and not config.data_dir:
         raise UsageError(
             f"`--data_dir`: --dataset={config.dataset} wants the folder or zip its pictures lie in, got none."
         )
-    config = dataclasses.replace(config, crop=_checked_crop(config))
+    config = dataclasses.replace(config, crop=checked_crop(config))
     check_bounds(config)
     if not config.max_epochs and not config.max_images:
         raise UsageError("`--max_epochs`: wanted a limit of epochs, or of images by --max_images, got 0 for both.")
@@ -370,30 +366,6 @@ def resolve(config: StudyConfig) -> StudyConfig:
                 f"`--minutes`: cannot be shared out with --{name}; give --max_images, the same to every run."
             )
     return config
-
-
-def _refuse_strangers(config: StudyConfig) -> None:
-    """Refuse flags that other pictures would take: pictures nobody asked for would be studied in silence."""
-    for flag, owners in _OWNERS.items():
-        if config.dataset not in owners and getattr(config, flag) != getattr(StudyConfig, flag):
-            raise UsageError(
-                f"`--{flag}`: goes with --dataset={' or '.join(owners)}, got --dataset={config.dataset}. Name the set, "
-                "or leave the flag out."
-            )
-
-
-def _checked_crop(config: StudyConfig) -> str | None:
-    """Return the crop of photographs that are read at once, None for pictures that are cropped already."""
-    if config.dataset in ("procedural_faces", "prepared"):
-        if config.crop or config.detector != "given":
-            name = "crop" if config.crop else "detector"
-            why = "prepare_data cropped them" if config.dataset == "prepared" else "they are drawn as crops"
-            raise UsageError(f"`--{name}`: goes with photographs read at once; of --dataset={config.dataset} {why}.")
-        return None
-    crop = config.crop or ("box" if config.dataset in ("affectnet", "expw") else "square")
-    if crop == "square" and config.detector != "given":
-        raise UsageError(f"`--detector`: goes with --crop=box or eyes, got {config.detector} with --crop=square.")
-    return crop
 
 
 def _other_limit(config) -> dict[str, int]:

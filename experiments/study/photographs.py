@@ -18,7 +18,7 @@ from experiments.study.run import COPIES, STUDY_LIST, Run
 from experiments.study.run_folder import PICTURES_RECORD
 from fer_jax import data
 from fer_jax.data.published import differences
-from fer_jax.errors import DataError
+from fer_jax.errors import DataError, UsageError
 
 # Of a set without a validation split so many pictures of each expression are held out, at random (ours).
 HELD_OUT = 0.2
@@ -42,6 +42,8 @@ def read(run: Run) -> tuple[Splits, pd.DataFrame]:
     options |= {"categories": config.categories, "class_map": config.class_map}
     if config.dataset == "ferplus":
         options["target"] = config.target
+        if config.targets == "votes":
+            options["with_votes"] = True
     elif config.dataset == "ckplus":
         # The usual tenth of CK+'s people shows too few faces of the rarest expression for a balanced study.
         options["folds"] = round(1 / HELD_OUT)
@@ -105,7 +107,19 @@ def read(run: Run) -> tuple[Splits, pd.DataFrame]:
     _write_rows(run, "flagged.csv", found.flagged)
     _write_labels(run, data_report.tiles_of(splits["train"], seed=config.seed), found.categories)
     arrays = {s: {"images": part.images, "labels": part.labels, "names": part.names} for s, part in splits.items()}
+    if config.targets == "votes":
+        arrays["train"]["votes"] = _checked_votes(splits["train"].soft_labels, config)
     return arrays, found.rejected
+
+
+def _checked_votes(votes: np.ndarray | None, config) -> np.ndarray:
+    """Return the shares of the votes of pictures to train on, unless each of these has one label only."""
+    if votes is None or (votes.max(1) == 1).all():
+        raise UsageError(
+            f"`--targets`: votes wants pictures that several people have named, those in {config.data_dir} have one "
+            "label each. Leave the flag out, or give FER+ (prepared with --target=votes)."
+        )
+    return votes
 
 
 def prepared(run: Run) -> tuple[Splits, pd.DataFrame]:
@@ -166,6 +180,9 @@ def prepared(run: Run) -> tuple[Splits, pd.DataFrame]:
         "train": {"labels": train.labels[train_rows], "names": train_names, "rows": train_rows},
         "validation": held_out,
     }
+    if config.targets == "votes":
+        told = train.soft_labels(train_rows) if "soft_label" in train.info.features else None
+        splits["train"]["votes"] = _checked_votes(told, config)
     return splits, rejected
 
 

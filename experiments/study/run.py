@@ -50,18 +50,23 @@ SOURCE_NAMES = {
 
 @dataclasses.dataclass(frozen=True)
 class Pictures:
-    """Bytes (N, H, W, 3) with canonical labels (N,) and names. `images` may be read when indexed by rows."""
+    """Bytes (N, H, W, 3) with canonical labels (N,) and names. `images` may be read when indexed by rows.
+
+    `votes` are the shares of the votes (N, K) where networks learn from these.
+    """
 
     images: "np.ndarray | StoredPictures"
     labels: np.ndarray
     names: np.ndarray
+    votes: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def select(self, rows: np.ndarray) -> "Pictures":
         """Return some rows, in the order given."""
-        return Pictures(self.images[rows], self.labels[rows], self.names[rows])
+        votes = None if self.votes is None else self.votes[rows]
+        return Pictures(self.images[rows], self.labels[rows], self.names[rows], votes)
 
 
 class StoredPictures:
@@ -163,7 +168,8 @@ class Run:
                 pixels = self._stored(split, arrays[f"{split}_rows"])
             elif pixels.shape[-1] == 1:
                 pixels = np.repeat(pixels, 3, -1)
-            splits[split] = Pictures(pixels, arrays[f"{split}_labels"], arrays[f"{split}_names"])
+            own = (arrays[f"{split}_{name}"] for name in ("labels", "names"))
+            splits[split] = Pictures(pixels, *own, arrays.get(f"{split}_votes"))
         return splits
 
     def _stored(self, split, rows) -> StoredPictures:

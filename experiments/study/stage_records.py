@@ -124,7 +124,7 @@ class StageRecords:
         begun = self._begun(name)
         if entry.kept:
             self._refuse_to_lose(name, begun, now)
-        if begun is None or any(begun.get(part) != now[part] for part in ("reads", "inputs")):
+        if begun is None or self._flags_changed(name, begun) or begun.get("inputs") != now["inputs"]:
             if self._has_parts(name) and not (begun is None and self.finished(name)):
                 told = [f"stages/{name}.begun.json is missing"] if begun is None else self._flags_changed(name, begun)
                 told = told or ["its inputs have changed"]

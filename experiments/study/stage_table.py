@@ -53,6 +53,7 @@ TABLE: dict[str, StageEntry] = {
             "train_per_expression",
             "validation_per_expression",
             "target",
+            "targets",  # the votes lie beside the pictures: training depends on them as on these
             "label_table",
             "categories",
             "class_map",

@@ -17,6 +17,7 @@ from experiments.study.run import Run, open_run
 from experiments.study.slots import slots_of, training_network
 from fer_jax import checkpoints, data, ensemble, models, training
 from fer_jax.augment import Augmentation
+from fer_jax.categories import DROP
 from fer_jax.errors import UsageError
 
 # For the statistics of a finished member: enough for means and variances, little beside training.
@@ -42,12 +43,13 @@ def train_members(run: Run) -> None:
     config, train = run.config, run.pictures("train")
     chosen = chosen_members(config, run.categories.num_pairs)
     batches = {pair: batches_of(run, pair) for pair in chosen}
+    votes = {pair: votes_of(run, pair) for pair in chosen}
     optimiser = optax.adam(config.learning_rate)
     model = run.network(2)
     starting = starting_variables(run, model, "ensemble")
 
     def batch_of(member, step):
-        return _for_training(batches[member].at(step))
+        return _for_training(batches[member].at(step), votes[member])
 
     step = training.make_step(
         training_network(run, 2), optimiser, training.cross_entropy(), training.augmented_view(Augmentation())
@@ -107,15 +109,28 @@ def train_members(run: Run) -> None:
 def batches_of(run: Run, pair: int | None) -> data.Batches:
     """Return the training batches of one member, or of the network that sees all categories (None)."""
     config, train = run.config, run.pictures("train")
-    source = types.SimpleNamespace(
-        labels=train.labels, images=lambda rows: train.images[rows], categories=run.categories
-    )
+    votes, labels = votes_of(run, pair), train.labels
+    if votes is not None:
+        labels = np.where(votes.any(1), labels, DROP).astype(labels.dtype)
+    source = types.SimpleNamespace(labels=labels, images=lambda rows: train.images[rows], categories=run.categories)
     own = {} if pair is None else {"undersample": config.undersample}  # a network of all pictures leaves none out
     return data.Batches(source, batch_size=config.batch_size, seed=config.seed, pair=pair, ahead=0, **own)
 
 
-def _for_training(batch: dict) -> dict:
-    return {"image": batch["image"], "labels": batch["label"].astype(np.int32)}
+def votes_of(run: Run, pair: int | None) -> np.ndarray | None:
+    """Return the shares of the votes that one network learns, for all training pictures, None where it learns labels.
+
+    Of a member (a pair) these are the two categories' shares of the votes for either, zeros without such a vote. The
+    pictures that it sees are those labelled as one of the two, as ever: a single stray vote for fear would make a happy
+    face a fearful one with certainty in the pair of fear and sadness (ours).
+    """
+    votes = run.pictures("train").votes
+    return votes if votes is None or pair is None else data.pair_shares(votes, pair, categories=run.categories)
+
+
+def _for_training(batch: dict, votes: np.ndarray | None) -> dict:
+    made = {"image": batch["image"], "labels": batch["label"].astype(np.int32)}
+    return made if votes is None else made | {"votes": votes[batch["row"]]}
 
 
 def starting_variables(run: Run, model, name: str) -> Callable[[int], dict]:
@@ -187,11 +202,11 @@ def train_multiclass(run: Run) -> None:
         weights = np.sqrt(weights)
     model = run.network(len(run.categories))
     starting = starting_variables(run, model, "multiclass")
-    batches = batches_of(run, None)
+    batches, votes = batches_of(run, None), votes_of(run, None)
 
     def batch_of(member, step):
         del member
-        return _for_training(batches.at(step))
+        return _for_training(batches.at(step), votes)
 
     network = training_network(run, len(run.categories))
     objective = training.cross_entropy(class_weights=weights, axis_name=network.axis_name)

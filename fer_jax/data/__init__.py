@@ -18,7 +18,7 @@ from fer_jax.data.pictures.framing import CROPS, Crop, Framing, crop_box, crop_e
 from fer_jax.data.pictures.image_header import image_header
 from fer_jax.data.prepared import PreparedSplit, open_prepared
 from fer_jax.data.read import TooManyRejected, open_source, read
-from fer_jax.data.sampling import Draw, epoch_order, pair_subset, stream_indices
+from fer_jax.data.sampling import Draw, epoch_order, pair_shares, pair_subset, stream_indices
 from fer_jax.data.sources import SOURCES
 from fer_jax.data.sources.ferplus import ferplus_labels
 
@@ -56,6 +56,7 @@ __all__ = [
     "image_header",
     "open_prepared",
     "open_source",
+    "pair_shares",
     "pair_subset",
     "read",
     "square",

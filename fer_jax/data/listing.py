@@ -108,6 +108,7 @@ class Listing:
       remarks: what a user should know of this copy, a sentence each.
       categories: what labels are indices into. Some categories of a source may have no picture.
       counts: split name -> number of its rows, where they were counted before.
+      votes_count: a category is there if any picture has a vote for it, be it no picture's label.
     """
 
     release: str
@@ -116,6 +117,7 @@ class Listing:
     remarks: tuple[str, ...] = ()
     categories: Categories = EXPRESSIONS
     counts: dict[str, int] = dataclasses.field(default_factory=dict)
+    votes_count: bool = True
 
     def count(self, split: str) -> int:
         """Return the number of rows of a split."""

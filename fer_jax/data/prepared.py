@@ -130,6 +130,25 @@ class PreparedSplit:
                 found.append(texts[0].decode() if texts else int(numbers[0]))
         return found
 
+    def soft_labels(self, rows: Sequence[int] | np.ndarray) -> np.ndarray:
+        """Read the shares of the votes of some rows, without decoding their pictures.
+
+        Args:
+          rows: int (B,).
+
+        Returns:
+          float32 (B, K), rows that sum to 1. A picture with one label has a single 1.
+
+        Raises:
+          UsageError: the set stores no such feature.
+        """
+        check_one_of("name", "soft_label", self.info.features)
+        found = []
+        for part in np.array_split(np.asarray(rows, np.int64), max(1, len(rows) // _AT_ONCE)):
+            for record in self._records(part.tolist()) if len(part) else ():
+                found.append(_feature(record, "soft_label").float_list.value)
+        return np.asarray(found, np.float32).reshape(-1, len(self.categories))
+
     def names(self, rows: Sequence[int] | np.ndarray) -> np.ndarray:
         """Name the pictures of some rows as `data.read` does: by their file, with the row where it has several faces.
 

@@ -70,6 +70,7 @@ def read(
     categories: str | Sequence[str] | None = None,
     class_map: str | Mapping[str, str] | None = None,
     complete: Sequence[str] = (),
+    only: Sequence[str] | None = None,
     crop: str | None = None,
     exif: str | None = None,
     detector: FaceDetector | None = None,
@@ -87,6 +88,7 @@ def read(
         expressions, those that are there, or the class folders' names.
       class_map: class of the source (by name or number) -> category or "drop", such as "angry_faces:anger".
       complete: splits that must hold pictures of every category.
+      only: splits to read, None for all.
       crop: see `Framing`. None takes "box" for sets of whole photographs with boxes, else "square".
       exif: see `decode`. None follows the listing.
       detector: see `Framing`.
@@ -109,7 +111,7 @@ def read(
     check_range("max_reject_frac", max_reject_frac, 0, 1)
     splits, rejected, flagged = {}, {}, []
     with open_tree(root) as tree:
-        listing = _listed(tree, list_rows)
+        listing = _of_splits(_listed(tree, list_rows), only)
         crop = crop or ("box" if name in BOXED else "square")
         framing = Framing(crop=crop, size=int(size), exif=exif or listing.exif, detector=detector)
         rows = {split: [] for split in listing.splits}
@@ -191,6 +193,19 @@ def _found(tree: Tree, list_rows: Callable[[Tree], Listing]) -> Listing | DataEr
     if isinstance(found, DataError) and len(further_in.folders()) < 2:
         return fault  # what is wrong with the root is what its owner can follow
     return found if isinstance(found, DataError) else _with_archives(found, tree)
+
+
+def _of_splits(listing: Listing, only: Sequence[str] | None) -> Listing:
+    """Return the listing of some splits.
+
+    Raises:
+      DataError: one that the set has not.
+    """
+    for split in only or ():
+        if split not in listing.splits:
+            raise DataError(f"`split`: wanted one that the set has ({', '.join(listing.splits)}), got {split}.")
+    kept = {split: rows for split, rows in listing.splits.items() if only is None or split in only}
+    return dataclasses.replace(listing, splits=kept)
 
 
 def _with_archives(listing: Listing, tree: Tree) -> Listing:

@@ -115,6 +115,29 @@ def pair_subset(
     return np.sort(np.concatenate([smaller, larger[chosen]])).astype(np.int32)
 
 
+def pair_shares(votes: np.ndarray, pair: int, *, categories: Categories = EXPRESSIONS) -> np.ndarray:
+    """Return the shares that the two categories of a pair have of the votes for either.
+
+    Args:
+      votes: float (N, K), shares of the votes for all categories.
+      pair: index into `categories.pairs`.
+      categories: what the columns are.
+
+    Returns:
+      float32 (N, 2), rows that sum to 1, or zeros for a picture without a vote for either.
+
+    Raises:
+      UsageError: an argument out of range.
+    """
+    _check(0, categories.num_pairs, pair=pair)
+    votes = np.asarray(votes, np.float32)
+    if votes.ndim != 2 or votes.shape[1] != len(categories):
+        raise UsageError(f"`votes`: wanted (N, {len(categories)}), got {votes.shape}.")
+    two = votes[:, list(categories.pairs[pair])]
+    total = two.sum(1, keepdims=True)
+    return np.divide(two, total, out=np.zeros_like(two), where=total > 0)
+
+
 # 28 members, each perhaps at the end of one epoch and the start of the next.
 @functools.lru_cache(maxsize=64)
 def _epoch_order(n, seed, member, epoch):

@@ -97,7 +97,7 @@ def select(
             in_all[split] += 1
             if isinstance(row, Row):
                 counts[split][row.label, row.source_label] += 1
-                if row.soft_label is not None:
+                if row.soft_label is not None and listing.votes_count:
                     voted |= row.soft_label > 0
     seen = set().union(*counts.values())
     # A category can have votes and be no picture's label.

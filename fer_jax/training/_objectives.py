@@ -35,6 +35,9 @@ def cross_entropy(
 ) -> Callable[[ForwardPass, Mapping], jax.Array]:
     """Return softmax cross-entropy as an objective, with class weights for the multiclass model (paper §5.2).
 
+    Where a batch holds `votes`, the loss is the cross-entropy against these shares (Barsoum et al. 2016, arXiv
+    1608.01041), and each share has the weight of its class (ours). A single vote gives the loss of its label.
+
     Args:
       class_weights: (classes,) or None for equal weights, such as `fer_jax.data.class_weights` (ours: the paper weighs
         and gives no formula).
@@ -43,7 +46,8 @@ def cross_entropy(
         of the whole batch.
 
     Returns:
-      A function (output, batch) -> scalar loss. The batch holds `labels`, int32 (B,) indices into the classes.
+      A function (output, batch) -> scalar loss. The batch holds `labels`, int32 (B,) indices into the classes, and
+      perhaps `votes`, float32 (B, classes), rows that sum to 1.
 
     Raises:
       UsageError: an unknown reduction.
@@ -51,6 +55,8 @@ def cross_entropy(
     check_one_of("reduction", reduction, REDUCTIONS)
 
     def objective(output, batch):
+        if "votes" in batch:
+            return against_votes(output.logits, batch["votes"])
         labels = batch["labels"]
         losses = optax.softmax_cross_entropy_with_integer_labels(output.logits, labels)
         if class_weights is None:
@@ -58,8 +64,17 @@ def cross_entropy(
         weights = jnp.asarray(class_weights, jnp.float32)[labels]
         if reduction == "mean":
             return (weights * losses).mean()
+        return (weights * losses).sum() / whole(weights)
+
+    def against_votes(logits, votes):
+        if class_weights is None:
+            return optax.softmax_cross_entropy(logits, votes).mean()
+        weighed = jnp.asarray(class_weights, jnp.float32)[None] * votes
+        losses = optax.softmax_cross_entropy(logits, weighed)
+        return losses.mean() if reduction == "mean" else losses.sum() / whole(weighed)
+
+    def whole(weights):
         # Shares of a batch hold different weights: each is divided by their mean, so that the shares' mean is right.
-        total = weights.sum() if axis_name is None else lax.pmean(weights.sum(), axis_name)
-        return (weights * losses).sum() / total
+        return weights.sum() if axis_name is None else lax.pmean(weights.sum(), axis_name)
 
     return objective

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fer_jax import data
+from fer_jax.categories import Categories
 from fer_jax.data import sampling as order
 from fer_jax.errors import DataError, UsageError
 from fer_jax.expressions import EXPRESSIONS
@@ -143,6 +144,19 @@ def test_arguments_out_of_range_are_named(function, arguments, named):
     function(**sound[function])
     with pytest.raises(UsageError, match=f"`{named}`: wanted"):
         function(**sound[function] | arguments)
+
+
+def test_shares_of_a_pair_are_of_the_votes_for_either():
+    three = Categories(("sad", "happy", "calm"))
+    votes = np.asarray([[0.6, 0.2, 0.2], [0.0, 0.0, 1.0], [0.1, 0.0, 0.9]], np.float32)
+    pair = three.pair_index(0, 1)
+    found = data.pair_shares(votes, pair, categories=three)
+    np.testing.assert_allclose(found, [[0.75, 0.25], [0, 0], [1, 0]], rtol=1e-6)
+    assert found.dtype == np.float32
+    with pytest.raises(UsageError, match=r"`votes`: wanted \(N, 8\), got \(3, 3\)"):
+        data.pair_shares(votes, pair)
+    with pytest.raises(UsageError, match=r"`pair`: wanted a whole number in 0\.\.2, got 3"):
+        data.pair_shares(votes, 3, categories=three)
 
 
 def test_a_pair_without_pictures_is_named():

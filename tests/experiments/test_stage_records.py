@@ -213,6 +213,19 @@ def test_a_stage_under_way_goes_on_only_with_the_flags_it_was_begun_with(records
     assert "saliency: begins anew: --area was 0.2, is 0.3" in capsys.readouterr().err
 
 
+def test_a_stage_begun_before_a_flag_existed_goes_on_with_the_flags_default(records, capsys):
+    folder, seen_with = records
+    for name in ("design", "members"):
+        seen_with().make(name, lambda name=name: folder.write_text(MAIN[name], name))
+    _stopped(folder, "saliency", seen_with())
+    begun = folder.read_json("stages/saliency.begun.json")
+    del begun["reads"]["area"]
+    folder.write_json("stages/saliency.begun.json", begun)
+    found = []
+    seen_with().make("saliency", lambda: found.append((folder.path / "saliency/1/state").exists()))
+    assert found == [True] and capsys.readouterr().err == ""
+
+
 def test_training_under_way_keeps_its_flags_but_may_change_its_layout(records, capsys):
     folder, seen_with = records
     _stopped(folder, "members", seen_with())

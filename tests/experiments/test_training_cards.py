@@ -178,7 +178,7 @@ class _Labelled:
 
     def __init__(self, labels, config):
         self.labels, self.config, self.categories = labels, config, EXPRESSIONS
-        self.images = np.zeros((len(labels), 1, 1, 3), np.uint8)
+        self.images, self.votes = np.zeros((len(labels), 1, 1, 3), np.uint8), None
 
     def pictures(self, split):
         assert split == "train"

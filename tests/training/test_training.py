@@ -479,6 +479,41 @@ def test_weighted_cross_entropy_is_its_formula():
     np.testing.assert_allclose(mean, (w * losses).mean(), rtol=1e-5)
 
 
+@pytest.mark.parametrize("reduction", ["weighted_mean", "mean"])
+@pytest.mark.parametrize("weighed", [False, True])
+def test_cross_entropy_against_votes_is_its_formula(weighed, reduction):
+    rng = np.random.default_rng(3)
+    logits = rng.normal(size=(6, 8)).astype(np.float32)
+    votes = rng.dirichlet(np.full(8, 0.4), size=6).astype(np.float32)
+    weights = np.linspace(0.5, 3, 8) if weighed else np.ones(8)
+    losses = (weights * votes * (np.log(np.exp(logits).sum(-1, keepdims=True)) - logits)).sum(-1)
+    wanted = losses.mean() if reduction == "mean" else losses.sum() / (weights * votes).sum()
+    objective = training.cross_entropy(class_weights=weights if weighed else None, reduction=reduction)
+    # The labels are there for the counters alone.
+    got = objective(_seen(logits), {"votes": votes, "labels": np.zeros(6, np.int32)})
+    np.testing.assert_allclose(got, wanted, rtol=1e-5)
+    shared = training.cross_entropy(class_weights=weights if weighed else None, reduction=reduction, axis_name="data")
+    shares = jax.vmap(lambda logits, votes: shared(_seen(logits), {"votes": votes}), axis_name="data")(
+        logits.reshape(2, 3, 8), votes.reshape(2, 3, 8)
+    )
+    np.testing.assert_allclose(shares.mean(), wanted, rtol=1e-5)
+
+
+@pytest.mark.parametrize("weights", [None, np.linspace(0.5, 3, 8).astype(np.float32)])
+@pytest.mark.parametrize("reduction", ["weighted_mean", "mean"])
+def test_votes_of_one_voice_pull_as_labels_do(weights, reduction):
+    logits = np.random.default_rng(2).normal(size=(6, 8)).astype(np.float32)
+    labels = np.asarray([0, 1, 2, 3, 7, 7], np.int32)
+    objective = training.cross_entropy(class_weights=weights, reduction=reduction)
+
+    def pull(batch):
+        return jax.grad(lambda logits: objective(_seen(logits), batch))(logits)
+
+    by_votes = pull({"labels": labels, "votes": np.eye(8, dtype=np.float32)[labels]})
+    np.testing.assert_allclose(by_votes, pull({"labels": labels}), atol=1e-7)
+    assert np.abs(by_votes).max() > 0.01
+
+
 def test_an_objective_sees_logits_features_images_and_the_batch():
     shapes = {}
 

@@ -40,26 +40,28 @@ _UNKNOWN = VOTE_COLUMNS.index("unknown")
 _MAX_VOTES = 1000
 
 
-def list_ferplus(tree: Tree, *, target: str = "plurality") -> Listing:
+def list_ferplus(tree: Tree, *, target: str = "plurality", with_votes: bool = False) -> Listing:
     """Return the listing of a copy of FER+: its tool's folders, or `fer2013.csv` with `fer2013new.csv`.
 
     Args:
       tree: the folder (with or without its `data/` level), or that of the csv pair.
       target: "plurality", the largest count, ties left out. "majority", more than half after single votes are dropped,
         as FER+'s code does. "votes", the eight counts as a distribution, the label its first largest.
+      with_votes: give the eight counts as a distribution beside the label of every `target`.
 
     Raises:
       UsageError: an unknown target.
       DataError: no FER+.
     """
     check_one_of("target", target, TARGETS)
-    layout = _layout(tree, target)
+    layout = _layout(tree, target, with_votes or target == "votes")
     splits = {split: without_repeats(rows) for split, rows in layout.items()}
     votes = _list_read(tree)
     unknown = (
         f" No counts by expression are known here for {VOTES_FILE}; none are compared." if votes != LABEL_FILE else ""
     )
-    return Listing(f"ferplus {target} of {votes}", splits, remarks=(f"These votes are of {votes}. {_DIFFER}{unknown}",))
+    remarks = (f"These votes are of {votes}. {_DIFFER}{unknown}",)
+    return Listing(f"ferplus {target} of {votes}", splits, remarks=remarks, votes_count=target == "votes")
 
 
 def ferplus_labels(votes: np.ndarray, *, target: str) -> tuple[np.ndarray, np.ndarray]:
@@ -102,7 +104,7 @@ def _canonical_votes(votes):
     return eight
 
 
-def _layout(tree: Tree, target: str) -> dict[str, Callable[[], Iterable[Row | Rejection]]]:
+def _layout(tree: Tree, target: str, voted: bool) -> dict[str, Callable[[], Iterable[Row | Rejection]]]:
     """Split name -> its rows, from whichever of the two layouts is there."""
     lists = _label_lists(tree)
     pixels, votes = pixels_file(tree), find_files(tree, (VOTES_FILE,))
@@ -112,9 +114,11 @@ def _layout(tree: Tree, target: str) -> dict[str, Callable[[], Iterable[Row | Re
             "two."
         )
     if lists:
-        return {split: functools.partial(_folder_rows, tree, split, path, target) for split, path in lists.items()}
+        return {
+            split: functools.partial(_folder_rows, tree, split, path, target, voted) for split, path in lists.items()
+        }
     if pixels is not None and votes:
-        return _csv_rows(tree, pixels, votes[0], target)
+        return _csv_rows(tree, pixels, votes[0], target, voted)
     if pixels is not None or votes:
         there, missing = (votes[0], PIXELS_FILES[0]) if pixels is None else (pixels, VOTES_FILE)
         raise DataError(f"`path`: {tree.name} has {there} but not {missing}, which FER+ wants beside it.")
@@ -153,7 +157,7 @@ def _label_lists(tree) -> dict[str, str]:
     return {split: found[split] for split in FOLDERS if split in found}
 
 
-def _folder_rows(tree, split, where, target):
+def _folder_rows(tree, split, where, target, voted):
     """Yield the rows of `label.csv` (name, perhaps a box, ten counts), then the pictures it does not name."""
     shown, found = FOLDERS[split], []
     for row, (line, fields) in enumerate(records(lines(tree, where))):
@@ -168,7 +172,7 @@ def _folder_rows(tree, split, where, target):
     def load(path):
         return tree.read(f"{folder}/{path.removeprefix(f'{shown}/')}")
 
-    yield from _voted_rows(found, shown, target, load)
+    yield from _voted_rows(found, shown, target, voted, load)
     named = {f"{folder}/{name.strip()}" for _, _, name, _, _ in found}
     for path in tree.files(folder):
         if path not in named and path != where:
@@ -176,7 +180,7 @@ def _folder_rows(tree, split, where, target):
             yield Rejection(-1, f"{shown}/{path.removeprefix(f'{folder}/')}", reason, f"no row in {where}")
 
 
-def _csv_rows(tree, pixels_path, votes_path, target) -> dict[str, Callable[[], Iterable[Row | Rejection]]]:
+def _csv_rows(tree, pixels_path, votes_path, target, voted) -> dict[str, Callable[[], Iterable[Row | Rejection]]]:
     """Return the rows of the csv pair, in their common order. Pictures get the names of FER+'s tool."""
     found = {split: [] for split in FOLDERS}
     loaders = {}
@@ -199,7 +203,7 @@ def _csv_rows(tree, pixels_path, votes_path, target) -> dict[str, Callable[[], I
         return loaders[path]()
 
     return {
-        split: functools.partial(_voted_rows, rows, FOLDERS[split], target, load)
+        split: functools.partial(_voted_rows, rows, FOLDERS[split], target, voted, load)
         for split, rows in found.items()
         if rows
     }
@@ -215,7 +219,7 @@ def _in_step(tree, pixels_path, votes_path) -> Iterator[tuple[Cells | CellError,
         yield pixel_cells, vote_cells
 
 
-def _voted_rows(found, folder, target, load):
+def _voted_rows(found, folder, target, voted, load):
     """Yield rows or rejections from (row, file:line, name, ten counts as text, fault)."""
     parsed = [None if fault else _counts(fields) for _, _, _, fields, fault in found]
     votes = np.asarray([counts or (0,) * len(VOTE_COLUMNS) for counts in parsed], np.int64).reshape(-1, 10)
@@ -242,7 +246,7 @@ def _voted_rows(found, folder, target, load):
                 int(labels[index]),
                 functools.partial(load, path),
                 source_label=LABEL_TABLES["ferplus"].index(int(labels[index])),
-                soft_label=soft[index] if target == "votes" else None,
+                soft_label=soft[index] if voted else None,
             )
 
 

@@ -123,6 +123,21 @@ def test_votes_become_a_distribution(folder):
     np.testing.assert_array_equal(faces.soft_labels.argmax(1), faces.labels)
 
 
+@pytest.mark.parametrize("target", ["plurality", "majority"])
+def test_votes_can_stand_beside_labels(folder, target):
+    plain = data.read("ferplus", folder, target=target)
+    voted = data.read("ferplus", folder, target=target, with_votes=True)
+    every = data.read("ferplus", folder, target="votes")
+    assert voted.categories == plain.categories != every.categories  # a stray vote makes no category
+    assert voted.rejected.equals(plain.rejected)
+    for split, faces in voted.splits.items():
+        assert data.fingerprint(faces) == data.fingerprint(plain.splits[split])
+    faces, whole = voted.splits["train"], every.splits["train"]
+    there, columns = np.isin(whole.names, faces.names), [every.categories.index_of(name) for name in voted.categories]
+    shares = whole.soft_labels[there][:, columns]
+    np.testing.assert_allclose(faces.soft_labels, shares / shares.sum(1, keepdims=True), rtol=1e-6)
+
+
 def test_another_size(folder):
     small, large = (data.read("ferplus", folder, size=size).splits["train"].images for size in (24, 96))
     whole = data.read("ferplus", folder).splits["train"].images.astype(float)
