@@ -39,6 +39,32 @@ def page(scores: pd.DataFrame, members: pd.DataFrame) -> str:
     return "\n".join(lines)
 
 
+def other_page(scores: pd.DataFrame, confusion: pd.DataFrame) -> list[str]:
+    """Return lines that set another set beside the run's own pictures, and the confusion of the simple vote.
+
+    Args:
+      scores: with the column `pictures`, "other" or "own".
+      confusion: rule, true, predicted, n.
+    """
+    lines = []
+    accuracy = scores[scores["measure"] == "accuracy"].set_index(["pictures", "rule"])
+    if "own" in accuracy.index:
+        rules = list(accuracy.loc["own"].index)
+        both = {
+            f"{pictures} ({accuracy.loc[(pictures, rules[0]), 'n']})": [
+                _cell(accuracy, (pictures, rule), 100.0, interval=True) for rule in rules
+            ]
+            for pictures in ("other", "own")
+        }
+        told = "Accuracy, %, beside that on the run's own evaluation pictures of these categories (pictures)"
+        lines += [told, _table(rules, both), ""]
+    simple = confusion[confusion["rule"] == "simple_vote"]
+    names = list(dict.fromkeys(simple["true"]))
+    columns = {name: list(map(str, simple.loc[simple["predicted"] == name, "n"])) for name in names}
+    table = aligned([["true", *columns], *zip(names, *columns.values(), strict=True)], right=True)
+    return [*lines, "Confusion of simple_vote, pictures: rows true, columns named so", table]
+
+
 def _cell(cells, key, scale, interval):
     if key not in cells.index or np.isnan(cells.loc[key, "value"]):
         return "-"

@@ -9,7 +9,8 @@ have intervals too.
 
 import dataclasses
 import functools
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -131,6 +132,60 @@ def ensemble_decisions(logits: np.ndarray, labels: np.ndarray, half: np.ndarray)
         "weighted_vote_margin": _weighted("margin", logits),
         "probability_vote": _decide(ensemble.probability_vote, ensemble.probability_ballots, logits),
         "calibrated_probability_vote": _decide(ensemble.probability_vote, ensemble.probability_ballots, tempered),
+    }
+
+
+def shared_pairs(kept: Sequence[int], categories: Categories) -> np.ndarray:
+    """Return the members whose two categories are both kept, in the order of the pairs of those kept.
+
+    They are the ensemble that training with the kept categories alone would give, as a member learns from the pictures
+    of its pair only.
+
+    Args:
+      kept: two or more labels, ascending.
+      categories: what the labels are.
+
+    Returns:
+      int (K'(K'-1)/2,), indices into `categories.pairs`.
+
+    Example:
+      >>> shared_pairs([0, 2, 3], fer.Categories(("calm", "glad", "sad", "cross"))).tolist()
+      [1, 2, 5]
+    """
+    return np.asarray([categories.pair_index(*pair) for pair in itertools.combinations(kept, 2)])
+
+
+def all_member_decisions(logits: np.ndarray, kept: Sequence[int]) -> dict[str, Decisions]:
+    """Decide among some of the categories by the votes of all M members.
+
+    Votes for other categories are lost, and ties of the simple vote fall to the larger weighted vote.
+
+    Args:
+      logits: (M, N, 2).
+      kept: labels to decide among, ascending.
+
+    Returns:
+      Decisions by rule, "all_members_simple_vote" and so on. Labels are positions in `kept`.
+
+    Example:
+      >>> logits = np.array([[[2.0, 0]], [[0, 3]], [[0, 1]]])  # pairs 0-1, 0-2 and 1-2: two members say 2
+      >>> all_member_decisions(logits, [0, 1])["all_members_simple_vote"].predicted.tolist()
+      [0]
+    """
+    values, columns = jnp.asarray(logits), np.asarray(kept)
+    simple, weighted, probable = (
+        np.asarray(count(values))[:, columns]
+        for count in (ensemble.ballots, ensemble.weighted_ballots, ensemble.probability_ballots)
+    )
+    tied = simple == simple.max(1, keepdims=True)
+    return {
+        "all_members_simple_vote": Decisions(
+            np.where(tied, weighted, -np.inf).argmax(1), np.asarray(ensemble.ballot_shares(jnp.asarray(simple)))
+        ),
+        "all_members_weighted_vote": Decisions(weighted.argmax(1), None),  # its ballots may be negative
+        "all_members_probability_vote": Decisions(
+            probable.argmax(1), np.asarray(ensemble.ballot_shares(jnp.asarray(probable)))
+        ),
     }
 
 

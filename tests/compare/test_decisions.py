@@ -73,3 +73,23 @@ def test_blocks_do_not_change_the_resamples(monkeypatch):
         whole,
     )
     assert told == [7, 14, 21, 28, 35, 42, 49, 50]
+
+
+def test_all_members_among_all_categories_decide_as_the_votes_do():
+    made = predictions(count=300)
+    whole = decisions.ensemble_decisions(made["ensemble_logits"], made["labels"], np.zeros(300, bool))
+    found = decisions.all_member_decisions(made["ensemble_logits"], range(8))
+    for rule in ("simple_vote", "weighted_vote", "probability_vote"):
+        np.testing.assert_array_equal(found[f"all_members_{rule}"].predicted, whole[rule].predicted)
+
+
+def test_members_of_shared_pairs_are_those_of_the_fewer_categories():
+    kept = [1, 3, 4, 6]
+    pairs = decisions.shared_pairs(kept, EXPRESSIONS)
+    fewer = EXPRESSIONS.select(EXPRESSIONS[label] for label in kept)
+    assert [EXPRESSIONS.pair_name(pair) for pair in pairs] == [fewer.pair_name(pair) for pair in range(6)]
+    found = decisions.all_member_decisions(predictions()["ensemble_logits"], kept)
+    for each in found.values():
+        assert set(each.predicted) <= {0, 1, 2, 3}
+        if each.shares is not None:
+            np.testing.assert_allclose(each.shares.sum(1), 1, rtol=1e-6)

@@ -1,0 +1,1 @@
+"""What `experiments.evaluate` scores: the pictures of a run, and those of another set."""
