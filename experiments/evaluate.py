@@ -20,7 +20,7 @@ networks have learned from (equal pixels), are left out and counted. The members
 ensemble that training with the shared categories would give: no picture shows the others, so a vote on one says
 nothing. Rules named all_members_* let every member vote, and decide among the shared categories. Beside the tables:
 confusion.csv, decisions.csv (a line a picture), left_out.csv. In scores.csv, `pictures` says other, or own: the run's
-own evaluation pictures of the same categories. A ResNet-50 wants a GPU; small networks take a minute.
+own evaluation pictures of the same categories. Small networks take a minute, and a ResNet-50 wants a GPU.
 """
 
 import contextlib
