@@ -88,8 +88,11 @@ def test_an_earlier_name_beside_the_flag_is_refused_and_help_does_not_list_it(ca
     assert page.count("iterations") == 1 and "steps" not in page and "cut" not in page and "face" not in page
 
 
-# Flags that each card says in its words: where results go, and what it takes in.
-_IN_ITS_WORDS = {"out", "dataset", "data_dir", "images", "num_images", "run", "methods", "image_size", "people"}
+# Flags that each card says in its words: where results go, what it takes in, and what run_study says of its study.
+_IN_ITS_WORDS = {
+    "out", "dataset", "data_dir", "images", "num_images", "run", "methods", "image_size", "people", "pictures",
+    "participants", "seed", "log_format", "halves", "categories", "class_map",
+}  # fmt: skip
 
 
 def test_a_flag_means_one_thing_in_all_cards(root):

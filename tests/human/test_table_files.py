@@ -71,7 +71,8 @@ def backwards(rows, table):
 
 def with_floats(rows, table):
     """pandas and R make real numbers of whole ones where one is missing."""
-    whole = [TABLES[table][name][0] in ("Int64", "boolean") for name in rows[0]]
+    keys = ("trial", "click", "seq")  # in which none is missing
+    whole = [TABLES[table][name][0] in ("Int64", "boolean") and name not in keys for name in rows[0]]
     return [
         rows[0],
         *([f"{cell}.0" if cell and w else cell for cell, w in zip(row, whole, strict=True)] for row in rows[1:]),

@@ -235,8 +235,12 @@ def test_ten_seconds_without_a_network_lose_nothing(lab):
         page.to_trial()
         page.click(*POINTS[0], PX)
         page.opened(1)
+        before = 2  # of the practice, and this one
+        for _ in range(200):  # until the server has it
+            if len(events(lab, "click")) == before:
+                break
+            time.sleep(0.1)
         page.set_network(there=False)
-        before = len(events(lab, "click"))
         page.click(*POINTS[1], PX)
         page.opened(2)  # the picture does not wait for the network
         page.wait("document.getElementById('saved').textContent.includes('No connection')")

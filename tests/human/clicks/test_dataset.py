@@ -315,7 +315,7 @@ def test_pictures_and_study_must_fit(small_cohort, small_study, pictures):
     with pytest.raises(DataError, match="`trials`: wanted at least one trial, got none"):
         human.clicks.assemble(small_cohort.of([]), pictures, small_study)
     fewer = dataclasses.replace(small_cohort, clicks=small_cohort.clicks.drop(columns="chosen"))
-    with pytest.raises(DataError, match=r"`clicks`: wanted the columns of `human\.columns`, differing: chosen"):
+    with pytest.raises(DataError, match=r"`clicks`: wanted the columns of `human\.columns`, missing: chosen"):
         human.clicks.assemble(fewer, pictures, small_study)
 
 
