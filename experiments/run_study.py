@@ -23,7 +23,7 @@ from experiments.harness import command
 from experiments.harness.command import again, option
 from fer_jax.errors import UsageError
 from fer_jax.study import commands
-from fer_jax.study.settings import CHOICES, Settings, meaning
+from fer_jax.study.settings import Settings, meaning, offered
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,8 +54,7 @@ def _flag(field) -> tuple[str, type, Any]:
     several = isinstance(field.default, tuple)
     kind = str if several else type(field.default)
     default = ",".join(field.default) if several else field.default
-    choices = CHOICES[field.name] if field.name in ("lang", "order", "size") else None
-    return field.name, kind, option(default, meaning(field.name), choices=choices)
+    return field.name, kind, option(default, meaning(field.name), choices=offered(field.name))
 
 
 # The settings of a study are defined once, in the library.

@@ -15,12 +15,13 @@ import numpy as np
 import pandas as pd
 
 from experiments.evaluation.other_set import Found, found_in
+from experiments.evaluation.own_pictures import scored
 from experiments.harness.progress import Progress
 from experiments.scores_page import other_page, page
 from experiments.study.picture_flags import refuse_strangers
 from experiments.study.run import SOURCE_NAMES, Run, StoredPictures, open_run
 from experiments.study.run_folder import sha256, versions
-from fer_jax import checkpoints
+from fer_jax import checkpoints, metrics
 from fer_jax.categories import DROP
 from fer_jax.compare import decisions as deciding
 from fer_jax.errors import DataError, StorageError, UsageError
@@ -138,10 +139,10 @@ def score(sources: OtherPictures, config: Any) -> tuple[dict[str, pd.DataFrame],
     categories = run.categories.select(run.categories[label] for label in shared)
     labels = np.searchsorted(shared, sources.labels).astype(np.int32)
     made, members = _decisions(run, ensembles, multiclass, labels, shared, config.seed)
-    scores = [_scores(made, labels, categories, config).assign(pictures="other")]
+    scores = [scored(made, labels, categories, config).assign(pictures="other")]
     own = _own(run, config, shared)
     if own is not None:
-        scores.append(_scores(own[0], own[1], categories, config).assign(pictures="own"))
+        scores.append(scored(own[0], own[1], categories, config).assign(pictures="own"))
     table = pd.concat(scores, ignore_index=True)
     table = table[["pictures", *table.columns.drop("pictures")]]
     named = pd.DataFrame({"name": sources.names, "true": np.asarray(categories.names)[labels]})
@@ -216,21 +217,13 @@ def _own(run, config, shared):
     return made, labels
 
 
-def _scores(made, labels, categories, config):
-    progress = Progress("resampling", config.resamples, unit="resamples")
-    options = {"resamples": config.resamples, "seed": config.seed, "categories": categories}
-    table = deciding.score(made, labels, tell=progress.update, **options)
-    progress.finish(f"{len(labels)} pictures, {len(made)} rules")
-    return table
-
-
 def _confusion(made, labels, categories):
     size = len(categories)
     names = np.asarray(categories.names)
     parts = []
     for rule, each in made.items():
-        counts = np.bincount(labels * size + each.predicted, minlength=size**2)
-        columns = {"true": names.repeat(size), "predicted": np.tile(names, size), "n": counts}
+        counts = np.asarray(metrics.confusion(labels, each.predicted, classes=size))
+        columns = {"true": names.repeat(size), "predicted": np.tile(names, size), "n": counts.ravel()}
         parts.append(pd.DataFrame({"rule": rule, **columns}))
     return pd.concat(parts, ignore_index=True)
 

@@ -57,13 +57,20 @@ def _tables(sources, categories, config):
         tuned = deciding.ensemble_decisions(logits, labels, half)
         decisions |= {f"finetuned_{rule}": made for rule, made in tuned.items()}
         members.append(deciding.member_table(logits, labels, half, categories).assign(ensemble="finetuned"))
+    table = pd.concat(members, ignore_index=True)
+    return scored(decisions, labels, categories, config), table[["ensemble", *table.columns.drop("ensemble")]]
+
+
+def scored(decisions: dict, labels: np.ndarray, categories: Any, config: Any) -> pd.DataFrame:
+    """Score decisions against labels, with intervals, and show how far it is."""
+    from fer_jax.compare import decisions as deciding
+
     progress = Progress("resampling", config.resamples, unit="resamples")
-    scores = deciding.score(
+    table = deciding.score(
         decisions, labels, resamples=config.resamples, seed=config.seed, categories=categories, tell=progress.update
     )
     progress.finish(f"{len(labels)} pictures, {len(decisions)} rules")
-    table = pd.concat(members, ignore_index=True)
-    return scores, table[["ensemble", *table.columns.drop("ensemble")]]
+    return table
 
 
 def _record(sources, config):

@@ -220,7 +220,7 @@ def _draw(folder, tables, gaze, sources, config, provenance):
         notes=[*notes, "lines: fit, dashed beyond the data"],
         provenance=provenance,
     )
-    figures.save(curve.figure, folder.file("figures", "people"))
+    figures.save(curve, folder.file("figures", "people"))
     grid = figures.draw_saliency_grid(
         [_row(image, words, gaze, sources, config) for image, words in _chosen(tables, next(iter(sources)))],
         title="The best, the middle and the worst picture",

@@ -248,7 +248,7 @@ def draw(findings: Findings, known: KnownFaces, maps: dict[str, np.ndarray], out
     pairs = pairs.assign(method=pairs["method"].map(NAMES))
     title = f"Dice with the truth at equal area, by pair (chance {facts['region_share']:.2f})"
     matrix = figures.draw_pair_scores(pairs, "dice", title=title, notes=notes[:2], provenance=DRAWN)
-    figures.save(matrix.figure, beside(out, "pairs"))
+    figures.save(matrix, beside(out, "pairs"))
     shown = [name for name in (*METHOD_NAMES, "pair_mean", "edges") if name in maps]
     regions = truth_scores.regions(known, area=facts["area"])
     rows, outlines = [], []

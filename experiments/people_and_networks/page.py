@@ -144,7 +144,7 @@ def _draw(folder, compared, provenance) -> None:
             own, title=words, categories=compared.categories, provenance=provenance
         )
     for name, drawing in drawn.items():
-        figures.save(drawing if hasattr(drawing, "savefig") else drawing.figure, folder.file("figures", name))
+        figures.save(drawing, folder.file("figures", name))
 
 
 def _for_figure(compared) -> pd.DataFrame:

@@ -69,7 +69,7 @@ def _draw(folder, measured, kept, config) -> set[str]:
         if panels := sequence_panels(kept, measured.of("images"), shapes, radius, **told):
             made["fig04_click_sequences"] = figures.draw_click_sequence(panels, provenance=measured.provenance)
     for name, drawing in made.items():
-        figures.save(drawing if hasattr(drawing, "savefig") else drawing.figure, folder.file("figures", name))
+        figures.save(drawing, folder.file("figures", name))
     return set(made)
 
 

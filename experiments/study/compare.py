@@ -8,7 +8,7 @@ import pandas as pd
 from experiments.study.effects import cells_of, write_effects
 from experiments.study.explain import METHODS
 from experiments.study.open_choices import write_open_choices
-from experiments.study.people import read_people
+from experiments.study.people import analysed, read_everybody
 from experiments.study.run import Run
 from experiments.study.run_folder import PICTURES_RECORD
 from experiments.study.vote import confusion_counts, scores
@@ -39,13 +39,15 @@ def compare(run: Run) -> None:
       df1, df2: degrees of freedom of F.
     """
     if run.provenance.has_people:
-        _dice(run)
+        human, maps = run.folder.read_arrays("attention")["maps"], run.folder.read_arrays("maps")
+        everybody = read_everybody(run)
+        kept, _ = analysed(run, everybody)
+        _dice(run, human, maps)
         _anova(run)
         _confusions(run)
-        maps = run.folder.read_arrays("maps")
-        write_effects(run, run.folder.read_arrays("attention")["maps"], maps)
-        _agreement(run, maps)
-        write_open_choices(run)
+        write_effects(run, human, maps)
+        _agreement(run, kept, human, maps)
+        write_open_choices(run, kept, everybody, maps)
     write_summary(run)
 
 
@@ -54,9 +56,7 @@ def write_summary(run: Run) -> None:
     run.folder.write_json("summary.json", summary(run) | {"seconds": run.folder.stages.seconds()})
 
 
-def _dice(run):
-    human = run.folder.read_arrays("attention")["maps"]
-    maps = run.folder.read_arrays("maps")
+def _dice(run, human, maps):
     pairs = run.study_pairs
     tables, grids = [], []
     for method in METHODS:
@@ -120,12 +120,11 @@ def human_shares(run: Run) -> np.ndarray:
     return np.where(offered, found, np.nan)
 
 
-def _agreement(run, maps):
+def _agreement(run, people, human, maps):
     """Write how maps agree with people beside floors and ceiling, and how members answer beside people."""
-    people, table, seed = read_people(run), run.study_table, run.config.seed
+    table, seed = run.study_table, run.config.seed
     pairs, cells, size = run.study_pairs, cells_of(run), run.config.image_size
     clicks = comparing.clicks.clicks_of(people, table, image_px=size, radius=run.reveal_radius)
-    human = run.folder.read_arrays("attention")["maps"]
     baselines = comparing.reference_maps.of_study(human, pairs, run.study_pictures.images)
     methods = {method: maps[method] for method in METHODS}
     scores, differences = comparing.agreement.agreement(

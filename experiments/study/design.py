@@ -72,7 +72,7 @@ def _seen_by_people(run):
             f"{run.config.out}, the first {min(trained)!r}: its pictures were divided before these people were named. "
             "Give another --out: there they are held out."
         )
-    people_pictures.refuse_missing(people_pictures.seen_by(run.config.people), list(row_of))
+    people_pictures.refuse_missing(people_pictures.seen_in(seen.trials), list(row_of))
     table["row"] = [row_of[name] for name in table["image"]]
     for name, label, row in table[["image", "true_label", "row"]].itertuples(index=False):
         if categories.index_of(label) != pool.labels[row]:

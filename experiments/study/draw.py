@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from experiments.study.compare import human_shares, models_of
-from experiments.study.open_choices import methods_first, paper_of
+from experiments.study.open_choices import methods_first, paper_of, read_open_choices
 from experiments.study.people import read_people
 from experiments.study.run import Run
 from experiments.study.vote import accuracy_interval, confusion_counts, scores
@@ -17,6 +17,7 @@ from fer_jax import figures, human
 from fer_jax.compare import multiverse
 from fer_jax.explanation import METHOD_NAMES, METHODS
 from fer_jax.expressions import noun_of
+from fer_jax.figures.style import figure_of
 from fer_jax.streams import stream
 
 MODEL_NAMES = {
@@ -47,8 +48,7 @@ def _of(run, name, draw, *content, of_people=True, **options):
     provenance = run.provenance if of_people else dataclasses.replace(run.provenance, people="none")
 
     def drawn() -> Figure:
-        made = draw(*content, provenance=provenance, **options)
-        return made if isinstance(made, Figure) else made.figure
+        return figure_of(draw(*content, provenance=provenance, **options))
 
     return name, drawn
 
@@ -189,9 +189,9 @@ def _dice(run):
 
 
 def _open_choices(run):
-    if not run.folder.has("tables/multiverse.csv"):  # of a run from before it was made
+    table = read_open_choices(run)
+    if table is None:
         return
-    table = run.folder.read_table("multiverse").fillna(dict.fromkeys(multiverse.DICE_CHOICES, ""))
     paper = paper_of(table)
     rows = np.all([table[name] == value for name, value in paper.items()], 0)
     over = {"paper": pd.Series(rows), "choices": multiverse.choices_of(table)}

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from experiments.study.people import read_everybody, read_people
+from experiments.study.effects import cells_of
 from experiments.study.run import Run
 from fer_jax import human
 from fer_jax.compare import multiverse
@@ -22,8 +22,14 @@ LARGEST_PX = 64
 _FIRST = "extremal_perturbation"  # the paper's winner, whose lead is drawn
 
 
-def write_open_choices(run: Run) -> None:
-    """Write the table `multiverse` of the maps that the run has.
+def write_open_choices(run: Run, kept: human.trials.Trials, everybody: human.trials.Trials, maps: dict) -> None:
+    """Write the table `multiverse`.
+
+    Args:
+      run: with people.
+      kept: trials of the people who are analysed.
+      everybody: of the excluded people, too.
+      maps: of the networks by method, (T, H, W) of the study images.
 
     Columns:
       target: the score that was explained, of the true label here.
@@ -34,25 +40,16 @@ def write_open_choices(run: Run) -> None:
       dice_centre: mean Dice of a Gaussian in the middle.
       dice_other pairs: mean Dice of the mean of people's maps of the other pairs.
     """
-    maps = run.folder.read_arrays("maps")
-    stored = [({"target": "true label"}, {method: maps[method] for method in METHODS})]
-    run.folder.write_table("multiverse", under_open_choices(run, stored))
+    people = [(chosen, _small(each)) for chosen, each in _people(run, {"with": kept, "without": everybody})]
+    networks = [({"target": "true label"}, {method: _small(maps[method]) for method in METHODS})]
+    run.folder.write_table("multiverse", multiverse.multiverse(people, networks, run.study_pairs, cells_of(run)))
 
 
-def under_open_choices(run: Run, networks: list) -> pd.DataFrame:
-    """Return the table of `multiverse` for a run.
-
-    Args:
-      run: with people.
-      networks: versions of the networks' maps, as `multiverse.multiverse` takes them, of the study images.
-    """
-    table = run.study_table
-    label = {name: number for number, name in enumerate(run.categories)}
-    true, false = (table[name].map(label).to_numpy() for name in ("true_label", "false_label"))
-    small = _Small()
-    people = [(chosen, small(maps)) for chosen, maps in _people(run)]
-    networks = [(chosen, {name: small(each) for name, each in maps.items()}) for chosen, maps in networks]
-    return multiverse.multiverse(people, networks, run.study_pairs, true * len(label) + false)
+def read_open_choices(run: Run) -> pd.DataFrame | None:
+    """Read the table `multiverse`, None of a run from before it was made."""
+    if not run.folder.has("tables/multiverse.csv"):
+        return None
+    return run.folder.read_table("multiverse").fillna(dict.fromkeys((*multiverse.DICE_CHOICES, "winner"), ""))
 
 
 def methods_first() -> dict[str, str]:
@@ -65,31 +62,20 @@ def paper_of(table: pd.DataFrame) -> dict:
     return {name: value for name, value in PAPER.items() if name in table}
 
 
-def _people(run):
+def _people(run, samples):
     """Yield each version of people's maps with its choices."""
-    everybody = {"with": read_people(run), "without": read_everybody(run)}
-    choices = itertools.product(everybody, human.attention.TRIALS_USED, human.attention.HUMAN_MAPS)
+    choices = itertools.product(samples, human.attention.TRIALS_USED, human.attention.HUMAN_MAPS)
     for exclusions, used, kind in choices:
         maps = human.attention.attention_maps(
-            everybody[exclusions], run.study_table, image_px=run.config.image_size, radius=run.reveal_radius,
+            samples[exclusions], run.study_table, image_px=run.config.image_size, radius=run.reveal_radius,
             trials_used=used, human_map=kind,
         )  # fmt: skip
         yield {"exclusions": exclusions, "trials": used, "human_map": kind}, maps
 
 
-class _Small:
-    """Maps at most `LARGEST_PX` on a side. The same array gives the same array again, so masks are made once."""
-
-    def __init__(self):
-        self._made: dict[int, tuple[np.ndarray, np.ndarray]] = {}
-
-    def __call__(self, maps) -> np.ndarray:
-        if max(maps.shape[1:]) <= LARGEST_PX:
-            return maps
-        if id(maps) not in self._made:
-            side = (LARGEST_PX, LARGEST_PX)
-            made = np.stack(
-                [cv2.resize(np.asarray(one, np.float32), side, interpolation=cv2.INTER_AREA) for one in maps]
-            )
-            self._made[id(maps)] = (maps, made)
-        return self._made[id(maps)][1]
+def _small(maps) -> np.ndarray:
+    """Return maps at most `LARGEST_PX` on a side."""
+    if max(maps.shape[1:]) <= LARGEST_PX:
+        return maps
+    side = (LARGEST_PX, LARGEST_PX)
+    return np.stack([cv2.resize(np.asarray(one, np.float32), side, interpolation=cv2.INTER_AREA) for one in maps])

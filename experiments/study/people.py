@@ -30,7 +30,7 @@ def record_people(run: Run) -> None:
         everyone, radius, blur = people_tables.fitted(_recorded(run, config.people), size)
         paths = [str(folder.resolve()) for folder in folders_of(config.people)]
         tables = {"tables": paths, "sha256": people_tables.digest(config.people)}
-    kept, exclusions = _analysed(run, everyone)
+    kept, exclusions = analysed(run, everyone)
     if tables:
         _refuse_nobody(kept, exclusions)
         _with_known_hashes(run, everyone, tell=True)
@@ -71,7 +71,7 @@ def image_answers(kept: human.trials.Trials, study: pd.DataFrame) -> pd.DataFram
 
 def read_people(run: Run) -> human.trials.Trials:
     """Read the trials of the people who are analysed."""
-    return _analysed(run, read_everybody(run))[0]
+    return analysed(run, read_everybody(run))[0]
 
 
 def read_everybody(run: Run) -> human.trials.Trials:
@@ -93,10 +93,10 @@ def read_everybody(run: Run) -> human.trials.Trials:
         )
     everyone, _, _ = people_tables.fitted(_recorded(run, people), run.config.image_size)
     everyone = _with_known_hashes(run, everyone)
-    return human.exclusion.mark_excluded(everyone, _analysed(run, everyone)[1])
+    return human.exclusion.mark_excluded(everyone, analysed(run, everyone)[1])
 
 
-def _analysed(run, everyone):
+def analysed(run, everyone):
     """Leave people out. A study may show each person some of its images, so people are complete as most of them are."""
     usual = None if run.config.people == "simulated" else human.exclusion.USUAL
     return human.exclusion.exclude(everyone, study=run.study_table, n_expected=usual)

@@ -54,9 +54,11 @@ def taking_part(people: str) -> Trials:
 
 def seen_by(people: str) -> Seen | None:
     """Return the pictures that the people of a study's tables saw, None where `--people` names no tables."""
-    if not folders_of(people):
-        return None
-    trials = taking_part(people).trials
+    return seen_in(taking_part(people).trials) if folders_of(people) else None
+
+
+def seen_in(trials: pd.DataFrame) -> Seen:
+    """Return the pictures of a table of trials."""
     first = trials.drop_duplicates("image")
     said = trials.dropna(subset=["image_sha256"]).drop_duplicates("image")
     sides = trials["image_px"].dropna().unique()

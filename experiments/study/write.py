@@ -10,7 +10,7 @@ from experiments.study.compare import models_of, write_summary
 from experiments.study.draw import MODEL_NAMES, first_of_each
 from experiments.study.explain import METHODS
 from experiments.study.flag_sentences import ep_schedule, ep_score, training_card, training_ends
-from experiments.study.open_choices import paper_of
+from experiments.study.open_choices import paper_of, read_open_choices
 from experiments.study.people_flag import folders_of
 from experiments.study.run import COPIES, Run
 from experiments.study.run_folder import PICTURES_RECORD
@@ -225,10 +225,8 @@ def _test(found):
 
 def _open_choices(run) -> list[str]:
     """Return what all readings of the paper have in common, nothing of a run that has no table of them."""
-    if not run.folder.has("tables/multiverse.csv"):
-        return []
-    table = run.folder.read_table("multiverse").fillna(dict.fromkeys((*multiverse.DICE_CHOICES, "winner"), ""))
-    return multiverse.sentences(table, METHOD_NAMES, paper=paper_of(table))
+    table = read_open_choices(run)
+    return [] if table is None else multiverse.sentences(table, METHOD_NAMES, paper=paper_of(table))
 
 
 def _dice(run, s, name):

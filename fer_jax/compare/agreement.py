@@ -18,7 +18,7 @@ import pandas as pd
 from fer_jax.compare import _map_scores, dice, intervals
 from fer_jax.compare.clicks import Clicks
 from fer_jax.errors import UsageError
-from fer_jax.human.reliability import spearman_brown
+from fer_jax.human.reliability import first_halves, spearman_brown
 from fer_jax.streams import stream
 
 OF_PAIRS = ("dice", "dice_top")
@@ -300,10 +300,7 @@ def _first_halves(people, seed, halves) -> np.ndarray:
     """Draw halves of the people, bool (H, S): none with fewer than two."""
     if people < 2:
         return np.zeros((1, max(people, 1)), bool)
-    order = np.argsort(stream(seed, _HALVES).random((halves, people)), axis=1, kind="stable")
-    first = np.zeros((halves, people), bool)
-    np.put_along_axis(first, order[:, : people // 2], True, axis=1)
-    return first
+    return first_halves(stream(seed, _HALVES), people, halves=halves)
 
 
 def _resampled_means(scores, deviations, drawn, metric) -> np.ndarray:

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from scipy import ndimage, stats
 
-from fer_jax.compare import intervals
+from fer_jax.compare import _map_scores, intervals
 from fer_jax.compare.statistics import holm
 from fer_jax.errors import UsageError
 from fer_jax.frame import transform
@@ -87,13 +87,12 @@ def agreement(human: np.ndarray, model: np.ndarray, *, top: float = TOP) -> dict
         return {name: np.full(human.shape[:-1], np.nan) for name in SCORES}
     human, model = human[..., known], model[..., known]
     ranks = [stats.rankdata(np.round(each, 12), axis=-1) for each in (human, model)]
-    count = max(1, round(top * known.sum()))
-    on = [np.argsort(np.argsort(-each, axis=-1, kind="stable"), axis=-1, kind="stable") < count for each in ranks]
+    on = [_map_scores.top(each, top) for each in ranks]
     flat = np.isnan(_pearson(*ranks))
     return {
         "pearson": _pearson(human, model),
         "spearman": _pearson(*ranks),
-        "dice": np.where(flat, np.nan, (on[0] & on[1]).sum(-1) / count),
+        "dice": np.where(flat, np.nan, (on[0] & on[1]).sum(-1) / on[0].sum(-1)),
     }
 
 

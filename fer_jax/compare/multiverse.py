@@ -4,20 +4,20 @@ Contract: maps are float (T, H, W), one for each study image, of people and of n
 of everything. Dice is that of `compare.dice`, averaged over the units.
 """
 
+import functools
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from fer_jax.compare import dice, reference_maps
+from fer_jax.compare import _map_scores, dice, reference_maps
+from fer_jax.compare.agreement import TOP
 from fer_jax.errors import UsageError
 
 UNITS = ("pair", "ordered", "image")
 MATCHED = "matched area"
-# Share of the pixels of either map that is on under `MATCHED` (ours, after the top 10 % of other benchmarks).
-TOP = 0.1
 BASELINES = ("centre", "other pairs")
 # Cuts of a mean map: the paper's threshold under each open option, and the matched area, to which these do not apply.
 _CUTS = [
@@ -80,7 +80,7 @@ def multiverse(
     )
     if not kept.any():
         raise UsageError("`people`, `networks`: wanted an image with a finite map in every version, got none.")
-    kept_once = _Kept(kept)
+    kept_once = _Once(lambda maps: np.asarray(maps, np.float64)[kept])
     people = [(chosen, kept_once(maps)) for chosen, maps in people]
     networks = [(chosen, {name: kept_once(each) for name, each in maps.items()}) for chosen, maps in networks]
     groups = {"pair": np.asarray(pairs)[kept], "ordered": np.asarray(ordered)[kept], "image": np.arange(kept.sum())}
@@ -89,14 +89,17 @@ def multiverse(
     for unit, per_image in itertools.product(UNITS, dice.CHOICES["per_image"]):
         if unit == "image" and per_image != "none":
             continue  # one image's scale cancels
-        means = _Means(groups[unit], groups["pair"], per_image)
+        within = groups[unit]
+        means = _Once(functools.partial(dice.unit_means, groups=within, per_image=per_image))
+        others = _Once(functools.partial(_means_of_others, groups=within, pairs=groups["pair"], per_image=per_image))
         for cut in _CUTS:
-            masks = _Masks(means, cut)
+            masks = _Once(functools.partial(_cut, cut=cut))
             for chosen, human in people:
-                others = means.others(human)
+                seen = masks(means(human))
+                references = {"centre": masks(means(centre)), "other pairs": masks(others(human))}
                 for version, maps in networks:
-                    each = {name: masks.dice(human, map_) for name, map_ in maps.items()}
-                    each |= {"centre": masks.dice(human, centre), "other pairs": masks.dice_of_means(human, others)}
+                    each = {name: masks(means(map_)) for name, map_ in maps.items()} | references
+                    each = {name: _dice_of(seen, mask) for name, mask in each.items()}
                     spec = {"unit": unit, "per_image": per_image, **cut, **chosen, **version}
                     rows.append(spec | _winner(each, methods))
     return pd.DataFrame(rows)
@@ -219,70 +222,43 @@ def _winner(each, methods) -> dict:
     return row | {"n": int(common.sum())} | {f"dice_{name}": value for name, value in means.items()}
 
 
-class _Means:
-    """Mean maps of the units, each made once."""
+class _Once:
+    """A function of arrays that computes for each array once. An array is known by its place in memory."""
 
-    def __init__(self, groups, pairs, per_image):
-        self._groups, self._pairs, self._per_image = groups, pairs, per_image
-        # The maps are kept beside their means, so that no other array takes their place in memory.
-        self._made: dict[int, tuple[np.ndarray, np.ndarray]] = {}
-        self._others: dict[int, np.ndarray] = {}
+    def __init__(self, compute: Callable[[np.ndarray], Any]):
+        self._compute = compute
+        # The array is kept beside what was made of it, so that no other takes its place.
+        self._made: dict[int, tuple[np.ndarray, Any]] = {}
 
-    def of(self, maps) -> np.ndarray:
-        """Return (U, H, W)."""
-        if id(maps) not in self._made:
-            self._made[id(maps)] = (maps, dice.unit_means(maps, self._groups, per_image=self._per_image))
-        return self._made[id(maps)][1]
-
-    def others(self, human) -> np.ndarray:
-        """Return for each unit the mean of people's maps of the other pairs (U, H, W)."""
-        if id(human) not in self._others:
-            scaled = dice.unit_means(human, np.arange(len(human)), per_image=self._per_image)
-            of_unit = np.array([self._pairs[self._groups == unit][0] for unit in np.unique(self._groups)])
-            rest = (self._pairs != of_unit[:, None]).astype(np.float64)
-            count = rest.sum(1, keepdims=True)
-            self._others[id(human)] = np.tensordot(rest / np.where(count > 0, count, np.nan), scaled, 1)
-        return self._others[id(human)]
+    def __call__(self, array: np.ndarray) -> Any:
+        if id(array) not in self._made:
+            self._made[id(array)] = (array, self._compute(array))
+        return self._made[id(array)][1]
 
 
-class _Masks:
-    """Masks of mean maps under one cut, each made once, and their Dice."""
-
-    def __init__(self, means, cut):
-        self._means, self._cut = means, cut
-        self._made: dict[int, tuple[np.ndarray, tuple[np.ndarray, np.ndarray]]] = {}
-
-    def dice(self, human, model) -> np.ndarray:
-        """Return the Dice of every unit (U,), NaN where a map is missing or cannot be cut."""
-        return self.dice_of_means(human, self._means.of(model))
-
-    def dice_of_means(self, human, means) -> np.ndarray:
-        """Return the Dice of every unit (U,) with mean maps (U, H, W)."""
-        on, usable = self._of(self._means.of(human))
-        other, other_usable = self._of(means)
-        return np.where(usable & other_usable, dice.dice(on, other), np.nan)
-
-    def _of(self, means):
-        if id(means) not in self._made:
-            self._made[id(means)] = (means, self._masks(means))
-        return self._made[id(means)][1]
-
-    def _masks(self, means):
-        if self._cut["threshold"] == MATCHED:
-            return _highest(means)
-        names = ("normalise", "integer", "compare")
-        return dice.binary_maps(means, dice.DiceOptions(**{name: self._cut[name] for name in names}))
+def _means_of_others(human, groups, pairs, per_image) -> np.ndarray:
+    """Return for each unit the mean of people's maps of the other pairs (U, H, W)."""
+    scaled = dice.unit_means(human, np.arange(len(human)), per_image=per_image)
+    of_unit = np.array([pairs[groups == unit][0] for unit in np.unique(groups)])
+    rest = (pairs != of_unit[:, None]).astype(np.float64)
+    count = rest.sum(1, keepdims=True)
+    return np.tensordot(rest / np.where(count > 0, count, np.nan), scaled, 1)
 
 
-def _highest(means) -> tuple[np.ndarray, np.ndarray]:
-    """Return masks of the highest pixels of each map, equal ones by place, and which maps vary."""
-    flat = means.reshape(len(means), -1)
-    usable = np.isfinite(flat).all(1) & (np.ptp(np.nan_to_num(flat), axis=1) > 0)
-    count = max(1, round(TOP * flat.shape[1]))
-    on = np.zeros(flat.shape, bool)
-    order = np.argsort(-np.nan_to_num(flat), axis=1, kind="stable")
-    np.put_along_axis(on, order[:, :count], True, axis=1)
-    return (on & usable[:, None]).reshape(means.shape), usable
+def _cut(means, cut) -> tuple[np.ndarray, np.ndarray]:
+    """Return masks (U, H, W) of mean maps, and which maps can be cut."""
+    if cut["threshold"] == MATCHED:
+        usable = np.isfinite(means).all((1, 2)) & (np.ptp(np.nan_to_num(means), axis=(1, 2)) > 0)
+        on = _map_scores.top(np.nan_to_num(means).reshape(len(means), -1), TOP).reshape(means.shape)
+        return on & usable[:, None, None], usable
+    names = ("normalise", "integer", "compare")
+    return dice.binary_maps(means, dice.DiceOptions(**{name: cut[name] for name in names}))
+
+
+def _dice_of(masks, other) -> np.ndarray:
+    """Return the Dice of every unit (U,), NaN where a map is missing or cannot be cut."""
+    (on, usable), (on_other, usable_other) = masks, other
+    return np.where(usable & usable_other, dice.dice(on, on_other), np.nan)
 
 
 def _checked(people, networks, pairs, ordered):
@@ -311,16 +287,3 @@ def _checked(people, networks, pairs, ordered):
 
 def _finite(maps) -> np.ndarray:
     return np.isfinite(maps).all((1, 2))
-
-
-class _Kept:
-    """The rows of maps that are kept. The same array gives the same array again, so that its masks are made once."""
-
-    def __init__(self, rows):
-        self._rows = rows
-        self._made: dict[int, tuple[np.ndarray, np.ndarray]] = {}
-
-    def __call__(self, maps) -> np.ndarray:
-        if id(maps) not in self._made:
-            self._made[id(maps)] = (maps, np.asarray(maps, np.float64)[self._rows])
-        return self._made[id(maps)][1]

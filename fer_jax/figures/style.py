@@ -145,6 +145,11 @@ def axes_of(ax: Axes | None, width: float, height: float) -> Axes:
     return new_figure(width, height).add_subplot() if ax is None else ax
 
 
+def figure_of(drawn: Axes | Figure) -> Figure:
+    """Return the figure that was drawn, or that axes belong to."""
+    return drawn if isinstance(drawn, Figure) else cast(Figure, drawn.figure)
+
+
 def heading(title: str, notes: Iterable[str] = (), *, provenance: Provenance, width: int = 64) -> str:
     """Return the title, and below it whose data it is and further notes, broken into lines.
 
@@ -262,12 +267,12 @@ def spread(values: np.ndarray, gap: float, low: float, high: float) -> np.ndarra
 
 
 def save(
-    figure: Figure, path: str | pathlib.Path, *, formats: Sequence[str] = ("png", "svg"), dpi: int = DPI
+    drawn: Axes | Figure, path: str | pathlib.Path, *, formats: Sequence[str] = ("png", "svg"), dpi: int = DPI
 ) -> tuple[pathlib.Path, ...]:
     """Write a figure and close it. The same drawing gives the same bytes.
 
     Args:
-      figure: a matplotlib figure.
+      drawn: a figure, or axes of it.
       path: without suffix. Missing folders are made.
       formats: some of `FORMATS`.
       dpi: dots an inch of a PNG.
@@ -281,7 +286,7 @@ def save(
     """
     for name in formats:
         check_one_of("formats", name, FORMATS)
-    path = pathlib.Path(path)
+    path, figure = pathlib.Path(path), figure_of(drawn)
     files = tuple(path.with_name(f"{path.name}.{name}") for name in formats)
     # Text of a PDF stays text. Text of an SVG is drawn, so that it looks the same without the font.
     fixed = {"svg.hashsalt": "fer_jax", "svg.fonttype": "path", "pdf.fonttype": 42, "ps.fonttype": 42}

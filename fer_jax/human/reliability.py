@@ -96,6 +96,23 @@ def split_half(
     return _split_half(_people_of(maps, scaling, correlation), seed, halves)
 
 
+def first_halves(random: np.random.Generator, people: int, *, halves: int) -> np.ndarray:
+    """Draw random halves of the people. Of an odd number the other half has one more.
+
+    Args:
+      random: the source of chance.
+      people: S.
+      halves: how many random divisions.
+
+    Returns:
+      bool (halves, S), who is in the first half.
+    """
+    first = np.zeros((halves, people), bool)
+    order = np.argsort(random.random((halves, people)), axis=1, kind="stable")
+    np.put_along_axis(first, order[:, : people // 2], True, axis=1)
+    return first
+
+
 def leave_one_out(maps: np.ndarray, *, correlation: str = "pearson", scaling: str = "over_mean") -> tuple[float, float]:
     """Return the bounds of the score that a perfect prediction of the group reaches on one person.
 
@@ -241,9 +258,7 @@ def _split_half(people: _People, seed, halves) -> float:
     check_count("halves", halves, 1)
     if count < 2:
         return math.nan
-    first = np.zeros((halves, count), bool)
-    order = np.argsort(stream(seed).random((halves, count)), axis=1, kind="stable")
-    np.put_along_axis(first, order[:, : count // 2], True, axis=1)
+    first = first_halves(stream(seed), count, halves=halves)
     return float(np.mean(_agreement(people, first, ~first)))
 
 

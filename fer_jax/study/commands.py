@@ -28,7 +28,7 @@ from fer_jax.human import bids, observers, trials
 from fer_jax.human.clicks.files import stimulus_path
 from fer_jax.study import events, folder, listening, pictures, projection, robots, server
 from fer_jax.study.records import Refused, now, sha256
-from fer_jax.study.settings import CHOICES, Settings, checked, meaning, read_settings
+from fer_jax.study.settings import Settings, checked, meaning, offered, read_settings
 from fer_jax.study.store import Store
 
 SOURCES = ("images", "folders", "prepared")
@@ -426,14 +426,15 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_setting(parser, field) -> None:
     name, default, text = f"--{field.name}", field.default, meaning(field.name)
-    choices = CHOICES[field.name] if field.name in ("lang", "order", "size") else None
     if isinstance(default, bool):
         parser.add_argument(name, action="store_true", help=text)
     elif isinstance(default, tuple):
         parser.add_argument(name, default="", help=f"{text} Separated by commas.")
     else:
         told = f"{text} Default {default!r}."
-        parser.add_argument(name, type=type(default), default=default, choices=choices, help=told.replace("%", "%%"))
+        parser.add_argument(
+            name, type=type(default), default=default, choices=offered(field.name), help=told.replace("%", "%%")
+        )
 
 
 if __name__ == "__main__":

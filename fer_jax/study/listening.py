@@ -106,6 +106,7 @@ def _configured(app, **more) -> uvicorn.Config:
         ws="none",
         proxy_headers=False,
         access_log=False,
+        log_config=None,  # uvicorn's would close the log handlers of whoever calls this
         log_level="error",
         server_header=False,
         date_header=False,

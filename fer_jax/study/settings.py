@@ -151,6 +151,11 @@ def checked(settings: Settings) -> Settings:
     return settings
 
 
+def offered(name: str) -> tuple[str, ...] | None:
+    """Return the values that a command line offers for a setting, None where it takes any."""
+    return CHOICES[name] if name in ("lang", "order", "size") else None
+
+
 def meaning(name: str) -> str:
     """Return what a setting means, in the words of the docstring of `Settings`."""
     told = re.search(rf"^ +{name}: (.+?)(?=^ +\w+: |\Z)", Settings.__doc__ or "", re.MULTILINE | re.DOTALL)

@@ -91,7 +91,7 @@ def test_an_earlier_name_beside_the_flag_is_refused_and_help_does_not_list_it(ca
 # Flags that each card says in its words: where results go, what it takes in, and what run_study says of its study.
 _IN_ITS_WORDS = {
     "out", "dataset", "data_dir", "images", "num_images", "run", "methods", "image_size", "people", "pictures",
-    "participants", "seed", "log_format", "halves", "categories", "class_map",
+    "participants", "seed", "log_format", "halves", "categories", "class_map", "split",
 }  # fmt: skip
 
 

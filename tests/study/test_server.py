@@ -4,6 +4,7 @@ import collections
 import contextlib
 import http.client
 import json
+import logging
 import random
 import re
 import socket
@@ -506,3 +507,11 @@ def test_a_connection_too_many_takes_the_place_of_the_quietest(hasty, monkeypatc
         silent[-1].settimeout(0.1)
         with pytest.raises(TimeoutError):
             silent[-1].recv(1)
+
+
+def test_serving_leaves_the_log_handlers_of_its_caller_open(lab):
+    one, closed = lab(), []
+    handler = logging.NullHandler()
+    handler.close = lambda: closed.append(handler)
+    with listening.serving(make_app(one.folder, one.store, one.settings, hosts=())):
+        assert not closed
