@@ -234,7 +234,7 @@ def _answered(card, config_class, usage, argv) -> int:
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else 0
     except FerError as error:
-        return _tell(in_flags(str(error), config), error.exit_code, debug)
+        return _tell(_as_typed(in_flags(str(error), config), config_class, argv), error.exit_code, debug)
     except OSError as error:  # a disk that fills up can show at any write
         if isinstance(error, BrokenPipeError) and not error.filename:
             raise
@@ -275,6 +275,16 @@ def in_flags(message: str, config: Any) -> str:
         return f"`--{meant[0]}`" if meant else found[0]
 
     return re.sub(r"`([a-z][a-z0-9_]*)`", flag, message)
+
+
+def _as_typed(message: str, config_class: type, argv: Sequence[str]) -> str:
+    """Return a message with a flag named as the command line names it, where that takes an earlier name."""
+    typed = {argument.lstrip("-").partition("=")[0] for argument in argv[1:] if argument.startswith("-")}
+    for field in dataclasses.fields(config_class):
+        earlier = next((name for name in field.metadata["aliases"] if name in typed), None)
+        if earlier and field.name not in typed:
+            message = re.sub(rf"--{field.name}\b", f"--{earlier}", message)
+    return message
 
 
 def _is_exhausted(error) -> bool:

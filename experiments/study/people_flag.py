@@ -45,10 +45,12 @@ def tell_idle(people: str, given: Mapping[str, Any], usual: Mapping[str, Any]) -
       usual: flag -> its default, from the preset where it comes from there. Such a value is not named.
     """
     kind = people if people in _NO_TABLES else "tables"
+    # In words, for the folders may have been given by an earlier name of the flag.
+    who = {"simulated": "simulated people", "none": "no people", "tables": f"the people of {people}"}[kind]
     idle = [
         f"--{flag}={given[flag]}"
         for flag, kinds in _OF_PEOPLE.items()
         if kind not in kinds and given[flag] not in (None, usual[flag])
     ]
     if idle:
-        sys.stderr.write(f"people: {', '.join(idle)}: not used with --people={people}\n")
+        sys.stderr.write(f"people: {', '.join(idle)}: not used with {who}\n")

@@ -257,13 +257,11 @@ class Store:
         """Delete everything of a person and leave a tombstone.
 
         The result raises:
-          DataError: nobody has that label.
+          DataError: nobody has that label, or somebody who has withdrawn.
         """
 
         def work(database):
-            row = database.execute("SELECT id, token_sha256 FROM participant WHERE label = ?", (label,)).fetchone()
-            if row is None:
-                raise DataError(f"`label`: wanted a participant of this study, got {label!r}.")
+            row = _named(database, label, "id, token_sha256")
             database.execute("INSERT INTO tombstone VALUES (?, ?, ?)", (label, row[1], now()))
             database.execute("DELETE FROM participant WHERE id = ?", (row[0],))
             self._scrub_due = True
@@ -281,9 +279,7 @@ class Store:
         received = now()
 
         def work(database):
-            row = database.execute("SELECT id, epoch FROM participant WHERE label = ?", (label,)).fetchone()
-            if row is None:
-                raise DataError(f"`label`: wanted a participant of this study, got {label!r}.")
+            row = _named(database, label, "id, epoch")
             added = 0
             for event in events:
                 body = json.dumps(event["body"], sort_keys=True, ensure_ascii=False)
@@ -347,8 +343,6 @@ class Store:
                 self._reading.backup(copy)
         except (sqlite3.Error, OSError) as error:
             raise StorageError(f"`out`: {path} cannot be written: {error}.") from error
-
-    # The machinery.
 
     def _connect(self) -> sqlite3.Connection:
         try:
@@ -432,6 +426,15 @@ def _identity(path: pathlib.Path) -> tuple[int, int] | None:
     except OSError:
         return None
     return found.st_dev, found.st_ino
+
+
+def _named(database, label: str, columns: str) -> tuple:
+    row = database.execute(f"SELECT {columns} FROM participant WHERE label = ?", (label,)).fetchone()
+    if row is not None:
+        return row
+    if database.execute("SELECT 1 FROM tombstone WHERE label = ?", (label,)).fetchone():
+        raise DataError(f"`participant`: {label} has withdrawn already, and nothing of them is left.")
+    raise DataError(f"`participant`: wanted one of this study, such as P01, got {label!r}. See `fer-study status`.")
 
 
 def _high_seq(database, participant: int) -> int:

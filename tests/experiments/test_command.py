@@ -88,6 +88,15 @@ def test_an_earlier_name_beside_the_flag_is_refused_and_help_does_not_list_it(ca
     assert page.count("iterations") == 1 and "steps" not in page and "cut" not in page and "face" not in page
 
 
+@pytest.mark.parametrize(("argument", "named"), [("--steps=0", "--steps"), ("--ep_iterations=0", "--ep_iterations")])
+def test_an_error_names_the_flag_as_it_was_typed(argument, named, capsys):
+    def card(config):
+        raise UsageError("`ep_iterations`: wanted a number from 1. Give --ep_iterations=1.")
+
+    assert command.run(card, _Renamed, usage="", argv=["card", argument]) == 1
+    assert capsys.readouterr().err == f"error: `{named}`: wanted a number from 1. Give {named}=1.\n"
+
+
 # Flags that each card says in its words: where results go, what it takes in, and what run_study says of its study.
 _IN_ITS_WORDS = {
     "out", "dataset", "data_dir", "images", "num_images", "run", "methods", "image_size", "people", "pictures",

@@ -92,7 +92,7 @@ def test_the_road_of_the_documents(road, tmp_path, capsys):
     members = (out / "ensemble" / "manifest.json").read_bytes()
     assert _reproduce(out, tables, "--participants=5", pictures=pictures) == 0
     said = capsys.readouterr().err
-    assert f"people: --participants=5: not used with --people={tables}" in said
+    assert f"people: --participants=5: not used with the people of {tables}" in said
     assert "people: made again: " in said and (out / "ensemble" / "manifest.json").read_bytes() == members
     other = np.load(out / "attention.npz")
     np.testing.assert_array_equal(maps["maps"], other["maps"])

@@ -369,7 +369,11 @@ def test_who_withdraws_during_or_after_a_run_is_nowhere_any_more(lab, tmp_path, 
     assert human.trials.read(out).participants["participant"].tolist() == ["P08"]
     assert run("status", "--study_dir", lab.folder) == 0
     assert "withdrew" in next(line for line in capsys.readouterr().out.splitlines() if line.split()[0] == "P07")
-    assert run("withdraw", "--study_dir", lab.folder, "P07") == 2
+    unknown = "wanted one of this study, such as P01, got 'P99'"
+    for label, told in (("P07", "P07 has withdrawn already"), ("P99", unknown)):
+        assert run("withdraw", "--study_dir", lab.folder, label) == 2
+        said = capsys.readouterr().err
+        assert f"fer-study: `participant`: {told}" in said and said.count("\n") == 1
 
 
 def test_a_server_killed_in_the_middle_loses_and_doubles_nothing(tmp_path, root):
