@@ -41,6 +41,7 @@ TABLES: dict[str, tuple[Callable, ...]] = {
     "dice": (compare.compare, comparing.dice.dice_per_pair),
     "dice_options": (compare.compare, comparing.dice.dice_grid),
     "dice_baselines": (comparing.dice.baselines,),
+    "dice_over_baselines": (compare.over_baselines, compare.compare),
     "anova": (compare.compare, comparing.statistics.anova),
     "tukey": (comparing.statistics.tukey,),
     "effects": (effects.write_effects, comparing.effects.share_of_variance, *_CATEGORY),

@@ -13,6 +13,7 @@ from experiments.study.run import Run
 from experiments.study.run_folder import PICTURES_RECORD
 from experiments.study.vote import confusion_counts, scores
 from fer_jax import compare as comparing
+from fer_jax.streams import stream
 
 MODELS = (
     "ensemble_simple_vote",
@@ -58,14 +59,39 @@ def write_summary(run: Run) -> None:
 
 def _dice(run, human, maps):
     pairs = run.study_pairs
+    found = {method: comparing.dice.dice_per_pair(human, maps[method], pairs) for method in METHODS}
     tables, grids = [], []
-    for method in METHODS:
-        table = _with_every_pair(comparing.dice.dice_per_pair(human, maps[method], pairs), run.categories.num_pairs)
+    for method, table in found.items():
+        table = _with_every_pair(table, run.categories.num_pairs)
         tables.append(table.assign(unit=[run.categories.pair_name(unit) for unit in table["unit"]], method=method))
         grids.append(comparing.dice.dice_grid(human, maps[method], pairs).assign(method=method))
     run.folder.write_table("dice", pd.concat(tables, ignore_index=True))
     run.folder.write_table("dice_options", pd.concat(grids, ignore_index=True))
     run.folder.write_table("dice_baselines", comparing.dice.baselines(human, pairs))
+    of_methods = {method: table.set_index("unit")["dice"] for method, table in found.items()}
+    of_baselines = comparing.dice.baselines_per_pair(human, pairs).groupby("baseline", sort=False)
+    of_baselines = {name: table.set_index("unit")["dice"] for name, table in of_baselines}
+    run.folder.write_table("dice_over_baselines", over_baselines(of_methods, of_baselines, run.config.seed))
+
+
+def over_baselines(methods, baselines, seed) -> pd.DataFrame:
+    """Compare the Dice of each method with that of each map that asks no network, over the pairs that have both.
+
+    Columns:
+      baseline: a map that asks no network.
+      difference: mean over pairs of the method's Dice less the baseline's.
+      low, high: 95 % bootstrap interval over pairs.
+      n: pairs with both.
+    """
+    rows = []
+    for (method, own), (baseline, other) in itertools.product(methods.items(), baselines.items()):
+        lead = (own - other).dropna().to_numpy()
+        low, high = comparing.intervals.mean_interval(stream(seed), lead)
+        mean = lead.mean() if len(lead) else np.nan
+        rows.append(
+            {"method": method, "baseline": baseline, "difference": mean, "low": low, "high": high, "n": len(lead)}
+        )
+    return pd.DataFrame(rows)
 
 
 def _with_every_pair(table, num_pairs):

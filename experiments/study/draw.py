@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from experiments.study.answer import dice_intervals
 from experiments.study.compare import human_shares, models_of
 from experiments.study.open_choices import methods_first, paper_of, read_open_choices
 from experiments.study.people import read_people
@@ -18,7 +19,6 @@ from fer_jax.compare import multiverse
 from fer_jax.explanation import METHOD_NAMES, METHODS
 from fer_jax.expressions import noun_of
 from fer_jax.figures.style import figure_of
-from fer_jax.streams import stream
 
 MODEL_NAMES = {
     "ensemble_simple_vote": "Ensemble, simple vote",
@@ -180,10 +180,7 @@ def _saliency(run):
 def _dice(run):
     table = run.folder.read_table("dice")
     table["method"] = table["method"].map(METHOD_NAMES)
-    intervals = {}
-    for method, own in table.groupby("method"):
-        values = own["dice"].dropna().to_numpy()
-        intervals[method] = comparing.intervals.mean_interval(stream(len(values)), values)
+    intervals = {METHOD_NAMES[method]: ends for method, ends in dice_intervals(run).items()}
     baselines = run.folder.read_table("dice_baselines")
     yield _of(run, "fig10_dice", figures.draw_dice, table, intervals=intervals, baselines=baselines)
 

@@ -19,10 +19,11 @@ FOLDER = pathlib.Path(__file__).parent / "report"
 
 
 def head(values: Mapping[str, Any]) -> tuple[str, Headline]:
-    """Return the title of the page and the cards below the title."""
+    """Return the title of the page, and what stands below it: the answer and the cards."""
     root = ElementTree.parse(FOLDER / "head.html").getroot()
+    answer = "\n\n".join(_text(part, values) for part in _kept(root, "p", values))
     cards = [[_text(part, values) for part in card] for card in _kept(root.find("dl"), "div", values)]
-    return _text(root.find("h1"), values), Headline([(value, what, note) for what, value, note in cards])
+    return _text(root.find("h1"), values), Headline([(value, what, note) for what, value, note in cards], answer)
 
 
 def section(

@@ -5,7 +5,7 @@ Contract: each function for a section returns what the section's template names.
 
 import pandas as pd
 
-from experiments.study import template
+from experiments.study import answer, methods, paper_numbers, template
 from experiments.study.compare import models_of, write_summary
 from experiments.study.draw import MODEL_NAMES, first_of_each
 from experiments.study.explain import METHODS
@@ -23,14 +23,6 @@ from fer_jax.explanation import METHOD_NAMES
 from fer_jax.expressions import EXPRESSIONS, noun_of
 from fer_jax.figures.style import MISSING, number
 
-# What the paper reports on AffectNet, to read beside ours (§4.3, §5.2).
-PAPER = {
-    "ensemble_simple_vote": 0.49,
-    "ensemble_weighted_vote": 0.50,
-    "multiclass": 0.54,
-    "finetuned_simple_vote": 0.43,
-    "finetuned_weighted_vote": 0.44,
-}
 _COUNTS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 
 
@@ -40,7 +32,8 @@ def write_report(run: Run) -> None:
     summary = run.folder.read_json("summary.json")
     people = run.provenance.has_people
     values = _common(run, summary)
-    title, headline = template.head(values | (_headline_of_people(run, summary) if people else {}))
+    values |= answer.values(run)
+    title, headline = template.head(values)
     sections = [
         template.section(
             name,
@@ -84,20 +77,17 @@ def _common(run, s):
         "training_value": value,
         "training_what": what,
         "training_note": note,
-    }
-
-
-def _headline_of_people(run, s):
-    dice = {method: s["dice"][method]["mean"] for method in METHODS}
-    best = max(dice, key=lambda method: dice[method] or 0)
-    baselines = run.folder.read_table("dice_baselines").dropna(subset="dice").sort_values("dice")
-    strongest = baselines.iloc[-1] if len(baselines) else {"baseline": "", "dice": None}
-    return _answers(s) | {
-        "best": METHOD_NAMES[best],
-        "best_dice": _number(dice[best]),
-        "baseline": strongest["baseline"],
-        "baseline_dice": _number(strongest["dice"]),
-        "above": len(baselines) and (dice[best] or 0) > strongest["dice"],
+        "training_ends": training_ends(run.config, s["members"]),
+        "image_size": s["image_size"],
+        "model": s["model"],
+        "seed": s["seed"],
+        "train": len(run.pictures("train")),
+        "ep_score": ep_score(run.config),
+        "ep_schedule": ep_schedule(run.config),
+        "area": f"{run.config.area:.0%}",
+        "categories": run.categories,
+        "papers": run.categories == EXPRESSIONS,
+        **(_answers(s) if provenance.has_people else {}),
     }
 
 
@@ -108,14 +98,8 @@ def _answers(s):
 
 def _pictures(run, s):
     return of_pictures(run) | {
-        "image_size": s["image_size"],
         "preset": run.config.preset,
-        "model": s["model"],
-        "seed": s["seed"],
-        "train": len(run.pictures("train")),
         "validation": len(run.pictures("validation")),
-        "categories": run.categories,
-        "papers": run.categories == EXPRESSIONS,
     }
 
 
@@ -134,7 +118,7 @@ def of_pictures(run: Run) -> dict:
 
 def _people(run, s):
     p, foils = s["people"], len(run.categories) - 1
-    return _answers(s) | {
+    return {
         "ordered_pairs": len(run.categories.ordered_pairs),
         **{name: number(p[name]) for name in ("r_clicks_time", "r_clicks_accuracy", "r_time_accuracy")},
         "reason": p["reason"],
@@ -147,7 +131,11 @@ def _people(run, s):
 
 
 def _networks(run, s):
-    return {"training_ends": training_ends(run.config, s["members"])}
+    return methods.other_ensemble(run)
+
+
+def _methods(run, s):
+    return methods.values(run)
 
 
 def _models(run, s, name):
@@ -162,7 +150,7 @@ def _models(run, s, name):
                 "accuracy": score["accuracy"],
                 "95 % interval": f"{low:.3f} to {high:.3f}",
                 "balanced accuracy": score["balanced_accuracy"],
-                **({"paper, on AffectNet": PAPER[model]} if run.categories == EXPRESSIONS else {}),
+                **({"paper, on AffectNet": paper} if (paper := paper_numbers.accuracy_of(run, model)) else {}),
                 **score["recall"],
             }
         )
@@ -186,9 +174,6 @@ def _explanations(run, s):
     pairs = [run.categories.pair_name(pair) for pair in run.study_pairs]
     shown = [weak.get(pairs[row], "") for row in first_of_each(run)]
     return {
-        "area": f"{run.config.area:.0%}",
-        "ep_score": ep_score(run.config),
-        "ep_schedule": ep_schedule(run.config),
         "final_area": f"{run.folder.read_arrays('maps')['final_area'].mean():.0%}",
         "weak": len(weak),
         "weak_members": ", ".join(weak.values()),
@@ -215,11 +200,10 @@ def _comparison(run, s):
 
 def _test(found):
     """Return degrees of freedom, F and p of a test in words."""
-    p = found["p"]
     return {
         "df": ", ".join(MISSING if each is None else str(each) for each in found.get("df", ())),
         "F": _number(found["F"]),
-        "p": "p not defined" if p is None else "p < .001" if p < 0.001 else f"p = {p:.3f}",
+        "p": answer.p_value(found["p"]),
     }
 
 
@@ -269,6 +253,7 @@ _TABLES = {
         (
             "tukey",
             "anova",
+            "dice_over_baselines",
             "confusion_correlation",
             "agreement",
             "agreement_differences",
@@ -278,6 +263,7 @@ _TABLES = {
         ),
         _tests,
     ),
+    "beside_ours": lambda run, s, name: paper_numbers.beside_ours(run, s, MODEL_NAMES),
     "seconds": lambda run, s, name: pd.DataFrame(s["seconds"].items(), columns=["stage", "seconds"]),
 }
 
@@ -298,7 +284,9 @@ _SECTIONS = {
     "networks": _networks,
     "explanations": _explanations,
     "comparison": _comparison,
+    "paper": lambda run, s: {},
     "caveats": _caveats,
+    "methods": _methods,
 }
 
 

@@ -16,6 +16,8 @@ from fer_jax.compare import reference_maps
 from fer_jax.errors import UsageError, check_one_of
 
 THRESHOLD = 50  # §5.3: "over 50" is on, "below 50" is off
+BASELINES = ("centre", "other pairs", "neighbouring pair", "uniform")  # maps that know nothing of the network
+_OF_BASELINES = ["baseline", "unit", "dice", "corrected"]
 # What the paper leaves open. The first value is the default.
 CHOICES = {
     "per_image": ("none", "minmax", "sum"),
@@ -290,12 +292,10 @@ def baselines(human: np.ndarray, pairs: np.ndarray, options: DiceOptions = DEFAU
       options: of the protocol.
 
     Returns:
-      One row a baseline. Images without a finite map are left out everywhere. A pair without any counts in no
-      baseline.
+      One row a baseline: the means of `baselines_per_pair`.
 
     Columns:
-      baseline: "centre" is a Gaussian in the middle with σ = W/4 (ours), "other pairs" the mean human map of all
-        other pairs, "neighbouring pair" the human maps of the next pair, and "uniform" everything on.
+      baseline: of `baselines_per_pair`.
       dice: mean Dice over pairs.
       corrected: mean over pairs of Dice corrected for chance.
       n: pairs with a number.
@@ -309,13 +309,45 @@ def baselines(human: np.ndarray, pairs: np.ndarray, options: DiceOptions = DEFAU
       >>> table["dice"].round(2).to_dict()
       {'centre': nan, 'other pairs': 0.0, 'neighbouring pair': 0.0, 'uniform': 0.67}
     """
+    per_pair = baselines_per_pair(human, pairs, options).groupby("baseline", sort=False)
+    return per_pair.agg(dice=("dice", "mean"), corrected=("corrected", "mean"), n=("dice", "count")).reset_index()
+
+
+def baselines_per_pair(human: np.ndarray, pairs: np.ndarray, options: DiceOptions = DEFAULTS) -> pd.DataFrame:
+    """Score maps that know nothing of the network by the same protocol, pair by pair.
+
+    Args:
+      human: (T, H, W) attention maps.
+      pairs: int (T,).
+      options: of the protocol.
+
+    Returns:
+      One row a baseline and pair. Images without a finite map are left out everywhere. A pair without any counts in
+      no baseline, unless no pair has any: then all are there without a number.
+
+    Columns:
+      baseline: "centre" is a Gaussian in the middle with σ = W/4 (ours), "other pairs" the mean human map of all
+        other pairs, "neighbouring pair" the human maps of the next pair, and "uniform" everything on.
+      unit: the pair, by its number.
+      dice: Dice of the two mean maps, NaN where one is constant.
+      corrected: Dice corrected for chance.
+
+    Raises:
+      UsageError: no maps, or pairs that are no whole numbers (T,).
+
+    Example:
+      >>> maps = np.array([[[0.0, 1.0]], [[1.0, 0.0]]])
+      >>> table = baselines_per_pair(maps, np.array([0, 1]))
+      >>> table[table["baseline"] == "uniform"][["unit", "dice"]].round(2).values.tolist()
+      [[0.0, 0.67], [1.0, 0.67]]
+    """
     human = _maps("human", human)
     pairs = _units("pairs", pairs, len(human))
     kept = _finite(human)
+    if not kept.any():
+        none = pd.DataFrame({"unit": np.unique(pairs), "dice": np.nan, "corrected": np.nan})
+        return pd.concat([none.assign(baseline=name) for name in BASELINES], ignore_index=True)[_OF_BASELINES]
     human, pairs = human[kept], pairs[kept]
-    if not len(human):
-        names = ("centre", "other pairs", "neighbouring pair", "uniform")
-        return pd.DataFrame([{"baseline": name, "dice": np.nan, "corrected": np.nan, "n": 0} for name in names])
     centre = reference_maps.centre(*human.shape[1:])
     units = np.unique(pairs)
     sums = np.stack([human[pairs == one].sum(0) for one in units])
@@ -329,21 +361,15 @@ def baselines(human: np.ndarray, pairs: np.ndarray, options: DiceOptions = DEFAU
         others = np.stack([sums[rest].sum(0) / sizes[rest].sum() for rest in elsewhere])
         candidates["other pairs"] = others[place]
         candidates["neighbouring pair"] = np.roll(means, 1, 0)[place]
-    rows = []
-    for name, maps in candidates.items():
-        table = dice_per_pair(human, maps, pairs, options)
-        rows.append({"baseline": name, **table[["dice", "corrected"]].mean(), "n": int(table["dice"].notna().sum())})
+    tables = [
+        dice_per_pair(human, maps, pairs, options)[["unit", "dice", "corrected"]].assign(baseline=name)
+        for name, maps in candidates.items()
+    ]
     on, usable = binary_maps(means, options)
-    everything = dice(on[usable], np.ones_like(on[usable]), options)
-    rows.append(
-        {
-            "baseline": "uniform",
-            "dice": everything.mean() if usable.any() else np.nan,
-            "corrected": 0.0 if usable.any() else np.nan,
-            "n": int(usable.sum()),
-        }
-    )
-    return pd.DataFrame(rows)
+    everything = np.where(usable, dice(on, np.ones_like(on), options), np.nan)
+    of_uniform = {"unit": units, "dice": everything, "corrected": np.where(usable, 0.0, np.nan)}
+    tables.append(pd.DataFrame(of_uniform).assign(baseline="uniform"))
+    return pd.concat(tables, ignore_index=True)[_OF_BASELINES]
 
 
 def _maps(name, maps) -> np.ndarray:

@@ -26,13 +26,15 @@ _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 @dataclasses.dataclass(frozen=True)
 class Headline:
-    """The numbers a reader should take away.
+    """What a reader should take away.
 
     Attributes:
       items: (value as text, what it is, a note or "") for each card.
+      text: the answer in paragraphs, parted by blank lines, above the cards.
     """
 
     items: Sequence[tuple[str, str, str]] = ()
+    text: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,10 +92,20 @@ def _page(title, headline, sections):
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         '<meta name="color-scheme" content="light dark">\n'
         f"<title>{html.escape(title)}</title>\n<style>{STYLESHEET}</style>\n</head>\n<body>\n"
-        f"<header>\n<h1>{html.escape(title)}</h1>\n{_cards(headline)}</header>\n"
+        f"<header>\n<h1>{html.escape(title)}</h1>\n{_answer(headline)}{_cards(headline)}</header>\n"
         f'<nav aria-label="Contents"><h2>Contents</h2><ol>{contents}</ol></nav>\n'
         f"<main>\n{body}</main>\n</body>\n</html>\n"
     )
+
+
+def _answer(headline):
+    text = _paragraphs(headline.text)
+    return f'<div class="answer">\n{text}</div>\n' if text else ""
+
+
+def _paragraphs(text):
+    parts = (part.strip() for part in re.split(r"\n\s*\n", text))
+    return "".join(f"<p>{html.escape(part)}</p>\n" for part in parts if part)
 
 
 def _cards(headline):
@@ -107,8 +119,7 @@ def _cards(headline):
 
 
 def _section(place, section):
-    paragraphs = (part.strip() for part in re.split(r"\n\s*\n", section.text))
-    text = "".join(f"<p>{html.escape(part)}</p>\n" for part in paragraphs if part)
+    text = _paragraphs(section.text)
     pictures = "".join(_figure(path, caption) for path, caption in section.figures)
     pictures = f'<div class="figures">\n{pictures}</div>\n' if pictures else ""
     tables = "".join(table_html(table, caption) for table, caption in section.tables)

@@ -11,7 +11,12 @@ body { margin: 0 auto; padding: 2rem 1.25rem 4rem; max-width: 62rem; background:
 h1 { font-size: 2rem; line-height: 1.2; margin: 0 0 1.5rem; text-wrap: balance; }
 h2 { font-size: 1.45rem; line-height: 1.25; margin: 0 0 .75rem; }
 p { max-width: 44rem; margin: 0 0 1rem; }
+p { overflow-wrap: anywhere; }
 a { color: var(--accent); }
+.answer { margin: 0 0 1.75rem; }
+.answer p { max-width: 48rem; }
+.answer p:first-child { font-size: 1.2rem; line-height: 1.5; }
+.answer p:last-child { color: var(--soft); font-size: .95rem; }
 .cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(10.5rem, 1fr));
   gap: .75rem; margin: 0 0 1.5rem; }
 .cards div { display: flex; flex-direction: column; background: var(--card);
