@@ -29,10 +29,19 @@ def values(run: Run) -> dict:
     return found | _maps(run) | _errors(run) if run.provenance.has_people else found | {"compared": False}
 
 
-def interval(value: float, low: float, high: float, *, digits: int = 2, unit: str = "") -> str:
+def interval(value: float, low: float, high: float) -> str:
     """Return a number with its interval, such as .41 (.38 to .44), without one where it is not known."""
-    between = f" ({number(low, digits)} to {number(high, digits)})" if np.isfinite([low, high]).all() else ""
-    return f"{number(value, digits)}{unit}{between}"
+    return _with_interval(number(value), number(low), number(high))
+
+
+def _percent(value, low, high, unit="") -> str:
+    """Return a share with its interval in percent, such as 74.8 % (72.0 to 77.4)."""
+    texts = (f"{100 * one:.1f}".replace("-", "−") if np.isfinite(one) else MISSING for one in (value, low, high))
+    return _with_interval(*texts, unit)
+
+
+def _with_interval(value, low, high, unit="") -> str:
+    return f"{value}{unit}" + (f" ({low} to {high})" if MISSING not in (low, high) else "")
 
 
 def p_value(p: float) -> str:
@@ -59,15 +68,14 @@ def _accuracies(run) -> dict:
         "vote_interval": _accuracy(run, "ensemble_simple_vote"),
         "multiclass_interval": _accuracy(run, "multiclass"),
         "multiclass_is": verdict(low, high),
-        "multiclass_lead": interval(100 * lead.mean(), 100 * low, 100 * high, digits=1),
-        "vote_lead": interval(-100 * lead.mean(), -100 * high, -100 * low, digits=1),
+        "multiclass_lead": _percent(lead.mean(), low, high),
+        "vote_lead": _percent(-lead.mean(), -high, -low),
     }
 
 
 def _accuracy(run, model) -> str:
     counts = confusion_counts(run, model)
-    value, ends = np.trace(counts) / counts.sum(), accuracy_interval(counts)
-    return interval(100 * value, *(100 * end for end in ends), digits=1, unit=" %")
+    return _percent(np.trace(counts) / counts.sum(), *accuracy_interval(counts), " %")
 
 
 def _maps(run) -> dict:

@@ -68,7 +68,8 @@ def beside_ours(run: Run, summary: dict, names: dict[str, str]) -> pd.DataFrame:
 def _row(section, statistic, paper, ours, interval=(np.nan, np.nan), n="", digits=3):
     known = np.isfinite([np.nan if end is None else end for end in interval]).all()
     between = " to ".join(number(end, digits) for end in interval) if known else MISSING
-    return section, statistic, number(paper, len(str(paper).partition(".")[2])), number(ours, digits), between, n
+    reported = max(2, len(str(paper).partition(".")[2]))
+    return section, statistic, number(paper, reported), number(ours, digits), between, n
 
 
 def _people(summary) -> Iterator[tuple]:

@@ -23,6 +23,7 @@ from fer_jax.explanation import METHOD_NAMES
 from fer_jax.expressions import EXPRESSIONS, noun_of
 from fer_jax.figures.style import MISSING, number
 
+LISTED = 8  # weak members in a sentence. The rest are in the table of members
 _COUNTS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 
 
@@ -176,7 +177,8 @@ def _explanations(run, s):
     return {
         "final_area": f"{run.folder.read_arrays('maps')['final_area'].mean():.0%}",
         "weak": len(weak),
-        "weak_members": ", ".join(weak.values()),
+        "weak_members": ", ".join([*weak.values()][:LISTED]),
+        "weak_unlisted": max(0, len(weak) - LISTED),
         "weak_images": sum(pair in weak for pair in pairs),
         "first_weak": shown[1],
         "shown_weak": ", ".join(dict.fromkeys(filter(None, shown))),

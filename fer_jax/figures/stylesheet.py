@@ -52,12 +52,17 @@ summary small { color: var(--soft); font-weight: 400; }
   :root { --ink: #000; --soft: #444; --paper: #fff; --card: #f4f4f4; --line: #bbb; --accent: #000; }
   body { max-width: none; padding: 0; font-size: 10pt; }
   nav { display: none; }
+  section { padding-top: 1.5rem; }
+  p, .answer p { max-width: none; }
+  .figures { grid-template-columns: 1fr 1fr; gap: 1rem; margin: .75rem 0; }
+  figure.wide { grid-column: 1 / -1; }
   figure, .cards div, tr { break-inside: avoid; }
   h2 { break-after: avoid; }
   .scroll, .picture { overflow: visible; max-height: none; }
-  img { min-width: 0 !important; }
-  table { width: auto; }
+  img { min-width: 0 !important; max-width: 100% !important; max-height: 21cm; padding: 0; border: 0; }
+  table { width: auto; font-size: 7.5pt; }
+  th, td { padding: .15rem .35rem; }
   thead th { position: static; }
-  details::details-content { content-visibility: visible; block-size: auto; }
+  details:not([open]) summary::after { content: " (unfold it to print it)"; font-weight: 400; }
 }
 """

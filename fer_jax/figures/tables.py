@@ -10,7 +10,7 @@ import pandas as pd
 
 from fer_jax.figures.style import MISSING
 
-_FOLD = 12  # rows that are shown unfolded
+_FOLD = 24  # rows that are shown unfolded
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 

@@ -160,7 +160,7 @@ def test_without_people_the_networks_answer():
     paragraphs = told(run_of(DICE, people="none"))
     assert len(paragraphs) == 2 and "uncovered pictures in this run, so nothing is compared" in paragraphs[1]
     # One picture of eight more is right: a difference of 12.5 points, whose interval holds zero.
-    assert "The two do not differ clearly: the multiclass network is ahead by 12.5 (.0 to 37.5) perc" in paragraphs[0]
+    assert "The two do not differ clearly: the multiclass network is ahead by 12.5 (0.0 to 37.5) perc" in paragraphs[0]
 
 
 def test_simulated_people_are_called_simulated():
