@@ -50,7 +50,8 @@ TABLES: dict[str, tuple[Callable, ...]] = {
     "agreement_differences": (comparing.agreement.agreement,),
     "pair_answers": (comparing.pair_answers.compare_answers,),
     "multiverse": (comparing.multiverse.multiverse, open_choices.write_open_choices),
-    "confusion_correlation": (compare.compare, comparing.confusion.correlation),
+    "confusion_correlation": (comparing.confusion.correlation, comparing.confusion.compare_models),
+    "confusion_correlation_differences": (comparing.confusion.compare_models,),
 }
 
 

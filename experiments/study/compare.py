@@ -11,7 +11,7 @@ from experiments.study.open_choices import write_open_choices
 from experiments.study.people import analysed, read_everybody
 from experiments.study.run import Run
 from experiments.study.run_folder import PICTURES_RECORD
-from experiments.study.vote import confusion_counts, scores
+from experiments.study.vote import decided, scores
 from fer_jax import compare as comparing
 from fer_jax.streams import stream
 
@@ -35,7 +35,6 @@ def compare(run: Run) -> None:
     Columns:
       unit: the pair of expressions whose maps were averaged.
       method: of explanation.
-      model: whose confusions are compared with people's.
       design: "between" groups, as in the paper, or "repeated" over the same pairs.
       df1, df2: degrees of freedom of F.
     """
@@ -45,7 +44,7 @@ def compare(run: Run) -> None:
         kept, _ = analysed(run, everybody)
         _dice(run, human, maps)
         _anova(run)
-        _confusions(run)
+        _confusions(run, kept)
         write_effects(run, human, maps)
         _agreement(run, kept, human, maps)
         write_open_choices(run, kept, everybody, maps)
@@ -128,22 +127,21 @@ def _write_no_anova(run, reason):
     run.folder.write_table("tukey", pd.DataFrame(rows))
 
 
-def _confusions(run):
-    human = human_shares(run)
-    rows = []
-    for model in MODELS:
-        share = comparing.confusion.shares(confusion_counts(run, model))
-        rows.append({"model": model, **comparing.confusion.correlation(human, share)})
-    run.folder.write_table("confusion_correlation", pd.DataFrame(rows))
+def _confusions(run, people):
+    given = comparing.confusion.given_answers(people, run.study_table, categories=run.categories)
+    found, labels = decided(run)
+    predicted = {model: found[model] for model in MODELS}
+    correlations, differences = comparing.confusion.compare_models(
+        given, cells_of(run), predicted, labels, categories=run.categories
+    )
+    run.folder.write_table("confusion_correlation", correlations)
+    run.folder.write_table("confusion_correlation_differences", differences)
 
 
 def human_shares(run: Run) -> np.ndarray:
     """Return people's confusion as shares (K, K). A false label that was never offered with a true one is NaN."""
-    found = comparing.confusion.shares(run.folder.read_arrays("people_confusion")["counts"])
-    offered = np.eye(len(found), dtype=bool)
-    for true, foil in zip(run.study_table["true_label"], run.study_table["false_label"], strict=True):
-        offered[run.categories.index_of(true), run.categories.index_of(foil)] = True
-    return np.where(offered, found, np.nan)
+    counts = run.folder.read_arrays("people_confusion")["counts"]
+    return comparing.confusion.offered_shares(counts, cells_of(run), categories=run.categories)
 
 
 def _agreement(run, people, human, maps):
@@ -217,8 +215,7 @@ def summary(run: Run) -> dict:
             **{name: people[name] for name in ("r_clicks_time", "r_clicks_accuracy", "r_time_accuracy", "reason")},
         },
         "confusion_correlation": {
-            model: {name: correlations.loc[model, name] for name in ("r_all", "r_off_diagonal", "p_qap", "reason")}
-            for model in MODELS
+            model: {name: correlations.loc[model].get(name) for name in _CORRELATED} for model in MODELS
         },
         "dice": {method: _dice_summary(run, method) for method in METHODS},
         "anova": {"F": anova["F"], "df": [_whole(anova["df1"]), _whole(anova["df2"])], "p": anova["p"]},
@@ -227,6 +224,7 @@ def summary(run: Run) -> dict:
     }
 
 
+_CORRELATED = ("r_all", "r_off_diagonal", "ci_low", "ci_high", "p_qap", "reason")
 _ADDED = ("category_effect", "agreement", "pair_answers")
 
 

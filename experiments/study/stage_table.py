@@ -146,7 +146,7 @@ TABLE: dict[str, StageEntry] = {
             "tables/multiverse.csv",
             "tables/anova.csv",
             "tables/tukey.csv",
-            "tables/confusion_correlation.csv",
+            "tables/confusion_correlation*.csv",
             "tables/agreement*.csv",
             "tables/pair_answers.csv",
             "tables/effects.csv",

@@ -65,6 +65,19 @@ def confusion_counts(run: Run, name: str) -> np.ndarray:
     return run.folder.read_table(f"confusion_{name}")[list(run.categories)].to_numpy()
 
 
+def decided(run: Run) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """Return what each model of a run with people called the evaluation pictures, (N,) each, and their labels (N,)."""
+    saved = run.folder.read_arrays("predictions")
+    tuned = run.folder.read_arrays("predictions_finetuned")
+    ensembles = {"ensemble": saved["ensemble_logits"], "finetuned": tuned["ensemble_logits"]}
+    found = {
+        f"{name}_{rule}": np.asarray(decide(logits))
+        for name, logits in ensembles.items()
+        for rule, decide in VOTES.items()
+    }
+    return found | {"multiclass": saved["multiclass_logits"].argmax(-1)}, saved["labels"]
+
+
 def accuracy_interval(counts: np.ndarray) -> tuple[float, float]:
     """Return Wilson's 95 % interval of the accuracy in confusion counts (K, K), pictures taken as independent."""
     interval = stats.binomtest(int(np.trace(counts)), int(counts.sum())).proportion_ci(method="wilson")

@@ -218,7 +218,7 @@ def _deviations(seen, maps, pair) -> dict[str, np.ndarray]:
                 added = (each - each.mean(1, keepdims=True)) @ clicked * (there.sum() / len(pixels))
                 found[name][there, place] = added.T[there]
         for name, values in _map_scores.per_map(models[place], _without(own[:, place], trials[:, place])).items():
-            found[name][there, place] = _added(values[there])
+            found[name][there, place] = intervals.jackknife_parts(values[there])
     models, there = np.stack(models, 1)[:, None], (trials > 0)[..., None]
     left = np.stack([_without(own[:, place], trials[:, place]) for place in range(len(rows))], 1)
     with np.errstate(invalid="ignore"):
@@ -226,7 +226,7 @@ def _deviations(seen, maps, pair) -> dict[str, np.ndarray]:
     of_people = _dice_of_means(left, models, np.ones(left.shape[:2]))
     of_images = _dice_of_means(human[None], models, 1.0 - np.eye(len(rows)))
     for name in OF_PAIRS:
-        added = _added(of_people[name])[:, None] + _added(of_images[name])
+        added = intervals.jackknife_parts(of_people[name])[:, None] + intervals.jackknife_parts(of_images[name])
         found[name] = np.where(there, added, np.nan)
     return found
 
@@ -235,14 +235,6 @@ def _without(own, trials):
     """Return the mean map without each person (S, P), of sums (S, P) over trials (S,). NaN where nobody is left."""
     rest = trials.sum() - trials
     return (own.sum(0) - own) / np.where(rest > 0, rest, np.nan)[:, None]
-
-
-def _added(left):
-    """Return what each of n adds to a score, of the scores without each (n, M). 0 where that cannot be had."""
-    known = np.isfinite(left)
-    number = known.sum(0)
-    mean = np.where(known, left, 0).sum(0) / np.maximum(number, 1)
-    return np.where(known, (number - 1) * (mean - left), 0)
 
 
 def _of_halves(seen, pair, first) -> dict[str, np.ndarray]:

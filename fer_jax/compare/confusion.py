@@ -2,19 +2,28 @@
 
 Contract: matrices are float (n, n), rows true, entries shares of the row. A row of a label that was never shown is NaN,
 and so is every number made of it. The off-diagonal correlation with its exact permutation test is the headline. The
-paper's correlation over all cells (§5.3) stands beside it.
+paper's correlation over all cells (§5.3) stands beside it. Intervals speak of other people, other images of each
+ordered pair, and other pictures of each category.
 """
 
 import functools
 import itertools
+import math
+from collections.abc import Mapping
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
+from fer_jax.categories import Categories
+from fer_jax.compare import intervals
+from fer_jax.compare.statistics import holm
 from fer_jax.errors import UsageError
-from fer_jax.human.behaviour import varies
+from fer_jax.expressions import EXPRESSIONS, canonical_name
+from fer_jax.human.behaviour import ROUNDING, varies
+from fer_jax.human.study import positions
+from fer_jax.human.trials import Trials, answers
 
 _TIE = 1e-12
 
@@ -38,8 +47,7 @@ def shares(counts: np.ndarray) -> np.ndarray:
     counts = _matrix("counts", counts)
     if not (counts >= 0).all():
         raise UsageError("`counts`: wanted numbers from 0, got others.")
-    totals = counts.sum(1, keepdims=True)
-    return counts / np.where(totals > 0, totals, np.nan)
+    return _shares(counts)
 
 
 def correlation(human: np.ndarray, model: np.ndarray) -> dict:
@@ -80,10 +88,10 @@ def correlation(human: np.ndarray, model: np.ndarray) -> dict:
         reason = f"no answers: {', '.join(gaps)}"
     r_off, p = qap(human, model)
     return {
-        "r_all": _pearson(human.ravel(), model.ravel()),
+        "r_all": float(_pearson(human.ravel(), model.ravel())),
         "r_off_diagonal": r_off,
         # A rank may stand for a NaN, a correlation may not.
-        "spearman_off_diagonal": np.nan if gaps else _pearson(_ranks(human[off]), _ranks(model[off])),
+        "spearman_off_diagonal": np.nan if gaps else float(_pearson(_ranks(human[off]), _ranks(model[off]))),
         "p_qap": p,
         "n": int((off & np.isfinite(human) & np.isfinite(model)).sum()),
         "reason": reason,
@@ -126,6 +134,213 @@ def qap(one: np.ndarray, other: np.ndarray) -> tuple[float, float]:
     # Relabelling keeps the off-diagonal cells together, so mean and norm stay as they are.
     r = b[order[:, rows], order[:, columns]] @ a / norm
     return float(r[0]), float((np.abs(r) >= abs(r[0]) - _TIE).mean())
+
+
+def given_answers(trials: Trials, study: pd.DataFrame, *, categories: Categories = EXPRESSIONS) -> np.ndarray:
+    """Return how often each person gave each answer to each image of a study: int (S, T, K), people sorted by name.
+
+    Args:
+      trials: of the people who are analysed. Trials without a response do not count.
+      study: a study table of T images.
+      categories: of the answers.
+
+    Raises:
+      DataError: an unknown label, or answers that contradict each other.
+
+    Example:
+      >>> from fer_jax import human
+      >>> labels, names = np.repeat(np.arange(8), 7), [str(number) for number in range(56)]
+      >>> study = human.study.make_study(labels, names, seed=0, per_ordered_pair=1)
+      >>> people = human.observers.simulate(study, seed=0, image_px=64, participants=4, with_dropouts=False)
+      >>> given = given_answers(people, study)
+      >>> given.shape, given.sum()
+      ((4, 56, 8), np.int64(224))
+    """
+    table = trials.trials
+    rows = positions(study, table["image"])
+    known = (table["response"].notna() & answers(table).notna()).to_numpy(bool) & (rows >= 0)
+    names, who = np.unique(table["participant"].to_numpy(str), return_inverse=True)
+    answered = np.array([categories.index_of(canonical_name(name)) for name in table["response"][known]], np.int64)
+    counts = np.zeros((len(names), len(study), len(categories)), np.int64)
+    np.add.at(counts, (who[known], rows[known], answered), 1)
+    return counts
+
+
+def offered_shares(counts: np.ndarray, cells: np.ndarray, *, categories: Categories = EXPRESSIONS) -> np.ndarray:
+    """Return the shares of people's answers between two labels. An answer that was never on offer is NaN.
+
+    Args:
+      counts: (..., K, K), rows true.
+      cells: int (T,), the ordered pair of each image, a place in `Categories.ordered_pairs`.
+      categories: of rows and columns.
+
+    Returns:
+      float64 (..., K, K), NaN also in a row without answers.
+
+    Example:
+      >>> trio = fer.Categories(("neutral", "happy", "sad"))
+      >>> offered_shares(np.array([[3, 1, 0], [0, 2, 2], [0, 0, 4]]), np.arange(1, 6), categories=trio)[0].tolist()
+      [0.75, nan, 0.0]
+    """
+    offered = np.eye(len(categories), dtype=bool)
+    offered[tuple(np.asarray(categories.ordered_pairs)[np.unique(cells)].T)] = True
+    return np.where(offered, _shares(counts), np.nan)
+
+
+def compare_models(
+    given: np.ndarray,
+    cells: np.ndarray,
+    predicted: Mapping[str, np.ndarray],
+    labels: np.ndarray,
+    *,
+    categories: Categories = EXPRESSIONS,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Correlate the confusions of several models with people's, with intervals, and compare the models two by two.
+
+    The intervals come from leaving out each person, each image of an ordered pair and each picture of a category (see
+    `intervals.jackknife_spread`). That of r is computed of Fisher's z. They hold r as a study of as many people and
+    images has it on average. With endlessly many of either, r is further from 0, as noise in a matrix hides likeness.
+
+    Args:
+      given: int (S, T, K), see `given_answers`.
+      cells: int (T,), the ordered pair of each image, a place in `Categories.ordered_pairs`.
+      predicted: for each model int (N,), what it called the pictures. All models saw the same.
+      labels: int (N,), what the pictures are.
+      categories: of people and models.
+
+    Returns:
+      One row a model, and one row for each two.
+
+    Columns:
+      model: whose confusions are correlated with people's.
+      ci_low, ci_high: 95 % interval of r_off_diagonal, or of the difference, over people, images and pictures.
+      a, b: the models that are compared.
+      difference: r_off_diagonal of a less that of b.
+      p: of the difference, two-sided, by the normal distribution.
+      p_holm: corrected over all differences.
+      n: known cells off the diagonal.
+      reason: why a number or an interval is missing, else empty.
+
+    Further columns of the first table are those of `correlation`.
+
+    Raises:
+      UsageError: arrays that do not fit.
+
+    Example:
+      >>> trio = fer.Categories(("neutral", "happy", "sad"))
+      >>> cells, chosen = np.repeat(np.arange(6), 2), np.random.default_rng(0).integers(0, 2, (9, 12))
+      >>> given = np.eye(3, dtype=int)[np.take_along_axis(np.asarray(trio.ordered_pairs)[cells].T, chosen, 0)]
+      >>> labels = np.repeat(np.arange(3), 8)
+      >>> models = {"one": np.arange(24) % 3, "other": np.arange(24) // 5 % 3}
+      >>> table, differences = compare_models(given, cells, models, labels, categories=trio)
+      >>> bool((table["ci_low"] < table["r_off_diagonal"]).all()), len(differences)
+      (True, 1)
+    """
+    given, cells, predicted, labels = _checked_answers(given, cells, predicted, labels, categories)
+    truth, off = np.asarray(categories.ordered_pairs)[cells, 0], ~np.eye(len(categories), dtype=bool)
+    counts = np.einsum("stk,tj->sjk", given, np.eye(len(categories), dtype=np.int64)[truth])
+    whole, without_image = counts.sum(0), np.repeat(counts.sum(0)[None], len(cells), 0)
+    without_image[np.arange(len(cells)), truth] -= given.sum(0)
+    human = offered_shares(whole, cells, categories=categories)
+    # Row 0 has everything, one row lacks each person, and one each image.
+    several = offered_shares(np.concatenate([whole[None], whole - counts, without_image]), cells, categories=categories)
+    rows, groups = [], {}
+    for model, answered in predicted.items():
+        own = np.zeros_like(whole)
+        np.add.at(own, (labels, answered), 1)
+        # Pictures of one label and one answer are alike: what is left without them is the same.
+        less = own - np.eye(own.size, dtype=np.int64).reshape(-1, *own.shape)
+        left = _shares(np.maximum(less, 0))[:, off]
+        of_people = _pearson(several[:, off], shares(own)[off])
+        of_pictures = _pearson(left, human[off])[labels * len(categories) + answered]
+        groups[model] = [
+            of_people[1 : 1 + len(counts)],
+            *intervals.within_labels(of_people[1 + len(counts) :], cells),
+            *intervals.within_labels(of_pictures, labels),
+        ]
+        rows.append({"model": model, **correlation(human, shares(own))})
+    lacking = _lacking(len(counts), cells, labels)
+    r = {row["model"]: row["r_off_diagonal"] for row in rows}
+    for row in rows:
+        z, low, high = _fisher(r[row["model"]]), math.nan, math.nan
+        if np.isfinite(z):
+            spread = intervals.jackknife_spread(*(_fisher(each) for each in groups[row["model"]]))
+            low, high = np.tanh(intervals.normal_interval(z, spread))
+        row |= {"ci_low": low, "ci_high": high, "reason": row.pop("reason") or _reason(low, lacking)}
+    differences = []
+    for a, b in itertools.combinations(predicted, 2):
+        difference = r[a] - r[b]
+        spread = intervals.jackknife_spread(*(x - y for x, y in zip(groups[a], groups[b], strict=True)))
+        low, high = intervals.normal_interval(difference, spread)
+        p = float(2 * stats.norm.sf(abs(difference) / spread)) if spread > 0 else math.nan
+        reason = next(filter(None, (row["reason"] for row in rows if row["model"] in (a, b))), "")
+        row = {"a": a, "b": b, "difference": difference, "ci_low": low, "ci_high": high, "p": p, "p_holm": math.nan}
+        differences.append(
+            row
+            | {
+                "n": int(np.isfinite(human[off]).sum()),
+                "reason": reason or ("no p: both answer alike" if spread == 0 else _reason(p, lacking)),
+            }
+        )
+    columns = ["a", "b", "difference", "ci_low", "ci_high", "p", "p_holm", "n", "reason"]
+    compared = pd.DataFrame(differences, columns=columns)
+    return pd.DataFrame(rows), compared.assign(p_holm=holm(compared["p"].to_numpy(np.float64)))
+
+
+def _shares(counts):
+    """Return shares of counts (..., n, n), rows without any NaN."""
+    totals = counts.sum(-1, keepdims=True)
+    return counts / np.where(totals > 0, totals, np.nan)
+
+
+def _fisher(r):
+    """Return Fisher's z, NaN where |r| is 1 and z infinite."""
+    return np.arctanh(np.where(np.abs(r) < 1 - _TIE, r, np.nan))
+
+
+def _lacking(people, cells, labels) -> str:
+    """Return why nothing can be left out, "" where it can."""
+    if people < 2:
+        return "no interval: fewer than two people"
+    if np.bincount(cells)[np.unique(cells)].min() < 2:
+        return "no interval: an ordered pair of one image"
+    if np.bincount(labels)[np.unique(labels)].min() < 2:
+        return "no interval: a category of one picture"
+    return ""
+
+
+def _reason(number, lacking) -> str:
+    if np.isfinite(number):
+        return ""
+    return lacking or "no interval: without one person, image or picture r is not known or 1"
+
+
+def _checked_answers(given, cells, predicted, labels, categories):
+    given, cells, labels = np.asarray(given), np.asarray(cells), np.asarray(labels)
+    if given.ndim != 3 or cells.shape != given.shape[1:2] or given.shape[2] != len(categories) or not given.size:
+        raise UsageError(
+            f"`given`, `cells`: wanted (S, T, {len(categories)}) and (T,), got {given.shape} and {cells.shape}."
+        )
+    predicted = {name: np.asarray(each) for name, each in predicted.items()}
+    bounds = [
+        ("given", given, None),
+        ("cells", cells, len(categories.ordered_pairs)),
+        ("labels", labels, len(categories)),
+    ]
+    bounds += [(f"predicted[{name!r}]", each, len(categories)) for name, each in predicted.items()]
+    for name, values, count in bounds:
+        whole = np.issubdtype(values.dtype, np.integer)
+        if not whole or values.min(initial=0) < 0 or (count is not None and values.max(initial=0) >= count):
+            raise UsageError(f"`{name}`: wanted whole numbers from 0{f' to {count - 1}' if count else ''}, got others.")
+    if (
+        not predicted
+        or labels.ndim != 1
+        or {each.shape for each in predicted.values()} != {labels.shape}
+        or not len(labels)
+    ):
+        shapes = {name: each.shape for name, each in predicted.items()}
+        raise UsageError(f"`predicted`: wanted {labels.shape} of every model, as many as labels, got {shapes}.")
+    return given, cells, predicted, labels
 
 
 @functools.cache
@@ -195,11 +410,12 @@ def _ranks(values) -> np.ndarray:
     return stats.rankdata(np.round(values, 12))
 
 
-def _pearson(x, y) -> float:
-    if not (varies(x) and varies(y)):
-        return float("nan")
-    x, y = x - x.mean(), y - y.mean()
-    return float(x @ y / np.sqrt((x**2).sum() * (y**2).sum()))
+def _pearson(rows, other) -> np.ndarray:
+    """Correlate rows (..., C) with one (C,): (...), NaN where either is flat but for rounding, or has a NaN."""
+    known = varies(other) & (np.ptp(rows, -1) > ROUNDING * np.abs(rows).max(-1))
+    x, y = rows - rows.mean(-1, keepdims=True), other - other.mean()
+    squares = (x**2).sum(-1) * (y**2).sum()
+    return np.where(known, x @ y / np.sqrt(np.where(known, squares, 1)), np.nan)[()]
 
 
 def _checked(one, other):

@@ -264,11 +264,11 @@ def _mean_scores(human, model, top) -> dict[str, np.ndarray]:
 
 def _estimate(values, people, units) -> tuple[float, float, float, float]:
     """Return a value with its interval and p, from the rows of `summarise`."""
-    spread = float(intervals.jackknife_spread(values[1 : 1 + people], values[1 + people :], units))
+    of_images = intervals.within_labels(values[1 + people :], units)
+    spread = float(intervals.jackknife_spread(values[1 : 1 + people], *of_images))
     value = float(values[0])
     p = float(2 * stats.norm.sf(abs(value) / spread)) if spread > 0 else math.nan
-    reach = float(stats.norm.ppf(0.5 + intervals.LEVEL / 200)) * spread
-    return value, value - reach, value + reach, p
+    return value, *intervals.normal_interval(value, spread), p
 
 
 def _pearson(one, other) -> np.ndarray:

@@ -8,6 +8,7 @@ generator comes first, from `fer_jax.streams.stream`.
 from collections.abc import Iterator
 
 import numpy as np
+from scipy import stats
 
 from fer_jax.errors import check_count
 
@@ -174,30 +175,70 @@ def crossed_means(
     return sums / np.where(numbers > 0, numbers, np.nan)
 
 
-def jackknife_spread(without_people: np.ndarray, without_images: np.ndarray, cells: np.ndarray) -> np.ndarray:
-    """Return the standard error of a number over people and images, from leaving out one at a time.
-
-    For the correlation of mean maps, and what else a second drawing biases: maps of people who are drawn again are
-    noisier than those of all, so that bootstrapped correlations are lower than the one seen, and their intervals too
-    narrow. The variances of people and of images, within their cells, add up, which errs to the safe side.
+def jackknife_parts(without: np.ndarray) -> np.ndarray:
+    """Return what each of n units adds to a number, from the numbers without each: (n - 1) (mean - number).
 
     Args:
-      without_people: float (S, ...), the numbers without each person.
-      without_images: float (T, ...), the numbers without each image.
-      cells: int (T,), from 0, the cell of each image.
+      without: float (n, ...).
 
     Returns:
-      float (...), NaN with fewer than two people, or two images in a cell.
+      float (n, ...), of mean 0. A unit without which there is no number (NaN) adds 0.
+
+    Example:
+      >>> jackknife_parts(np.array([1.0, 2.0, 3.0])).tolist()  # of the mean of 4, 2 and 0
+      [2.0, 0.0, -2.0]
+    """
+    known = np.isfinite(without)
+    number = known.sum(0)
+    mean = np.where(known, without, 0).sum(0) / np.maximum(number, 1)
+    return np.where(known, (number - 1) * (mean - without), 0)
+
+
+def jackknife_spread(*groups: np.ndarray) -> np.ndarray:
+    """Return the standard error of a number over people, images and what else varies, from leaving out one at a time.
+
+    For the correlation of mean maps or of confusions, and what else a second drawing biases: means over people who are
+    drawn again are noisier than those over all, so that bootstrapped correlations are lower than the one seen, and
+    their intervals too narrow or in the wrong place. The variances of the groups add up, which errs to the safe side.
+
+    Args:
+      groups: float (n, ...) each, the numbers without each unit of a group: all people, or the images of one cell.
+
+    Returns:
+      float (...), NaN with a group of fewer than two, or where a number is NaN.
 
     Example:
       >>> people = np.array([0.2, 0.4, 0.6])  # of the mean of three people with 0.8, 0.4 and 0 this is s / sqrt(3)
-      >>> jackknife_spread(people, np.zeros(4), np.array([0, 0, 1, 1])).round(3)
+      >>> jackknife_spread(people, np.zeros(2), np.zeros(2)).round(3)
       np.float64(0.231)
     """
-    groups = [without_people, *(without_images[cells == cell] for cell in range(int(cells.max()) + 1))]
-    if min(map(len, groups)) < 2:
-        return np.full(np.shape(without_people)[1:], np.nan)
-    return np.sqrt(sum((len(each) - 1) * each.var(0) for each in groups))
+    known = np.all([np.isfinite(each).all(0) & (len(each) > 1) for each in groups], 0)
+    squares = [
+        (jackknife_parts(each) ** 2).sum(0) / (len(each) * max(len(each) - 1, 1)) for each in groups if len(each)
+    ]
+    return np.where(known, np.sqrt(sum(squares)), np.nan)[()]
+
+
+def within_labels(values: np.ndarray, labels: np.ndarray) -> list[np.ndarray]:
+    """Split numbers (n, ...) by their labels, int (n,) from 0: one array a label, in their order.
+
+    Example:
+      >>> [part.tolist() for part in within_labels(np.array([0.1, 0.2, 0.3]), np.array([1, 0, 1]))]
+      [[0.2], [0.1, 0.3]]
+    """
+    return [values[labels == label] for label in np.unique(labels)]
+
+
+def normal_interval(value: np.ndarray | float, spread: np.ndarray | float) -> tuple:
+    """Return the ends of the `LEVEL` % interval of a number with a standard error, by the normal distribution.
+
+    Example:
+      >>> low, high = normal_interval(1.0, 0.5)
+      >>> round(low, 2), round(high, 2)
+      (0.02, 1.98)
+    """
+    reach = float(stats.norm.ppf(0.5 + LEVEL / 200)) * spread
+    return value - reach, value + reach
 
 
 def _counts(drawn, units) -> np.ndarray:

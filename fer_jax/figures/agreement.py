@@ -83,7 +83,8 @@ def draw_correlations(
     """Draw the correlation of each model's confusions with people's, with and without the diagonal, side by side.
 
     Args:
-      table: one row a model: model (name), r_all, r_off_diagonal, p_qap, with NaN where undefined.
+      table: one row a model: model (name), r_all, r_off_diagonal, p_qap, with NaN where undefined. With ci_low and
+        ci_high also the interval of r_off_diagonal.
       ax: where to draw, a new figure if None.
       categories: whose confusions they are.
       provenance: what pictures and people are, for the heading.
@@ -100,6 +101,9 @@ def draw_correlations(
     places = np.arange(len(table))
     ax.axvline(0, color=style.GREY, linewidth=1)
     ax.hlines(places, values[:, 0], values[:, 1], color=style.PALE, linewidth=3, zorder=1)
+    with_ends = "ci_low" in table and bool(table["ci_low"].notna().any())
+    if with_ends:
+        ax.hlines(places, table["ci_low"], table["ci_high"], color=style.VERMILLION, linewidth=1.2, zorder=1)
     kinds = (
         (f"all {len(categories) ** 2} cells, as in the paper", "s", style.SKY),
         (f"{len(categories.ordered_pairs)} error cells", "o", style.VERMILLION),
@@ -116,14 +120,16 @@ def draw_correlations(
         for place, word in zip(places, words, strict=True):
             _beside(ax, place, across, word, 8.5, style.INK)
     ax.set_yticks(places, [str(name) for name in table["model"]])
-    ax.set_xlim(min(-0.25, float(np.nanmin(values, initial=0)) - 0.1), 1.03)
+    lowest = np.append(values, table["ci_low"] if with_ends else ())
+    ax.set_xlim(min(-0.25, float(np.nanmin(lowest, initial=0)) - 0.1), 1.03)
     ax.set_ylim(len(table) - 0.4, -0.6)
     ax.tick_params(axis="y", length=0)
     ax.grid(True, axis="x")
     ax.set_xlabel(f"correlation with {provenance.who}'s confusions (r)")
     ax.figure.legend(loc="outside lower center", ncols=2)
-    title, note = "Confusions of people and networks", "p: exact permutation test over the error cells"
-    return style.set_heading(ax, title, [note], provenance=provenance)
+    notes = ["p: exact permutation test over the error cells"]
+    notes += ["lines: 95 % interval over people, images and pictures"] * with_ends
+    return style.set_heading(ax, "Confusions of people and networks", notes, provenance=provenance)
 
 
 def _beside(ax, place, across, words, size, colour):

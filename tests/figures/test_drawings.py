@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.axes import Axes
-from matplotlib.collections import PathCollection
+from matplotlib.collections import LineCollection, PathCollection
 from matplotlib.figure import Figure
 
 from fer_jax import figures
@@ -94,6 +94,10 @@ def words(ax):
     return [text.get_text() for text in ax.texts]
 
 
+def heading(ax):
+    return " ".join([ax.get_title(), ax.get_title(loc="left"), *words(ax)])
+
+
 @pytest.mark.parametrize("name", AXES)
 def test_axes_come_back_and_say_whose_data_they_show(name):
     own = Figure(layout="constrained").add_subplot()
@@ -157,6 +161,21 @@ def test_scatter_leaves_out_the_diagonal_and_unknown_cells():
 def test_correlations_print_both_r_and_p():
     said = words(figures.draw_correlations(CORRELATIONS))
     assert {".90", "–", "−.30", ".20", "< .001", ".300"} <= set(said)
+
+
+def test_correlations_draw_the_intervals_that_there_are():
+    assert "interval" not in heading(figures.draw_correlations(CORRELATIONS))
+    ax = figures.draw_correlations(CORRELATIONS.assign(ci_low=[-0.6, np.nan], ci_high=[0.1, np.nan]))
+    segments = [
+        part[:, 0].tolist()
+        for each in ax.collections
+        if isinstance(each, LineCollection)
+        for part in each.get_segments()
+        if len(part)
+    ]
+    assert [-0.6, 0.1] in segments
+    assert ax.get_xlim()[0] <= -0.7
+    assert "95 % interval" in heading(ax)
 
 
 def test_dice_counts_pairs_and_prints_means_chance_and_baselines():
