@@ -4,11 +4,12 @@ import dataclasses
 from typing import Any
 
 from experiments.harness.command import check_bounds, option, parse_names
-from experiments.study.people_flag import check_folders, tell_idle
+from experiments.study.people_flag import check_folders, refuse_profile, tell_idle
 from experiments.study.picture_flags import DATASETS, checked_crop, refuse_strangers, refuse_votes
 from experiments.study.stage_table import STAGES, left_out
 from fer_jax.errors import UsageError
 from fer_jax.expressions import EXPRESSIONS, parse_categories, parse_class_map
+from fer_jax.provenance import PROFILES
 
 FACE_PRESETS = ("easy", "medium", "hard", "study", "very_hard")
 
@@ -208,6 +209,12 @@ class People:
         aliases=("clicks",),
     )
     participants: int = option(24, "Simulated participants.", low=4, high=10_000)
+    profile: str = option(
+        "typical",
+        "Where simulated people look: at eyes and mouth as people mostly do, mostly at the eyes or at the mouth, where "
+        "the two expressions differ (oracle), anywhere (random), or around the centre.",
+        choices=PROFILES,
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -360,6 +367,7 @@ def resolve(config: StudyConfig) -> StudyConfig:
         raise UsageError("`--over_members`: wanted map or vmap with --over_devices, got loop.")
     chosen_stages(config)
     check_folders(config.people)
+    refuse_profile(config)
     for name, shared in (("members", config.members != "all"), ("data_devices", config.data_devices > 1)):
         if config.minutes and shared:
             raise UsageError(

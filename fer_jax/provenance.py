@@ -6,6 +6,8 @@ from fer_jax.errors import check_one_of
 
 PICTURES = ("photographs", "drawn", "unknown")
 PEOPLE = ("real", "simulated", "mixed", "none")
+# Where simulated people look. What each name means is said by `fer_jax.human.observers.PROFILES`.
+PROFILES = ("typical", "eye_biased", "mouth_biased", "oracle", "random", "centre")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -210,6 +210,7 @@ def summary(run: Run) -> dict:
             "participants": _participants(run),
             "simulated": run.num_simulated if run.provenance.people == "mixed" else _participants(run) * simulated,
             "provenance": run.provenance.people,
+            "profile": run.profile,
             "trials": int(counts.sum()),
             "accuracy": np.diag(counts).sum() / counts.sum() if counts.any() else None,
             **{name: people[name] for name in ("r_clicks_time", "r_clicks_accuracy", "r_time_accuracy", "reason")},

@@ -39,6 +39,19 @@ def training_ends(config: StudyConfig, members: list[dict]) -> str:
     return f"{until}: {', '.join(ends)}."
 
 
+def looks(profile: str | None) -> str:
+    """Return where simulated people of a profile look, "" where nobody was simulated."""
+    return {
+        None: "",
+        "typical": "at eyes and mouth in people's usual order, and somewhat more where the two labels differ",
+        "eye_biased": "mostly at the eyes",
+        "mouth_biased": "mostly at the mouth",
+        "oracle": "where the two labels differ",
+        "random": "anywhere on the picture",
+        "centre": "around the middle of the picture",
+    }[profile]
+
+
 def ep_schedule(config: StudyConfig) -> str:
     """Return in how many steps Extremal Perturbation takes its schedule."""
     steps = f"{config.ep_iterations} iterations"

@@ -15,6 +15,7 @@ from fer_jax import faces, human, masks
 from fer_jax.categories import Categories
 from fer_jax.errors import DataError, StorageError, UsageError
 from fer_jax.expressions import index_of
+from fer_jax.human.observers.regions import without_landmarks
 
 
 def record_people(run: Run) -> None:
@@ -24,12 +25,14 @@ def record_people(run: Run) -> None:
     """
     config, table, size = run.config, run.study_table, run.config.image_size
     if config.people == "simulated":
-        everyone, radius, blur = _simulated(run), masks.reveal_radius(size), masks.blur_size(size)
-        tables = {}
+        landmarks = _landmarks(run)
+        everyone, radius, blur = _simulated(run, landmarks), masks.reveal_radius(size), masks.blur_size(size)
+        blind = len(table) if landmarks is None else int(without_landmarks(landmarks).sum())
+        own, tables = {"profile": config.profile, "without_landmarks": blind}, {}
     else:
         everyone, radius, blur = people_tables.fitted(_recorded(run, config.people), size)
         paths = [str(folder.resolve()) for folder in folders_of(config.people)]
-        tables = {"tables": paths, "sha256": people_tables.digest(config.people)}
+        own = tables = {"tables": paths, "sha256": people_tables.digest(config.people)}
     kept, exclusions = analysed(run, everyone)
     if tables:
         _refuse_nobody(kept, exclusions)
@@ -37,7 +40,7 @@ def record_people(run: Run) -> None:
     else:
         marked = human.exclusion.mark_excluded(everyone, exclusions)
         human.trials.write(run.folder.file("people", "trials.csv").parent, marked)
-    run.folder.write_json(PEOPLE_RECORD, _who(kept) | {"reveal_radius_px": radius, "blur_k": blur} | tables)
+    run.folder.write_json(PEOPLE_RECORD, _who(kept) | {"reveal_radius_px": radius, "blur_k": blur} | own)
     pairs = human.behaviour.pair_table(kept, table, categories=run.categories)
     images = image_answers(kept, table)
     _tell_unanswered(images)
@@ -162,15 +165,15 @@ def click_set(
     )
 
 
-def _simulated(run) -> human.trials.Trials:
+def _simulated(run, landmarks) -> human.trials.Trials:
     config = run.config
-    landmarks = _landmarks(run) if config.dataset == "procedural_faces" else None
     return human.observers.simulate(
         run.study_table,
         seed=config.seed,
         image_px=config.image_size,
         participants=config.participants,
         landmarks=landmarks,
+        profile=config.profile,
     )
 
 
@@ -224,9 +227,11 @@ def _who(kept) -> dict:
     return {"people": kind, "num_people": len(programs), "num_simulated": int(programs.sum())}
 
 
-def _landmarks(run) -> np.ndarray:
-    """Return landmarks (T, 68, 2), pixels, from the parameters of each rendered study image."""
+def _landmarks(run) -> np.ndarray | None:
+    """Return landmarks (T, 68, 2), pixels: those of the pictures, or from the parameters of each rendered image."""
     config, table = run.config, run.study_table
+    if config.dataset != "procedural_faces":
+        return run.study_pictures.landmarks
     found = []
     for image, label in zip(table["image"], table["true_label"], strict=True):
         number = int(image.rpartition("/")[2])  # of the face, whichever of them the study took

@@ -36,6 +36,19 @@ def check_folders(people: str) -> None:
         )
 
 
+def refuse_profile(config: Any) -> None:
+    """Refuse a place where people who are not simulated should look.
+
+    Raises:
+      UsageError: says whose people there are.
+    """
+    if config.people != "simulated" and config.profile != type(config).profile:
+        raise UsageError(
+            f"`--profile`: says where simulated people look, got {config.profile} with --people={config.people}. Leave "
+            "one of them out."
+        )
+
+
 def tell_idle(people: str, given: Mapping[str, Any], usual: Mapping[str, Any]) -> None:
     """Name flags that say nothing of the people that there are.
 

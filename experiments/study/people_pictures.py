@@ -17,6 +17,7 @@ from fer_jax import data
 from fer_jax.data.pictures.framing import frame, pixels
 from fer_jax.data.sources.ckplus import person_of
 from fer_jax.errors import DataError
+from fer_jax.frame import LANDMARKS
 from fer_jax.human.trials import Trials
 
 # In the record of the pictures: how many people saw, and how many of these are known by their content.
@@ -184,6 +185,10 @@ def joined(parts: list[data.FaceSet]) -> data.FaceSet:
         else None
         for name in ("images", "labels", "names", "soft_labels", "rows", "quality")
     }
+    if any(part.landmarks is not None for part in parts):
+        unknown = [np.full((len(part), LANDMARKS, 2), np.nan, np.float32) for part in parts]
+        known = [none if part.landmarks is None else part.landmarks for part, none in zip(parts, unknown, strict=True)]
+        arrays["landmarks"] = np.concatenate(known)
     return dataclasses.replace(first, **arrays)
 
 

@@ -109,6 +109,8 @@ def read(run: Run) -> tuple[Splits, pd.DataFrame]:
     arrays = {s: {"images": part.images, "labels": part.labels, "names": part.names} for s, part in splits.items()}
     if config.targets == "votes":
         arrays["train"]["votes"] = _checked_votes(splits["train"].soft_labels, config)
+    if splits["validation"].landmarks is not None:
+        arrays["validation"]["landmarks"] = splits["validation"].landmarks
     return arrays, found.rejected
 
 
@@ -142,12 +144,15 @@ def prepared(run: Run) -> tuple[Splits, pd.DataFrame]:
     train_rows, rejected, copies = _without_copies(train, train_rows, validation, held, dedupe=config.dedupe)
     names = validation.names(held)
     held_out = {"images": validation.images(held), "labels": validation.labels[held], "names": names}
+    held_out["landmarks"] = validation.landmarks(held)
     known: dict[str, int] = {}
     if pool:
         known = _known(seen, pool.digests())
         train_rows, dropped = pool.apart(train_rows)
         rejected = pd.concat([rejected, dropped], ignore_index=True)
         held_out = pool.added(held_out)
+    if np.isnan(held_out["landmarks"]).all():
+        del held_out["landmarks"]
     kept = ("crop", "image_size", "preset", "seed", "render_version", "fingerprint", "counts")
     record = {name: metadata[name] for name in kept if name in metadata}
     own = {
@@ -243,6 +248,7 @@ class _PreparedPool:
             rows = self.rows[split]
             if split != "validation" and not self._pooled and len(rows):
                 more = {"images": each.images(rows), "labels": each.labels[rows], "names": self._names[split][rows]}
+                more["landmarks"] = each.landmarks(rows)
                 held = {name: np.concatenate([held[name], more[name]]) for name in held}
         return held
 

@@ -16,7 +16,7 @@ from experiments.config import StudyConfig
 from experiments.harness.command import StopRequest, upgrade
 from experiments.harness.numerics import numerics, tell_changes
 from experiments.study.run_folder import PICTURES_RECORD, FinishedFiles, RunFolder
-from fer_jax import checkpoints, data, ensemble, images, masks, models
+from fer_jax import checkpoints, data, ensemble, human, images, masks, models
 from fer_jax.categories import Categories
 from fer_jax.errors import StorageError, UsageError
 from fer_jax.provenance import Provenance
@@ -52,21 +52,23 @@ SOURCE_NAMES = {
 class Pictures:
     """Bytes (N, H, W, 3) with canonical labels (N,) and names. `images` may be read when indexed by rows.
 
-    `votes` are the shares of the votes (N, K) where networks learn from these.
+    `votes` are the shares of the votes (N, K) where networks learn from these. `landmarks` are float32 (N, 68, 2),
+    pixels, all NaN of a picture without, None where no picture has any.
     """
 
     images: "np.ndarray | StoredPictures"
     labels: np.ndarray
     names: np.ndarray
     votes: np.ndarray | None = None
+    landmarks: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def select(self, rows: np.ndarray) -> "Pictures":
         """Return some rows, in the order given."""
-        votes = None if self.votes is None else self.votes[rows]
-        return Pictures(self.images[rows], self.labels[rows], self.names[rows], votes)
+        some = (None if each is None else each[rows] for each in (self.votes, self.landmarks))
+        return Pictures(self.images[rows], self.labels[rows], self.names[rows], *some)
 
 
 class StoredPictures:
@@ -123,6 +125,18 @@ class Run:
         return self._people["num_simulated"]
 
     @property
+    def profile(self) -> str | None:
+        """Where the people whom this run has simulated look, None where its people come from tables."""
+        return self._people.get("profile", "typical") if self.config.people == "simulated" else None
+
+    @property
+    def without_landmarks(self) -> int:
+        """At how many study images the people whom this run has simulated aimed without knowing where the face is."""
+        if self.profile is None or human.observers.PROFILES[self.profile].aim != "region":
+            return 0
+        return self._people.get("without_landmarks", 0 if self.provenance.drawn else len(self.study_table))
+
+    @property
     def reveal_radius(self) -> int:
         """Radius of the discs that people opened, pixels of the run's pictures."""
         return self._people["reveal_radius_px"]
@@ -169,7 +183,8 @@ class Run:
             elif pixels.shape[-1] == 1:
                 pixels = np.repeat(pixels, 3, -1)
             own = (arrays[f"{split}_{name}"] for name in ("labels", "names"))
-            splits[split] = Pictures(pixels, *own, arrays.get(f"{split}_votes"))
+            more = (arrays.get(f"{split}_{name}") for name in ("votes", "landmarks"))
+            splits[split] = Pictures(pixels, *own, *more)
         return splits
 
     def _stored(self, split, rows) -> StoredPictures:

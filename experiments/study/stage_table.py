@@ -114,7 +114,7 @@ TABLE: dict[str, StageEntry] = {
         quick=True,
     ),
     "people": StageEntry(
-        reads=("dataset", "faces", "seed", "image_size", "participants", "people"),
+        reads=("dataset", "faces", "seed", "image_size", "participants", "people", "profile"),
         needs=("data", "design"),
         leaves=("people/**/*", "people.json", "tables/people_*.csv", "people_confusion.npz", "attention.npz"),
         tables=True,

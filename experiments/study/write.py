@@ -9,7 +9,7 @@ from experiments.study import answer, methods, paper_numbers, template
 from experiments.study.compare import models_of, write_summary
 from experiments.study.draw import MODEL_NAMES, first_of_each
 from experiments.study.explain import METHODS
-from experiments.study.flag_sentences import ep_schedule, ep_score, training_card, training_ends
+from experiments.study.flag_sentences import ep_schedule, ep_score, looks, training_card, training_ends
 from experiments.study.open_choices import paper_of, read_open_choices
 from experiments.study.people_flag import folders_of
 from experiments.study.run import COPIES, Run
@@ -59,6 +59,8 @@ def _common(run, s):
         "mixed": provenance.people == "mixed",
         "real": provenance.people == "real",
         "who": provenance.who,
+        "profile": (run.profile or "") if provenance.has_people else "",
+        "looks": looks(run.profile) if provenance.has_people else "",
         "num_simulated": run.num_simulated if provenance.people == "mixed" else 0,
         "participants": s["people"]["participants"] if provenance.has_people else 0,
         "chosen_by_people": bool(folders_of(run.config.people)),
@@ -123,7 +125,8 @@ def _people(run, s):
         "ordered_pairs": len(run.categories.ordered_pairs),
         **{name: number(p[name]) for name in ("r_clicks_time", "r_clicks_accuracy", "r_time_accuracy")},
         "reason": p["reason"],
-        "aimed_blindly": run.config.people == "simulated" and not run.provenance.drawn,
+        "blind": run.without_landmarks,
+        "all_blind": run.without_landmarks == len(run.study_table),
         "bounded": foils > 1 and run.study_table.groupby(["true_label", "false_label"]).size().nunique() == 1,
         "sequences": run.folder.has("figures/fig04_click_sequences.png"),
         "foils": foils,

@@ -16,6 +16,7 @@ import pandas as pd
 from fer_jax.categories import Categories
 from fer_jax.errors import DataError
 from fer_jax.expressions import EXPRESSIONS
+from fer_jax.frame import LANDMARKS
 
 REJECTED_COLUMNS = ("split", "row", "path", "reason", "detail")
 FLAGGED_COLUMNS = ("split", "row", "path", "flags", "detail")
@@ -36,6 +37,7 @@ class FaceSet:
       rows: int32 (N,), row of each picture in the list of its source, or None.
       quality: int32 (N,), `Quality` bits of each picture, or None.
       categories: what labels are indices into.
+      landmarks: float32 (N, 68, 2) in pixels of the pictures, all NaN of one without, or None where all are without.
 
     Raises:
       DataError: arrays that do not fit together, a label outside the categories, a name that occurs twice.
@@ -49,6 +51,7 @@ class FaceSet:
     rows: np.ndarray | None = None
     quality: np.ndarray | None = None
     categories: Categories = EXPRESSIONS
+    landmarks: np.ndarray | None = None
 
     def __post_init__(self):
         object.__setattr__(self, "names", np.asarray(self.names, dtype=np.str_))
@@ -69,6 +72,8 @@ class FaceSet:
             numbers = getattr(self, name)
             if numbers is not None and numbers.shape != (len(images),):
                 raise DataError(f"`{name}`: wanted ({len(images)},), got {numbers.shape}.")
+        if self.landmarks is not None and self.landmarks.shape != (len(images), LANDMARKS, 2):
+            raise DataError(f"`landmarks`: wanted ({len(images)}, {LANDMARKS}, 2), got {self.landmarks.shape}.")
 
     def __len__(self) -> int:
         return len(self.images)

@@ -9,14 +9,16 @@ import concurrent.futures
 import functools
 import os
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from fer_jax.categories import Categories
 from fer_jax.data.pictures.decode import ImageRejected, decode, square
+from fer_jax.data.pictures.image_header import image_header
 from fer_jax.errors import DataError, StorageError, UsageError, check_one_of
+from fer_jax.frame import LANDMARKS, square_matrix, transform
 
 # Labels of a split beside its shards, so that they need not be gathered from every record.
 EXPRESSIONS_FILE = "expressions-{split}.npy"
@@ -123,11 +125,10 @@ class PreparedSplit:
         """
         check_one_of("name", name, self.info.features)
         found = []
-        for part in np.array_split(np.asarray(rows, np.int64), max(1, len(rows) // _AT_ONCE)):
-            for record in self._records(part.tolist()) if len(part) else ():
-                value = _feature(record, name)
-                texts, numbers = value.bytes_list.value, value.int64_list.value
-                found.append(texts[0].decode() if texts else int(numbers[0]))
+        for record in self._each(rows):
+            value = _feature(record, name)
+            texts, numbers = value.bytes_list.value, value.int64_list.value
+            found.append(texts[0].decode() if texts else int(numbers[0]))
         return found
 
     def soft_labels(self, rows: Sequence[int] | np.ndarray) -> np.ndarray:
@@ -143,11 +144,35 @@ class PreparedSplit:
           UsageError: the set stores no such feature.
         """
         check_one_of("name", "soft_label", self.info.features)
-        found = []
-        for part in np.array_split(np.asarray(rows, np.int64), max(1, len(rows) // _AT_ONCE)):
-            for record in self._records(part.tolist()) if len(part) else ():
-                found.append(_feature(record, "soft_label").float_list.value)
+        found = [_feature(record, "soft_label").float_list.value for record in self._each(rows)]
         return np.asarray(found, np.float32).reshape(-1, len(self.categories))
+
+    def landmarks(self, rows: Sequence[int] | np.ndarray) -> np.ndarray:
+        """Read the landmarks of some rows, without decoding their pictures.
+
+        Args:
+          rows: int (B,).
+
+        Returns:
+          float32 (B, 68, 2), iBUG order, in pixels of what `images` returns. All NaN of a picture without, and of all
+          where the set stores none.
+        """
+        found = np.full((len(rows), LANDMARKS, 2), np.nan, np.float32)
+        if "landmarks" not in self.info.features:
+            return found
+        for place, record in enumerate(self._each(rows)):
+            points = np.asarray(_feature(record, "landmarks").float_list.value, np.float32).reshape(LANDMARKS, 2)
+            found[place] = points if self.size is None else self._in_square(points, record)
+        return found
+
+    def _in_square(self, points, record: bytes) -> np.ndarray:
+        """Return points of a stored picture in pixels of the square that it becomes. A damaged picture has none."""
+        header = image_header(_feature(record, "image").bytes_list.value[0])
+        if header is None or self.size is None:
+            return np.full_like(points, np.nan)
+        _, width, height = header
+        side = min(width, height)
+        return transform(points, square_matrix((width - side) // 2, (height - side) // 2, scale=self.size / side))
 
     def names(self, rows: Sequence[int] | np.ndarray) -> np.ndarray:
         """Name the pictures of some rows as `data.read` does: by their file, with the row where it has several faces.
@@ -173,6 +198,11 @@ class PreparedSplit:
         if not 0 <= label < len(self.categories):
             raise DataError(f"`expression`: wanted 0..{len(self.categories) - 1}, got {label}.")
         return int(label)
+
+    def _each(self, rows: Sequence[int] | np.ndarray) -> Iterator[bytes]:
+        """Yield the records of some rows, a part of them in memory at a time."""
+        for part in np.array_split(np.asarray(rows, np.int64), max(1, len(rows) // _AT_ONCE)):
+            yield from self._records(part.tolist()) if len(part) else ()
 
     def _records(self, rows: list[int]) -> list[bytes]:
         try:

@@ -29,6 +29,7 @@ from fer_jax.data.sources import BOXED, SIDES, SOURCES, options_of
 from fer_jax.data.sources.search import archives
 from fer_jax.errors import DataError, UsageError, check_range
 from fer_jax.expressions import EXPRESSIONS, parse_categories, parse_class_map
+from fer_jax.frame import LANDMARKS
 
 _SHOWN = 3
 _MEMORY_SHARE = 0.9
@@ -245,6 +246,7 @@ def _decoded(
     images = np.empty((len(rows) - len(rejected), side, side, 3), np.uint8)
     kept: list[Row] = []
     quality: list[int] = []
+    landmarks: list[np.ndarray | None] = []
     flagged: list[tuple] = []
     seen: dict[bytes, int] = {}
     for row in rows:
@@ -256,6 +258,7 @@ def _decoded(
             else:
                 images[len(kept)] = framed.image
                 kept.append(row)
+                landmarks.append(framed.landmarks)
                 flags, notes = framed.quality, list(row.notes)
                 face = hashlib.blake2b(framed.image.tobytes() + repr(row.box).encode(), digest_size=16).digest()
                 if face in seen:
@@ -279,8 +282,17 @@ def _decoded(
         np.asarray([row.row for row in kept], np.int32),
         np.asarray(quality, np.int32),
         categories,
+        _stacked(landmarks),
     )
     return faces, rejected, flagged
+
+
+def _stacked(landmarks: Sequence[np.ndarray | None]) -> np.ndarray | None:
+    """Return the landmarks of several pictures, all NaN of one without. None where all are without."""
+    if all(points is None for points in landmarks):
+        return None
+    unknown = np.full((LANDMARKS, 2), np.nan, np.float32)
+    return np.stack([unknown if points is None else points for points in landmarks])
 
 
 def _framed(row: Row, framing: Framing) -> Framed:

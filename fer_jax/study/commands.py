@@ -26,6 +26,7 @@ from fer_jax.expressions import EXPRESSIONS, canonical_name
 from fer_jax.files import lock
 from fer_jax.human import bids, observers, trials
 from fer_jax.human.clicks.files import stimulus_path
+from fer_jax.human.observers.regions import without_landmarks
 from fer_jax.study import events, folder, listening, pictures, projection, robots, server
 from fer_jax.study.records import Refused, now, sha256
 from fer_jax.study.settings import Settings, checked, meaning, offered, read_settings
@@ -67,14 +68,14 @@ def init(arguments) -> None:
         if getattr(arguments, name) and given != ["folders"]:
             raise UsageError(f"`--{name}`: wanted class folders by --folders, got --{given[0]}.")
     if given == ["images"]:
-        table, practice, read = pictures.from_table(pathlib.Path(arguments.images), num_options=settings.num_options)
+        found = pictures.from_table(pathlib.Path(arguments.images), num_options=settings.num_options)
     else:
         options = {"categories": arguments.categories, "class_map": arguments.class_map, "note": _say}
         draw = pictures.from_prepared
         if given == ["folders"]:
             draw = functools.partial(pictures.from_folders, **options)
         try:
-            table, practice, read = draw(
+            found = draw(
                 pathlib.Path(getattr(arguments, given[0])),
                 size=settings.image_px,
                 per_ordered_pair=arguments.per_ordered_pair,
@@ -84,17 +85,10 @@ def init(arguments) -> None:
         except FerError as error:
             error.args = (str(error).replace("`path`", f"`--{given[0]}`"),)
             raise
-    if len(practice) < settings.practice:
-        _say(f"practice: {len(practice)} trials instead of {settings.practice}: there are no other pictures for it.")
-    folder.make_study_folder(
-        arguments.study_dir,
-        table,
-        read,
-        settings=settings,
-        participants=arguments.participants,
-        practice=practice,
-        note=_say,
-    )
+    count = len(found.practice)
+    if count < settings.practice:
+        _say(f"practice: {count} trials instead of {settings.practice}: there are no other pictures for it.")
+    _make(arguments.study_dir, found, settings, arguments.participants)
     _say(f"codes and links: {pathlib.Path(arguments.study_dir) / folder.CODES}. Next: fer-study serve --study_dir="
          f"{arguments.study_dir}")  # fmt: skip
 
@@ -259,11 +253,13 @@ def _simulate(arguments) -> None:
                 f"`simulate`: simulated people know the paper's eight expressions only, this study has {strange[0]!r}."
                 f" To try it, make a study with --class_map={strange[0]}:happy or the like."
             )
+        landmarks = folder.read_landmarks(path, table["image"])
         people = observers.simulate(
             table.drop(columns="options"),
             seed=arguments.seed,
             image_px=settings.image_px,
             participants=arguments.participants,
+            landmarks=landmarks,
             profile=arguments.profile,
             with_dropouts=False,
             reveal_radius=settings.radius,
@@ -289,6 +285,11 @@ def _simulate(arguments) -> None:
                 )
                 client.close()
     _say(f"{len(labels)} simulated people ({arguments.profile}) took part, {labels[0]} to {labels[-1]}.")
+    blind = int(without_landmarks(landmarks).sum())
+    if blind and observers.PROFILES[arguments.profile].aim == "region":
+        _say(
+            f"{blind} of {len(table)} pictures come without landmarks: there they aim where eyes and mouth usually are."
+        )
 
 
 def _study_tables(store):
@@ -314,8 +315,12 @@ def _make_demonstration(path) -> None:
         blocks=2,
         open_link=True,
     )
-    table, practice, read = pictures.demonstration(size=DEMONSTRATION_PX, seed=0, practice=settings.practice)
-    folder.make_study_folder(path, table, read, settings=settings, participants=24, practice=practice, note=_say)
+    _make(path, pictures.demonstration(size=DEMONSTRATION_PX, seed=0, practice=settings.practice), settings, 24)
+
+
+def _make(path, found, settings, participants) -> None:
+    options = {"practice": found.practice, "landmarks": found.landmarks, "note": _say}
+    folder.make_study_folder(path, found.table, found.read, settings=settings, participants=participants, **options)
 
 
 @contextlib.contextmanager

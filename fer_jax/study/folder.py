@@ -1,7 +1,8 @@
 """The folder of a web study: made once from a table of pictures, with everybody's plan drawn and stored.
 
 Contract: the folder holds `study.json`, `study.sqlite`, `stimuli/` with two PNG files a picture, `texts/` for the
-researcher's words, and `codes.csv` with everybody's code and link. The last is the only place where codes can be read.
+researcher's words, `landmarks.npz` where landmarks are known (simulated people aim at them), and `codes.csv` with
+everybody's code and link. The last is the only place where codes can be read.
 """
 
 import base64
@@ -13,7 +14,8 @@ import os
 import pathlib
 import secrets
 import shutil
-from collections.abc import Callable, Sequence
+import zipfile
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -22,6 +24,7 @@ from fer_jax.data.pictures.decode import encode_png, square
 from fer_jax.errors import DataError, StorageError, UsageError
 from fer_jax.expressions import paper_first
 from fer_jax.files import write_whole
+from fer_jax.frame import LANDMARKS
 from fer_jax.human import plan as plans
 from fer_jax.human import stimuli as pictures
 from fer_jax.human.study import COLUMNS, check_images
@@ -34,6 +37,7 @@ CODES = "codes.csv"
 SECRET = "secret"
 STIMULI = "stimuli"
 TEXTS = "texts"
+LANDMARKS_FILE = "landmarks.npz"
 # Crockford's base 32: no letter is taken for a digit.
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 CODE_LENGTH = 8
@@ -48,6 +52,7 @@ def make_study_folder(
     settings: Settings,
     participants: int,
     practice: pd.DataFrame | Sequence[str] = (),
+    landmarks: Callable[[str], np.ndarray] | None = None,
     note: Callable[[str], None] = lambda line: None,
 ) -> None:
     """Make a study's folder: stimuli, plans, codes and links. A folder is made whole or not at all.
@@ -60,6 +65,8 @@ def make_study_folder(
       participants: places for people.
       practice: images for practice, which `images` does not hold: a table like `images`, or names alone. A picture of
         which no answers are known is shown with those of the study's trials in turn.
+      landmarks: name of an image -> float (68, 2), iBUG order, in pixels of its picture at `settings.image_px`. All
+        NaN where nobody knows them. None where they are known of no picture.
       note: takes a line for the researcher.
 
     Raises:
@@ -89,6 +96,8 @@ def make_study_folder(
         with Store(making, create=True) as store:
             store.add_stimuli(_render(making, pd.concat([rehearsed, shown]), read, len(rehearsed), settings))
             _add_people(making, store, shown, rehearsed, settings, participants)
+        if landmarks is not None:
+            _write_landmarks(making, {name: landmarks(name) for name in shown["image"]})
         if folder.exists():
             folder.rmdir()
         os.replace(making, folder)
@@ -103,6 +112,36 @@ def make_study_folder(
         f"{len(shown)} pictures of {settings.image_px} px, blurred with k = {settings.blur} (k / side = {share:.4f}), "
         f"discs of radius {settings.radius} px; {participants} places."
     )
+
+
+def read_landmarks(folder: str | os.PathLike[str], images: Iterable[str]) -> np.ndarray:
+    """Return the landmarks of some pictures of a study.
+
+    Returns:
+      float32 (T, 68, 2), iBUG order, in pixels of the stimuli. All NaN of a picture without.
+
+    Raises:
+      StorageError: a file that is damaged.
+    """
+    path = pathlib.Path(folder) / LANDMARKS_FILE
+    unknown = np.full((LANDMARKS, 2), np.nan, np.float32)
+    if not path.is_file():
+        return np.stack([unknown for _ in images])
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            known = dict(zip(arrays["image"].tolist(), arrays["landmarks"], strict=True))
+        return np.stack([known.get(image, unknown) for image in images])
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise StorageError(f"`study_dir`: {path} cannot be read: {error}. Remove it to go on without.") from None
+
+
+def _write_landmarks(folder, known) -> None:
+    """Write what is known. A picture without landmarks is left out."""
+    known = {name: points for name, points in known.items() if np.isfinite(points).all()}
+    if known:
+        file = io.BytesIO()
+        np.savez(file, image=np.array(list(known)), landmarks=np.stack(list(known.values())).astype(np.float32))
+        write_whole(folder / LANDMARKS_FILE, file.getvalue())
 
 
 def with_options(images: pd.DataFrame, settings: Settings) -> pd.DataFrame:

@@ -1,10 +1,8 @@
-"""The pictures of a study: a table of the researcher's, class folders, a prepared set, or drawn faces to try it.
-
-Contract: each function returns a study table, the table of practice, and a function name -> uint8 (H, W, 3) RGB.
-"""
+"""The pictures of a study: a table of the researcher's, class folders, a prepared set, or drawn faces to try it."""
 
 import pathlib
 from collections.abc import Callable
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -16,7 +14,23 @@ from fer_jax.errors import DataError, StorageError
 from fer_jax.expressions import EXPRESSIONS, canonical_name, index_of
 from fer_jax.human.study import COLUMNS, largest_balanced, make_study
 
-Pictures = tuple[pd.DataFrame, pd.DataFrame, Callable[[str], np.ndarray]]
+
+class Pictures(NamedTuple):
+    """What a study is made of.
+
+    Attributes:
+      table: the study table.
+      practice: the table of practice.
+      read: name of an image -> its picture, uint8 (H, W, 3), RGB.
+      landmarks: name of an image -> float (68, 2) in pixels of its picture, iBUG order, all NaN where nobody knows
+        them. None for pictures that all come without.
+    """
+
+    table: pd.DataFrame
+    practice: pd.DataFrame
+    read: Callable[[str], np.ndarray]
+    landmarks: Callable[[str], np.ndarray] | None = None
+
 
 EXPECTED = ("document", "label_dropped")  # files that nobody wanted in the study
 MAX_TOLD = 10  # files left out that are named one by one
@@ -31,7 +45,7 @@ def from_table(path: pathlib.Path, *, num_options: int) -> Pictures:
       num_options: answers on offer. With two, the table must name the false label.
 
     Returns:
-      Table, table of practice (rows with 1 in `practice`), reader.
+      The pictures. Rows with 1 in `practice` are for practice.
 
     Raises:
       StorageError: the file cannot be read.
@@ -56,7 +70,7 @@ def from_table(path: pathlib.Path, *, num_options: int) -> Pictures:
             raise DataError(f"`images`: wanted a picture, got {str(path.parent / name)!r}, missing or damaged.")
         return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
-    return table[~rehearsed].reset_index(drop=True), table[rehearsed].reset_index(drop=True), read
+    return Pictures(table[~rehearsed].reset_index(drop=True), table[rehearsed].reset_index(drop=True), read)
 
 
 def from_folders(
@@ -82,9 +96,6 @@ def from_folders(
       class_map: see `data.read`.
       note: takes a line for the researcher: which files were left out, and why.
 
-    Returns:
-      Table, table of practice, reader.
-
     Raises:
       UsageError: categories or a class map that cannot be used.
       DataError: folders that make no study.
@@ -109,7 +120,7 @@ def from_folders(
     each = largest_balanced(labels, wanted=per_ordered_pair, max_share=1.0, categories=found.categories)
     table = make_study(labels, names, seed=seed, per_ordered_pair=each, categories=found.categories)
     truths = {name: found.categories[label] for name, label in labels_of.items()}
-    return table, _practice_of(table, truths, practice), images.__getitem__
+    return Pictures(table, _practice_of(table, truths, practice), images.__getitem__)
 
 
 def from_prepared(path: pathlib.Path, *, size: int, per_ordered_pair: int, practice: int, seed: int) -> Pictures:
@@ -122,9 +133,6 @@ def from_prepared(path: pathlib.Path, *, size: int, per_ordered_pair: int, pract
         images out of training brings their table, which counts alone.
       practice: pictures to keep for practice.
       seed: of the draw.
-
-    Returns:
-      Table, table of practice, reader.
 
     Raises:
       DataError: no prepared set, or one that makes no study.
@@ -159,7 +167,11 @@ def from_prepared(path: pathlib.Path, *, size: int, per_ordered_pair: int, pract
         split, row = places[name]
         return splits[split].images([row])[0]
 
-    return table, _practice_of(table, truths, practice), read
+    def landmarks(name: str) -> np.ndarray:
+        split, row = places[name]
+        return splits[split].landmarks([row])[0]
+
+    return Pictures(table, _practice_of(table, truths, practice), read, landmarks)
 
 
 def demonstration(*, size: int, seed: int, practice: int) -> Pictures:
@@ -169,9 +181,6 @@ def demonstration(*, size: int, seed: int, practice: int) -> Pictures:
       size: side, pixels.
       seed: of the faces.
       practice: faces for practice.
-
-    Returns:
-      Table, table of practice, reader.
     """
     categories = EXPRESSIONS.select(DEMONSTRATION)
     rows = [(f"drawn {row:02d}", true, false) for row, (true, false) in enumerate(_pairs(categories))]
@@ -183,12 +192,13 @@ def demonstration(*, size: int, seed: int, practice: int) -> Pictures:
     )
     shown |= {f"drawn practice {row}": (len(rows) + row, true) for row, true, _ in turns}
 
-    def read(name: str) -> np.ndarray:
+    def drawn(name: str) -> faces.Face:
         row, label = shown[name]
         parameters = faces.draw(seed, "validation", row, preset="easy", expression=index_of(canonical_name(label)))
-        return faces.render(parameters, size=size).image
+        return faces.render(parameters, size=size)
 
-    return pd.DataFrame(rows, columns=list(COLUMNS)), rehearsed, read
+    table = pd.DataFrame(rows, columns=list(COLUMNS))
+    return Pictures(table, rehearsed, lambda name: drawn(name).image, lambda name: drawn(name).landmarks)
 
 
 def _practice_of(table, truths, count) -> pd.DataFrame:

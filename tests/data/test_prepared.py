@@ -54,6 +54,12 @@ def test_sizes_and_workers(place):
     assert small.images([]).shape == (0, 20, 20, 3)
 
 
+def test_landmarks_of_a_set_without_any_are_unknown(place):
+    found = data.PreparedSplit(place, "train", size=20).landmarks([3, 0])
+    assert found.shape == (2, 68, 2) and found.dtype == np.float32 and np.isnan(found).all()
+    assert data.PreparedSplit(place, "train").landmarks([]).shape == (0, 68, 2)
+
+
 def test_batches_show_every_picture_once_an_epoch(split):
     batches = data.Batches(split, batch_size=32, seed=1)
     assert batches.images_per_epoch == 96

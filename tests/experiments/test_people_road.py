@@ -165,6 +165,81 @@ def test_a_study_of_a_prepared_set_is_held_out_of_training_on_it(road, tmp_path,
     assert (record["pictures_people_saw"], record["known_by_content"]) == (len(shown), len(shown))
 
 
+class _Detector:
+    """Finds a face in a grey canvas, and landmarks of it, unless the canvas is black."""
+
+    def __call__(self, picture):
+        ground = picture[0, 0, 0]
+        rows, columns = (np.flatnonzero((picture[..., 0] != ground).any(axis)) for axis in (1, 0))
+        box = [columns[0], rows[0], FACE, FACE]
+        return np.array([box], float)[: int(ground > 0)]
+
+    def landmarks(self, picture, box):
+        share = np.full((68, 2), 0.5)
+        share[36:42], share[42:48], share[17:22], share[22:27] = EYES[0], EYES[1], EYES[0], EYES[1]
+        share[48:68] = (0.5, 0.65)
+        return (box[:2] + FACE * share).astype(np.float32)
+
+
+FACE, EYES = 60, np.array([(0.375, 0.37), (0.625, 0.37)])
+CORNER, CANVAS = (25, 55), (120, 160)  # x, y of the face on a canvas of height, width
+
+
+def test_simulated_people_aim_at_the_landmarks_that_a_prepared_set_keeps(tmp_path, monkeypatch, capsys):
+    pytest.importorskip("array_record")
+    monkeypatch.setattr("fer_jax.data.face_detector", lambda name: _Detector())
+    for kind in KINDS:
+        for number in range(9):
+            parameters = faces.draw(0, "validation", number, preset="easy", expression=index_of(kind))
+            picture = np.full((*CANVAS, 3), 0 if kind == "sad" else 7, np.uint8)
+            x, y = CORNER
+            picture[y : y + FACE, x : x + FACE] = np.maximum(faces.render(parameters, size=FACE).image, 9)
+            place = tmp_path / "pictures" / ("train" if number < 4 else "validation") / kind / f"{number}.png"
+            place.parent.mkdir(parents=True, exist_ok=True)
+            cv2.imwrite(str(place), picture[..., ::-1])
+    build = ("--dataset=class_folders", f"--manual_dir={tmp_path / 'pictures'}", f"--categories={','.join(KINDS)}")
+    build = (*build, f"--data_dir={tmp_path / 'tfds'}", "--detector=face_api=x.tgz")
+    assert _card(prepare_data, prepare_data.PrepareConfig, *build) == 0
+    # The central square of the canvas is 120 px wide and becomes SIZE: pixel centres lie at halves of a pixel.
+    scale = SIZE / CANVAS[0]
+    eyes = (CORNER + FACE * EYES - ((CANVAS[1] - CANVAS[0]) / 2, 0) + 0.5) * scale - 0.5
+    unit = scale * FACE * 0.25
+
+    lab, tables = tmp_path / "lab", tmp_path / "tables"
+    making = ("init", f"--study_dir={lab}", f"--prepared={tmp_path / 'tfds'}", f"--image_px={SIZE}", "--practice=0")
+    assert commands.main([*making, "--per_ordered_pair=1", "--participants=1"]) == 0
+    capsys.readouterr()
+    assert commands.main(["simulate", f"--study_dir={lab}", "--participants=4", "--profile=eye_biased"]) == 0
+    assert "2 of 6 pictures come without landmarks: there they aim where eyes and mouth" in capsys.readouterr().err
+    assert commands.main(["export", f"--study_dir={lab}", f"--out={tables}"]) == 0
+    _check_eyes(human.trials.read(tables), eyes, unit)
+
+    out = tmp_path / "run"
+    flags = (f"--out={out}", "--dataset=prepared", f"--data_dir={tmp_path / 'tfds'}", "--per_ordered_pair=1", *TINY)
+    flags = (*flags, f"--image_size={SIZE}", "--stages=data,design,people", "--participants=4")
+    assert _card(reproduce, StudyConfig, *flags, "--profile=eye_biased") == 0
+    run = open_run(out)
+    assert (run.profile, run.without_landmarks) == ("eye_biased", 2)
+    _check_eyes(human.trials.read(out / "people"), eyes, unit)
+    assert _card(reproduce, StudyConfig, *flags, "--profile=centre") == 0
+    assert "--profile was 'eye_biased', is 'centre'" in capsys.readouterr().err
+    run = open_run(out)
+    assert (run.profile, run.without_landmarks) == ("centre", 0)
+    assert _card(reproduce, StudyConfig, *flags, "--profile=centre", f"--people={tables}") == 1
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said.startswith("error: `--profile`: says where simulated people look, got centre with --people=")
+
+
+def _check_eyes(trials, eyes, unit):
+    """Most clicks fall on the eyes of the face, but for pictures whose face nobody has found."""
+    clicks = trials.clicks.merge(trials.trials[["participant", "trial", "true_label"]], on=["participant", "trial"])
+    points = clicks[["x_px", "y_px"]].to_numpy(float)
+    far = np.linalg.norm(points[:, None] - eyes, axis=2).min(1) / unit
+    found = clicks["true_label"].to_numpy() != "sad"
+    assert np.mean(far[found] < 0.5) > 0.6
+    assert np.mean(far[~found] < 0.5) < 0.2
+
+
 def test_people_who_stopped_early_and_pictures_without_an_answer(road, people, tmp_path, capsys):
     folder, trials = people
     images = trials.trials["image"].drop_duplicates().tolist()

@@ -18,7 +18,7 @@ import pytest
 from experiments import draw_figures, reproduce
 from experiments.config import StudyConfig, resolve
 from experiments.harness import command
-from experiments.study import codebook, flag_sentences, stages
+from experiments.study import codebook, flag_sentences, stages, template
 from experiments.study.run_folder import FinishedFiles
 from experiments.study.stage_records import StageRecords
 from experiments.study.stage_table import FREE, STAGES, TABLE
@@ -130,6 +130,7 @@ def test_near_chance_is_where_the_interval_does_not_lie_above_half(right, images
         ({"masked_ratio": 0.9}, ["finetune", "report"]),
         ({"per_ordered_pair": 2}, ["design"]),
         ({"slots": 2, "over_members": "vmap"}, []),
+        ({"profile": "oracle"}, ["people"]),
     ],
 )
 def test_what_a_finished_run_would_make_again(finished, changes, stages):
@@ -279,6 +280,7 @@ def test_people_of_a_folder_give_the_numbers_that_they_give_as_simulated_ones(fi
     wanted, got = _summary(finished), _summary(out)
     assert (got["simulated_people"], got["people"].pop("provenance")) == (False, "real")
     assert wanted["people"].pop("provenance") == "simulated"
+    assert (wanted["people"].pop("profile"), got["people"].pop("profile")) == ("typical", None)
     assert got["people"].pop("simulated") == 0
     assert wanted["people"].pop("simulated") == wanted["people"]["participants"]
     assert got["people"] == wanted["people"] and got["ensemble"] == wanted["ensemble"]
@@ -305,6 +307,37 @@ def test_people_of_a_folder_give_the_numbers_that_they_give_as_simulated_ones(fi
     assert "people: made again: content of --people has changed" in said
     assert "out of date now: finetune, compare, figures, report" in said
     assert json.loads((out / "people.json").read_text())["people"] == "mixed"
+
+
+_FALSE = "people simulated mixed real chosen_by_people drawn papers left_out copies_kept crop detector profile"
+_EMPTY = "source image_size preset model seed train study_images validation evaluation categories kind looks"
+
+
+@pytest.mark.parametrize(
+    ("blind", "told"),
+    [
+        (0, "mostly at the eyes (--profile=eye_biased)."),
+        (
+            3,
+            "(--profile=eye_biased). 3 of the 56 pictures come without landmarks. There the simulated clicks aim where",
+        ),
+        (56, "(--profile=eye_biased). These pictures come without landmarks, so the simulated clicks aim where eyes"),
+    ],
+)
+def test_the_report_says_where_simulated_people_looked(blind, told):
+    names = "participants ordered_pairs accuracy trials r_clicks_time r_clicks_accuracy r_time_accuracy reason who"
+    values = dict.fromkeys(f"{names} {_FALSE} {_EMPTY} foils bounded limit".split(), "")
+    values |= {
+        "simulated": True,
+        "profile": "eye_biased",
+        "looks": flag_sentences.looks("eye_biased"),
+        "sequences": True,
+    }
+    values |= {"study_images": 56, "blind": blind, "all_blind": blind == 56}
+    text = template.section("people", values).text
+    assert text.endswith(told) if not blind else told in text
+    profiles = human.observers.PROFILES
+    assert len({flag_sentences.looks(profile) for profile in profiles}) == len(profiles)
 
 
 @pytest.mark.slow  # test_kills.py kills training in the fast suite

@@ -11,6 +11,7 @@ import dataclasses
 import numpy as np
 import pandas as pd
 
+from fer_jax import provenance
 from fer_jax.errors import DataError
 from fer_jax.expressions import EXPRESSIONS, index_of
 from fer_jax.human.observers.regions import NUM_REGIONS, photograph_evidence, region_centres
@@ -36,14 +37,15 @@ class Profile:
     aim: str = "region"
 
 
-PROFILES = {
-    "typical": Profile(),
-    "eye_biased": Profile(bias=(2.5, 2.5, *(0.0,) * (NUM_REGIONS - 2))),
-    "mouth_biased": Profile(bias=(0.0, 0.0, 4.0, *(0.0,) * (NUM_REGIONS - 3))),
-    "oracle": Profile(habit=0.0, seek=2.5),
-    "random": Profile(aim="anywhere"),
-    "centre": Profile(aim="centre"),
-}
+_PROFILES = (
+    Profile(),
+    Profile(bias=(2.5, 2.5, *(0.0,) * (NUM_REGIONS - 2))),
+    Profile(bias=(0.0, 0.0, 4.0, *(0.0,) * (NUM_REGIONS - 3))),
+    Profile(habit=0.0, seek=2.5),
+    Profile(aim="anywhere"),
+    Profile(aim="centre"),
+)
+PROFILES = dict(zip(provenance.PROFILES, _PROFILES, strict=True))
 
 # How readily (true, foil) is taken for what it is. Below 1 the truth looks like the foil. 1 where not named.
 CONFUSABILITY = {

@@ -82,20 +82,22 @@ def region_centres(count: int, *, image_px: int, landmarks: np.ndarray | None = 
     Args:
       count: T images.
       image_px: side of the images.
-      landmarks: (T, 68, 2), pixels, iBUG order. None takes the crop frame for all.
+      landmarks: (T, 68, 2), pixels, iBUG order. An image whose landmarks are all NaN has none and takes the crop
+        frame. None takes it for all.
 
     Returns:
       Centres (T, R, 2) in pixels, and the distance between the eyes (T,) in pixels.
 
     Raises:
-      DataError: landmarks of another shape, or not finite.
+      DataError: landmarks of another shape, or some of an image that are not finite.
     """
+    unit = EYES_APART * image_px
+    standard = np.asarray(EYES_MIDDLE) * image_px + unit * FRAME_CENTRES
     if landmarks is None:
-        unit = EYES_APART * image_px
-        centres = np.asarray(EYES_MIDDLE) * image_px + unit * FRAME_CENTRES
-        return np.broadcast_to(centres, (count, NUM_REGIONS, 2)), np.full(count, unit)
+        return np.broadcast_to(standard, (count, NUM_REGIONS, 2)), np.full(count, unit)
     landmarks = np.asarray(landmarks, np.float64)
-    if landmarks.shape != (count, 68, 2) or not np.isfinite(landmarks).all():
+    without = without_landmarks(landmarks) if landmarks.shape == (count, 68, 2) else None
+    if without is None or not np.isfinite(landmarks[~without]).all():
         raise DataError(f"`landmarks`: wanted finite numbers of shape ({count}, 68, 2), got {landmarks.shape}.")
     eyes = eye_centres(landmarks)
     brows = [landmarks[:, brow].mean(1) for brow in BROWS]
@@ -108,4 +110,10 @@ def region_centres(count: int, *, image_px: int, landmarks: np.ndarray | None = 
         0.5 * (landmarks[:, 57] + landmarks[:, 8]),
         *((eye + corner + edge) / 3 for eye, corner, edge in zip(eyes, corners, jaw, strict=True)),
     ]
-    return np.stack(centres, 1), np.linalg.norm(eyes[1] - eyes[0], axis=1)
+    apart = np.linalg.norm(eyes[1] - eyes[0], axis=1)
+    return np.where(without[:, None, None], standard, np.stack(centres, 1)), np.where(without, unit, apart)
+
+
+def without_landmarks(landmarks: np.ndarray) -> np.ndarray:
+    """Return bool (T,): the images that have no landmarks, all NaN of (T, 68, 2)."""
+    return np.asarray(np.isnan(landmarks).all((1, 2)))

@@ -55,7 +55,8 @@ def simulate(
       participants: S people.
       evidence: (T, R), 0 or more, how much each region tells the truth from the foil. None takes the table
         for photographs. `difference_evidence` makes it from the pair oracle of procedural faces.
-      landmarks: (T, 68, 2), pixels. None places the regions by the standard crop.
+      landmarks: (T, 68, 2), pixels. An image whose landmarks are all NaN has none. Its regions are placed by the
+        standard crop. None places those of all images so.
       profile: a key of `PROFILES`, or a profile.
       with_dropouts: the last two people are one who mostly guesses and one who skips the last block, as in §4.1.
       reveal_radius: disc radius, pixels. None takes `masks.reveal_radius`.

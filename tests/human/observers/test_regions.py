@@ -68,6 +68,19 @@ def test_landmarks_of_the_standard_crop_give_the_standard_centres():
     np.testing.assert_allclose(moved, centres * 0.5 + 7)
 
 
+def test_a_picture_without_landmarks_takes_the_crop_frame():
+    landmarks = np.stack([standard_landmarks(224) * 0.5, np.full((68, 2), np.nan)])
+    centres, unit = regions.region_centres(2, image_px=224, landmarks=landmarks)
+    np.testing.assert_array_equal(regions.without_landmarks(landmarks), [False, True])
+    known, apart = regions.region_centres(1, image_px=224, landmarks=landmarks[:1])
+    standard, usual = regions.region_centres(1, image_px=224)
+    np.testing.assert_array_equal(centres, np.concatenate([known, standard]))
+    np.testing.assert_array_equal(unit, np.concatenate([apart, usual]))
+    landmarks[0, 7, 1] = np.nan
+    with pytest.raises(DataError, match=r"`landmarks`: wanted finite numbers of shape \(2, 68, 2\)"):
+        regions.region_centres(2, image_px=224, landmarks=landmarks)
+
+
 def test_bad_arrays():
     with pytest.raises(DataError, match=r"wanted finite numbers of shape \(2, 68, 2\)"):
         regions.region_centres(2, image_px=64, landmarks=np.zeros((2, 5, 2)))
