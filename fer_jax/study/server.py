@@ -141,11 +141,14 @@ class _Study:
         # Neither changes while a study is served.
         self._stimuli = store.stimuli()
         self._labels = {label for stimulus in self._stimuli.values() for label in stimulus.options}
-        wording.page_texts(self._folder, self._settings, self._labels)  # a bad file is named before anybody comes
+        self._page_texts(self._labels)  # a bad file is named before anybody comes
         files = (item for item in PAGE.iterdir() if pathlib.PurePath(item.name).suffix in TYPES)
         self._assets = {item.name: item.read_bytes() for item in files}
         # A plan is drawn once, and every event is checked against it.
         self._options = functools.lru_cache(maxsize=256)(store.options)
+
+    def _page_texts(self, labels) -> dict:
+        return wording.page_texts(self._folder, self._settings, labels, trials=len(self._stimuli))
 
     async def page(self, request: Request) -> Response:
         del request
@@ -160,7 +163,7 @@ class _Study:
     async def texts(self, request: Request) -> Response:
         """Say what the first page needs before anybody is known."""
         del request
-        told = wording.page_texts(self._folder, self._settings, ())
+        told = self._page_texts(())
         names = {"title": self._settings.title, "open_link": self._settings.open_link}
         return JSONResponse({"lang": told["lang"], "texts": told["texts"], **names})
 
@@ -195,7 +198,7 @@ class _Study:
             {
                 "epoch": epoch,
                 **self._standing(person),
-                **wording.page_texts(self._folder, self._settings, self._labels),
+                **self._page_texts(self._labels),
                 "settings": self._public_settings(),
             }
         )

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import http.client
+import importlib.resources
 import json
 import os
 import re
@@ -24,7 +25,7 @@ from fer_jax.errors import DataError
 from fer_jax.study import Settings, Store, commands, read_settings, robots, tables
 from fer_jax.study.folder import token_of
 from fer_jax.study.records import sha256
-from fer_jax.study.settings import CHOICES, meaning
+from fer_jax.study.settings import CHOICES, LANGUAGES, meaning
 from fer_jax.study.wording import page_texts
 
 from .conftest import LABELS, make, read, table
@@ -142,9 +143,28 @@ def test_words_for_answers_beside_the_texts_are_shown_their_place(tmp_path):
     words = tmp_path / "study" / "texts" / "en.json"
     words.write_text('{"happy": "glad"}')
     with pytest.raises(DataError, match=re.escape('answers as {"labels": {"happy": "glad"}}')):
-        page_texts(tmp_path / "study", settings, LABELS)
+        page_texts(tmp_path / "study", settings, LABELS, trials=6)
     words.write_text('{"labels": {"happy": "glad"}}')
-    assert page_texts(tmp_path / "study", settings, LABELS)["labels"]["happy"] == "glad"
+    assert page_texts(tmp_path / "study", settings, LABELS, trials=6)["labels"]["happy"] == "glad"
+
+
+@pytest.mark.parametrize("lang", LANGUAGES)
+def test_the_consent_says_what_is_true_of_the_study(tmp_path, lang):
+    def consent(trials, **choices):
+        return page_texts(tmp_path, Settings(lang=lang, **choices), LABELS, trials=trials)["texts"]["consent"]
+
+    words = json.loads((importlib.resources.files("fer_jax.study") / "page" / "texts" / f"{lang}.json").read_text())
+    # 280 trials and 4 of practice at 10.5 s, and 3 minutes of reading: 52.7 minutes.
+    assert "55" in consent(284) and "15" in consent(60, iti_ms=0) and "5" in consent(6)
+    assert words["consent_breaks"] in consent(284) and words["consent_breaks"] not in consent(284, blocks=1)
+    assert words["consent_asked"] not in consent(284) and words["consent_asked"] in consent(284, ask=("age",))
+    assert "PROLIFIC_PID, SITE" in consent(284, url_parameters=("PROLIFIC_PID", "SITE"))
+    assert all("{" not in consent(9, ask=ask, url_parameters=ask) for ask in ((), ("age",)))
+    (tmp_path / "texts").mkdir()
+    (tmp_path / "texts" / "consent.txt").write_text("An hour. {Braces} stay.")
+    assert consent(6, ask=("age",)) == "An hour. {Braces} stay."
+    (tmp_path / "texts" / "consent.txt").write_text("{minutes} minutes.")
+    assert consent(6) == "5 minutes."
 
 
 def test_a_picture_that_is_none_is_named_and_nothing_is_left(pictures, tmp_path, capsys):
