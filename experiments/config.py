@@ -35,6 +35,11 @@ class Command:
         low=0.0,
         high=1e6,
     )
+    dry_run: bool = option(
+        False,
+        "Only say what the run would take on this machine: members, steps, operations, memory, and hours from a step "
+        "that is timed. Without --data_dir, of a set with published counts.",
+    )
     overwrite: bool = option(False, "Begin anew: what is there already is deleted.")
 
 
@@ -348,7 +353,7 @@ def resolve(config: StudyConfig) -> StudyConfig:
     config = dataclasses.replace(config, **chosen)
     refuse_strangers(config)
     refuse_votes(config)
-    if config.dataset != "procedural_faces" and not config.data_dir:
+    if config.dataset != "procedural_faces" and not config.data_dir and not config.dry_run:
         raise UsageError(
             f"`--data_dir`: --dataset={config.dataset} wants the folder or zip its pictures lie in, got none."
         )

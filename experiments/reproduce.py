@@ -39,7 +39,7 @@ def main(config: StudyConfig) -> int:
         )
     code = run_stages(config, chosen_stages(config), named=config.stages != "all")
     report = pathlib.Path(config.out) / "report.html"
-    if report.exists():
+    if report.exists() and not config.dry_run:
         print(report)
     return code
 

@@ -29,7 +29,7 @@ from fer_jax.expressions import EXPRESSIONS
 SCHEMA = 2
 PICTURES_RECORD = "data/pictures.json"  # where the data stage notes what the pictures are
 # Where a run lies and what it does next is the next command's to say. Everything else is recorded and repeated.
-_NOT_REPEATED = ("out", "stages", "overwrite")
+_NOT_REPEATED = ("out", "stages", "overwrite", "dry_run")
 _RUN = "_run"  # of the arrays of an NPZ, the identity of their run
 
 

@@ -36,7 +36,7 @@ class StageEntry:
 # in another of them tells.
 PLACEMENT = ("slots", "memory_gb", "over_members", "over_devices", "devices", "data_devices")
 # Where a run lies, what it does next, when it saves, how bad a copy it takes: no result depends on these.
-FREE = ("out", "stages", "overwrite", "minutes", "data_dir", "max_reject_frac", "save_every_s", *PLACEMENT)
+FREE = ("out", "stages", "overwrite", "dry_run", "minutes", "data_dir", "max_reject_frac", "save_every_s", *PLACEMENT)
 # Stages that `--minutes` shortens, and the flag by which it does.
 LIMITS = {"members": "max_images", "multiclass": "multiclass_epochs", "finetune": "finetune_images"}
 

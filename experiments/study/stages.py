@@ -45,7 +45,8 @@ def run_part(config: StudyConfig, names: Sequence[str], table: str) -> int:
     if config.stages not in ("all", ",".join(names)):
         raise UsageError(f"`--stages`: this card runs {', '.join(names)}; leave it out, got {config.stages!r}.")
     code = run_stages(resolve(config), names)
-    print(f"{config.out}/tables/{table}.csv")
+    if not config.dry_run:
+        print(f"{config.out}/tables/{table}.csv")
     return code
 
 
@@ -60,6 +61,11 @@ def run_stages(config: StudyConfig, names: Sequence[str], *, named: bool = False
     Raises:
       UsageError: flags that the folder's networks were not trained with, or a stage whose forerunners have not run.
     """
+    if config.dry_run:
+        from experiments.study import dry_run
+
+        print(dry_run.tell(config, names))
+        return 0
     stop = command.StopRequest().install()
     from experiments.study import codebook, time_limit
     from experiments.study.run import Run

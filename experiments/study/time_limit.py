@@ -88,7 +88,7 @@ def bounded(
     if not config.minutes or name in limits:
         return config
     flag, stages = LIMITS[name], run.folder.stages
-    seconds, own = _seconds_an_image(config, step, start(), batch), images_with(config)
+    seconds, own = seconds_an_image(config, step, start(), batch), images_with(config)
     left = 60 * config.minutes - stages.spent() - _fixed_seconds(run, seconds)
     if left <= 0:
         sys.stderr.write(
@@ -112,8 +112,15 @@ def bounded(
     return run.config
 
 
-def _seconds_an_image(config, step, state, batch) -> float:
-    """Time training: seconds an image. Devices that hold different members count together."""
+def seconds_an_image(config: Any, step: Callable, state: Any, batch: dict) -> float:
+    """Time training: seconds an image. Devices that hold different members count together.
+
+    Args:
+      config: its devices.
+      step: one member's step.
+      state: a member's state.
+      batch: one batch.
+    """
     run, key = jax.jit(step), jax.random.key(0, impl="threefry2x32")
     state = jax.block_until_ready(run(state, batch, key, True))  # compiles
     start = time.monotonic()
@@ -124,30 +131,50 @@ def _seconds_an_image(config, step, state, batch) -> float:
     return (time.monotonic() - start) / _TIMED_STEPS / len(batch["labels"]) / devices
 
 
-def _fixed_seconds(run, seconds) -> float:
-    """Estimate the seconds of the stages that are not shortened."""
-    config, ended = run.config, run.folder.stages.seconds()
-    predicted = (run.categories.num_pairs + 1) * len(run.pictures("validation")) * _PREDICTION
-    work = {
+def trained_images(config: Any, pairs: int, train: int) -> dict[str, int]:
+    """Count the images that the stages after the members train on.
+
+    Args:
+      config: resolved.
+      pairs: of categories.
+      train: training pictures.
+    """
+    return {"multiclass": config.multiclass_epochs * train, "finetune": pairs * config.finetune_images}
+
+
+def other_work(config: Any, pairs: int, validation: int) -> dict[str, float]:
+    """Return what stages compute beside training, in training images of one member that take as long.
+
+    Args:
+      config: resolved.
+      pairs: of categories.
+      validation: validation pictures.
+    """
+    predicted = (pairs + 1) * validation * _PREDICTION
+    return {
         "vote": predicted,
-        "saliency": _EXPLAINING * len(run.categories.ordered_pairs) * config.per_ordered_pair * config.ep_iterations,
+        "saliency": _EXPLAINING * 2 * pairs * config.per_ordered_pair * config.ep_iterations,
         "finetune": predicted,
     }
-    done = {*ended, *left_out(config.people)}
-    return _REST_S + seconds * sum(images for name, images in work.items() if name not in done)
+
+
+def _fixed_seconds(run, seconds) -> float:
+    """Estimate the seconds of the stages that are not shortened."""
+    work = other_work(run.config, run.categories.num_pairs, len(run.pictures("validation")))
+    return _REST_S + seconds * _left(run, work)
 
 
 def _later_images(run, name) -> int:
     """Count the training images of the stages after this one that have not ended."""
-    config, ended = run.config, run.folder.stages.seconds()
-    work = {
-        "members": 0,
-        "multiclass": config.multiclass_epochs * len(run.pictures("train")),
-        "finetune": run.categories.num_pairs * config.finetune_images,
-    }
+    work = {"members": 0} | trained_images(run.config, run.categories.num_pairs, len(run.pictures("train")))
     later = list(work)[list(work).index(name) + 1 :]
-    done = {*ended, *left_out(config.people)}
-    return sum(work[stage] for stage in later if stage not in done)
+    return _left(run, {stage: work[stage] for stage in later})
+
+
+def _left(run, work):
+    """Add up the work of the stages that the run has and has not ended."""
+    done = {*run.folder.stages.seconds(), *left_out(run.config.people)}
+    return sum(each for stage, each in work.items() if stage not in done)
 
 
 def _fitting(fits: Callable[[int], bool], low: int, high: int) -> int:

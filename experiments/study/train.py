@@ -3,14 +3,14 @@
 import dataclasses
 import math
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import jax
 import numpy as np
 import optax
 import pandas as pd
 
-from experiments.config import chosen_members
+from experiments.config import StudyConfig, chosen_members
 from experiments.study import time_limit
 from experiments.study.fit import Plan, clear, fit
 from experiments.study.run import Run, open_run
@@ -51,17 +51,11 @@ def train_members(run: Run) -> None:
     def batch_of(member, step):
         return _for_training(batches[member].at(step), votes[member])
 
-    step = training.make_step(
-        training_network(run, 2), optimiser, training.cross_entropy(), training.augmented_view(Augmentation())
-    )
+    step = member_step(run, optimiser)
     like = run.state_like(2, optimiser)
 
-    def rule(config):
-        return training.StopRule(config.stop_accuracy or None, config.max_epochs or None, config.max_images or None)
-
     def images_with(config):
-        sizes = [each.images_per_epoch for each in batches.values()]
-        return sum(size * rule(config).epochs_for(size) for size in sizes)
+        return most_images(config, [each.images_per_epoch for each in batches.values()])
 
     def start(member):
         return training.init_state(starting(member), optimiser)
@@ -77,7 +71,7 @@ def train_members(run: Run) -> None:
             batch_of=batch_of,
             key=run.key("member_training"),
             batch_size=config.batch_size,
-            stop=rule(config),
+            stop=stop_rule(config),
             **slots_of(config, step, like, batch_of(chosen[0], 0), members=len(chosen)),
         ),
         like=like,
@@ -104,6 +98,27 @@ def train_members(run: Run) -> None:
     )
     run.folder.write_table("members", table)
     clear(run, "ensemble")
+
+
+def member_step(run: Run, optimiser) -> Callable:
+    """Return the training step of one member."""
+    view = training.augmented_view(Augmentation())
+    return training.make_step(training_network(run, 2), optimiser, training.cross_entropy(), view)
+
+
+def stop_rule(config: StudyConfig) -> training.StopRule:
+    """Return the conditions on which a member leaves."""
+    return training.StopRule(config.stop_accuracy or None, config.max_epochs or None, config.max_images or None)
+
+
+def most_images(config: StudyConfig, sizes: Iterable[int]) -> int:
+    """Count the images that members see if none stops early.
+
+    Args:
+      config: resolved.
+      sizes: images of an epoch of each member.
+    """
+    return sum(size * stop_rule(config).epochs_for(size) for size in sizes)
 
 
 def batches_of(run: Run, pair: int | None) -> data.Batches:

@@ -1,0 +1,60 @@
+"""A dry run: what it counts, where its counts are from, and that it writes nothing."""
+
+import re
+
+import pytest
+
+from experiments import reproduce, train_ensemble
+from experiments.config import StudyConfig
+from experiments.harness import command
+
+
+def _said(capsys, *flags, card=reproduce, code=0):
+    argv = ["card", "--dry_run", "--model=tiny", "--image_size=32", "--batch_size=4", *flags]
+    assert command.run(card.main, StudyConfig, usage="", argv=argv) == code
+    out, err = capsys.readouterr()
+    return out if code == 0 else err
+
+
+def test_members_steps_and_images_are_those_of_the_flags(tmp_path, capsys):
+    out = tmp_path / "run"
+    said = _said(
+        capsys, f"--out={out}", "--train_per_expression=10", "--validation_per_expression=12", "--max_epochs=3",
+        "--multiclass_epochs=2", "--finetune_images=8", "--ep_iterations=7", "--per_ordered_pair=1",
+    )  # fmt: skip
+    rows = {words[0]: words[1:] for words in (line.split() for line in said.splitlines()) if words}
+    assert rows["pictures"][:4] == ["train", "80,", "validation", "96"]
+    assert rows["members"][:2] == ["at", "most"] and rows["members"][2:4] == ["1,680", "420"]  # 28 members, 3 x 20
+    assert rows["multiclass"][:2] == ["160", "40"] and rows["finetune"][:2] == ["224", "56"]
+    assert rows["saliency"][:2] == ["56", "392"] and rows["vote"][0] == "96"
+    assert re.search(r"4 images of 32 px, +[0-9.]+ GFLOP, [0-9.]+ s measured here", said)
+    assert not out.exists()
+
+
+def test_a_set_that_is_not_at_hand_has_its_published_counts(tmp_path, capsys):
+    flags = (
+        f"--out={tmp_path / 'run'}",
+        "--dataset=affectnet",
+        "--max_images=0",
+        "--max_epochs=1",
+        "--stop_accuracy=0",
+    )
+    said = _said(capsys, *flags, "--members=0,27", card=train_ensemble)
+    assert "train 287,652, validation 4,000 (published counts of affectnet original)" in said
+    # One epoch of neutral and happy, and one of anger and contempt: twice the rarer class each.
+    images = 2 * 74_874 + 2 * 3_750
+    assert re.search(rf"^members +{images:,} +{-(-2 * 74_874 // 4) + 2 * 3_750 // 4:,} ", said, re.M)
+    assert "multiclass" not in said.partition("stage")[2]
+
+
+@pytest.mark.parametrize(
+    ("flags", "wanted"),
+    [
+        (["--dataset=expw"], "no counts of --dataset=expw are published; read them first with --stages=data"),
+        (["--dataset=rafdb"], "`--categories`: no training picture of contempt"),
+        (["--dataset=affectnet", "--slots=2", "--memory_gb=0.000001"], "`--slots`: 2 want"),
+    ],
+)
+def test_what_cannot_be_told_is_refused_in_one_line(tmp_path, capsys, flags, wanted):
+    said = _said(capsys, f"--out={tmp_path / 'run'}", *flags, code=1)
+    assert wanted in said and said.count("\n") == 1
