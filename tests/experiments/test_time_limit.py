@@ -37,7 +37,7 @@ IMAGES = {"members": _members, "multiclass": _multiclass, "finetune": _finetune}
 @pytest.fixture
 def study(tmp_path, monkeypatch):
     """A study of which nothing is computed: an image takes 10 ms."""
-    monkeypatch.setattr(time_limit, "_seconds_an_image", lambda *_: 0.01)
+    monkeypatch.setattr(time_limit, "seconds_an_image", lambda *_: 0.01)
     made = []
 
     def with_flags(**flags):
