@@ -36,7 +36,7 @@ def checked(config: Any) -> tuple[tuple[str, ...], tuple[float, ...]]:
         raise UsageError("`--detector`: --crop=box wants one, such as face_api=FILE.tgz or lbp; see BUILD.md.")
     command.check_bounds(config)
     methods = command.parse_names("methods", config.methods, f"{METHODS},{FURTHER}".split(","), wanted="some of")
-    return methods, _areas(config.areas)
+    return methods, parse_areas(config.areas)
 
 
 def settings(defaults: Any, config: Any, methods: tuple[str, ...], areas: tuple[float, ...]) -> Any:
@@ -72,7 +72,12 @@ def record(chosen: Any) -> dict[str, Any]:
     }
 
 
-def _areas(text):
+def parse_areas(text: str) -> tuple[float, ...]:
+    """Return the shares of the flag `--areas`, comma-separated, none of "".
+
+    Raises:
+      UsageError: one that is no share, or that is there twice.
+    """
     try:
         areas = tuple(float(part) for part in text.split(",")) if text else ()
     except ValueError:

@@ -1,1 +1,1 @@
-"""What experiments.compare_people needs: tables, and their page."""
+"""What experiments.compare_people and experiments.compare_attention need: tables, and their pages."""

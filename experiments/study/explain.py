@@ -1,6 +1,7 @@
 """Stage `saliency`: three maps of each study image, through its own pair's member (paper §5.3)."""
 
 import functools
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -25,30 +26,57 @@ def settings_of(config: StudyConfig) -> explanation.Settings:
 
 def explain(run: Run) -> None:
     """Write three maps for each study image, for its true label, one file a pair, then one for all."""
-    config, pairs, shown = run.config, run.study_pairs, run.study_pictures
-    truth = np.asarray([run.categories.index_of(label) for label in run.study_table["true_label"]])
-    members = run.load_ensemble()
-    explain_pair = explanation.program(functools.partial(run.network, 2), settings_of(config))
-    progress = Progress("explaining", len(shown), unit="images")
-    for pair in range(run.categories.num_pairs):
-        rows = np.flatnonzero(pairs == pair)
-        name = f"saliency/{pair:02d}_{run.categories.pair_name(pair)}"
-        if len(rows) and not run.folder.has(f"{name}.npz"):
-            target = (truth[rows] == run.categories.pairs[pair][1]).astype(np.int32)
-            maps = explain_pair(ensemble.member(members, pair), shown.images[rows], target)
-            maps["final_area"] = maps["final_area"][:, 0]
-            run.folder.write_arrays(name, rows=rows, **{key: np.asarray(maps[key]) for key in _KEPT})
-        progress.update(int((pairs <= pair).sum()))
-        run.stop.check()
-    progress.finish(f"{len(shown)} images, {len(METHODS)} methods")
+    pairs = run.study_pairs
+    done = [pair for pair in np.unique(pairs) if run.folder.has(f"{_file(run, pair)}.npz")]
+    rows = np.flatnonzero(~np.isin(pairs, done))
+    for own, maps in explain_rows(run, settings_of(run.config), true_sides(run), rows, check=run.stop.check):
+        maps["final_area"] = maps["final_area"][:, 0]
+        run.folder.write_arrays(_file(run, pairs[own[0]]), rows=own, **{key: maps[key] for key in _KEPT})
     run.folder.write_arrays("maps", **_gathered(run))
+
+
+def true_sides(run: Run) -> np.ndarray:
+    """Return the side of its pair, 0 or 1, that the true label of each study image is on, int32 (T,)."""
+    truth = np.asarray([run.categories.index_of(label) for label in run.study_table["true_label"]])
+    return (truth == np.asarray(run.categories.pairs)[run.study_pairs, 1]).astype(np.int32)
+
+
+def explain_rows(
+    run: Run, settings: explanation.Settings, targets: np.ndarray, rows: np.ndarray, *, check: Callable[[], None]
+) -> Iterator[tuple[np.ndarray, dict[str, np.ndarray]]]:
+    """Explain study images, each through its own pair's member.
+
+    Args:
+      run: with members.
+      settings: what to compute.
+      targets: (T,) the class of its member, 0 or 1, that is explained in each study image.
+      rows: of the study images that are explained.
+      check: called between pairs, may raise to stop.
+
+    Yields:
+      For each pair its rows, and what `explanation.explain_picture` returns of each.
+    """
+    pairs, shown, members = run.study_pairs, run.study_pictures, run.load_ensemble()
+    explain_pair = explanation.program(functools.partial(run.network, 2), settings)
+    most = np.bincount(pairs[rows]).max(initial=0)
+    progress = Progress("explaining", len(rows), unit="images")
+    for pair in np.unique(pairs[rows]):
+        own = rows[pairs[rows] == pair]
+        # As many pictures for each pair, so that one program serves all.
+        full = np.resize(own, most)
+        maps = explain_pair(ensemble.member(members, int(pair)), shown.images[full], targets[full])
+        yield own, {key: np.asarray(each)[: len(own)] for key, each in maps.items()}
+        progress.update(int((pairs[rows] <= pair).sum()))
+        check()
+    progress.finish(f"{len(rows)} images, {len(settings.methods)} methods")
+
+
+def _file(run, pair) -> str:
+    return f"saliency/{pair:02d}_{run.categories.pair_name(pair)}"
 
 
 def _gathered(run):
     """Read the pairs' files as arrays in the study table's order."""
-    parts = [
-        run.folder.read_arrays(f"saliency/{pair:02d}_{run.categories.pair_name(pair)}")
-        for pair in np.unique(run.study_pairs).tolist()
-    ]
+    parts = [run.folder.read_arrays(_file(run, pair)) for pair in np.unique(run.study_pairs).tolist()]
     order = np.argsort(np.concatenate([part["rows"] for part in parts]))
     return {name: np.concatenate([part[name] for part in parts])[order] for name in _KEPT}

@@ -40,8 +40,8 @@ def write_open_choices(run: Run, kept: human.trials.Trials, everybody: human.tri
       dice_centre: mean Dice of a Gaussian in the middle.
       dice_other pairs: mean Dice of the mean of people's maps of the other pairs.
     """
-    people = [(chosen, _small(each)) for chosen, each in _people(run, {"with": kept, "without": everybody})]
-    networks = [({"target": "true label"}, {method: _small(maps[method]) for method in METHODS})]
+    people = people_versions(run, kept, everybody)
+    networks = [({"target": "true label"}, {method: small(maps[method]) for method in METHODS})]
     run.folder.write_table("multiverse", multiverse.multiverse(people, networks, run.study_pairs, cells_of(run)))
 
 
@@ -62,18 +62,22 @@ def paper_of(table: pd.DataFrame) -> dict:
     return {name: value for name, value in PAPER.items() if name in table}
 
 
-def _people(run, samples):
-    """Yield each version of people's maps with its choices."""
+def people_versions(
+    run: Run, kept: human.trials.Trials, everybody: human.trials.Trials
+) -> list[tuple[dict[str, str], np.ndarray]]:
+    """Return each version of people's maps with its choices, for `multiverse` (see `write_open_choices`)."""
+    samples, versions = {"with": kept, "without": everybody}, []
     choices = itertools.product(samples, human.attention.TRIALS_USED, human.attention.HUMAN_MAPS)
     for exclusions, used, kind in choices:
         maps = human.attention.attention_maps(
             samples[exclusions], run.study_table, image_px=run.config.image_size, radius=run.reveal_radius,
             trials_used=used, human_map=kind,
         )  # fmt: skip
-        yield {"exclusions": exclusions, "trials": used, "human_map": kind}, maps
+        versions.append(({"exclusions": exclusions, "trials": used, "human_map": kind}, small(maps)))
+    return versions
 
 
-def _small(maps) -> np.ndarray:
+def small(maps: np.ndarray) -> np.ndarray:
     """Return maps at most `LARGEST_PX` on a side."""
     if max(maps.shape[1:]) <= LARGEST_PX:
         return maps

@@ -142,8 +142,11 @@ def sentences(table: pd.DataFrame, names: Mapping[str, str], *, paper: Mapping[s
             f"{names[name]} in {count:,}"
             for name, count in zip(counts.index[1:].astype(str), counts.iloc[1:], strict=True)
         )
-        factor, share = turning(known)
-        one += f" ({rest}); the choice that decides most is {factor} ({100 * share:.0f} % of the variation of its lead)"
+        shares = turning(known)
+        one += f" ({rest})"
+        if len(shares):
+            most = f"{shares.index[0]} ({100 * shares.iloc[0]:.0f} % of the variation of its lead)"
+            one += f"; the choice that decides most is {most}"
     above = (known["over_baseline"] > 0).mean()
     base = known["best_baseline"].value_counts().index[0]
     many = {0.0: "in none", 1.0: "in all"}.get(above, f"in {100 * above:.0f} %")
@@ -162,31 +165,30 @@ def sentences(table: pd.DataFrame, names: Mapping[str, str], *, paper: Mapping[s
     return [f"{one}.", f"{two}.", f"{three}."]
 
 
-def turning(table: pd.DataFrame) -> tuple[str, float]:
-    """Return the choice that explains most of the lead of the method that wins most often, and the share it explains.
+def turning(table: pd.DataFrame) -> pd.Series:
+    """Return what each choice explains of the lead of the method that wins most often.
 
     Args:
       table: of `multiverse`.
 
     Returns:
-      The name of a column, and its share of the variance of the lead (eta squared of this choice alone).
+      For each choice that is made in several ways its share of the variance of the lead (eta squared of this choice
+      alone), the largest first. 0 where the lead does not vary.
 
     Example:
       >>> table = pd.DataFrame({"unit": ["a", "a", "b", "b"], "trials": ["x", "y", "x", "y"], "winner": "m"})
-      >>> turning(table.assign(dice_m=[1.0, 1.0, 0.2, 0.2], dice_n=0.5))
-      ('unit', 1.0)
+      >>> turning(table.assign(dice_m=[1.0, 1.0, 0.2, 0.2], dice_n=0.5)).to_dict()
+      {'unit': 1.0, 'trials': 0.0}
     """
     first = table["winner"].value_counts().index[0]
     lead = _lead(table, first)
-    shares = {}
+    total, shares = float(((lead - lead.mean()) ** 2).sum()), {}
     for name in choices_of(table):
         groups = lead.groupby(table[name])
         if groups.ngroups > 1:
-            shares[name] = float(
-                (groups.size() * (groups.mean() - lead.mean()) ** 2).sum() / ((lead - lead.mean()) ** 2).sum()
-            )
-    name = max(shares, key=lambda key: shares[key])
-    return name, shares[name]
+            explained = float((groups.size() * (groups.mean() - lead.mean()) ** 2).sum())
+            shares[name] = explained / total if total > 0 else 0.0
+    return pd.Series(shares, dtype="float64").sort_values(ascending=False, kind="stable")
 
 
 def choices_of(table: pd.DataFrame) -> list[str]:

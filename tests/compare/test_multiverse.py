@@ -81,9 +81,11 @@ def test_winner_and_margins(made):
         assert row.over_baseline == pytest.approx(max(methods.values()) - best)
     assert table.query("area == 0.1")["winner"].eq("ep").all()
     assert set(table.query("area == 0.2")["winner"]) >= {"cam"}
-    factor, share = multiverse.turning(table)
-    assert factor == "area"
-    assert 0.5 < share <= 1
+    shares = multiverse.turning(table)
+    assert shares.index[0] == "area"
+    assert 0.5 < shares.iloc[0] <= 1
+    assert shares.is_monotonic_decreasing
+    assert set(shares.index) == set(multiverse.choices_of(table))
 
 
 def test_laws():

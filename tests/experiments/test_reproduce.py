@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from experiments import draw_figures, reproduce
+from experiments import compare_attention, draw_figures, reproduce
 from experiments.config import StudyConfig, resolve
 from experiments.harness import command
 from experiments.study import codebook, flag_sentences, stages, template
@@ -71,6 +71,19 @@ def test_stages_read_the_flags_and_files_that_their_table_names_and_no_others(fi
         owner = _owner(file)
         assert owner, f"{stage} reads {file}, which no stage leaves"
         assert owner in (stage, *TABLE[stage].needs), f"{stage} reads {file} of {owner}"
+
+
+def test_attention_under_every_choice_takes_the_run_s_own_maps(finished, tmp_path, capsys):
+    argv = ["compare_attention", f"--run={finished}", f"--out={tmp_path / 'out'}", "--areas=0.1", "--targets=true"]
+    assert command.run(compare_attention.main, compare_attention.CompareAttentionConfig, usage="", argv=argv) == 0
+    told = capsys.readouterr()
+    assert "explaining" not in told.err
+    table = pd.read_csv(tmp_path / "out" / "multiverse.csv", keep_default_na=False).drop(columns="area")
+    wanted = pd.read_csv(finished / "tables" / "multiverse.csv", keep_default_na=False)
+    pd.testing.assert_frame_equal(table[wanted.columns], wanted)
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert told.out.splitlines()[0][:60] in page
+    assert "The people are programs." in page
 
 
 def test_checkpoints_of_finished_training_are_gone(finished):
