@@ -16,7 +16,7 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
-from fer_jax.categories import Categories
+from fer_jax.categories import DROP, Categories
 from fer_jax.compare import intervals
 from fer_jax.compare.statistics import holm
 from fer_jax.errors import UsageError
@@ -204,7 +204,8 @@ def compare_models(
     Args:
       given: int (S, T, K), see `given_answers`.
       cells: int (T,), the ordered pair of each image, a place in `Categories.ordered_pairs`.
-      predicted: for each model int (N,), what it called the pictures. All models saw the same.
+      predicted: for each model int (N,), what it called the pictures. All models saw the same. `categories.DROP` where
+        it gave no label, as a vote with logits that are not finite does.
       labels: int (N,), what the pictures are.
       categories: of people and models.
 
@@ -247,12 +248,15 @@ def compare_models(
     rows, groups = [], {}
     for model, answered in predicted.items():
         own = np.zeros_like(whole)
-        np.add.at(own, (labels, answered), 1)
-        # Pictures of one label and one answer are alike: what is left without them is the same.
-        less = own - np.eye(own.size, dtype=np.int64).reshape(-1, *own.shape)
+        decided = answered != DROP
+        np.add.at(own, (labels[decided], answered[decided]), 1)
+        # Pictures of one label and one answer are alike: what is left without them is the same. The last row stands
+        # for those that the model gave no label.
+        cell = np.where(decided, labels * len(categories) + answered, own.size)
+        less = own - np.eye(own.size + 1, own.size, dtype=np.int64).reshape(-1, *own.shape)
         left = _shares(np.maximum(less, 0))[:, off]
         of_people = _pearson(several[:, off], shares(own)[off])
-        of_pictures = _pearson(left, human[off])[labels * len(categories) + answered]
+        of_pictures = _pearson(left, human[off])[cell]
         groups[model] = [
             of_people[1 : 1 + len(counts)],
             *intervals.within_labels(of_people[1 + len(counts) :], cells),
@@ -322,16 +326,13 @@ def _checked_answers(given, cells, predicted, labels, categories):
             f"`given`, `cells`: wanted (S, T, {len(categories)}) and (T,), got {given.shape} and {cells.shape}."
         )
     predicted = {name: np.asarray(each) for name, each in predicted.items()}
-    bounds = [
-        ("given", given, None),
-        ("cells", cells, len(categories.ordered_pairs)),
-        ("labels", labels, len(categories)),
-    ]
-    bounds += [(f"predicted[{name!r}]", each, len(categories)) for name, each in predicted.items()]
-    for name, values, count in bounds:
+    pairs, most = len(categories.ordered_pairs) - 1, len(categories) - 1
+    bounds = [("given", given, 0, given.max()), ("cells", cells, 0, pairs), ("labels", labels, 0, most)]
+    bounds += [(f"predicted[{name!r}]", each, DROP, most) for name, each in predicted.items()]
+    for name, values, low, high in bounds:
         whole = np.issubdtype(values.dtype, np.integer)
-        if not whole or values.min(initial=0) < 0 or (count is not None and values.max(initial=0) >= count):
-            raise UsageError(f"`{name}`: wanted whole numbers from 0{f' to {count - 1}' if count else ''}, got others.")
+        if not whole or values.min(initial=low) < low or values.max(initial=low) > high:
+            raise UsageError(f"`{name}`: wanted whole numbers from {low} to {high}, got others.")
     if (
         not predicted
         or labels.ndim != 1

@@ -177,7 +177,7 @@ def turning(table: pd.DataFrame) -> pd.Series:
 
     Example:
       >>> table = pd.DataFrame({"unit": ["a", "a", "b", "b"], "trials": ["x", "y", "x", "y"], "winner": "m"})
-      >>> turning(table.assign(dice_m=[1.0, 1.0, 0.2, 0.2], dice_n=0.5)).to_dict()
+      >>> turning(table.assign(dice_m=[1.0, 1.0, 0.2, 0.2], dice_n=0.5)).round(3).to_dict()
       {'unit': 1.0, 'trials': 0.0}
     """
     first = table["winner"].value_counts().index[0]

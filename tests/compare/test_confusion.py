@@ -161,6 +161,18 @@ def test_the_order_of_people_images_and_pictures_does_not_matter():
         pd.testing.assert_frame_equal(one, other, rtol=1e-12)
 
 
+def test_a_picture_without_a_label_counts_for_its_model_alone():
+    given, cells, predicted, labels = _study(5)
+    lost = np.array([3, 20, 21])
+    spoilt = predicted | {"a": np.where(np.isin(np.arange(len(labels)), lost), -1, predicted["a"])}
+    table, _ = confusion.compare_models(given, cells, spoilt, labels, categories=QUARTET)
+    whole, _ = confusion.compare_models(given, cells, predicted, labels, categories=QUARTET)
+    pd.testing.assert_series_equal(table.iloc[1], whole.iloc[1])
+    r = _r_of(given, cells, np.delete(predicted["a"], lost), np.delete(labels, lost))
+    np.testing.assert_allclose(table["r_off_diagonal"][0], r, rtol=1e-12)
+    assert table["ci_low"][0] < r < table["ci_high"][0]
+
+
 def test_what_has_no_interval_says_why():
     given, cells, predicted, labels = _study(3)
     both = confusion.compare_models(given[:1], cells, predicted, labels, categories=QUARTET)
@@ -202,7 +214,7 @@ def test_a_foil_that_was_never_offered_leaves_no_correlation():
         ({"labels": np.full(48, 0.5)}, "`labels`: wanted whole numbers from 0 to 3"),
         ({"predicted": {}}, "`predicted`: wanted"),
         ({"predicted": {"a": np.zeros(3, int)}}, r"`predicted`: wanted \(48,\) of every model"),
-        ({"predicted": {"a": np.full(48, -1)}}, "wanted whole numbers from 0 to 3"),
+        ({"predicted": {"a": np.full(48, -2)}}, "wanted whole numbers from -1 to 3"),
     ],
 )
 def test_answers_that_do_not_fit_are_refused(changed, told):
