@@ -2,7 +2,7 @@
 
     python -m experiments.reproduce --out=runs/first
     python -m experiments.compare_attention --run=runs/first --out=attention
-    python -m experiments.compare_attention --run=runs/first --areas=.05,.2 --targets=true --out=attention
+    python -m experiments.compare_attention --run=runs/first --each_area=.05,.2 --each_target=true --out=attention
 
 Which method's maps are most like people's, and what does the answer hang on? The run's table `multiverse` varies the
 Dice protocol and people's maps. Here the area that Extremal Perturbation keeps and the score that is explained vary,
@@ -35,10 +35,10 @@ class CompareAttentionConfig:
     """Whose maps to compare, and under which choices."""
 
     run: str = again(OfRun, "run")
-    areas: str = option(
+    each_area: str = option(
         "0.05,0.1,0.15,0.2", "Shares of the picture that Extremal Perturbation keeps. The run's is always among them."
     )
-    targets: str = option(_TARGETS, "What is explained, some of these. The true label is always among them.")
+    each_target: str = option(_TARGETS, "What is explained, some of these. The true label is always among them.")
     out: str = option("", "Folder for tables, figures and report.html.")
 
 
@@ -47,8 +47,8 @@ def main(config: CompareAttentionConfig) -> None:
     for name, wanted in (("run", "runs/first"), ("out", "attention")):
         if not getattr(config, name):
             raise UsageError(f"`--{name}`: wanted a folder, such as --{name}={wanted}, got none.")
-    areas = parse_areas(config.areas)
-    targets = command.parse_names("targets", f"true,{config.targets}", _TARGETS.split(","), wanted="some of")
+    areas = parse_areas(config.each_area, flag="each_area")
+    targets = command.parse_names("each_target", f"true,{config.each_target}", _TARGETS.split(","), wanted="some of")
     stop = command.StopRequest().install()
     from experiments.people_and_networks import versions, versions_page
     from experiments.study.effects import cells_of

@@ -72,8 +72,8 @@ def record(chosen: Any) -> dict[str, Any]:
     }
 
 
-def parse_areas(text: str) -> tuple[float, ...]:
-    """Return the shares of the flag `--areas`, comma-separated, none of "".
+def parse_areas(text: str, *, flag: str = "areas") -> tuple[float, ...]:
+    """Return the shares of a flag, comma-separated, none of "".
 
     Raises:
       UsageError: one that is no share, or that is there twice.
@@ -84,6 +84,6 @@ def parse_areas(text: str) -> tuple[float, ...]:
         areas = (math.nan,)
     if not all(0 < area < 1 for area in areas) or len(set(areas)) < len(areas):
         raise UsageError(
-            f"`--areas`: wanted different shares strictly between 0 and 1, such as 0.05,0.1, got {text!r}."
+            f"`--{flag}`: wanted different shares strictly between 0 and 1, such as 0.05,0.1, got {text!r}."
         )
     return areas

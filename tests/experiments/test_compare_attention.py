@@ -135,8 +135,11 @@ def test_winners_are_counted_by_target_and_area():
     [
         (["--out=x"], "`--run`: wanted a folder, such as --run=runs/first, got none"),
         (["--run=x"], "`--out`: wanted a folder, such as --out=attention, got none"),
-        (["--run=x", "--out=x", "--areas=0.1,2"], "`--areas`: wanted different shares strictly between 0 and 1"),
-        (["--run=x", "--out=x", "--targets=foil"], "`--targets`: wanted some of"),
+        (
+            ["--run=x", "--out=x", "--each_area=0.1,2"],
+            "`--each_area`: wanted different shares strictly between 0 and 1",
+        ),
+        (["--run=x", "--out=x", "--each_target=foil"], "`--each_target`: wanted some of"),
         (["--run=x", "--out=x"], "`--run`: wanted a run with people, got x, which was made with --people=none"),
     ],
 )

@@ -74,7 +74,13 @@ def test_stages_read_the_flags_and_files_that_their_table_names_and_no_others(fi
 
 
 def test_attention_under_every_choice_takes_the_run_s_own_maps(finished, tmp_path, capsys):
-    argv = ["compare_attention", f"--run={finished}", f"--out={tmp_path / 'out'}", "--areas=0.1", "--targets=true"]
+    argv = [
+        "compare_attention",
+        f"--run={finished}",
+        f"--out={tmp_path / 'out'}",
+        "--each_area=0.1",
+        "--each_target=true",
+    ]
     assert command.run(compare_attention.main, compare_attention.CompareAttentionConfig, usage="", argv=argv) == 0
     told = capsys.readouterr()
     assert "explaining" not in told.err
