@@ -122,7 +122,7 @@ def test_networks_that_look_where_people_look(compared, capsys):
 def test_networks_that_look_at_one_place_whatever_the_expression(compared, capsys):
     code, out = compared(like_people=False)
     assert code == 0
-    assert "Maps of the same expression do not fit each other better" in capsys.readouterr().out
+    assert "Maps of the same expression are not shown to fit each other better" in capsys.readouterr().out
     assert pd.read_csv(out / "specificity.csv")["p"].gt(0.05).all()
 
 
