@@ -19,6 +19,7 @@ ROOMS = ("saliency", "saliency.faithfulness", "metrics", "images", "masks", "aug
 # No arrays go in, or functions come out, whose own laws stand elsewhere.
 OTHERS = {
     "saliency.extremal",
+    "saliency.extremal_queue",
     "saliency.grid_shape",
     "saliency.over_images",
     "masks.blur_size",

@@ -1,7 +1,8 @@
 """Saliency maps of any JAX function: extremal perturbation, class activation maps and their kin, gradients, RISE.
 
-Every function takes a single image or feature map and is batched by `jax.vmap`. Maps are returned raw. Functions in
-`faithfulness` measure whether a map is true to the function it explains.
+Every function takes a single image or feature map and is batched by `jax.vmap`. `extremal_queue` alone takes many, as
+a converged image leaves early. Maps are returned raw. Functions in `faithfulness` measure whether a map is true to the
+function it explains.
 
 All of it runs inside a caller's `jax.jit`, `jax.vmap`, `jax.pmap` and `jax.shard_map`: each device explains its own
 score. Pictures dealt out on a mesh with Explicit axes (the default of JAX) go through `over_images`, or
@@ -24,6 +25,7 @@ from fer_jax.saliency._extremal import (
     extremal,
 )
 from fer_jax.saliency._extremal_perturbation import ExtremalInfo, extremal_area, extremal_perturbation
+from fer_jax.saliency._extremal_queue import OVER_SLOTS, extremal_queue
 from fer_jax.saliency._grad_cam import grad_cam, grad_cam_plus_plus, hires_cam, layer_cam
 from fer_jax.saliency._gradients import CHANNELS, input_x_gradient, integrated_gradients, smooth_grad
 from fer_jax.saliency._normalise import CONVENTIONS, NORMALISATIONS, RESIZINGS, normalise, postprocess, resize
@@ -39,6 +41,7 @@ __all__ = [
     "CONVENTIONS",
     "EDGES",
     "NORMALISATIONS",
+    "OVER_SLOTS",
     "PERTURBATIONS",
     "POOLINGS",
     "PUBLISHED_ITERATIONS",
@@ -58,6 +61,7 @@ __all__ = [
     "extremal",
     "extremal_area",
     "extremal_perturbation",
+    "extremal_queue",
     "faithfulness",
     "gaussian_blur",
     "grad_cam",

@@ -88,20 +88,34 @@ def extremal_perturbation(
     mask, info = compiled(_optimise, score_fn, options=options)(image, initial)
     if not isinstance(info.finite, jax.core.Tracer):
         _tell(info, image.shape[:2], options)
-    if not isinstance(options.area, tuple):
-        first = {name: getattr(info, name)[:, 0] for name in ("reward", "area_term")}
-        info = info._replace(area=info.area[0], parameters=info.parameters[0], **first)
-        mask = mask[0]
-    return mask, info
+    return as_asked(mask, info, options)
+
+
+def as_asked(masks, info: ExtremalInfo, options: ExtremalOptions) -> tuple[jax.Array, ExtremalInfo]:
+    """Drop the K axis of masks and info where one area was asked for, and no tuple."""
+    if isinstance(options.area, tuple):
+        return masks, info
+    first = {name: getattr(info, name)[:, 0] for name in ("reward", "area_term")}
+    return masks[0], info._replace(area=info.area[0], parameters=info.parameters[0], **first)
 
 
 def _optimise(score_fn, image, initial, *, options):
     problem = extremal(score_fn, image, options)
-    state = problem.init(problem.gradient_start() if initial is None and options.start == "gradient" else initial)
+    state = begin(problem, initial, options)
     if options.stop == "never":
         state, energies = problem.run(state, options.iterations)
     else:
         state, energies = _run_until_converged(problem, state, options)
+    return finish(state, energies, options)
+
+
+def begin(problem: Extremal, initial: jax.Array | None, options: ExtremalOptions) -> ExtremalState:
+    """Return the first state: from initial parameters (K, h, w), else from `options.start`."""
+    return problem.init(problem.gradient_start() if initial is None and options.start == "gradient" else initial)
+
+
+def finish(state: ExtremalState, energies: Energies, options: ExtremalOptions) -> tuple[jax.Array, ExtremalInfo]:
+    """Return the finished masks (K, H, W) and what the optimisation went through, energies (T, K)."""
     done = jnp.arange(options.iterations) < state.iteration
     finite = jnp.all(jnp.isfinite(energies.reward) | ~done[:, None]) & jnp.all(jnp.isfinite(state.mask))
     reached = state.mask.mean((1, 2))
@@ -183,9 +197,8 @@ def extremal_area(
 
 def _run_until_converged(problem: Extremal, state: ExtremalState, options: ExtremalOptions):
     """Run as `Extremal.run`, with a way out: (state, energies padded with NaN to `iterations`)."""
-    iterations, areas = options.iterations, jnp.asarray(options.areas, state.mask.dtype)
-    blank = jnp.full((iterations, len(areas)), jnp.nan, state.parameters.dtype)
-    arrived = jnp.minimum(_ARRIVED * areas, (1 + areas) / 2)  # a mask that starts all open has not arrived
+    iterations = options.iterations
+    blank = jnp.full((iterations, len(options.areas)), jnp.nan, state.parameters.dtype)
 
     def unfinished(carry):
         state, _, _, settled = carry
@@ -196,17 +209,33 @@ def _run_until_converged(problem: Extremal, state: ExtremalState, options: Extre
         at = state.iteration
         state, now = problem.step(state)
         energies = jax.tree.map(lambda rows, row: lax.dynamic_update_index_in_dim(rows, row, at, 0), energies, now)
-        look = state.iteration % options.patience == 0
-        opened = state.mask > 0.5
-        # 1 - Dice <= tolerance, without a division: two empty sets agree.
-        apart, both = (opened ^ seen).sum((1, 2)), opened.sum((1, 2)) + seen.sum((1, 2))
-        settled = (apart <= options.tolerance * both) & (opened.mean((1, 2)) < arrived)
-        return state, energies, jnp.where(look, opened, seen), look & settled.all()
+        return state, energies, *look(state, seen, options)
 
-    carry = (state, Energies(blank, blank), jnp.ones(state.mask.shape, bool), jnp.zeros((), bool))
+    carry = (state, Energies(blank, blank), unseen(state), jnp.zeros((), bool))
     carry = vary_over(carry, varying_axes(state))
     state, energies, _, _ = lax.while_loop(unfinished, advance, carry)
     return state, energies
+
+
+def unseen(state: ExtremalState) -> jax.Array:
+    """Return the opened pixels that stand for no look yet: all of them, bool (K, H, W)."""
+    return jnp.ones(state.mask.shape, bool)
+
+
+def look(state: ExtremalState, seen: jax.Array, options: ExtremalOptions) -> tuple[jax.Array, jax.Array]:
+    """Compare the opened pixels with those of the last look, in every `patience`-th iteration.
+
+    Returns:
+      The opened pixels of the last look, bool (K, H, W), and whether all masks have converged.
+    """
+    areas = jnp.asarray(options.areas, state.mask.dtype)
+    arrived = jnp.minimum(_ARRIVED * areas, (1 + areas) / 2)  # a mask that starts all open has not arrived
+    due = state.iteration % options.patience == 0
+    opened = state.mask > 0.5
+    # 1 - Dice <= tolerance, without a division: two empty sets agree.
+    apart, both = (opened ^ seen).sum((1, 2)), opened.sum((1, 2)) + seen.sum((1, 2))
+    settled = (apart <= options.tolerance * both) & (opened.mean((1, 2)) < arrived)
+    return jnp.where(due, opened, seen), due & settled.all()
 
 
 def _parameters(initial, image, options):

@@ -1,0 +1,220 @@
+"""Extremal perturbation of a queue of images in a fixed number of slots.
+
+Contract: a mask that has converged leaves its slot, and the next image takes the place. Images come and go without
+another compilation, and an image's numbers are the same whatever its neighbours are.
+"""
+
+import functools
+import itertools
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from fer_jax.errors import UsageError, check_count, check_one_of
+from fer_jax.placement import set_row
+from fer_jax.saliency._extremal import PUBLISHED, Energies, ExtremalOptions, ExtremalState, extremal
+from fer_jax.saliency._extremal_perturbation import ExtremalInfo, as_asked, begin, finish, look, unseen
+from fer_jax.saliency._once import once
+from fer_jax.saliency._score import ScoreFn, check_image, check_score
+
+OVER_SLOTS = ("map", "vmap")
+
+
+class _Slot(NamedTuple):
+    """What a slot holds: an image with what belongs to it, and how far its masks are."""
+
+    image: jax.Array
+    own: Any
+    state: ExtremalState
+    seen: jax.Array  # opened pixels of the last look at convergence, bool (K, H, W)
+
+
+def extremal_queue(
+    score_of: Callable[[Any, Any], ScoreFn],
+    rows: Iterable[tuple[jax.Array, Any]],
+    options: ExtremalOptions = PUBLISHED,
+    *,
+    slots: int,
+    shared: Any = (),
+    over_slots: str | None = None,
+) -> Iterator[tuple[int, jax.Array, ExtremalInfo]]:
+    """Find the masks of many images, with `slots` of them in work, each until its own end.
+
+    A batch under `jax.vmap` runs until its slowest image has converged. Here an early end saves its time. With
+    `stop="never"` nothing ends early, and the images go through the function as batches of `slots`.
+
+    Args:
+      score_of: (own, shared) -> the score of one image, see `extremal_perturbation`. What it computes itself, such as
+        choosing one of many networks, is computed once in `patience` iterations. It is compiled once for each function
+        object, options and shapes, so it must be pure, and should not be made anew each time.
+      rows: (image (H, W, C), own) of any number, read when a slot is free. `own` is a tree of arrays that belongs to
+        the image, such as its target. Images and trees have equal shapes.
+      options: as in `extremal_perturbation`.
+      slots: how many images are in work at once.
+      shared: tree of arrays that serves all images, such as a network's variables.
+      over_slots: "map" runs one slot after another: results do not depend on `slots` at all, and an idle one costs
+        nothing. "vmap" batches them: results depend on `slots` by rounding. Default: map on a CPU, where it is as fast
+        (measured for small networks), vmap elsewhere (reasoned).
+
+    Yields:
+      (index of the image, mask, info) as images finish, in any order. Mask and info are those of
+      `extremal_perturbation`. Look at `info.finite` and `info.area`, as nothing is raised and nobody is warned.
+
+    Raises:
+      UsageError: no slot, an unknown layout, or as `extremal_perturbation` for a row, or rows of unequal shapes.
+
+    Example:
+      >>> images = [jnp.zeros((8, 8, 1)).at[top : top + 4].set(1.0) for top in (0, 2, 4)]
+      >>> options = ExtremalOptions(area=0.5, iterations=80, step=2, sigma=2.0, perturbation="fade", stop="converged")
+      >>> def score_of(own, shared):
+      ...     return lambda image: 100 * own * image.mean()
+      >>> found = extremal_queue(score_of, [(image, 1.0) for image in images], options, slots=2)
+      >>> sorted((index, mask.shape) for index, mask, info in found)
+      [(0, (8, 8)), (1, (8, 8)), (2, (8, 8))]
+    """
+    slots = check_count("slots", slots, 1)
+    if over_slots is None:
+        over_slots = "map" if jax.default_backend() == "cpu" else "vmap"
+    check_one_of("over_slots", over_slots, OVER_SLOTS)
+    work = _in_batches if options.stop == "never" else _in_slots
+    programs = once(_programs, score_of, options=options, over_slots=over_slots)
+    return work(score_of, programs, _checked(score_of, rows, shared), options, slots, shared)
+
+
+class _Programs(NamedTuple):
+    """The compiled functions of a queue.
+
+    Attributes:
+      whole: (images, owns, shared) -> (masks, infos) of a batch, from start to end.
+      begin: (image, own, shared) -> _Slot.
+      spread: (_Slot, slots) -> the same in every slot.
+      load: (slots, index, _Slot) -> slots.
+      advance: (slots, active, shared) -> (slots, energies (slots, n, K), whether each has ended).
+      take: (slots, index, energies (T, K)) -> (masks, info) of a slot.
+    """
+
+    whole: Callable
+    begin: Callable
+    spread: Callable
+    load: Callable
+    advance: Callable
+    take: Callable
+
+
+def _programs(score_of, *, options, over_slots):
+    length = min(options.patience, options.iterations)
+
+    def start(image, own, shared):
+        state = begin(extremal(score_of(own, shared), image, options), None, options)
+        return _Slot(image, own, state, unseen(state))
+
+    def whole(image, own, shared):
+        problem = extremal(score_of(own, shared), image, options)
+        return finish(*problem.run(begin(problem, None, options), options.iterations), options)
+
+    def advance(slot, shared):
+        problem = extremal(score_of(slot.own, shared), slot.image, options)
+
+        def step(state, _):
+            going = state.iteration < options.iterations
+            after, energies = problem.step(state)
+            state = jax.tree.map(functools.partial(jnp.where, going), after, state)
+            return state, jax.tree.map(lambda energy: jnp.where(going, energy, jnp.nan), energies)
+
+        state, energies = lax.scan(step, slot.state, length=length)
+        seen, settled = look(state, slot.seen, options)
+        ended = settled | (state.iteration >= options.iterations)
+        return slot._replace(state=state, seen=seen), energies, ended
+
+    def advance_if(slot, active, shared):
+        def idle(slot, shared):
+            shapes = jax.eval_shape(advance, slot, shared)[1:]
+            return slot, *jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+
+        return lax.cond(active, advance, idle, slot, shared)
+
+    def over(function, shared, *rows):
+        if over_slots == "map":
+            return lax.map(lambda row: function(*row, shared), rows)
+        return jax.vmap(lambda *row: function(*row, shared))(*rows)
+
+    def advance_all(slots, active, shared):
+        if over_slots == "map":
+            return over(advance_if, shared, slots, active)
+        return over(advance, shared, slots)
+
+    def take(slots, index, energies):
+        return finish(jax.tree.map(lambda leaf: leaf[index], slots.state), energies, options)
+
+    return _Programs(
+        whole=jax.jit(lambda images, owns, shared: over(whole, shared, images, owns)),
+        begin=jax.jit(start),
+        spread=jax.jit(lambda slot, slots: jax.tree.map(lambda a: jnp.stack([a] * slots), slot), static_argnums=1),
+        load=jax.jit(set_row("none"), donate_argnums=0),
+        advance=jax.jit(advance_all, donate_argnums=0),
+        take=jax.jit(take),
+    )
+
+
+def _in_slots(score_of, programs, rows, options, slots, shared):
+    waiting, filled = enumerate(rows), None
+    inside: dict[int, int] = {}  # slot -> index of the image in it
+    told: list[list[Energies]] = [[] for _ in range(slots)]
+    while True:
+        free = [slot for slot in range(slots) if slot not in inside]
+        for slot, (index, (image, own)) in zip(
+            free, waiting, strict=False
+        ):  # `free` first: it ends before a row is read
+            fresh = programs.begin(image, own, shared)
+            filled = programs.spread(fresh, slots) if filled is None else filled
+            filled = programs.load(filled, np.int32(slot), fresh)
+            inside[slot], told[slot] = index, []
+        if not inside:
+            return
+        active = np.isin(np.arange(slots), list(inside))
+        filled, energies, ended = programs.advance(filled, active, shared)
+        energies, ended = jax.device_get((energies, ended))
+        for slot in list(inside):
+            told[slot].append(jax.tree.map(lambda leaf, slot=slot: leaf[slot], energies))
+            if ended[slot]:
+                index = inside.pop(slot)
+                history = jax.tree.map(lambda *parts: _padded(np.concatenate(parts), options.iterations), *told[slot])
+                masks, info = programs.take(filled, np.int32(slot), history)
+                yield index, *as_asked(masks, info, options)
+
+
+def _in_batches(score_of, programs, rows, options, slots, shared):
+    rows, first = iter(rows), 0
+    while batch := list(itertools.islice(rows, slots)):
+        full = batch + batch[-1:] * (slots - len(batch))
+        stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *full)
+        masks, infos = programs.whole(*stacked, shared)
+        for place in range(len(batch)):
+            mask, info = jax.tree.map(lambda leaf, place=place: leaf[place], (masks, infos))
+            yield first + place, *as_asked(mask, info, options)
+        first += len(batch)
+
+
+def _padded(energy, iterations):
+    """Return energies (n, K) as (iterations, K), NaN where none was measured."""
+    out = np.full((iterations, *energy.shape[1:]), np.nan, energy.dtype)
+    out[: min(len(energy), iterations)] = energy[:iterations]
+    return out
+
+
+def _checked(score_of, rows, shared):
+    """Yield rows, all of the first one's shapes."""
+    wanted = None
+    for image, own in rows:
+        image = check_image(image)
+        shapes = jax.tree.map(lambda leaf: f"{jnp.result_type(leaf)}{list(jnp.shape(leaf))}", (image, own))
+        if wanted is None:
+            wanted = shapes
+            check_score(score_of(own, shared), image)
+        if shapes != wanted:
+            raise UsageError(f"`rows`: wanted (image, own) alike, {wanted} as the first one, got {shapes}.")
+        yield image, own
