@@ -64,7 +64,10 @@ def _accuracies(run) -> dict:
     multiclass = predicted["multiclass_logits"].argmax(-1) == labels
     lead = multiclass.astype(float) - vote
     low, high = intervals.mean_interval(stream(run.config.seed), lead)
+    shares = np.bincount(labels, minlength=len(run.categories)) / len(labels)
     return {
+        "commonest": run.categories[int(shares.argmax())],
+        "commonest_share": _percent(shares.max(), np.nan, np.nan, " %"),
         "vote_interval": _accuracy(run, "ensemble_simple_vote"),
         "multiclass_interval": _accuracy(run, "multiclass"),
         "multiclass_is": verdict(low, high),

@@ -73,8 +73,9 @@ def _common(run, s):
         "members": len(s["members"]),
         "several": len(s["members"]) > 1,
         "study_images": len(run.study_table),
-        "evaluation": len(run.evaluation_pictures),
+        "evaluation": f"{len(run.evaluation_pictures):,}",
         "ensemble_accuracy": _share(s["ensemble"]["simple_vote"]["accuracy"]),
+        "ensemble_balanced": _share(s["ensemble"]["simple_vote"]["balanced_accuracy"]),
         "multiclass_accuracy": _share(s["multiclass"]["accuracy"]),
         "multiclass_balanced": _share(s["multiclass"]["balanced_accuracy"]),
         "training_value": value,
@@ -84,7 +85,7 @@ def _common(run, s):
         "image_size": s["image_size"],
         "model": s["model"],
         "seed": s["seed"],
-        "train": len(run.pictures("train")),
+        "train": f"{len(run.pictures('train')):,}",
         "ep_score": ep_score(run.config),
         "ep_schedule": ep_schedule(run.config),
         "area": f"{run.config.area:.0%}",
@@ -102,7 +103,7 @@ def _answers(s):
 def _pictures(run, s):
     return of_pictures(run) | {
         "preset": run.config.preset,
-        "validation": len(run.pictures("validation")),
+        "validation": f"{len(run.pictures('validation')):,}",
     }
 
 

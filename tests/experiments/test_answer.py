@@ -20,7 +20,8 @@ SHARED = {
     "kinds": "expressions", "kind": "expression", "source": "photographs", "members": 28, "evaluation": 40,
     "chance": "12.5", "who": "people", "participants": 22, "num_simulated": 0, "accuracy": "83.9 %", "trials": 1000,
     "simulated": False, "mixed": False, "real": True, "drawn": False, "several": True, "count": "eight",
-    "ensemble_accuracy": "", "multiclass_accuracy": "", "multiclass_balanced": "", "training_what": "",
+    "ensemble_accuracy": "", "ensemble_balanced": "", "multiclass_accuracy": "", "multiclass_balanced": "",
+    "training_what": "",
     "training_value": "", "training_note": "",
 }  # fmt: skip
 
@@ -160,6 +161,7 @@ def test_without_people_the_networks_answer():
     paragraphs = told(run_of(DICE, people="none"))
     assert len(paragraphs) == 2 and "uncovered pictures in this run, so nothing is compared" in paragraphs[1]
     # One picture of eight more is right: a difference of 12.5 points, whose interval holds zero.
+    assert "Calling every picture no would be right for 50.0 %." in paragraphs[0]
     assert "The two do not differ clearly: the multiclass network is ahead by 12.5 (0.0 to 37.5) perc" in paragraphs[0]
 
 
