@@ -4,7 +4,7 @@ Contract: ensemble logits are (M, N, 2), multiclass logits (N, K), labels (N,) i
 temperatures fitted on the pictures of one half temper those of the other. A resample draws the pictures of each
 category with replacement from among themselves: the mix of categories was chosen with the data, no category is lost,
 and the intervals speak of other pictures in the same mix. All rules see the same resamples, so that their differences
-have intervals too.
+have intervals too. A picture for which a logit is not finite has no label (`categories.DROP`) and counts nowhere.
 """
 
 import dataclasses
@@ -18,8 +18,9 @@ import numpy as np
 import pandas as pd
 
 from fer_jax import ensemble, metrics
-from fer_jax.categories import Categories, pairs_of
+from fer_jax.categories import DROP, Categories, pairs_of
 from fer_jax.compare import intervals
+from fer_jax.errors import UsageError
 from fer_jax.streams import stream
 
 REFERENCE = "simple_vote"
@@ -50,7 +51,7 @@ class Decisions:
     """The decisions of one rule on every picture.
 
     Attributes:
-      predicted: (N,) labels.
+      predicted: (N,) labels, `DROP` where the rule has none.
       shares: (N, K) rows summing to 1, None where the rule has no probabilities.
     """
 
@@ -123,7 +124,7 @@ def ensemble_decisions(logits: np.ndarray, labels: np.ndarray, half: np.ndarray)
       >>> made["simple_vote"].predicted.tolist()
       [0, 2]
     """
-    own, sides = _own_pictures(labels, len(logits))
+    own, sides = _own_pictures(labels, logits)
     tempered, _ = cross_tempered(logits, sides, own, half)
     return {
         "simple_vote": _decide(ensemble.simple_vote, ensemble.ballots, logits),
@@ -177,14 +178,15 @@ def all_member_decisions(logits: np.ndarray, kept: Sequence[int]) -> dict[str, D
         np.asarray(count(values))[:, columns]
         for count in (ensemble.ballots, ensemble.weighted_ballots, ensemble.probability_ballots)
     )
-    tied = simple == simple.max(1, keepdims=True)
+    tied, known = simple == simple.max(1, keepdims=True), np.isfinite(weighted).all(1)
     return {
         "all_members_simple_vote": Decisions(
-            np.where(tied, weighted, -np.inf).argmax(1), np.asarray(ensemble.ballot_shares(jnp.asarray(simple)))
+            np.where(known, np.where(tied, weighted, -np.inf).argmax(1), DROP),
+            np.asarray(ensemble.ballot_shares(jnp.asarray(simple))),
         ),
-        "all_members_weighted_vote": Decisions(weighted.argmax(1), None),  # its ballots may be negative
+        "all_members_weighted_vote": Decisions(_largest(weighted), None),  # its ballots may be negative
         "all_members_probability_vote": Decisions(
-            probable.argmax(1), np.asarray(ensemble.ballot_shares(jnp.asarray(probable)))
+            _largest(probable), np.asarray(ensemble.ballot_shares(jnp.asarray(probable)))
         ),
     }
 
@@ -207,7 +209,7 @@ def multiclass_decisions(logits: np.ndarray, labels: np.ndarray, half: np.ndarra
     """
     tempered, _ = cross_tempered(logits[None], labels[None], np.ones((1, len(labels)), bool), half)
     return {
-        name: Decisions(values.argmax(-1), np.asarray(jax.nn.softmax(values)))
+        name: Decisions(_largest(values), np.asarray(jax.nn.softmax(values)))
         for name, values in (("multiclass", logits), ("calibrated_multiclass", tempered[0]))
     }
 
@@ -220,13 +222,13 @@ def member_accuracy(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
       labels: (N,).
 
     Returns:
-      float64 (M,), NaN where neither category is there.
+      float64 (M,), NaN where neither category is there. Pictures whose logits are not finite do not count.
 
     Example:
       >>> member_accuracy(np.array([[[2.0, 0], [0, 1], [0, 1]]]), np.array([0, 1, 0])).round(2).tolist()
       [0.67]
     """
-    own, sides = _own_pictures(labels, len(logits))
+    own, sides = _own_pictures(labels, logits)
     right, count = ((logits.argmax(-1) == sides) & own).sum(1), own.sum(1)
     return np.where(count > 0, right / np.maximum(count, 1), np.nan)
 
@@ -252,7 +254,7 @@ def member_table(logits: np.ndarray, labels: np.ndarray, half: np.ndarray, categ
       >>> table[["pair", "n", "accuracy"]].to_dict("records")
       [{'pair': 'genuine-posed', 'n': 4, 'accuracy': 1.0}]
     """
-    own, sides = _own_pictures(labels, len(logits))
+    own, sides = _own_pictures(labels, logits)
     tempered, fitted = cross_tempered(logits, sides, own, half)
     return pd.DataFrame(
         {
@@ -290,8 +292,11 @@ def score(
       tell: called with the number of resamples done.
 
     Returns:
-      One row a rule and measure: rule, measure, value, low, high (percentile interval), n. `ece` has no interval, as
-      a resample's is larger on average: its bins hold fewer different pictures.
+      One row a rule and measure: rule, measure, value, low, high (percentile interval), n (pictures that have a
+      label). `ece` has no interval, as a resample's is larger on average: its bins hold fewer different pictures.
+
+    Raises:
+      UsageError: labels or decisions that are none of the categories.
 
     Example:
       >>> rules = {"simple_vote": Decisions(np.array([0, 1, 1, 0]), None)}
@@ -300,6 +305,14 @@ def score(
       >>> table.set_index("measure")["value"].round(3).to_dict()
       {'accuracy': 0.75, 'balanced_accuracy': 0.833, 'macro_f1': 0.733, 'recall_genuine': 0.667, 'recall_posed': 1.0}
     """
+    for name, values, low in [
+        ("labels", labels, 0),
+        *((rule, made.predicted, DROP) for rule, made in decisions.items()),
+    ]:
+        if np.shape(values) != np.shape(labels) or np.min(values) < low or np.max(values) >= len(categories):
+            raise UsageError(
+                f"`{name}`: wanted labels ({len(labels)},) from {low} to {len(categories) - 1}, got others."
+            )
     whole = _spread(decisions, labels, categories, [np.arange(len(labels))[None]])
     values = {rule: {name: each.item() for name, each in found.items()} for rule, found in whole.items()}
     drawn = intervals.resample_within(stream(seed, _RESAMPLES), labels, resamples=resamples)
@@ -312,15 +325,21 @@ def score(
         if made.shares is not None:
             error = metrics.expected_calibration_error(jnp.asarray(made.shares), jnp.asarray(labels))
             values[rule]["ece"] = error.item()
-    sizes = np.bincount(labels, minlength=len(categories))
-    return pd.DataFrame(
-        [row for rule in decisions for row in _rows(rule, values[rule], spreads[rule], sizes, categories)]
-    )
+    rows = []
+    for rule, made in decisions.items():
+        sizes = np.bincount(labels[made.predicted != DROP], minlength=len(categories))
+        rows += _rows(rule, values[rule], spreads[rule], sizes, categories)
+    return pd.DataFrame(rows)
 
 
 def _spread(decisions, labels, categories, blocks, tell=lambda done: None):
     """Compute the measures of every rule, each (R,), on blocks (b, N) of picture numbers that make R resamples."""
-    cells = {rule: labels.astype(np.int64) * len(categories) + made.predicted for rule, made in decisions.items()}
+    numbered = labels.astype(np.int64) * len(categories)
+    # Those without a label are numbered after all cells.
+    cells = {
+        rule: np.where(made.predicted == DROP, len(categories) ** 2, numbered + made.predicted)
+        for rule, made in decisions.items()
+    }
     distances = {
         rule: np.asarray(_distances(made.shares, labels), np.float64)
         for rule, made in decisions.items()
@@ -341,10 +360,11 @@ def _spread(decisions, labels, categories, blocks, tell=lambda done: None):
 
 
 def _counts(cells, classes):
-    """Return confusion counts (R, K, K) of cells (R, N), numbered row by row."""
-    size = classes**2
+    """Return confusion counts (R, K, K) of cells (R, N), numbered row by row. The cell after the last is left out."""
+    size = classes**2 + 1
     numbered = cells + size * np.arange(len(cells))[:, None]
-    return np.bincount(numbered.reshape(-1), minlength=size * len(cells)).reshape(-1, classes, classes)
+    counts = np.bincount(numbered.reshape(-1), minlength=size * len(cells)).reshape(-1, size)
+    return counts[:, :-1].reshape(-1, classes, classes)
 
 
 def _of_counts(counts, categories):
@@ -374,11 +394,22 @@ def _weighted(weight, logits):
 
 def _temperatures(logits, labels, where):
     """Fit temperatures (M,), 1 where pictures of fewer than two classes say nothing of doubt."""
+    where = where & np.isfinite(logits).all(-1)
     several = [len(np.unique(row[counted])) > 1 for row, counted in zip(labels, where, strict=True)]
     return np.where(several, _fit(logits, labels, where), 1.0)
 
 
-def _own_pictures(labels, members):
-    """Return which pictures are of a member's two categories, and on which side, 0 or 1, of its pair, (M, N) both."""
-    first, second = (np.asarray(pairs_of(members))[:, side, None] for side in range(2))
-    return (labels == first) | (labels == second), (labels == second).astype(np.int32)
+def _largest(values) -> np.ndarray:
+    """Return the label of the largest value of each row, `DROP` where one is not finite."""
+    values = np.asarray(values)
+    return np.where(np.isfinite(values).all(-1), values.argmax(-1), DROP)
+
+
+def _own_pictures(labels, logits):
+    """Return which pictures are of a member's two categories, and on which side, 0 or 1, of its pair, (M, N) both.
+
+    Pictures whose logits are not finite are none of them.
+    """
+    first, second = (np.asarray(pairs_of(len(logits)))[:, side, None] for side in range(2))
+    own = ((labels == first) | (labels == second)) & np.isfinite(logits).all(-1)
+    return own, (labels == second).astype(np.int32)

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from fer_jax.compare import reference_maps
-from fer_jax.errors import UsageError, check_one_of
+from fer_jax.errors import UsageError, check_one_of, check_range
 
 THRESHOLD = 50  # §5.3: "over 50" is on, "below 50" is off
 BASELINES = ("centre", "other pairs", "neighbouring pair", "uniform")  # maps that know nothing of the network
@@ -34,7 +34,8 @@ class DiceOptions:
 
     Attributes:
       per_image: scaling of each map before averaging: "none", "minmax" or "sum" (ours: with "none" few images with
-        large values may rule a pair).
+        large values may rule a pair). "sum" shifts a map by its minimum if that is negative, as the scores SIM and KL
+        do: divided by a negative sum, a map would be upside down.
       normalise: "minmax" or "max" of a mean map (negative values count as 0 under "max"). The paper only says
         normalised.
       integer: "floor" or "round" to whole numbers.
@@ -44,7 +45,7 @@ class DiceOptions:
       empty: Dice of two maps that are empty: "nan" or "one".
 
     Raises:
-      UsageError: an unknown option.
+      UsageError: an unknown option, or a threshold outside 0 to 255.
     """
 
     per_image: str = "none"
@@ -57,6 +58,7 @@ class DiceOptions:
     def __post_init__(self):
         for name, choices in CHOICES.items():
             check_one_of(name, getattr(self, name), choices)
+        check_range("threshold", self.threshold, 0, 255)
 
 
 DEFAULTS = DiceOptions()
@@ -241,8 +243,9 @@ def unit_means(
         low, high = maps.min((1, 2), keepdims=True), maps.max((1, 2), keepdims=True)
         maps = (maps - low) / np.where(high > low, high - low, 1)
     elif per_image == "sum":
+        maps = maps - np.minimum(maps.min((1, 2), keepdims=True), 0)
         total = maps.sum((1, 2), keepdims=True)
-        maps = maps / np.where(total != 0, total, 1)
+        maps = maps / np.where(total > 0, total, 1)
     own = [used & (groups == one) for one in units]
     return np.stack([maps[rows].mean(0) if rows.any() else np.full(maps.shape[1:], np.nan) for rows in own])
 

@@ -37,7 +37,7 @@ def share_of_variance(f: float, df1: float, df2: float, *, observations: float |
       bound: smallest bound on the share at which the effect would count as none.
 
     Raises:
-      UsageError: F below 0, or degrees of freedom that are not above 0.
+      UsageError: F below 0, or degrees of freedom or observations that are not above 0.
 
     Example:
       >>> found = share_of_variance(1.34, 7, 144, observations=168)
@@ -48,6 +48,8 @@ def share_of_variance(f: float, df1: float, df2: float, *, observations: float |
         raise UsageError(f"`f`: wanted F from 0, got {f:g}.")
     _check_df(df1=df1, df2=df2)
     n = df1 + df2 + 1 if observations is None else observations
+    if n <= 0:
+        raise UsageError(f"`observations`: wanted how many numbers were analysed, got {n:g}.")
     excess = df1 * (f - 1)
     found = {"eta2": f * df1 / (f * df1 + df2) if np.isfinite(f) else np.nan}
     found["omega2"] = excess / (excess + n) if np.isfinite(f) else np.nan

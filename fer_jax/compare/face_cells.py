@@ -16,7 +16,7 @@ from scipy import ndimage, stats
 
 from fer_jax.compare import _map_scores, intervals
 from fer_jax.compare.statistics import holm
-from fer_jax.errors import UsageError
+from fer_jax.errors import UsageError, check_range
 from fer_jax.frame import transform
 from fer_jax.human.reliability import spearman_brown, split_half
 
@@ -75,11 +75,15 @@ def agreement(human: np.ndarray, model: np.ndarray, *, top: float = TOP) -> dict
       For each of `SCORES` float (...): Pearson's correlation, Spearman's, and the Dice of the `top` cells of each (its
       expectation for unrelated maps is `top`). NaN where a map does not vary.
 
+    Raises:
+      UsageError: `top` is no share above 0.
+
     Example:
       >>> same = np.array([0.0, 1.0, 2.0, 5.0])
       >>> {name: float(value.round(6)) for name, value in agreement(same, same).items()}
       {'pearson': 1.0, 'spearman': 1.0, 'dice': 1.0}
     """
+    check_range("top", top, 0, 1, open_low=True)
     human, model = np.broadcast_arrays(np.asarray(human, np.float64), np.asarray(model, np.float64))
     known = np.isfinite(human) & np.isfinite(model)
     known = known.all(tuple(range(human.ndim - 1)))

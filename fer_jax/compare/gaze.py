@@ -260,7 +260,7 @@ def fit_reliability(people: np.ndarray, values: np.ndarray) -> tuple[np.ndarray,
 
     Returns:
       The limit for endlessly many people, float (R,), and h, the number of people whose map is half signal, float (R,).
-      NaN with fewer than two sizes of groups.
+      NaN with fewer than two sizes of groups, and in a row that has a NaN.
 
     Example:
       >>> limit, half_signal = fit_reliability(np.array([1, 2, 8]), 0.9 * np.sqrt(np.array([[1 / 3, 1 / 2, 4 / 5]])))
@@ -274,7 +274,8 @@ def fit_reliability(people: np.ndarray, values: np.ndarray) -> tuple[np.ndarray,
     limits = values @ shape.T / (shape**2).sum(1)
     errors = ((values[:, None] - limits[..., None] * shape) ** 2).sum(-1)
     best = errors.argmin(1)
-    return limits[np.arange(len(values)), best], _HALF_SIGNAL[best]
+    known = np.isfinite(values).all(1)
+    return np.where(known, limits[np.arange(len(values)), best], np.nan), np.where(known, _HALF_SIGNAL[best], np.nan)
 
 
 def people_needed(limit: np.ndarray, half_signal: np.ndarray, tolerance: float) -> np.ndarray:
@@ -286,13 +287,19 @@ def people_needed(limit: np.ndarray, half_signal: np.ndarray, tolerance: float) 
       tolerance: how far below the limit, in the score's unit.
 
     Returns:
-      float, a whole number of people. NaN where the fit is.
+      float, a whole number of people. NaN where the fit is, or where its limit is not above 0: noise has no signal
+      that more people would show.
+
+    Raises:
+      UsageError: a tolerance that is not above 0.
 
     Example:
       >>> people_needed(np.array([0.8]), np.array([2.0]), 0.03).tolist()
       [26.0]
     """
-    share = np.clip(1 - tolerance / np.asarray(limit, np.float64), 0, None) ** 2
+    check_range("tolerance", tolerance, 0, np.inf, open_low=True)
+    limit = np.asarray(limit, np.float64)
+    share = np.clip(1 - tolerance / np.where(limit > 0, limit, np.nan), 0, None) ** 2
     return np.maximum(1, np.ceil(half_signal * share / (1 - share) - 1e-9))
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import numpy as np
 from scipy import stats
 
-from fer_jax.errors import check_count
+from fer_jax.errors import UsageError, check_count
 
 LEVEL = 95  # percent of the resamples that an interval holds
 RESAMPLES = 2000
@@ -161,12 +161,17 @@ def crossed_means(
     Returns:
       float (R, C), NaN where a resample has no answer in a cell.
 
+    Raises:
+      UsageError: a value is infinite.
+
     Example:
       >>> values = np.array([[1.0, 0.0], [1.0, np.nan]])
       >>> crossed_means(values, np.array([0, 0]), np.array([[1, 1], [2, 0]]), np.ones((2, 2))).round(2).tolist()
       [[0.67], [0.5]]
     """
-    known = np.isfinite(values)
+    known = ~np.isnan(values)
+    if np.isinf(values).any():
+        raise UsageError("`values`: wanted numbers, or NaN where there is no answer, got infinity.")
     in_cell = np.eye(int(cells.max()) + 1)[cells]
     sums, numbers = (
         ((people_counts @ each) * image_counts) @ in_cell

@@ -12,7 +12,7 @@ import pandas as pd
 
 from fer_jax import metrics
 from fer_jax.compare import intervals, statistics
-from fer_jax.errors import UsageError
+from fer_jax.errors import UsageError, check_range
 from fer_jax.streams import stream
 
 SCORES = metrics.Localisation._fields
@@ -28,10 +28,14 @@ def chance(region_share: float) -> dict[str, float]:
     Returns:
       A value for each of `SCORES`.
 
+    Raises:
+      UsageError: no share.
+
     Example:
       >>> chance(0.2)["dice"]
       0.2
     """
+    check_range("region_share", region_share, 0, 1)
     return {"pointing": region_share, "energy": region_share, "auc": 0.5, "dice": region_share, "spearman": 0.0}
 
 

@@ -55,7 +55,7 @@ def multiverse(
       normalise: how a mean map is scaled to 0 to 255, empty for the matched area.
       integer: how it becomes whole numbers, empty for the matched area.
       compare: whether the threshold itself counts, empty for the matched area.
-      winner: the method with the highest mean Dice.
+      winner: the method with the highest mean Dice. Of equal ones the first, with a margin of 0.
       margin: its mean Dice less that of the next method.
       best_baseline: the best of centre and the mean of people's maps of the other pairs.
       over_baseline: the winner's mean Dice less that of the best baseline.

@@ -216,8 +216,8 @@ def category_effect(
       reason: why F and p are NaN, else empty.
 
     Raises:
-      UsageError: an unknown effect or design, units of other lengths than the categories, fewer than two categories,
-        or as many categories as units.
+      UsageError: an unknown effect or design, units of other lengths than the categories, a unit without a category,
+        fewer than two categories, or as many categories as units.
 
     Example:
       >>> groups = {"cam": [0.2, 0.3, 0.6, 0.5], "ep": [0.4, 0.5, 0.7, 0.9]}
@@ -228,6 +228,9 @@ def category_effect(
     check_one_of("effect", effect, EFFECTS)
     check_one_of("design", design, DESIGNS)
     values = dict(zip(groups, _checked(groups, repeated=True, least=1), strict=True))
+    missing = pd.isna(np.asarray(categories, object))
+    if missing.any():
+        raise UsageError(f"`categories`: wanted one of each unit, got none of {missing.sum()}; drop those units first.")
     table, labels = np.stack(list(values.values()), 1), np.unique(np.asarray(categories), return_inverse=True)[1]
     n, k = table.shape
     if labels.shape != (n,):

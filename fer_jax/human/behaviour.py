@@ -389,11 +389,17 @@ def forced_pairs(counts: np.ndarray, *, categories: Categories = EXPRESSIONS) ->
       K(K-1) rows: true_label, false_label, accuracy (of the answers that named one of the two, the share that named
       the truth), n (those answers). NaN where there are none.
 
+    Raises:
+      UsageError: counts that are no whole numbers from 0 (K, K).
+
     Example:
       >>> table = forced_pairs(np.array([[6, 2, 0], [0, 4, 0], [1, 1, 2]]), categories=Categories(["a", "b", "c"]))
       >>> table["accuracy"].tolist()[0], table["n"].tolist()[0]
       (0.75, 8)
     """
+    counts, size = np.asarray(counts), len(categories)
+    if counts.shape != (size, size) or not (np.isfinite(counts) & (counts >= 0) & (counts == np.floor(counts))).all():
+        raise UsageError(f"`counts`: wanted whole numbers from 0 ({size}, {size}), got others or {counts.shape}.")
     rows = []
     for true, false in categories.ordered_pairs:
         right, n = int(counts[true, true]), int(counts[true, true] + counts[true, false])

@@ -7,8 +7,11 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from fer_jax.compare import confusion, dice, localisation, statistics
+import fer_jax as fer
+from fer_jax.categories import DROP
+from fer_jax.compare import confusion, decisions, dice, effects, face_cells, gaze, intervals, localisation, statistics
 from fer_jax.errors import UsageError
+from fer_jax.human import behaviour
 
 
 def _counts(seed=0, n=8):
@@ -223,3 +226,106 @@ def test_maps_and_pairs_of_other_kinds():
         dice.baselines(np.zeros((0, 3, 3)), np.zeros(0, int))
     with pytest.raises(UsageError, match="maps of numbers"):
         dice.binary_maps(np.full((1, 2, 2), "x"))
+
+
+def test_a_map_whose_sum_is_negative_is_not_turned_upside_down():
+    evidence = np.random.default_rng(0).normal(-1, 1, (3, 6, 6))  # a CAM of images against the class
+    evidence[2] = np.abs(evidence[2])
+    scaled = dice.unit_means(evidence, np.arange(3), per_image="sum")
+    np.testing.assert_allclose(scaled.sum((1, 2)), 1)
+    for before, after in zip(evidence, scaled, strict=True):
+        np.testing.assert_array_equal(np.argsort(before, axis=None), np.argsort(after, axis=None))  # was reversed
+    np.testing.assert_allclose(scaled[2], evidence[2] / evidence[2].sum())
+    table = dice.dice_per_pair(evidence, evidence + 5, np.zeros(3, int), dice.DiceOptions(per_image="sum"))
+    assert table["dice"].notna().all()
+
+
+def _members(spoilt=()):
+    random = np.random.default_rng(0)
+    labels = np.arange(24) % 3
+    logits = random.normal(size=(3, 24, 2)) + 2 * np.eye(2)[(labels == np.array([[1], [2], [2]])).astype(int)]
+    logits[:, list(spoilt)] = np.nan
+    return logits.astype(np.float32), labels
+
+
+@pytest.mark.parametrize("make", ["ensemble_decisions", "all_member_decisions", "multiclass_decisions"])
+def test_logits_that_are_not_finite_decide_nothing(make):
+    lost = [2, 5, 11]
+    rest = np.delete(np.arange(24), lost)
+    half = np.arange(24) % 2 == 0
+
+    def made(logits, labels, half):
+        if make == "all_member_decisions":
+            return decisions.all_member_decisions(logits, [0, 1, 2])
+        if make == "multiclass_decisions":
+            return decisions.multiclass_decisions(np.concatenate(logits[:2], -1)[:, :3], labels, half)
+        return decisions.ensemble_decisions(logits, labels, half)
+
+    logits, labels = _members(lost)
+    found, wanted = made(logits, labels, half), made(logits[:, rest], labels[rest], half[rest])
+    for rule, each in found.items():
+        assert (each.predicted[lost] == DROP).all()  # was the first label
+        np.testing.assert_array_equal(each.predicted[rest], wanted[rule].predicted)
+    three = fer.Categories(("neutral", "happy", "sad"))
+    rule = next(iter(found))
+    one, other = (
+        decisions.score({"simple_vote": decisions.Decisions(each[rule].predicted, None)}, truth, resamples=5, seed=0,
+                        categories=three)
+        for each, truth in ((found, labels), (wanted, labels[rest]))
+    )  # fmt: skip
+    columns = ["rule", "measure", "value", "n"]
+    pd.testing.assert_frame_equal(one[columns], other[columns])
+
+
+def test_members_count_the_pictures_that_they_answer():
+    lost = [2, 5, 11]
+    rest = np.delete(np.arange(24), lost)
+    logits, labels = _members(lost)
+    found = decisions.member_accuracy(logits, labels)
+    np.testing.assert_array_equal(found, decisions.member_accuracy(logits[:, rest], labels[rest]))
+    assert np.isnan(decisions.member_accuracy(np.full_like(logits, np.nan), labels)).all()  # was about .5
+    three, half = fer.Categories(("neutral", "happy", "sad")), np.arange(24) % 2 == 0
+    table = decisions.member_table(logits, labels, half, three)
+    pd.testing.assert_frame_equal(
+        table, decisions.member_table(logits[:, rest], labels[rest], half[rest], three), rtol=1e-5
+    )
+
+
+@pytest.mark.parametrize("label", [-2, 3])
+def test_decisions_outside_the_categories_are_refused(label):
+    three = fer.Categories(("neutral", "happy", "sad"))
+    rules = {"simple_vote": decisions.Decisions(np.array([0, 1, label]), None)}
+    with pytest.raises(UsageError, match="`simple_vote`: wanted labels"):  # counted as another label's
+        decisions.score(rules, np.array([0, 1, 2]), resamples=5, seed=0, categories=three)
+
+
+def test_a_fit_of_a_number_that_is_missing_is_missing():
+    limit, half = gaze.fit_reliability(np.array([1, 2, 4]), np.array([[0.5, np.nan, 0.7], [0.5, 0.6, 0.7]]))
+    assert np.isnan([limit[0], half[0]]).all()  # half was .001
+    assert np.isfinite([limit[1], half[1]]).all()
+    assert np.isnan(gaze.people_needed(np.array([-0.2, 0.0]), np.array([2.0, 2.0]), 0.1)).all()  # was 1
+
+
+SILENT = [
+    (lambda: gaze.people_needed(np.array([0.5]), np.array([2.0]), 0), "`tolerance`"),
+    (lambda: localisation.chance(1.5), "`region_share`"),
+    (lambda: face_cells.agreement(np.arange(9.0), np.arange(9.0), top=2), "`top`"),
+    (lambda: dice.DiceOptions(threshold=300), "`threshold`"),
+    (lambda: effects.share_of_variance(2.0, 2, 9, observations=0), "`observations`"),
+    (lambda: statistics.category_effect({"a": np.arange(6.0)}, ["x", None, "x", "y", "y", "y"]), "none of 1"),
+    (lambda: statistics.category_effect({"a": np.arange(4.0)}, [0, np.nan, 0, 1], effect="oneway"), "none of 1"),
+    (lambda: behaviour.forced_pairs(-np.eye(8)), "`counts`"),
+    (lambda: behaviour.forced_pairs(np.full((8, 8), 0.5)), "`counts`"),
+    (lambda: behaviour.forced_pairs(np.zeros((3, 3))), "`counts`"),
+    (
+        lambda: intervals.crossed_means(np.array([[np.inf]]), np.array([0]), np.ones((1, 1)), np.ones((1, 1))),
+        "got infinity",
+    ),
+]
+
+
+@pytest.mark.parametrize("place", range(len(SILENT)))
+def test_what_gave_a_number_silently_is_refused(place):
+    call, told = SILENT[place]
+    with pytest.raises(UsageError, match=told):
+        call()
