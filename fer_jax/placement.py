@@ -1,8 +1,8 @@
 """A leading axis of members or images, dealt out to devices. Meshes and shardings are made here and nowhere else.
 
 Contract: rows never talk, so no split needs a collective. It is always a `shard_map` (or `pmap`) and never left to
-`jit`: partitioning a vmapped member axis automatically returns wrong 1×1 convolutions without a word (openxla/xla
-issues 47945 and 48086).
+`jit`: partitioning a vmapped member axis automatically returns wrong 1×1 convolutions without a word
+(tests/ensemble/test_stack.py reproduces it, and fails once it is mended).
 """
 
 from collections.abc import Callable, Sequence

@@ -3,6 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from fer_jax import ensemble, models
 from fer_jax.errors import UsageError
@@ -40,9 +41,9 @@ def test_members_mapped_in_chunks_are_the_same(tiny, chunk):
         np.testing.assert_allclose(got, wanted, rtol=1e-5, atol=1e-5)
 
 
-def test_a_split_keeps_1x1_convolutions_right_where_automatic_partitioning_may_not():
-    """openxla/xla issues 47945 and 48086: jit with a sharded member axis may return wrong numbers, without a word."""
-    kernels = jax.random.normal(jax.random.key(0), (8, 1, 1, 3, 5))
+def test_a_split_keeps_1x1_convolutions_right_where_automatic_partitioning_does_not():
+    """The last lines are a canary: once XLA partitions rightly they fail, and `placement` may leave it to `jit`."""
+    kernels = jax.random.normal(jax.random.key(0), (8, 1, 1, 3, 8))
     pictures = jax.random.normal(jax.random.key(1), (8, 2, 4, 4, 3))
 
     def convolve(kernel, picture):
@@ -53,6 +54,10 @@ def test_a_split_keeps_1x1_convolutions_right_where_automatic_partitioning_may_n
     for split in ("shard_map", "pmap"):
         call = ensemble.over_members(convolve, over_members="vmap", over_devices=split, devices=4)
         np.testing.assert_allclose(call(kernels, pictures), wanted, atol=1e-5)
+    mesh = jax.make_mesh((4,), ("member",), axis_types=(AxisType.Auto,), devices=jax.devices()[:4])
+    members = NamedSharding(mesh, PartitionSpec("member"))
+    automatic = jax.jit(jax.vmap(convolve), out_shardings=members)(*jax.device_put((kernels, pictures), members))
+    assert np.linalg.norm(automatic - wanted) > 0.1 * np.linalg.norm(wanted)
 
 
 @pytest.mark.parametrize("devices", [1, 2, 4, 8])
