@@ -9,8 +9,10 @@ import os
 import pathlib
 import sys
 
+from fer_jax import human
+from fer_jax.categories import Categories
 from fer_jax.errors import Preempted, UsageError
-from fer_jax.expressions import EXPRESSIONS, parse_categories
+from fer_jax.expressions import EXPRESSIONS, paper_first, parse_categories
 
 # Photographs -> the default configuration, and the options of the source that are flags.
 PHOTOGRAPHS = {
@@ -125,6 +127,8 @@ def _click_study(module, config, tell):
     source, categories = config.manual_dir, EXPRESSIONS
     if config.categories is not None:
         categories = parse_categories(config.categories)
+    elif not (pathlib.Path(source) / "run.json").is_file():
+        categories = _labels_of(source)
     if (pathlib.Path(source) / "run.json").is_file():
         from experiments.study.people import click_set
         from experiments.study.run_folder import FinishedFiles
@@ -142,6 +146,13 @@ def _click_study(module, config, tell):
         categories=categories,
         progress=tell,
     )
+
+
+def _labels_of(source) -> Categories:
+    """Return the paper's expressions, or, where the tables of a study have other labels, those."""
+    table = human.trials.read(source).trials
+    labels = {*table["true_label"].dropna(), *table["false_label"].dropna()}
+    return EXPRESSIONS if labels <= set(EXPRESSIONS) else Categories(tuple(paper_first(labels)))
 
 
 def _procedural_faces(module, config, tell):

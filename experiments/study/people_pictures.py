@@ -7,6 +7,7 @@ copies, nor other pictures of their persons (where a data set says who is on a p
 import dataclasses
 import hashlib
 from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,7 +17,9 @@ from experiments.study.people_flag import folders_of
 from fer_jax import data
 from fer_jax.data.pictures.framing import frame, pixels
 from fer_jax.data.sources.ckplus import person_of
+from fer_jax.data.sources.class_folders import bare_name, class_folder_of
 from fer_jax.errors import DataError
+from fer_jax.expressions import canonical_name, paper_first
 from fer_jax.frame import LANDMARKS
 from fer_jax.human.trials import Trials
 
@@ -35,11 +38,15 @@ class Seen:
       names: each once, in the order met.
       hashes: name -> SHA-256 that the trials say of it, in lower case. Only of those whose trials say one.
       side: of the stimuli, pixels. None where the trials do not say one.
+      labels: name -> true label.
+      categories: all labels of the trials, true and false, the paper's first.
     """
 
     names: list[str]
     hashes: dict[str, str]
     side: int | None
+    labels: dict[str, str]
+    categories: tuple[str, ...]
 
     def among(self, names: Iterable[str]) -> np.ndarray:
         """Return the rows of the pictures that people saw in a list of names."""
@@ -67,7 +74,37 @@ def seen_in(trials: pd.DataFrame) -> Seen:
         [str(name) for name in first["image"]],
         dict(zip(said["image"], said["image_sha256"].str.lower(), strict=True)),
         int(sides[0]) if len(sides) == 1 and sides[0] > 0 else None,
+        dict(zip(first["image"].astype(str), first["true_label"], strict=True)),
+        tuple(paper_first({*trials["true_label"].dropna(), *trials["false_label"].dropna()})),
     )
+
+
+def folders_meant(seen: Seen, path: str) -> dict[str, Any]:
+    """Return the categories and the class map of class folders, as the study that people saw has named them.
+
+    Args:
+      seen: what people saw. The folder of a picture is called what its trials call the true label.
+      path: of the class folders.
+
+    Returns:
+      Options of `data.read`. None of them where the folders' names say as much.
+    """
+    meant: dict[str, set[str]] = {}
+    for name, label in seen.labels.items():
+        if folder := class_folder_of(name):
+            meant.setdefault(folder, set()).add(label)
+    renamed = {
+        folder: next(iter(labels))
+        for folder, labels in meant.items()
+        if len(labels) == 1 and canonical_name(bare_name(folder)) not in labels and folder not in labels
+    }
+    if not renamed:
+        try:
+            with data.open_source("class_folders", path):
+                return {}
+        except DataError:  # names of expressions and others stand together, or what the reader will tell again
+            pass
+    return {"categories": seen.categories, "class_map": renamed}
 
 
 def refuse_missing(seen: Seen, known: Collection[str], rejected: pd.DataFrame | None = None) -> None:

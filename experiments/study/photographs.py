@@ -40,6 +40,8 @@ def read(run: Run) -> tuple[Splits, pd.DataFrame]:
     seen = people_pictures.seen_by(config.people)
     options: dict[str, Any] = {} if config.label_table is None else {"label_table": config.label_table}
     options |= {"categories": config.categories, "class_map": config.class_map}
+    if seen and config.dataset == "class_folders" and not any(options.values()):
+        options |= _meant(seen, config.data_dir)
     if config.dataset == "ferplus":
         options["target"] = config.target
         if config.targets == "votes":
@@ -112,6 +114,16 @@ def read(run: Run) -> tuple[Splits, pd.DataFrame]:
     if splits["validation"].landmarks is not None:
         arrays["validation"]["landmarks"] = splits["validation"].landmarks
     return arrays, found.rejected
+
+
+def _meant(seen: people_pictures.Seen, path: str) -> dict[str, Any]:
+    """Return categories and class map as the study has named its folders, and say so."""
+    meant = people_pictures.folders_meant(seen, path)
+    if meant:
+        renamed = ",".join(f"{folder}:{label}" for folder, label in meant["class_map"].items())
+        told = f"--categories='{','.join(meant['categories'])}'" + (f" --class_map='{renamed}'" if renamed else "")
+        sys.stderr.write(f"people: class folders are called as in their study ({told})\n")
+    return meant
 
 
 def _checked_votes(votes: np.ndarray | None, config) -> np.ndarray:

@@ -23,7 +23,7 @@ def _read(**splits):
 
 
 def _seen(*names, hashes=None):
-    return Seen(list(names), hashes or {}, None)
+    return Seen(list(names), hashes or {}, None, {}, ())
 
 
 def test_what_people_saw_moves_into_validation_from_every_split():

@@ -17,7 +17,7 @@ from experiments.study.run import open_run
 from fer_jax import faces, human, masks
 from fer_jax.errors import StorageError
 from fer_jax.expressions import index_of
-from fer_jax.study import commands
+from fer_jax.study import Store, commands
 
 KINDS, SIZE = ("happy", "sad", "surprise"), 48
 TINY = (
@@ -163,6 +163,46 @@ def test_a_study_of_a_prepared_set_is_held_out_of_training_on_it(road, tmp_path,
     assert len(seen) == len(shown) and not seen & {one.tobytes() for one in train.images[np.arange(len(train))]}
     record = json.loads((out / "data" / "pictures.json").read_text())
     assert (record["pictures_people_saw"], record["known_by_content"]) == (len(shown), len(shown))
+
+
+@pytest.mark.parametrize(
+    "chosen", ["--class_map=glad ones:happy,my sad:sad,rest:drop", "--categories=glad ones,my sad"]
+)
+def test_folders_are_called_as_in_their_study_without_saying_it_again(road, tmp_path, chosen, capsys):
+    pytest.importorskip("array_record")
+    pictures, lab, tables = tmp_path / "pictures", tmp_path / "lab", tmp_path / "tables"
+    for kind, folder in zip(KINDS, ("glad ones", "my sad", "rest"), strict=True):
+        shutil.copytree(road / "pictures" / kind, pictures / folder)
+    if "categories" in chosen:  # what the reader cannot tell alone: an expression beside other names
+        (pictures / "rest").rename(pictures / "fear")
+    making = ("init", f"--study_dir={lab}", f"--folders={pictures}", chosen, "--practice=0", f"--image_px={SIZE}")
+    assert commands.main([*making, "--per_ordered_pair=2", "--participants=1"]) == 0
+    with Store(lab) as store:
+        shown = store.stimuli()
+        labels = {one.true_label for one in shown.values()}
+        plan = store.plan(1)
+        told = [{"seq": 1, "trial": None, "type": "consent", "t_ms": 1.0, "body": {}}]
+        for trial in plan:
+            body = {"response": shown[trial.image].true_label, "with": "mouse"}
+            told.append({"seq": len(told) + 1, "trial": trial.trial, "type": "answer", "t_ms": 9.0, "body": body})
+        store.append(1, store.claim(1).result(), told).result()
+    assert labels == ({"happy", "sad"} if "class_map" in chosen else {"glad ones", "my sad"})
+    assert commands.main(["export", f"--study_dir={lab}", f"--out={tables}", "--with_stimuli"]) == 0
+    prepare = ("--dataset=click_study", f"--manual_dir={tables}", f"--data_dir={tmp_path / 'tfds'}")
+    assert _card(prepare_data, prepare_data.PrepareConfig, *prepare) == 0
+    for people in (tables, tmp_path / "tfds" / "click_study" / "1.0.0"):
+        out = tmp_path / f"run {people.name}"
+        capsys.readouterr()
+        assert _reproduce(out, people, pictures=pictures, stages="data,design") == 0
+        said = capsys.readouterr().err
+        assert "people: class folders are called as in their study (--categories='" in said
+        assert ("--class_map='glad ones:happy,my sad:sad'" in said or "--class_map='my sad:sad,glad" in said) == (
+            "class_map" in chosen
+        )
+        run = open_run(out)
+        assert set(run.categories) == labels
+        truth = dict(zip(run.study_table["image"], run.study_table["true_label"], strict=True))
+        assert truth == {name: one.true_label for name, one in shown.items()}
 
 
 class _Detector:

@@ -170,12 +170,12 @@ def _labels(tree, folders, inside, level, names: _Names) -> tuple[dict[str, int]
     )
     for folder in folders:
         if folder in names.class_map or own or names.mixed:
-            name = canonical_name(_bare(folder))
+            name = canonical_name(bare_name(folder))
             classes[folder] = name if name in EXPRESSIONS else folder
         else:
             label = _label(folder, below[folder], label_table, others=list(folders))
             classes[folder] = DROPPED if label == DROP else EXPRESSIONS[label]
-    keys = {folder: (name, folder, _bare(folder)) for folder, name in classes.items()}
+    keys = {folder: (name, folder, bare_name(folder)) for folder, name in classes.items()}
     targets = mapped(keys, names.class_map)
     kept = [name for name in targets.values() if name != DROPPED]
     categories = EXPRESSIONS if set(kept) <= set(EXPRESSIONS) else vocabulary(kept, mixed=names.mixed)
@@ -200,15 +200,23 @@ def _labels(tree, folders, inside, level, names: _Names) -> tuple[dict[str, int]
     return labels, categories
 
 
-def _bare(folder: str) -> str:
+def bare_name(folder: str) -> str:
     """Return the name of a folder without a number before it."""
     return _COUNTED.sub("", folder, count=1)
+
+
+def class_folder_of(name: str) -> str:
+    """Return the class folder in a picture's name, such as "happy" for "train/happy/x.png", "" where it has none."""
+    folders = name.split("/")[:-1]
+    if folders and split_of(folders[0]):
+        folders = folders[2 if folders[1:2] == ["images"] else 1 :]
+    return folders[0] if folders else ""
 
 
 def is_class_folder(name: str) -> bool:
     """Return whether a folder's name is an expression's, an alias of one, or a number."""
     try:
-        return _is_number(name) or index_of(_bare(name)) >= 0
+        return _is_number(name) or index_of(bare_name(name)) >= 0
     except DataError:
         return False
 
@@ -221,7 +229,7 @@ def _label(folder, below, label_table, *, others) -> int:
     if _is_number(folder):
         return int(canonical(label_table, int(folder)))
     try:
-        return index_of(_bare(folder))
+        return index_of(bare_name(folder))
     except DataError as error:
         wanted = str(error).removeprefix("`expression`: ")
         turned = next((one for one in below if is_class_folder(one)), None)

@@ -6,6 +6,7 @@ import pytest
 
 from fer_jax import data
 from fer_jax.data.listing import Quality
+from fer_jax.data.sources import class_folders
 from fer_jax.errors import DataError, UsageError
 from fer_jax.expressions import EXPRESSIONS, LABEL_TABLES
 from tests.data import miniature
@@ -33,6 +34,12 @@ def test_one_pool_of_names(tmp_path):
         assert SORTED[wanted.index(label)] == name.split("/")[0]
         assert image[0, 0, 0] // 20 == wanted.index(label)
     assert faces.rows.tolist() == list(range(16))
+
+
+@pytest.mark.parametrize("name", ["glad/1.png", "val_set/glad/deep/1.png", "train/images/glad/1.png"])
+def test_the_class_folder_in_a_name(name):
+    assert class_folders.class_folder_of(name) == "glad"
+    assert class_folders.class_folder_of("1.png") == class_folders.class_folder_of("train/1.png") == ""
 
 
 def test_numbered_and_named_folders_of_the_same_pictures_agree(tmp_path):
