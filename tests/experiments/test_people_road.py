@@ -205,6 +205,90 @@ def test_folders_are_called_as_in_their_study_without_saying_it_again(road, tmp_
         assert truth == {name: one.true_label for name, one in shown.items()}
 
 
+def _as_jspsych(trials):
+    """Return what jsPsych 7 keeps of the same people: for each trial a row of clicks (BubbleView) and one of a button."""
+    clicks = dict(list(trials.clicks.groupby(["participant", "trial"])))
+    files = {}
+    for person, own in trials.trials.groupby("participant"):
+        rows = files[person] = [{"trial_type": "preload", "trial_index": 0, "success": True, "rt": None}]
+        for trial in own.sort_values("trial").to_dict("records"):
+            made = clicks[person, trial["trial"]]
+            labels = [trial["left_label"], trial["right_label"]]
+            alike = {"subject": person, "block": trial["block"], "internal_node_id": f"0.0-{len(rows)}.0"}
+            history = [{"time": one["t_ms"], "cx": one["x_px"], "cy": one["y_px"]} for one in made.to_dict("records")]
+            shown = {"image": f"img/{trial['image'].replace('/', '_')}", "image_size": [SIZE, SIZE]}
+            shown |= {"bubble_radius": trial["reveal_radius_px"], "bubble_history": history, "trial_index": len(rows)}
+            rows.append({"trial_type": "bubble-view", "viewing_duration": trial["rt_total_ms"], **shown, **alike})
+            answer = {"rt": 400.0, "stimulus": "<p>Which?</p>", "response": labels.index(trial["response"])}
+            answer |= {"choices": labels, "true_label": trial["true_label"], "trial_index": len(rows)}
+            rows.append({"trial_type": "html-button-response", "plugin_version": "2.0.0", **answer, **alike})
+    return files
+
+
+@pytest.fixture(scope="module")
+def foreign(road, tmp_path_factory):
+    """The road's people as a folder of jsPsych's logs, the tables that the guide makes of it, and their pictures."""
+    root = tmp_path_factory.mktemp("foreign")
+    ours = human.trials.read(road / "tables")
+    (root / "logs").mkdir()
+    for person, rows in _as_jspsych(ours).items():
+        (root / "logs" / f"{person}.json").write_text(json.dumps(rows))
+    for kind in KINDS:
+        (root / "pictures" / kind).mkdir(parents=True)
+        for number in range(9):
+            shutil.copyfile(
+                road / "pictures" / kind / f"{number}.png", root / "pictures" / kind / f"{kind}_{number}.png"
+            )
+    log = human.readers.read_log(root / "logs", "jspsych")
+    table = log.trials.assign(blur_k=int(ours.trials["blur_k"].iloc[0]), simulated=True)
+    table["image"] = table["true_label"] + "/" + table["image"]
+    clicks = log.clicks.assign(
+        image=log.clicks["image"].map(dict(zip(log.trials["image"], table["image"], strict=True)))
+    )
+    people = log.participants.assign(simulated=True)
+    human.trials.write(root / "tables", human.trials.Trials(people, table, clicks, log.events))
+    for name in set(table["image"]):
+        (root / "tables" / "images" / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(root / "pictures" / name, root / "tables" / "images" / name)
+    return root
+
+
+def test_logs_of_jspsych_take_the_road_to_the_same_maps(road, foreign, tmp_path, capsys):
+    analysis = (f"--people={foreign / 'logs'}", "--log_format=jspsych", f"--out={tmp_path / 'analysis'}")
+    assert _card(analyse_study, analyse_study.AnalyseConfig, *analysis, "--resamples=40", "--halves=2") == 0
+    assert "4 participants, of whom 0 are simulated, were right in" in capsys.readouterr().out
+    pytest.importorskip("array_record")
+    prepare = ("--dataset=click_study", f"--manual_dir={foreign / 'tables'}", f"--data_dir={tmp_path / 'tfds'}")
+    assert _card(prepare_data, prepare_data.PrepareConfig, *prepare) == 0
+    maps = {}
+    for kind, people, pictures in (
+        ("ours", road / "tables", road / "pictures"),
+        ("theirs", tmp_path / "tfds" / "click_study" / "1.0.0", foreign / "pictures"),
+    ):
+        out = tmp_path / kind
+        assert _reproduce(out, people, pictures=pictures, stages="data,design,people") == 0
+        names = open_run(out).study_table["image"].str.replace(r"(\w+)/\1_", r"\1/", regex=True)
+        with np.load(out / "attention.npz") as arrays:
+            maps[kind] = dict(zip(names, arrays["maps"], strict=True))
+    assert maps["ours"].keys() == maps["theirs"].keys() and len(maps["ours"]) == 6
+    for name, wanted in maps["ours"].items():
+        np.testing.assert_array_equal(maps["theirs"][name], wanted)
+
+
+@pytest.mark.slow  # the road of the documents goes as far with our tables in the fast suite
+def test_logs_of_jspsych_take_the_road_to_a_report(foreign, tmp_path):
+    pytest.importorskip("array_record")
+    out, tables = tmp_path / "run", foreign / "tables"
+    prepare = ("--dataset=click_study", f"--manual_dir={tables}", f"--data_dir={tmp_path / 'tfds'}")
+    assert _card(prepare_data, prepare_data.PrepareConfig, *prepare) == 0
+    flags = (f"--clicks={tmp_path / 'tfds' / 'click_study' / '1.0.0'}", f"--data_dir={foreign / 'pictures'}")
+    assert _card(finetune_clicks, StudyConfig, f"--out={out}", *flags, "--dataset=class_folders", *TINY) == 0
+    assert _reproduce(out, tables, pictures=foreign / "pictures") == 0
+    dice = pd.read_csv(out / "tables" / "dice.csv")
+    assert set(dice["unit"]) == {"happy-sad", "happy-surprise", "sad-surprise"}
+    assert "simulated" in (out / "report.html").read_text()
+
+
 class _Detector:
     """Finds a face in a grey canvas, and landmarks of it, unless the canvas is black."""
 
