@@ -60,7 +60,9 @@ def _draw(folder, measured, kept, config) -> set[str]:
             measured.counts, title="People", interval=interval if all(map(pd.notna, interval)) else None, **over
         )
     }
-    for name, table, value, title, form in pair_figures(measured.of("pairs")):
+    for name, table, value, title, form in pair_figures(
+        measured.of("pairs"), time_from=config.time_from.replace("_", " ")
+    ):
         if table[value].notna().any():
             made[name] = figures.draw_pair_matrix(table, value, title=title, fmt=form, **over)
     if "images" in measured.tables and "reliability" in measured.tables:

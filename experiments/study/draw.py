@@ -85,12 +85,18 @@ def _people(run):
         yield _of(run, name, figures.draw_pair_matrix, table, value, title=title, fmt=form, **over)
 
 
-def pair_figures(pairs, owner=""):
-    """Yield file name, table, column, title and number format of each panel of Fig. 3 that a pair table can give."""
+def pair_figures(pairs, owner="", *, time_from="first click"):
+    """Yield file name, table, column, title and number format of each panel of Fig. 3 that a pair table can give.
+
+    Args:
+      pairs: a pair table.
+      owner: of the files.
+      time_from: what times count from.
+    """
     for letter, value, title, form in (
         ("a", "accuracy", "Accuracy", "{:.2f}"),
         ("b", "clicks", "Clicks before the decision", "{:.1f}"),
-        ("c", "time_s", "Time from first click to decision (s)", "{:.1f}"),
+        ("c", "time_s", f"Time from {time_from} to decision (s)", "{:.1f}"),
     ):
         name = f"fig03{letter}_{owner}{value}"
         if value == "time_s" and "time_ms" in pairs:

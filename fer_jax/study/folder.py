@@ -22,7 +22,7 @@ import pandas as pd
 
 from fer_jax.data.pictures.decode import encode_png, square
 from fer_jax.errors import DataError, StorageError, UsageError
-from fer_jax.expressions import paper_first
+from fer_jax.expressions import EXPRESSIONS, canonical_name, paper_first
 from fer_jax.files import write_whole
 from fer_jax.frame import LANDMARKS
 from fer_jax.human import plan as plans
@@ -107,6 +107,13 @@ def make_study_folder(
         raise StorageError(f"`study_dir`: {folder} cannot be written: {error.strerror}. Choose another.") from error
     finally:
         shutil.rmtree(making, ignore_errors=True)
+    labels = {label for text in shown["options"] for label in text.split("|")}
+    strange = sorted(label for label in labels if canonical_name(label) not in EXPRESSIONS)
+    if strange:
+        note(
+            f"the page asks which expression a face shows, and {strange[0]!r} is none: write your question, consent "
+            f"and instructions into {folder / TEXTS / f'{settings.lang}.json'}."
+        )
     share = settings.blur / settings.image_px
     note(
         f"{len(shown)} pictures of {settings.image_px} px, blurred with k = {settings.blur} (k / side = {share:.4f}), "

@@ -10,7 +10,7 @@ import pytest
 
 from experiments import analyse_study
 from experiments.harness import command
-from fer_jax import human
+from fer_jax import figures, human
 from fer_jax.human.columns import TABLES, typed
 from tests.compare.test_people import shuffled
 from tests.human.conftest import pool
@@ -79,6 +79,21 @@ def test_every_table_says_that_people_are_simulated_and_gives_both_samples(analy
     captions = re.findall(r"<(?:caption|figcaption|summary)>(.*?)</", page)
     assert len(captions) > 10
     assert all("simulated people" in caption for caption in captions)
+
+
+def test_times_from_the_onset_are_called_so(analysed, tmp_path, monkeypatch):
+    titles = []
+    draw = figures.draw_pair_matrix
+
+    def watched(*table, title, **options):
+        titles.append(title)
+        return draw(*table, title=title, **options)
+
+    monkeypatch.setattr(figures, "draw_pair_matrix", watched)
+    assert run(f"--people={analysed.parent / 'people'}", f"--out={tmp_path}", "--time_from=onset") == 0
+    assert "from onset to decision (Fig. 3c)" in (tmp_path / "report.html").read_text()
+    assert "from first click to decision (Fig. 3c)" in (analysed / "report.html").read_text()
+    assert titles[-1] == "Time from onset to decision (s)"
 
 
 def test_every_missing_number_has_a_reason(analysed):

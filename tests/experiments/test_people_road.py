@@ -206,7 +206,7 @@ def test_folders_are_called_as_in_their_study_without_saying_it_again(road, tmp_
 
 
 def _as_jspsych(trials):
-    """Return what jsPsych 7 keeps of the same people: for each trial a row of clicks (BubbleView) and one of a button."""
+    """Return what jsPsych 7 keeps of the same people: each trial a row of clicks and one of a button."""
     clicks = dict(list(trials.clicks.groupby(["participant", "trial"])))
     files = {}
     for person, own in trials.trials.groupby("participant"):

@@ -227,9 +227,11 @@ def test_folders_of_any_names_are_chosen_and_what_is_left_out_is_named(tmp_path,
     told = capsys.readouterr().err
     assert "left out: wütend/broken.png: " in told
     assert "left out: wütend/copy.png: the same picture as wütend/0.png\n" in told
+    assert f"'Happy faces' is none: write your question, consent and instructions into {tmp_path / 'study'}" in told
     with Store(tmp_path / "study") as store:
         assert {one.true_label for one in store.stimuli().values()} == {"Happy faces", "anger"}
     assert init(tmp_path / "mapped", *folders, "--class_map", "Happy faces:happy,notes:drop") == 0
+    assert "write your question" not in capsys.readouterr().err
     with Store(tmp_path / "mapped") as store:
         assert {one.true_label for one in store.stimuli().values()} == {"happy", "anger"}
     assert init(tmp_path / "no", "--images", tmp_path / "images.csv", "--categories", "happy,sad") == 1
