@@ -149,7 +149,7 @@ def _errors(run) -> dict:
     return {
         "errors_known": known,
         "errors_alike": known and found["p_qap"] < SIGNIFICANT and found["r_off_diagonal"] > 0,
-        "errors_r": number(found["r_off_diagonal"]) if known else MISSING,
+        "errors_r": interval(found["r_off_diagonal"], found.get("ci_low", np.nan), found.get("ci_high", np.nan)),
         "errors_all": number(found["r_all"]) if known else MISSING,
         "errors_p": p_value(found["p_qap"]),
     }

@@ -198,6 +198,7 @@ def _comparison(run, s):
         "ranges": "; ".join(ranges),
         "choices": " ".join(_open_choices(run)),
         "agreed": s["category_effect"] is not None,
+        "category_differs": category["p"] is not None and category["p"] < answer.SIGNIFICANT,
         "ranked": run.folder.has("tables/confusion_correlation_differences.csv"),
         **{f"category_{name}": text for name, text in _test(category).items()},
         "category_low": _number(category["low_90"]),

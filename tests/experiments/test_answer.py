@@ -52,7 +52,16 @@ def run_of(dice, baselines=None, *, leads=None, contrasts=None, people="real", c
         "dice": table,
         "dice_baselines": pd.DataFrame({"baseline": list(baselines), "dice": list(baselines.values())}, dtype=object),
         "confusion_correlation": pd.DataFrame(
-            [{"model": "ensemble_simple_vote", "r_all": 0.9, "r_off_diagonal": correlation[0], "p_qap": correlation[1]}]
+            [
+                {
+                    "model": "ensemble_simple_vote",
+                    "r_all": 0.9,
+                    "r_off_diagonal": correlation[0],
+                    "p_qap": correlation[1],
+                    "ci_low": correlation[0] - 0.2,
+                    "ci_high": correlation[0] + 0.2,
+                }
+            ]
         ),
         "confusion_ensemble_simple_vote": pd.DataFrame([[3, 1], [1, 3]], columns=["no", "yes"]),
         "confusion_ensemble_weighted_vote": pd.DataFrame([[2, 2], [2, 2]], columns=["no", "yes"]),
@@ -140,10 +149,10 @@ def test_a_run_of_before_the_intervals_and_one_without_a_dice_have_an_answer_too
 @pytest.mark.parametrize(
     ("correlation", "wanted"),
     [
-        ((0.5, 0.01), "errors are alike: their confusions correlate at .50 off the diagonal (p = 0.010)"),
+        ((0.5, 0.01), "errors are alike: off the diagonal their confusions correlate at .50 (.30 to .70), p = 0.010"),
         (
             (0.5, 0.2),
-            "errors are not shown to be alike: off the diagonal their confusions correlate at .50 (p = 0.200)",
+            "not shown to be alike: off the diagonal their confusions correlate at .50 (.30 to .70), p = 0.200",
         ),
         ((-0.5, 0.01), "errors are not shown to be alike"),
     ],
