@@ -98,6 +98,18 @@ def correlation(human: np.ndarray, model: np.ndarray) -> dict:
     }
 
 
+def pair_matrix(values: np.ndarray, *, categories: Categories = EXPRESSIONS) -> np.ndarray:
+    """Return numbers of ordered pairs, (K(K-1),), as a matrix (K, K) for `qap`, which looks at no diagonal: 0 there.
+
+    Example:
+      >>> pair_matrix(np.array([0.1, 0.2]), categories=fer.Categories(("genuine", "posed"))).tolist()
+      [[0.0, 0.1], [0.2, 0.0]]
+    """
+    matrix = np.zeros((len(categories), len(categories)))
+    matrix[tuple(np.transpose(categories.ordered_pairs))] = values
+    return matrix
+
+
 def qap(one: np.ndarray, other: np.ndarray) -> tuple[float, float]:
     """Test the off-diagonal Pearson correlation by exact permutation.
 

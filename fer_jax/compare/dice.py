@@ -353,16 +353,11 @@ def baselines_per_pair(human: np.ndarray, pairs: np.ndarray, options: DiceOption
     human, pairs = human[kept], pairs[kept]
     centre = reference_maps.centre(*human.shape[1:])
     units = np.unique(pairs)
-    sums = np.stack([human[pairs == one].sum(0) for one in units])
-    sizes = np.asarray([(pairs == one).sum() for one in units])
-    means = sums / sizes[:, None, None]
+    means = unit_means(human, pairs)
     place = np.searchsorted(units, pairs)
     candidates = {"centre": np.broadcast_to(centre, human.shape)}
     if len(units) > 1:
-        # Added up without the pair: taking it off the total would leave its rounding behind, as a map of noise.
-        elsewhere = [np.arange(len(units)) != one for one in range(len(units))]
-        others = np.stack([sums[rest].sum(0) / sizes[rest].sum() for rest in elsewhere])
-        candidates["other pairs"] = others[place]
+        candidates["other pairs"] = reference_maps.of_other_pairs(human, pairs)
         candidates["neighbouring pair"] = np.roll(means, 1, 0)[place]
     tables = [
         dice_per_pair(human, maps, pairs, options)[["unit", "dice", "corrected"]].assign(baseline=name)

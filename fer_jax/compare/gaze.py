@@ -374,7 +374,7 @@ def plan(
 
 def _ends(name, values):
     """Return a value, which stands first, and the ends of the interval that its resamples give."""
-    low, high = np.percentile(values[1:], [2.5, 97.5], method="nearest")
+    low, high = intervals.percentile_interval(values[1:], method="nearest")
     return {name: values[0], f"{name}_low": low, f"{name}_high": high}
 
 

@@ -6,6 +6,7 @@ generator comes first, from `fer_jax.streams.stream`.
 """
 
 from collections.abc import Iterator
+from typing import Literal
 
 import numpy as np
 from scipy import stats
@@ -69,11 +70,12 @@ def resample_within(
         yield order[starts + random.integers(sizes, size=(count, len(labels)))]
 
 
-def percentile_interval(values: np.ndarray) -> tuple[float, float]:
+def percentile_interval(values: np.ndarray, *, method: Literal["linear", "nearest"] = "linear") -> tuple[float, float]:
     """Return the ends of the `LEVEL` % percentile interval.
 
     Args:
       values: float (R,), a statistic of each resample.
+      method: of `np.percentile`. "nearest" for whole numbers, or infinite ones, between which nothing lies.
 
     Returns:
       Low and high.
@@ -84,7 +86,7 @@ def percentile_interval(values: np.ndarray) -> tuple[float, float]:
       (5.0, 195.0)
     """
     tail = (100 - LEVEL) / 2
-    low, high = np.percentile(values, [tail, 100 - tail])
+    low, high = np.percentile(values, [tail, 100 - tail], method=method)
     return float(low), float(high)
 
 

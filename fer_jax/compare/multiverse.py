@@ -241,10 +241,8 @@ class _Once:
 def _means_of_others(human, groups, pairs, per_image) -> np.ndarray:
     """Return for each unit the mean of people's maps of the other pairs (U, H, W)."""
     scaled = dice.unit_means(human, np.arange(len(human)), per_image=per_image)
-    of_unit = np.array([pairs[groups == unit][0] for unit in np.unique(groups)])
-    rest = (pairs != of_unit[:, None]).astype(np.float64)
-    count = rest.sum(1, keepdims=True)
-    return np.tensordot(rest / np.where(count > 0, count, np.nan), scaled, 1)
+    first = np.unique(groups, return_index=True)[1]  # all images of a unit are of one pair
+    return reference_maps.of_other_pairs(scaled, pairs)[first]
 
 
 def _cut(means, cut) -> tuple[np.ndarray, np.ndarray]:

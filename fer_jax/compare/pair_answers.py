@@ -14,7 +14,7 @@ from scipy import stats
 
 from fer_jax.categories import Categories
 from fer_jax.compare import intervals
-from fer_jax.compare.confusion import qap
+from fer_jax.compare.confusion import pair_matrix, qap
 from fer_jax.errors import UsageError
 from fer_jax.expressions import EXPRESSIONS
 from fer_jax.human.behaviour import varies
@@ -134,7 +134,7 @@ def _correlated(accuracy, other, known, categories, count, lacking):
         r = np.array([_pearson(*pair, ranked) for pair in _rows_of(accuracy, other, known)])
         row = _row(name, r, int(known[0].sum()), count, reason)
         if not ranked and known[0].all() and not flat and len(categories) <= _MOST_LABELS:
-            row["p_qap"] = qap(*(_matrix(values[0], categories) for values in (accuracy, other)))[1]
+            row["p_qap"] = qap(*(pair_matrix(values[0], categories=categories) for values in (accuracy, other)))[1]
         yield row
 
 
@@ -201,12 +201,6 @@ def _mean(values, known, weights=None):
     weights = np.where(known, 1.0 if weights is None else weights, 0.0)
     total = weights.sum(1)
     return (np.where(known, values, 0) * weights).sum(1) / np.where(total > 0, total, np.nan)
-
-
-def _matrix(values, categories) -> np.ndarray:
-    matrix = np.zeros((len(categories), len(categories)))
-    matrix[tuple(np.transpose(categories.ordered_pairs))] = values
-    return matrix
 
 
 def _checked(people, members, cells, categories):

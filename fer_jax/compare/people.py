@@ -14,7 +14,7 @@ from scipy import stats
 
 from fer_jax.categories import Categories
 from fer_jax.compare import intervals
-from fer_jax.compare.confusion import qap
+from fer_jax.compare.confusion import pair_matrix, qap
 from fer_jax.compare.statistics import holm
 from fer_jax.expressions import EXPRESSIONS
 from fer_jax.human import behaviour, regions
@@ -365,7 +365,7 @@ def _related(pairs, answers, resampled, first, second, categories) -> dict:
         elif len(categories) > _MOST_LABELS:
             reason = f"no p_qap: more than {_MOST_LABELS} categories"
         else:
-            found["p_qap"] = qap(_matrix(one, categories), _matrix(other, categories))[1]
+            found["p_qap"] = qap(*(pair_matrix(values, categories=categories) for values in (one, other)))[1]
     found["within_people"] = _within_people(answers, first, second)
     if not reason:
         gaps = {
@@ -378,13 +378,6 @@ def _related(pairs, answers, resampled, first, second, categories) -> dict:
 
 
 _RELATED = ("r", "low", "high", "p", "p_qap", "spearman", "within_people")
-
-
-def _matrix(values, categories) -> np.ndarray:
-    """Return values of ordered pairs as (K, K), the diagonal 0, which no test of `qap` looks at."""
-    matrix = np.zeros((len(categories), len(categories)))
-    matrix[tuple(np.transpose(categories.ordered_pairs))] = values
-    return matrix
 
 
 def _row_correlations(one, other) -> np.ndarray:

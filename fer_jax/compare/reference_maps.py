@@ -98,6 +98,34 @@ def edges(picture: np.ndarray, *, smoothing: float = EDGE_SMOOTHING) -> np.ndarr
     return ndimage.gaussian_filter(strength, smoothing * picture.shape[1], mode="nearest")
 
 
+def of_other_pairs(human: np.ndarray, pairs: np.ndarray) -> np.ndarray:
+    """Return for each image people's mean map of the images of all other pairs.
+
+    Args:
+      human: (T, H, W) attention maps. Those that are not finite throughout count nowhere.
+      pairs: int (T,).
+
+    Returns:
+      float64 (T, H, W), NaN throughout where no other pair has a map.
+
+    Raises:
+      UsageError: arrays that do not fit.
+
+    Example:
+      >>> of_other_pairs(np.arange(6.0).reshape(3, 1, 2), np.array([0, 0, 1]))[:, 0].tolist()
+      [[4.0, 5.0], [4.0, 5.0], [1.0, 2.0]]
+    """
+    human, pairs = _human_maps(human, pairs)
+    known = np.isfinite(human).all((1, 2))
+    found = np.full_like(human, np.nan)
+    for pair in np.unique(pairs):
+        # Averaged without the pair: taking it off the total would leave its rounding behind, as a map of noise.
+        rest = known & (pairs != pair)
+        if rest.any():
+            found[pairs == pair] = human[rest].mean(0)
+    return found
+
+
 def of_study(human: np.ndarray, pairs: np.ndarray, pictures: np.ndarray) -> dict[str, np.ndarray]:
     """Return maps that know nothing of a network, for each image.
 
@@ -123,17 +151,14 @@ def of_study(human: np.ndarray, pairs: np.ndarray, pictures: np.ndarray) -> dict
     if np.shape(pictures) != (*human.shape, 3):
         raise UsageError(f"`pictures`: wanted {(*human.shape, 3)}, as there are maps, got {np.shape(pictures)}.")
     known = np.isfinite(human).all((1, 2))
-    others, another = np.full_like(human, np.nan), np.full_like(human, np.nan)
+    another = np.full_like(human, np.nan)
     for pair in np.unique(pairs):
         own = np.flatnonzero((pairs == pair) & known)
-        rest = known & (pairs != pair)
-        if rest.any():
-            others[pairs == pair] = human[rest].mean(0)
         if len(own) > 1:
             another[own] = human[np.roll(own, -1)]
     return {
         "centre": np.broadcast_to(centre(*human.shape[1:]), human.shape),
-        "other pairs": others,
+        "other pairs": of_other_pairs(human, pairs),
         "another image": another,
         "edges": np.stack([edges(picture) for picture in pictures]),
     }
