@@ -1,7 +1,9 @@
 """One road for clicks: pictures in folders -> a study -> tables -> analysis, a prepared set, fine-tuning and Dice."""
 
+import contextlib
 import dataclasses
 import json
+import re
 import shutil
 
 import cv2
@@ -226,8 +228,9 @@ def _as_jspsych(trials):
 
 
 @pytest.fixture(scope="module")
-def foreign(road, tmp_path_factory):
+def foreign(road, tmp_path_factory, root):
     """The road's people as a folder of jsPsych's logs, the tables that the guide makes of it, and their pictures."""
+    code = re.search(r"```python\n(.*?)```", (root / "docs" / "study.md").read_text(), re.DOTALL).group(1)
     root = tmp_path_factory.mktemp("foreign")
     ours = human.trials.read(road / "tables")
     (root / "logs").mkdir()
@@ -239,15 +242,13 @@ def foreign(road, tmp_path_factory):
             shutil.copyfile(
                 road / "pictures" / kind / f"{number}.png", root / "pictures" / kind / f"{kind}_{number}.png"
             )
-    log = human.readers.read_log(root / "logs", "jspsych")
-    table = log.trials.assign(blur_k=int(ours.trials["blur_k"].iloc[0]), simulated=True)
-    table["image"] = table["true_label"] + "/" + table["image"]
-    clicks = log.clicks.assign(
-        image=log.clicks["image"].map(dict(zip(log.trials["image"], table["image"], strict=True)))
-    )
+    with contextlib.chdir(root):
+        exec(code.replace("blur_k=70", f"blur_k={ours.trials['blur_k'].iloc[0]}"))
+    log = human.trials.read(root / "tables")
+    trials = log.trials.assign(simulated=True)  # which the log does not say
     people = log.participants.assign(simulated=True)
-    human.trials.write(root / "tables", human.trials.Trials(people, table, clicks, log.events))
-    for name in set(table["image"]):
+    _write(root / "tables", log, trials=trials, participants=people)
+    for name in set(trials["image"]):
         (root / "tables" / "images" / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(root / "pictures" / name, root / "tables" / "images" / name)
     return root
