@@ -229,9 +229,16 @@ class Explain:
     area: float = option(0.1, "Extremal Perturbation: share of the image to keep.", low=1e-3, high=0.999)
     ep_iterations: int | None = option(
         None,
-        "Extremal Perturbation: steps in which the published schedule of 800 iterations is taken (fewer is ours).",
+        "Extremal Perturbation: steps in which the published schedule of 800 iterations is taken (fewer is ours). With "
+        "--ep_stop=converged: iterations of it, at most.",
+        unset="from the preset, 800 with --ep_stop=converged",
         low=1,
         high=100_000,
+    )
+    ep_stop: str = option(
+        "never",
+        "Extremal Perturbation: stop early. converged (ours): each picture when its mask has settled at its area.",
+        choices=("never", "converged"),
     )
     ep_score: str | None = option(
         None,
@@ -347,6 +354,8 @@ def resolve(config: StudyConfig) -> StudyConfig:
         name: value.get(config.dataset, value["photographs"]) if isinstance(value, dict) else value
         for name, value in PRESETS[config.preset].items()
     }
+    if config.ep_stop != "never":  # the presets' few steps are long ones
+        preset["ep_iterations"] = PRESETS["paper"]["ep_iterations"]
     tell_idle(config.people, vars(config), vars(StudyConfig()) | preset)
     chosen = _other_limit(config)
     chosen |= {name: value for name, value in preset.items() if getattr(config, name) is None and name not in chosen}

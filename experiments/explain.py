@@ -15,7 +15,7 @@ import dataclasses
 import importlib.util
 import sys
 
-from experiments.config import Explain, OfRun, Pictures
+from experiments.config import Explain, OfRun, Pictures, Training
 from experiments.explain_options import FURTHER, METHODS, SCORES, checked, record, settings
 from experiments.harness import command
 from experiments.harness.command import again, option
@@ -62,9 +62,10 @@ class ExplainConfig(OfRun):
     ep_reward_scale: float | None = again(Explain, "ep_reward_scale", unset="the run's, or 1")
     variant: str = option("preserve", "Extremal Perturbation: variant.", choices=("preserve", "delete", "dual"))
     perturbation: str = option("blur", "Extremal Perturbation: what is done to the rest.", choices=("blur", "fade"))
-    stop: str = option("never", "Extremal Perturbation: when to stop early.", choices=("never", "converged"))
+    ep_stop: str | None = again(Explain, "ep_stop", default=None, unset="the run's, or never", aliases=("stop",))
     crop: str = again(Pictures, "crop", default="square", choices=("none", "square", "box"), old_values={"face": "box"})
     detector: str | None = again(Pictures, "detector", default=None, unset="none")
+    compute_dtype: str | None = again(Training, "compute_dtype", default=None, unset="the run's, or float32")
     chunk: int = option(8, "Pictures explained at once: more needs more memory.", low=1, high=4096)
 
 
@@ -83,20 +84,20 @@ def main(config: ExplainConfig) -> None:
         network = networks.from_run(config.run, config.pair, finetuned=config.finetuned)
     else:
         network = networks.from_weights(config.weights, config.arch, config.class_names, config.image_size or 0)
+    network = network.computing_in(config.compute_dtype)
     if network.crop in ("box", "eyes") and config.crop != "box":
         sys.stderr.write(
             f"The run's networks were trained on faces cut out of their photographs (--crop={network.crop}); these are "
             f"shown as --crop={config.crop}. If they show more than a face: --crop=box --detector=...\n"
         )
-    asked = config.explain_class
-    target = networks.parse_target(asked, network.class_names) if asked else explanation.PREDICTED
+    target = networks.parse_target(config.explain_class, network.class_names)
     chosen = settings(network.settings, config, methods, areas)
     crop = "face" if config.crop == "box" else config.crop  # as folders of explanations record the crop
     made = {
         "network": network.identity,
         "image_size": network.image_size,
         "class_names": network.class_names,
-        "target": network.class_names[target] if asked else "predicted",
+        "target": "predicted" if target == explanation.PREDICTED else network.class_names[target],
         "crop": crop,
         **record(chosen),
     }
@@ -104,13 +105,12 @@ def main(config: ExplainConfig) -> None:
         picture_files.open_pictures(config.images, leave_out=config.out) as files,
         contextlib.closing(explained_folder.ExplainedFolder(config.out, config.images, made)) as folder,
     ):
-        program = explanation.program(network.build, chosen)
+        explain = explanation.queue(network.build, chosen, slots=max(1, min(config.chunk, len(files))))
         explained_folder.fill(
             folder,
             files,
-            explain=lambda pictures: program(network.variables, pictures, target),
+            explain=lambda pictures: explain(network.variables, ((each, target, None) for each in pictures)),
             to_input=lambda data: picture_files.to_input(data, network.image_size, crop=crop, detector=detector),
-            chunk=config.chunk,
             stop=stop,
         )
     print(config.out)

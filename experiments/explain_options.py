@@ -45,14 +45,15 @@ def settings(defaults: Any, config: Any, methods: tuple[str, ...], areas: tuple[
 
     known = defaults.extremal
     # A run's few steps are long ones.
-    iterations = PUBLISHED_ITERATIONS if config.stop == "converged" else known.iterations
+    stop = config.ep_stop or known.stop
+    iterations = known.iterations if stop in ("never", known.stop) else PUBLISHED_ITERATIONS
     extremal = dataclasses.replace(
         known,
         area=areas or known.area,
         iterations=config.ep_iterations or iterations,
         variant=config.variant,
         perturbation=config.perturbation,
-        stop=config.stop,
+        stop=stop,
     )
     return dataclasses.replace(
         defaults,

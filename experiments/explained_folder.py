@@ -6,11 +6,12 @@ Everything else can be made again from it.
 
 import hashlib
 import io
+import itertools
 import json
 import pathlib
 import sys
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pandas as pd
@@ -111,9 +112,8 @@ def fill(
     folder: ExplainedFolder,
     files: list[PictureFile],
     *,
-    explain: Callable[[np.ndarray], dict],
+    explain: Callable[[Iterator[np.ndarray]], Iterator[tuple[int, dict]]],
     to_input: Callable[[bytes], tuple[np.ndarray, str]],
-    chunk: int,
     stop: StopRequest,
 ) -> None:
     """Explain what is not finished yet, write it picture by picture, and the tables at the end.
@@ -121,45 +121,51 @@ def fill(
     Args:
       folder: where.
       files: all files, picture or not.
-      explain: from pictures (B, H, W, 3) to arrays with a leading B. Always called with the same B.
+      explain: from pictures (H, W, 3) to (index, arrays) of each, in any order. It reads a picture when there is room.
       to_input: from a file's bytes to what the network sees, and the crop that was made.
-      chunk: B, or fewer where there are fewer files.
-      stop: asked between chunks.
+      stop: asked before each picture is read.
 
     Raises:
       DataError: none of the files is a picture that can be read.
       Preempted: a stop was asked for.
     """
-    chunk = max(1, min(chunk, len(files)))
-    rows, rejected, waiting, new = {}, [], [], 0
+    rows, rejected, waiting = {}, [], {}
     progress = Progress("explaining", len(files), unit="pictures")
-    for index, file in enumerate(files):
-        try:
-            data = file.read()
-            digest = hashlib.sha256(data).hexdigest()
-            arrays = folder.saved(file, digest)
-            if arrays is None:
-                picture, crop = to_input(data)
-                waiting.append((file, {"picture": picture, "crop": crop, "source": file.source, "sha256": digest}))
-            else:
-                if not folder.has(f"{file.name}.png"):
-                    folder.draw(file, arrays)
-                rows[file.name] = summary_row(file, arrays)
-        except ImageRejected as rejection:
-            rejected.append({"image": file.source, "reason": rejection.reason, "detail": rejection.detail})
-            _tell(rejected)
-        if len(waiting) == chunk or (waiting and index == len(files) - 1):
-            for explained, arrays in _explained(waiting, explain, chunk):
-                arrays["class_names"] = np.asarray(folder.made["class_names"])
-                arrays["settings"] = np.asarray(json.dumps(folder.made))
-                if "masks" in arrays:
-                    arrays["areas"] = np.asarray(folder.made["areas"])
-                folder.draw(explained, arrays)
-                folder.write_arrays(explained.name, **arrays)
-                rows[explained.name] = summary_row(explained, arrays)
-            new, waiting = new + len(waiting), []
-            progress.update(index + 1)
+    numbers = itertools.count()
+
+    def unfinished():
+        for file in files:
             stop.check()
+            try:
+                data = file.read()
+                digest = hashlib.sha256(data).hexdigest()
+                arrays = folder.saved(file, digest)
+                if arrays is None:
+                    picture, crop = to_input(data)
+                    known = {"picture": picture, "crop": crop, "source": file.source, "sha256": digest}
+                    waiting[next(numbers)] = file, {name: np.asarray(value) for name, value in known.items()}
+                    yield picture
+                else:
+                    if not folder.has(f"{file.name}.png"):
+                        folder.draw(file, arrays)
+                    rows[file.name] = summary_row(file, arrays)
+            except ImageRejected as rejection:
+                rejected.append({"image": file.source, "reason": rejection.reason, "detail": rejection.detail})
+                _tell(rejected)
+
+    new = 0
+    for index, results in explain(unfinished()):
+        file, known = waiting.pop(index)
+        arrays = {name: np.asarray(value) for name, value in results.items()} | known
+        arrays["class_names"] = np.asarray(folder.made["class_names"])
+        arrays["settings"] = np.asarray(json.dumps(folder.made))
+        if "masks" in arrays:
+            arrays["areas"] = np.asarray(folder.made["areas"])
+        folder.draw(file, arrays)
+        folder.write_arrays(file.name, **arrays)
+        rows[file.name] = summary_row(file, arrays)
+        new += 1
+        progress.update(len(rows) + len(rejected))
     folder.write_text("rejected.csv", _as_csv(rejected, ("image", "reason", "detail")))
     if not rows:
         first = f", such as {files[0].source} ({rejected[0]['reason']})" if rejected else ""
@@ -168,16 +174,6 @@ def fill(
     _tell_doubts(folder.made, rows.values())
     earlier = f", {len(rows) - new} were there already" if len(rows) > new else ""
     progress.finish(f"{new} pictures{earlier}, {len(rejected)} rejected")
-
-
-def _explained(waiting, explain, chunk):
-    """Yield (file, arrays) of one chunk. A short one is filled up with its last picture: one program serves all."""
-    pictures = [known["picture"] for _, known in waiting]
-    filled = np.stack(pictures + pictures[-1:] * (chunk - len(pictures)))
-    found = {name: np.asarray(values) for name, values in explain(filled).items()}
-    for place, (file, known) in enumerate(waiting):
-        own = {name: values[place] for name, values in found.items()}
-        yield file, own | {name: np.asarray(value) for name, value in known.items()}
 
 
 def _tell(rejected):

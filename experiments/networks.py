@@ -11,6 +11,8 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+import jax.numpy as jnp
+
 from experiments.study.explain import settings_of
 from experiments.study.run import open_run
 from experiments.study.run_folder import PICTURES_RECORD, sha256
@@ -44,6 +46,16 @@ class Network:
     identity: dict[str, Any]
     settings: explanation.Settings
     crop: str = ""
+
+    def computing_in(self, dtype: str | None) -> "Network":
+        """Return the same network with arithmetic in float32 or bfloat16, or as it is. Its parameters stay float32."""
+        if dtype is None:
+            return self
+
+        def build(**options):
+            return self.build(**options).clone(dtype=jnp.dtype(dtype))
+
+        return dataclasses.replace(self, build=build, identity=self.identity | {"compute_dtype": dtype})
 
 
 def from_run(path: str, pair: str, *, finetuned: bool = False) -> Network:
@@ -168,9 +180,13 @@ def parse_pair(text: str, categories: Categories) -> int:
 def parse_target(text: str, class_names: tuple[str, ...]) -> int:
     """Return the index of the class to explain, given by its name, by an alias of an expression's, or by its number.
 
+    Nothing given stands for the class that is predicted.
+
     Raises:
       UsageError: the network has no such class.
     """
+    if not text:
+        return explanation.PREDICTED
     if text in class_names:
         return class_names.index(text)
     if text.isascii() and text.isdecimal() and int(text) < len(class_names):

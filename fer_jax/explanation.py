@@ -5,15 +5,17 @@ Contract: pictures are bytes (H, W, 3). Maps are float32 (H, W), raw, never norm
 
 import dataclasses
 import functools
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from fer_jax import images, models, saliency
+from fer_jax import images, models, placement, saliency
 
-METHODS = ("cam", "grad_cam", "extremal_perturbation")
+_EXTREMAL = "extremal_perturbation"
+METHODS = ("cam", "grad_cam", _EXTREMAL)
 METHOD_NAMES = {"cam": "CAM", "grad_cam": "Grad-CAM", "extremal_perturbation": "Extremal Perturbation"}
 # The paper compares the three above. These are offered, too.
 ON_FEATURES = {"hires_cam": "HiResCAM", "grad_cam_plus_plus": "Grad-CAM++", "layer_cam": "LayerCAM"}
@@ -52,6 +54,11 @@ class Settings:
     ep_score: str = "logit"
     ep_reward_scale: float = 1.0
 
+    @property
+    def ends_early(self) -> bool:
+        """Whether each picture takes its own time, so that `queue` is faster than a batch."""
+        return _EXTREMAL in self.methods and self.extremal.stop != "never"
+
 
 class Networks(NamedTuple):
     """One network in two forms: convolutions lowered for a plain pass and for the inside of a compiled loop."""
@@ -80,6 +87,72 @@ def program(build: Callable[..., Any], settings: Settings) -> Callable[..., dict
         return jax.vmap(explain_one, (None, 0, 0))(variables, pictures, targets)
 
     return explain
+
+
+def queue(build: Callable[..., Any], settings: Settings, *, slots: int) -> Callable[..., Iterator[tuple[int, dict]]]:
+    """Compile `explain_picture` for pictures that come one by one: (variables, rows) -> (index, results) of each.
+
+    Where Extremal Perturbation stops on convergence, a finished picture makes room for the next, see
+    `saliency.extremal_queue`, and results come in any order. Otherwise pictures are explained in batches of `slots`,
+    the last one filled up, with the results of `program`.
+
+    Args:
+      build: see `networks`.
+      settings: what to compute.
+      slots: pictures in work at once.
+
+    Returns:
+      A function of variables and of rows (picture (H, W, 3), target, member). A row is read when there is room for it.
+      `member` is a network's index in stacked variables, or None in every row where variables are of one network.
+    """
+    forms = networks(build)
+
+    def explain(chosen, variables, picture, target, member):
+        return explain_picture(forms, chosen, _member(variables, member), picture, target)
+
+    if not settings.ends_early:
+        over_rows = jax.vmap(functools.partial(explain, settings), (None, 0, 0, 0))
+        return functools.partial(_in_batches, jax.jit(over_rows), slots)
+
+    others = tuple(name for name in settings.methods if name != _EXTREMAL)
+
+    @jax.jit
+    def begin(*row):
+        results = explain(dataclasses.replace(settings, methods=others), *row)
+        return images.normalise(images.to_float(row[1])), results
+
+    def score_of(own, variables):
+        target, member = own
+        return _kept_score(forms.in_loop, settings, _member(variables, member), target)
+
+    def explain_rows(variables, rows):
+        begun = {}
+
+        def images_of_rows():
+            for index, row in enumerate(rows):
+                image, begun[index] = begin(variables, *row)
+                yield image, (begun[index]["target"], row[2])
+
+        found = saliency.extremal_queue(score_of, images_of_rows(), _all_areas(settings), slots=slots, shared=variables)
+        for index, masks, info in found:
+            yield index, begun.pop(index) | _perturbed(masks, info)
+
+    return explain_rows
+
+
+def _in_batches(explain, slots, variables, rows: Iterable[tuple]):
+    rows, first = iter(rows), 0
+    while batch := list(itertools.islice(rows, slots)):
+        full = placement.host_stack(batch + batch[-1:] * (slots - len(batch)))
+        results = jax.device_get(explain(variables, *full))
+        for place in range(len(batch)):
+            yield first + place, {name: values[place] for name, values in results.items()}
+        first += len(batch)
+
+
+def _member(variables, member):
+    """Return the variables of one member of a stack, or of the only network where there is no `member`."""
+    return variables if member is None else jax.tree.map(lambda leaf: leaf[member], variables)
 
 
 def explain_picture(networks: Networks, settings: Settings, variables, picture, target) -> dict[str, jax.Array]:
@@ -117,8 +190,9 @@ def explain_picture(networks: Networks, settings: Settings, variables, picture, 
     for name in ON_PICTURE:
         if name in settings.methods:
             results[name] = _of_picture(name, networks, settings, variables, image, target)
-    if "extremal_perturbation" in settings.methods:
-        results |= _perturb(networks.in_loop, settings, variables, image, target)
+    if _EXTREMAL in settings.methods:
+        score = _kept_score(networks.in_loop, settings, variables, target)
+        results |= _perturbed(*saliency.extremal_perturbation(score, image, _all_areas(settings)))
     return results
 
 
@@ -138,15 +212,23 @@ def _of_picture(name, networks, settings, variables, image, target):
     return method(*random, score_fn, image).astype(jnp.float32)
 
 
-def _perturb(network, settings, variables, image, target):
+def _kept_score(network, settings, variables, target):
+    """Return the score of an image that Extremal Perturbation keeps."""
+
     def score(view):
         logits = network.apply(variables, view[None]).logits[0]
         return settings.ep_reward_scale * saliency.class_score(logits, target, score=settings.ep_score)
 
-    options = dataclasses.replace(settings.extremal, area=settings.extremal.areas)
-    masks, info = saliency.extremal_perturbation(score, image, options)
+    return score
+
+
+def _all_areas(settings):
+    return dataclasses.replace(settings.extremal, area=settings.extremal.areas)
+
+
+def _perturbed(masks, info):
     return {
-        "extremal_perturbation": masks.sum(0),
+        _EXTREMAL: masks.sum(0),
         "masks": masks,
         "final_area": info.area,
         "iterations": info.iterations,

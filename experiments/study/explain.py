@@ -8,15 +8,16 @@ import numpy as np
 from experiments.config import StudyConfig
 from experiments.harness.progress import Progress
 from experiments.study.run import Run
-from fer_jax import ensemble, explanation, saliency
+from fer_jax import ensemble, explanation, placement, saliency
 from fer_jax.explanation import METHODS
 
+_SLOTS = 8  # pictures in work at once where each ends by itself
 _KEPT = (*METHODS, "logits", "final_area")
 
 
 def settings_of(config: StudyConfig) -> explanation.Settings:
     """Return the methods of the paper, with a run's options of Extremal Perturbation."""
-    options = saliency.ExtremalOptions(area=config.area, iterations=config.ep_iterations)
+    options = saliency.ExtremalOptions(area=config.area, iterations=config.ep_iterations, stop=config.ep_stop)
     return explanation.Settings(
         extremal=options.at_size(config.image_size),
         ep_score=config.ep_score,
@@ -56,19 +57,40 @@ def explain_rows(
     Yields:
       For each pair its rows, and what `explanation.explain_picture` returns of each.
     """
+    progress = Progress("explaining", len(rows), unit="images")
+    done, explained = 0, _one_by_one if settings.ends_early else _pair_by_pair
+    for own, maps in explained(run, settings, targets, rows, check):
+        yield own, maps
+        done += len(own)
+        progress.update(done)
+        check()
+    progress.finish(f"{len(rows)} images, {len(settings.methods)} methods")
+
+
+def _pair_by_pair(run, settings, targets, rows, _):
     pairs, shown, members = run.study_pairs, run.study_pictures, run.load_ensemble()
     explain_pair = explanation.program(functools.partial(run.network, 2), settings)
     most = np.bincount(pairs[rows]).max(initial=0)
-    progress = Progress("explaining", len(rows), unit="images")
     for pair in np.unique(pairs[rows]):
         own = rows[pairs[rows] == pair]
         # As many pictures for each pair, so that one program serves all.
         full = np.resize(own, most)
         maps = explain_pair(ensemble.member(members, int(pair)), shown.images[full], targets[full])
         yield own, {key: np.asarray(each)[: len(own)] for key, each in maps.items()}
-        progress.update(int((pairs[rows] <= pair).sum()))
+
+
+def _one_by_one(run, settings, targets, rows, check):
+    """Explain the pictures of all pairs in one queue, in the order of pairs."""
+    pairs, shown, members = run.study_pairs, run.study_pictures, run.load_ensemble()
+    order = rows[np.argsort(pairs[rows], kind="stable")]
+    explain = explanation.queue(functools.partial(run.network, 2), settings, slots=min(_SLOTS, max(1, len(rows))))
+    found = {}
+    for index, results in explain(members, ((shown.images[row], targets[row], pairs[row]) for row in order)):
+        found[order[index]] = results
+        own = rows[pairs[rows] == pairs[order[index]]]
+        if all(row in found for row in own):
+            yield own, placement.host_stack([found.pop(row) for row in own])
         check()
-    progress.finish(f"{len(rows)} images, {len(settings.methods)} methods")
 
 
 def _file(run, pair) -> str:

@@ -54,6 +54,8 @@ def looks(profile: str | None) -> str:
 
 def ep_schedule(config: StudyConfig) -> str:
     """Return in how many steps Extremal Perturbation takes its schedule."""
+    if config.ep_stop != "never":
+        return f"at most {config.ep_iterations} iterations, fewer where a mask has converged"
     steps = f"{config.ep_iterations} iterations"
     return (
         steps

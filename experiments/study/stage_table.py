@@ -121,7 +121,7 @@ TABLE: dict[str, StageEntry] = {
         quick=True,
     ),
     "saliency": StageEntry(
-        reads=(*_NETWORK, "area", "ep_iterations", "ep_score", "ep_reward_scale"),
+        reads=(*_NETWORK, "area", "ep_iterations", "ep_stop", "ep_score", "ep_reward_scale"),
         needs=("data", "design", "members"),
         leaves=("maps.npz",),
         parts=("saliency",),
@@ -176,6 +176,7 @@ TABLE: dict[str, StageEntry] = {
             "max_images",
             "area",
             "ep_iterations",
+            "ep_stop",
             "ep_score",
             "ep_reward_scale",
             # The methods paragraph names these.

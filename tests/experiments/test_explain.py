@@ -57,6 +57,12 @@ def _explain(*arguments):
     return command.run(explain.main, explain.ExplainConfig, usage="usage", argv=["explain", *map(str, arguments)])
 
 
+def _asked_to_stop():
+    """Return an `update` that sends one signal: a second one would end the process at once."""
+    signals = iter([signal.SIGTERM])
+    return lambda self, done: [os.kill(os.getpid(), number) for number in signals]
+
+
 def _times(folder):
     return {path.name: path.stat().st_mtime_ns for path in folder.iterdir() if path.suffix in (".png", ".npz")}
 
@@ -154,7 +160,7 @@ def test_the_same_command_goes_on_where_it_was_stopped(run, pictures, tmp_path, 
     out = tmp_path / "explained"
     command_line = (f"--run={run[0]}", "--pair=happy-sad", f"--images={pictures}", f"--out={out}", *FAST)
     with monkeypatch.context() as patch:
-        patch.setattr(explained_folder.Progress, "update", lambda self, done: os.kill(os.getpid(), signal.SIGTERM))
+        patch.setattr(explained_folder.Progress, "update", _asked_to_stop())
         assert _explain(*command_line) == 75
     assert {path.name for path in out.glob("*.npz")} == {"face.npz", "grey_1_.npz"}
     assert not (out / "summary.csv").exists()
@@ -191,6 +197,42 @@ def test_one_picture_several_areas_and_a_target(run, pictures, tmp_path):
     np.testing.assert_allclose(arrays["extremal_perturbation"], arrays["masks"].sum(0), rtol=1e-6)
     row = pd.read_csv(out / "summary.csv").iloc[0]
     assert (row["target"], row["crop"]) == ("sad", "none") and {"area_0.3", "area_0.1"} <= set(row.index)
+
+
+def test_pictures_whose_masks_converge_are_explained_as_alone_and_go_on(run, pictures, tmp_path, monkeypatch, capsys):
+    out = tmp_path / "explained"
+    flags = ("--stop=converged", "--iterations=130", "--areas=0.3", "--chunk=2", "--ep_reward_scale=0.01")
+    command_line = (f"--run={run[0]}", "--pair=happy-sad", f"--images={pictures}", f"--out={out}", *flags)
+    with monkeypatch.context() as patch:
+        patch.setattr(explained_folder.Progress, "update", _asked_to_stop())
+        assert _explain(*command_line) == 75
+    before = _times(out)
+    assert len(before) >= 2 and not (out / "summary.csv").exists()
+    assert _explain(*command_line) == 0
+    assert _times(out).items() >= before.items()
+    settings = json.loads((out / "settings.json").read_text())["made"]
+    assert (settings["stop"], settings["iterations"]) == ("converged", 130)
+    options = saliency.ExtremalOptions(
+        area=(0.3,), iterations=130, step=2, sigma=3.0, max_blur=20 / 7, stop="converged"
+    )
+    chosen = explanation.Settings(extremal=options, ep_reward_scale=0.01)
+    batch = explanation.program(functools.partial(models.TinyResNet, num_classes=2), chosen)
+    seen = [np.load(path) for path in sorted(out.glob("*.npz"))]
+    wanted = batch(run[1][7], np.stack([arrays["picture"] for arrays in seen]), explanation.PREDICTED)
+    assert min(wanted["iterations"]) < 130
+    for place, arrays in enumerate(seen):
+        for name, values in wanted.items():
+            np.testing.assert_allclose(arrays[name], values[place], atol=2e-3, err_msg=name)
+
+
+def test_a_network_that_computes_in_bfloat16_is_recorded_and_close(run, pictures, tmp_path, capsys):
+    outs = [tmp_path / name for name in ("float32", "bfloat16")]
+    for out in outs:
+        flags = (f"--run={run[0]}", "--pair=happy-sad", f"--images={pictures / 'face.png'}", f"--out={out}", *FAST)
+        assert _explain(*flags, f"--compute_dtype={out.name}") == 0
+    whole, half = (np.load(out / "face.npz") for out in outs)
+    assert 0 < abs(whole["logits"] - half["logits"]).max() < 0.05
+    assert json.loads((outs[1] / "settings.json").read_text())["made"]["network"]["compute_dtype"] == "bfloat16"
 
 
 def test_the_multiclass_network_and_signed_grad_cam(run, pictures, tmp_path):
@@ -370,7 +412,7 @@ def test_a_missing_face_detector_is_named(run, pictures, monkeypatch, tmp_path, 
 def test_flags_offer_what_the_library_knows():
     choices = {field.name: field.metadata["choices"] for field in dataclasses.fields(explain.ExplainConfig)}
     assert choices["score"] == saliency.SCORES and choices["variant"] == saliency.VARIANTS
-    assert choices["perturbation"] == saliency.PERTURBATIONS and choices["stop"] == saliency.STOPS
+    assert choices["perturbation"] == saliency.PERTURBATIONS and choices["ep_stop"] == saliency.STOPS
     assert set(choices["arch"]) == set(models.MODELS) and choices["crop"] == ("none", "square", "box")
     assert explain.ExplainConfig().methods == ",".join(explanation.METHODS)
     offered = explain_options.METHODS.split(",") + explain_options.FURTHER.split(",")
