@@ -6,6 +6,7 @@ Examples that hypothesis draws are the same in every session, unless HYPOTHESIS_
 """
 
 import functools
+import gc
 import os
 import pathlib
 
@@ -26,6 +27,8 @@ hypothesis.settings.register_profile("steady", derandomize=True, database=None)
 hypothesis.settings.register_profile("random", derandomize=False)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "steady"))
 
+# Tests whose programs loop so long that optimising them costs less than it saves: twenty times as slow without.
+LONG_LOOPS = {"saliency", "test_calibration.py", "test_examples.py"}
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared"
 
@@ -35,6 +38,19 @@ if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
     jax.config.update("jax_compilation_cache_dir", str(ROOT / ".cache" / "jax"))
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
 jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+
+
+def pytest_collection_finish():
+    """Spare the garbage collector what was imported and collected: it stays to the end anyway."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick_compile(request):
+    """Ask for hardly any optimisation where no loop is long: a network's program compiles in a third of the time."""
+    here = request.path.relative_to(ROOT / "tests").parts
+    jax.config.update("jax_disable_most_optimizations", LONG_LOOPS.isdisjoint(here))
 
 
 @pytest.fixture(scope="session")

@@ -1,16 +1,43 @@
+import pathlib
+
 import jax
+import matplotlib
 import numpy as np
 import pytest
+from matplotlib import pyplot
 
 from experiments.config import StudyConfig, resolve
 from experiments.harness import command
 from experiments.study.run import Run
 from experiments.study.run_folder import RunFolder
-from fer_jax import checkpoints, ensemble
+from fer_jax import checkpoints, ensemble, figures
 from fer_jax.expressions import EXPRESSIONS
+from fer_jax.figures import style
 from tests.human.conftest import small_cohort, small_study  # noqa: F401  fixtures
 
 from .jobs import RUN_PX, Job
+
+
+def _sketch(drawn, path, **_):
+    """Save a figure where `figures.save` does: drawn once, coarsely, instead of four times."""
+    figure, path = style.figure_of(drawn), pathlib.Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.set_layout_engine("none")
+    with matplotlib.rc_context(style.RC):
+        figure.savefig(path.with_name(f"{path.name}.png"), dpi=20)
+    path.with_name(f"{path.name}.svg").write_text("<svg/>")
+    pyplot.close(figure)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick_figures():
+    """Cards sketch their figures. A module that looks at figures has a fixture of this name that does nothing.
+
+    Half of the time of a small analysis went there. tests/figures and test_reproduce.py have them as users get them.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(figures, "save", _sketch)
+        yield
 
 
 @pytest.fixture(scope="session")

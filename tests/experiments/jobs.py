@@ -9,8 +9,8 @@ import pandas as pd
 
 SMALL = (
     "--members=0-3",
-    "--train_per_expression=12",
-    "--validation_per_expression=20",
+    "--train_per_expression=8",
+    "--validation_per_expression=12",
     "--per_ordered_pair=1",
     "--stop_accuracy=0",
     "--max_epochs=20",
@@ -28,6 +28,7 @@ def environment(root, *, devices=1, xla=""):
     """For children: so many CPU devices, and the compiled programs of earlier ones."""
     return os.environ | {
         "JAX_COMPILATION_CACHE_DIR": os.environ.get("JAX_COMPILATION_CACHE_DIR", str(root / ".cache" / "jax")),
+        "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
         "JAX_PLATFORMS": "cpu",
         "XLA_FLAGS": f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count={devices} {xla}".strip(),

@@ -17,7 +17,7 @@ from .jobs import EVERY_STEP, Job, environment
 
 SMALL = (
     "--train_per_expression=12",
-    "--validation_per_expression=20",
+    "--validation_per_expression=12",
     "--per_ordered_pair=1",
     "--stop_accuracy=0.7",
     "--max_epochs=3",
@@ -127,13 +127,17 @@ def _check(out, alone):
     assert hashes == alone[0]
 
 
-def test_two_processes_leave_what_one_leaves_bit_for_bit(tmp_path, root, alone):
+def test_two_processes_leave_what_one_leaves_bit_for_bit(tmp_path, root, alone, capsys):
     cluster = Cluster(tmp_path / "run", root, 2)
     assert [output.strip() for output in cluster.finish()] == [str(tmp_path / "run")] * 2
     _check(tmp_path / "run", alone)
     assert [path.name for path in tmp_path.iterdir()] == ["run"]  # nothing is left of the parts
     assert len(pd.read_json(tmp_path / "run" / "metrics.jsonl", lines=True)["member"].unique()) == 28
-    assert [output.strip() for output in cluster.finish()] == [str(tmp_path / "run")] * 2  # done is done
+    # Done is done, whoever asks.
+    for index in range(2):
+        again = ["train", f"--out={tmp_path / 'run'}", *SMALL, "--num_processes=2", f"--process_id={index}"]
+        assert command.run(train_distributed.main, train_distributed.DistributedConfig, usage="", argv=again) == 0
+        assert capsys.readouterr().out.strip() == str(tmp_path / "run")
 
 
 @pytest.mark.slow

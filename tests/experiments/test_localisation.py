@@ -41,6 +41,11 @@ class Made(NamedTuple):
     err: str
 
 
+@pytest.fixture(scope="module", autouse=True)
+def quick_figures():
+    """None here: these are the figures that users get."""
+
+
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     """The card without --run: it trains the members itself, here on few pictures."""

@@ -23,7 +23,7 @@ from fer_jax.study import Store, commands
 
 KINDS, SIZE = ("happy", "sad", "surprise"), 48
 TINY = (
-    "--image_size=32", "--batch_size=4", "--max_images=4", "--multiclass_epochs=1", "--ep_iterations=2",
+    "--image_size=32", "--batch_size=8", "--max_images=8", "--multiclass_epochs=1", "--ep_iterations=3",
     "--finetune_images=8", "--model=tiny",
 )  # fmt: skip
 

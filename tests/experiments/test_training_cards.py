@@ -232,7 +232,7 @@ def test_other_members_are_refused(text):
             ["--over_members=loop", "--over_devices=pmap"],
             "`--over_members`: wanted map or vmap with --over_devices, got loop",
         ),
-        (train_multiclass.main, ["--init_from=gone.safetensors"], "gone.safetensors"),
+        (train_multiclass.main, [*DRAWN, "--init_from=gone.safetensors"], "gone.safetensors"),
         (finetune_clicks.main, [], "`--out`: wanted a run folder"),
     ],
 )
