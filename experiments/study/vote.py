@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 import numpy as np
 import pandas as pd
-from scipy import stats
+import scipy
 
 from experiments.study.run import Run
 from fer_jax import ensemble, metrics
@@ -80,7 +80,7 @@ def decided(run: Run) -> tuple[dict[str, np.ndarray], np.ndarray]:
 
 def accuracy_interval(counts: np.ndarray) -> tuple[float, float]:
     """Return Wilson's 95 % interval of the accuracy in confusion counts (K, K), pictures taken as independent."""
-    interval = stats.binomtest(int(np.trace(counts)), int(counts.sum())).proportion_ci(method="wilson")
+    interval = scipy.stats.binomtest(int(np.trace(counts)), int(counts.sum())).proportion_ci(method="wilson")
     return interval.low, interval.high
 
 
@@ -88,7 +88,7 @@ def near_chance(accuracy: float, images: int) -> bool:
     """Tell if a member is not shown to beat guessing: Wilson's 95 % interval reaches down to 50 % or below."""
     if not images or np.isnan(accuracy):
         return True
-    interval = stats.binomtest(round(accuracy * images), images).proportion_ci(method="wilson")
+    interval = scipy.stats.binomtest(round(accuracy * images), images).proportion_ci(method="wilson")
     return bool(interval.low <= 0.5)
 
 

@@ -5,7 +5,7 @@ The numbers are those of `fer_jax.metrics`, which sorts a map anew for each scor
 """
 
 import numpy as np
-from scipy import stats
+import scipy
 
 EPSILON = 2.2204e-16  # the benchmark's constant in KL
 # Share of an even density that is mixed into a map before bits are counted: else one click off a mask costs all.
@@ -117,7 +117,7 @@ def _share_below(order, ordered, at, weights):
 
 def _ranks(maps):
     known = np.isfinite(maps).all(1, keepdims=True)
-    return np.where(known, stats.rankdata(np.where(known, maps, 0), axis=1), np.nan)
+    return np.where(known, scipy.stats.rankdata(np.where(known, maps, 0), axis=1), np.nan)
 
 
 def _correlations(heat, human, constant):

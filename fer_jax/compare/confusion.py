@@ -14,7 +14,7 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy import stats
+import scipy
 
 from fer_jax.categories import DROP, Categories
 from fer_jax.compare import intervals
@@ -288,7 +288,7 @@ def compare_models(
         difference = r[a] - r[b]
         spread = intervals.jackknife_spread(*(x - y for x, y in zip(groups[a], groups[b], strict=True)))
         low, high = intervals.normal_interval(difference, spread)
-        p = float(2 * stats.norm.sf(abs(difference) / spread)) if spread > 0 else math.nan
+        p = float(2 * scipy.stats.norm.sf(abs(difference) / spread)) if spread > 0 else math.nan
         reason = next(filter(None, (row["reason"] for row in rows if row["model"] in (a, b))), "")
         row = {"a": a, "b": b, "difference": difference, "ci_low": low, "ci_high": high, "p": p, "p_holm": math.nan}
         differences.append(
@@ -420,7 +420,7 @@ def _answers(name, values) -> tuple[np.ndarray, np.ndarray]:
 
 def _ranks(values) -> np.ndarray:
     """Rank values, those that differ by rounding alone tied."""
-    return stats.rankdata(np.round(values, 12))
+    return scipy.stats.rankdata(np.round(values, 12))
 
 
 def _pearson(rows, other) -> np.ndarray:

@@ -7,7 +7,7 @@ within a bound. No bound is assumed. `bound` is the smallest one that the data w
 """
 
 import numpy as np
-from scipy import optimize, special, stats
+import scipy
 
 from fer_jax.errors import UsageError
 
@@ -54,7 +54,7 @@ def share_of_variance(f: float, df1: float, df2: float, *, observations: float |
     found = {"eta2": f * df1 / (f * df1 + df2) if np.isfinite(f) else np.nan}
     found["omega2"] = excess / (excess + n) if np.isfinite(f) else np.nan
     for name, level in (("", 95), ("_90", EQUIVALENCE)):
-        low, high = _noncentral(lambda nc: special.ncfdtr(df1, df2, nc, f), f, level, lowest=0.0)
+        low, high = _noncentral(lambda nc: scipy.special.ncfdtr(df1, df2, nc, f), f, level, lowest=0.0)
         found |= {f"low{name}": low / (low + n), f"high{name}": high / (high + n)}
     return found | {"bound": found["high_90"]}
 
@@ -100,10 +100,10 @@ def _below_t(t, df):
     scipy's own (1.17) is NaN where it should be 1, at a noncentrality of -16 for t = 15 with 837 degrees of freedom.
     """
     scale = df**-0.5
-    low, high = (float(end(1e-16, df, scale=scale)) for end in (stats.chi.ppf, stats.chi.isf))
+    low, high = (float(end(1e-16, df, scale=scale)) for end in (scipy.stats.chi.ppf, scipy.stats.chi.isf))
     at = low + (high - low) * (_NODES + 1) / 2
-    weights = _WEIGHTS * stats.chi.pdf(at, df, scale=scale)
-    return lambda nc: weights @ special.ndtr(t * at - nc) / weights.sum()
+    weights = _WEIGHTS * scipy.stats.chi.pdf(at, df, scale=scale)
+    return lambda nc: weights @ scipy.special.ndtr(t * at - nc) / weights.sum()
 
 
 def _noncentral(distribution, statistic, level, lowest) -> tuple[float, float]:
@@ -126,7 +126,9 @@ def _solve(distribution, share, statistic, lowest) -> float:
     step = 1.0
     while distribution(low) < share and low > lowest:
         low, high, step = low - step, low, 2 * step
-    return optimize.root_scalar(lambda nc: distribution(nc) - share, bracket=(low, high), xtol=1e-12, rtol=1e-12).root
+    return scipy.optimize.root_scalar(
+        lambda nc: distribution(nc) - share, bracket=(low, high), xtol=1e-12, rtol=1e-12
+    ).root
 
 
 def _check_df(**degrees):

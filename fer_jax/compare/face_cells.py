@@ -12,7 +12,7 @@ from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
-from scipy import ndimage, stats
+import scipy
 
 from fer_jax.compare import _map_scores, intervals
 from fer_jax.compare.statistics import holm
@@ -58,7 +58,7 @@ def cell_means(maps: np.ndarray, matrix: np.ndarray, *, rows: int, columns: int,
     height, width = maps.shape[1:]
     there = ((points >= -0.5) & (points <= np.array([height, width]) - 0.5)).all(-1)
     places = np.moveaxis(points, -1, 0)
-    sampled = np.stack([ndimage.map_coordinates(each, places, order=1, mode="nearest") for each in maps])
+    sampled = np.stack([scipy.ndimage.map_coordinates(each, places, order=1, mode="nearest") for each in maps])
     sampled = np.where(there, sampled, np.nan).reshape(len(maps), rows, SAMPLES, columns, SAMPLES)
     return sampled.mean((2, 4)).reshape(len(maps), rows * columns)
 
@@ -90,7 +90,7 @@ def agreement(human: np.ndarray, model: np.ndarray, *, top: float = TOP) -> dict
     if known.sum() < 3:
         return {name: np.full(human.shape[:-1], np.nan) for name in SCORES}
     human, model = human[..., known], model[..., known]
-    ranks = [stats.rankdata(np.round(each, 12), axis=-1) for each in (human, model)]
+    ranks = [scipy.stats.rankdata(np.round(each, 12), axis=-1) for each in (human, model)]
     on = [_map_scores.top(each, top) for each in ranks]
     flat = np.isnan(_pearson(*ranks))
     return {
@@ -271,7 +271,7 @@ def _estimate(values, people, units) -> tuple[float, float, float, float]:
     of_images = intervals.within_labels(values[1 + people :], units)
     spread = float(intervals.jackknife_spread(values[1 : 1 + people], *of_images))
     value = float(values[0])
-    p = float(2 * stats.norm.sf(abs(value) / spread)) if spread > 0 else math.nan
+    p = float(2 * scipy.stats.norm.sf(abs(value) / spread)) if spread > 0 else math.nan
     return value, *intervals.normal_interval(value, spread), p
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Literal
 
 import numpy as np
-from scipy import stats
+import scipy
 
 from fer_jax.errors import UsageError, check_count
 
@@ -244,7 +244,7 @@ def normal_interval(value: np.ndarray | float, spread: np.ndarray | float) -> tu
       >>> round(low, 2), round(high, 2)
       (0.02, 1.98)
     """
-    reach = float(stats.norm.ppf(0.5 + LEVEL / 200)) * spread
+    reach = float(scipy.stats.norm.ppf(0.5 + LEVEL / 200)) * spread
     return value - reach, value + reach
 
 

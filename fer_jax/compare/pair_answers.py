@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+import scipy
 
 from fer_jax.categories import Categories
 from fer_jax.compare import intervals
@@ -145,7 +145,7 @@ def _rows_of(accuracy, other, known):
 
 def _pearson(one, other, ranked) -> float:
     if ranked:
-        one, other = (stats.rankdata(np.round(values, 12)) for values in (one, other))
+        one, other = (scipy.stats.rankdata(np.round(values, 12)) for values in (one, other))
     return float(np.corrcoef(one, other)[0, 1]) if varies(one) and varies(other) else math.nan
 
 

@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+import scipy
 
 from fer_jax.categories import Categories
 from fer_jax.compare import intervals
@@ -247,7 +247,7 @@ def learning(
                 "change": slopes.mean() if len(slopes) else math.nan,
                 "low": low,
                 "high": high,
-                "p": float(stats.ttest_1samp(slopes, 0).pvalue) if len(slopes) > 1 and not alike else math.nan,
+                "p": float(scipy.stats.ttest_1samp(slopes, 0).pvalue) if len(slopes) > 1 and not alike else math.nan,
                 "n": len(slopes),
                 "reason": "no p: everybody changed alike"
                 if alike
@@ -356,9 +356,9 @@ def _related(pairs, answers, resampled, first, second, categories) -> dict:
     )
     if not reason:
         # Two points lie on a line, of which no p can be had.
-        found["r"], p = stats.pearsonr(one[both], other[both])
+        found["r"], p = scipy.stats.pearsonr(one[both], other[both])
         found["p"] = float(p) if both.sum() > 2 else math.nan
-        found["spearman"] = float(stats.spearmanr(np.round(one[both], 12), np.round(other[both], 12)).statistic)
+        found["spearman"] = float(scipy.stats.spearmanr(np.round(one[both], 12), np.round(other[both], 12)).statistic)
         found["low"], found["high"] = _interval(_row_correlations(resampled[first], resampled[second]))
         if not both.all():
             reason = "no p_qap: an ordered pair lacks a measure"

@@ -4,7 +4,7 @@ Contract: pictures are uint8 (H, W, 3), maps float64 (H, W), 0 or more. Lengths 
 """
 
 import numpy as np
-from scipy import ndimage
+import scipy
 
 from fer_jax.errors import UsageError
 from fer_jax.streams import stream
@@ -67,7 +67,7 @@ def random_field(
     _check(height, width, smoothing=smoothing)
     words = seed if isinstance(seed, tuple) else (seed,)
     noise = stream(*words).standard_normal((height, width))
-    field = ndimage.gaussian_filter(noise, smoothing * width, mode="wrap")
+    field = scipy.ndimage.gaussian_filter(noise, smoothing * width, mode="wrap")
     low, span = field.min(), np.ptp(field)
     return (field - low) / span if span > 0 else np.zeros_like(field)
 
@@ -94,8 +94,8 @@ def edges(picture: np.ndarray, *, smoothing: float = EDGE_SMOOTHING) -> np.ndarr
         raise UsageError(f"`picture`: wanted uint8 (H, W, 3), got {picture.dtype} {picture.shape}.")
     _check(*picture.shape[:2], smoothing=smoothing)
     luma = picture.astype(np.float64) @ np.asarray(_LUMA)
-    strength = np.hypot(ndimage.sobel(luma, 0, mode="nearest"), ndimage.sobel(luma, 1, mode="nearest"))
-    return ndimage.gaussian_filter(strength, smoothing * picture.shape[1], mode="nearest")
+    strength = np.hypot(scipy.ndimage.sobel(luma, 0, mode="nearest"), scipy.ndimage.sobel(luma, 1, mode="nearest"))
+    return scipy.ndimage.gaussian_filter(strength, smoothing * picture.shape[1], mode="nearest")
 
 
 def of_other_pairs(human: np.ndarray, pairs: np.ndarray) -> np.ndarray:

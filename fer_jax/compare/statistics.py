@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+import scipy
 
 from fer_jax.compare import intervals
 from fer_jax.errors import UsageError, check_one_of
@@ -89,7 +89,7 @@ def _repeated(table):
     covariance = np.atleast_2d(np.cov(table @ contrasts, rowvar=False))
     epsilon = np.trace(covariance) ** 2 / ((k - 1) * np.trace(covariance @ covariance))
     first, second = result["df"]
-    return result | {"epsilon": epsilon, "p_gg": stats.f.sf(result["F"], epsilon * first, epsilon * second)}
+    return result | {"epsilon": epsilon, "p_gg": scipy.stats.f.sf(result["F"], epsilon * first, epsilon * second)}
 
 
 def _unless_rounding(squares, values):
@@ -104,7 +104,7 @@ def _result(ss_effect, ss_error, df1, df2, n):
     return {
         "F": f,
         "df": (df1, df2),
-        "p": stats.f.sf(f, df1, df2),
+        "p": scipy.stats.f.sf(f, df1, df2),
         "eta2": ss_effect / total if total > 0 else np.nan,
         "omega2": (ss_effect - df1 * ms_error) / (total + ms_error) if total > 0 else np.nan,
         "n": n,
@@ -135,7 +135,7 @@ def welch(groups: dict[str, np.ndarray]) -> dict:
     flat = [name for name, group in values.items() if not varies(group)]
     if flat:
         return known | {"F": np.nan, "p": np.nan, "reason": f"no spread in: {', '.join(flat)}"}
-    result = stats.f_oneway(*values.values(), equal_var=False)
+    result = scipy.stats.f_oneway(*values.values(), equal_var=False)
     weights = sizes / np.array([group.var(ddof=1) for group in values.values()])
     lost = ((1 - weights / weights.sum()) ** 2 / (sizes - 1)).sum()
     known["df"] = (k - 1, float((k**2 - 1) / (3 * lost)))
@@ -175,7 +175,7 @@ def games_howell(groups: dict[str, np.ndarray]) -> pd.DataFrame:
     p = np.full((len(names), len(names)), np.nan)
     if len(whole) > 1:
         place = [names.index(name) for name in whole]
-        p[np.ix_(place, place)] = stats.tukey_hsd(*(values[name] for name in whole), equal_var=False).pvalue
+        p[np.ix_(place, place)] = scipy.stats.tukey_hsd(*(values[name] for name in whole), equal_var=False).pvalue
     rows = []
     for a, b in itertools.combinations(names, 2):
         one, other = values[a], values[b]
@@ -318,7 +318,7 @@ def tukey(groups: dict[str, np.ndarray]) -> pd.DataFrame:
     for a, b in itertools.combinations(values, 2):
         difference = values[a].mean() - values[b].mean()
         t = difference / np.sqrt(2 * mse / n) if mse > 0 else np.nan
-        p = float(stats.studentized_range.sf(abs(t) * np.sqrt(2), k, df)) if np.isfinite(t) else np.nan
+        p = float(scipy.stats.studentized_range.sf(abs(t) * np.sqrt(2), k, df)) if np.isfinite(t) else np.nan
         d = difference / np.sqrt(mse) if mse > 0 else np.nan
         rows.append({"a": a, "b": b, "difference": difference, "t": t, "p": p, "d": d, "n": n, "reason": reason})
     return pd.DataFrame(rows)
@@ -347,7 +347,7 @@ def friedman(groups: dict[str, np.ndarray]) -> dict:
     known = {"df": len(values) - 1, "n": len(values[0])}
     if not any(varies(unit) for unit in np.stack(values, 1)):
         return known | {"chi2": np.nan, "p": np.nan, "reason": "no unit differs between groups"}
-    result = stats.friedmanchisquare(*values)
+    result = scipy.stats.friedmanchisquare(*values)
     return known | {"chi2": float(result.statistic), "p": float(result.pvalue), "reason": ""}
 
 
@@ -377,7 +377,7 @@ def contrasts(groups: dict[str, np.ndarray], *, seed: int, resamples: int = inte
         low, high = intervals.percentile_interval(difference[drawn].mean(1))
         alike = not _unless_rounding(((difference - difference.mean()) ** 2).sum(), np.stack([values[a], values[b]]))
         error = difference.std(ddof=1) / np.sqrt(n)
-        p = np.nan if alike else 2 * stats.t.sf(abs(difference.mean()) / error, n - 1)
+        p = np.nan if alike else 2 * scipy.stats.t.sf(abs(difference.mean()) / error, n - 1)
         rows.append({"a": a, "b": b, "difference": difference.mean(), "ci_low": low, "ci_high": high, "p": p, "n": n})
     table = pd.DataFrame(rows)
     table.insert(6, "p_holm", holm(table["p"].to_numpy()))
@@ -419,7 +419,7 @@ def benjamini_hochberg(p: np.ndarray) -> np.ndarray:
     p = _p_values(p)
     corrected, known = np.full_like(p, np.nan), ~np.isnan(p)
     if known.any():
-        corrected[known] = stats.false_discovery_control(p[known])
+        corrected[known] = scipy.stats.false_discovery_control(p[known])
     return corrected
 
 

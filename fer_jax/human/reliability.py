@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+import scipy
 
 from fer_jax.errors import UsageError, check_count, check_one_of
 from fer_jax.human.attention import person_maps
@@ -286,5 +286,5 @@ def _agreement(people: _People, first, second) -> np.ndarray:
 def _ranked(one, other) -> float:
     if not (varies(one) and varies(other)):
         return math.nan
-    ranks = (stats.rankdata(np.round(values, 12)) for values in (one, other))
+    ranks = (scipy.stats.rankdata(np.round(values, 12)) for values in (one, other))
     return float(np.corrcoef(*ranks)[0, 1])
