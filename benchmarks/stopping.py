@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import statistics
 import time
 from typing import Any, NamedTuple
 
@@ -19,7 +18,7 @@ SLOTS = 8
 HALF_PICTURES = 24  # through networks in bfloat16, which a CPU computes slowly
 
 
-class _Pictures(NamedTuple):
+class Pictures(NamedTuple):
     """Study pictures with the stack of members, each picture's own one, and the class to explain."""
 
     members: Any
@@ -33,7 +32,7 @@ def rows(subject) -> list[Row]:
     run = open_run(subject.config.run)
     count = min(subject.config.images, len(run.study_table))
     shown = np.linspace(0, len(run.study_table) - 1, count).astype(int)
-    pictures = _Pictures(
+    pictures = Pictures(
         run.load_ensemble(), run.study_pictures.images[shown], true_sides(run)[shown], run.study_pairs[shown]
     )
     known = settings_of(run.config)
@@ -49,32 +48,31 @@ def rows(subject) -> list[Row]:
     out = []
     for name, (score, scale) in scores.items():
         settings = dataclasses.replace(whole, ep_score=score, ep_reward_scale=scale)
-        out += _of_score(name, functools.partial(run.network, 2), settings, pictures, subject.config.repeats)
+        out += of_score(name, functools.partial(run.network, 2), settings, pictures, subject.config.repeats)
     return out
 
 
-def _of_score(name, build, whole, pictures, repeats) -> list[Row]:
+def of_score(name, build, whole, pictures, repeats) -> list[Row]:
+    """Compare for one score, where `whole` are the settings of the whole schedule."""
     limit, count = whole.extremal.iterations, len(pictures.pairs)
     early = dataclasses.replace(whole, extremal=dataclasses.replace(whole.extremal, stop="converged"))
     queue, batch = _queue(build, early, pictures), _batch(build, whole, pictures)
-    for call in (queue, batch):
-        call()  # compiles
     timed = [(_timed(queue), _timed(batch)) for _ in range(repeats)]
     stopped, complete = (run[0] for run in timed[-1])
-    ours, theirs = zip(*((a[1], b[1]) for a, b in timed), strict=True)
-    ratios = [b / a for a, b in zip(ours, theirs, strict=True)]
+    wall, cpu = (np.asarray([[run[1][clock] for run in pair] for pair in timed]).T for clock in range(2))
+    speeds = wall[1] / wall[0]
     what = f"stopping when converged, {name}, n = {count}: "
     done = stopped["iterations"]
     out = [
         row(
             what + f"seconds, a queue in {SLOTS} slots, against the whole schedule in one batch",
-            statistics.median(ours),
-            statistics.median(theirs),
+            *np.median(wall, 1),
             "s",
-            ratio=statistics.median(ratios),
+            ratio=np.median(speeds),
             goal=">= 2.5",
         ),
-        row(what + "least and greatest speed of the pairs of runs", min(ratios), max(ratios), ""),
+        row(what + "least and greatest speed of the pairs of runs", speeds.min(), speeds.max(), ""),
+        row(what + "seconds of all cores", *np.median(cpu, 1), "s", ratio=np.median(cpu[1] / cpu[0])),
         row(what + "mean iterations", done.mean(), limit, "", ratio=limit / done.mean(), goal=">= 3"),
         row(what + "iterations until the slowest of a batch", done.max(), limit, ""),
     ]
@@ -100,11 +98,12 @@ def _agreement(what, other, found, wanted, area, *, goal="") -> list[Row]:
 
 
 def _queue(build, settings, pictures):
-    """Return a call that explains pictures one by one, as arrays in their order."""
+    """Compile a call that explains pictures one by one, as arrays in their order."""
     explain = explanation.queue(build, settings, slots=SLOTS)
+    rows = list(zip(pictures.images, pictures.targets, pictures.pairs, strict=True))
+    list(explain(pictures.members, rows[:1]))
 
     def call():
-        rows = zip(pictures.images, pictures.targets, pictures.pairs, strict=True)
         found = dict(explain(pictures.members, rows))
         return jax.tree.map(lambda *leaves: np.stack(leaves), *(found[index] for index in range(len(found))))
 
@@ -112,11 +111,12 @@ def _queue(build, settings, pictures):
 
 
 def _batch(build, settings, pictures):
-    """Return a call that explains all pictures at once, each through its own member."""
+    """Compile a call that explains all pictures at once, each through its own member."""
     explain_one = functools.partial(explanation.explain_picture, explanation.networks(build), settings)
-    explain = jax.jit(jax.vmap(explain_one))
     own = jax.tree.map(lambda leaf: leaf[pictures.pairs], pictures.members)
-    return lambda: jax.device_get(explain(own, pictures.images, pictures.targets))
+    arguments = (own, pictures.images, pictures.targets)
+    explain = jax.jit(jax.vmap(explain_one)).lower(*arguments).compile()
+    return lambda: jax.device_get(explain(*arguments))
 
 
 def _taken(pictures, some):
@@ -128,6 +128,7 @@ def _in_bfloat16(build, **options):
 
 
 def _timed(call):
-    start = time.perf_counter()
+    """Call: (result, seconds by the wall and of all cores)."""
+    start = time.perf_counter(), time.process_time()
     result = call()
-    return result, time.perf_counter() - start
+    return result, (time.perf_counter() - start[0], time.process_time() - start[1])

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from benchmarks import __main__ as benchmark
-from benchmarks import pairing, plain_jax, plain_torch
+from benchmarks import pairing, plain_jax, plain_torch, stopping
 from benchmarks import saliency as suite
 from benchmarks import training as training_suite
-from fer_jax import ensemble, models, saliency, training
+from fer_jax import ensemble, explanation, models, saliency, training
 
 SIZE, STEPS = 64, 4
 KEYS = ["name", "ours", "theirs", "unit", "ratio", "goal", "holds"]
@@ -204,3 +204,21 @@ def test_torch_takes_the_same_step():
         np.testing.assert_allclose(
             stacked["fc.weight"][index].numpy().T, gradient["fc"]["kernel"], rtol=1e-3, atol=1e-5
         )
+
+
+def test_a_queue_that_stops_early_is_held_against_the_whole_schedule():
+    build = functools.partial(models.TinyResNet, num_classes=2, width=8)
+    members = [jax.jit(build().init)(jax.random.key(seed), jnp.zeros((1, 32, 32, 3))) for seed in range(2)]
+    images = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), np.uint8)
+    pictures = stopping.Pictures(ensemble.stack(members), images, np.int32([0, 1, 1]), np.int32([1, 0, 1]))
+    options = saliency.ExtremalOptions(area=0.3, iterations=80, step=2, sigma=3.0, max_blur=3.0, pace=5.0, patience=8)
+    whole = explanation.Settings(("extremal_perturbation",), extremal=options, ep_reward_scale=0.05)
+    rows = stopping.of_score("a logit", build, whole, pictures, 1)
+    seconds, spread, cpu, done, slowest, dice, *_ = rows
+    assert seconds.name.startswith("stopping when converged, a logit, n = 3: seconds, a queue in 8 slots")
+    assert spread.ours == spread.theirs == seconds.ratio
+    assert cpu.ours > 0
+    assert done.ours <= slowest.ours <= 80 and done.ratio == 80 / done.ours
+    assert 0.8 < dice.ours <= 1
+    assert [row.name for row in rows if "bfloat16" in row.name and "n = 3" in row.name] == [r.name for r in rows[-3:]]
+    assert 0.8 < rows[-3].ours <= 1
