@@ -72,13 +72,13 @@ def _effects(groups, labels, unit):
         if not reason:
             analyse = comparing.statistics.welch if test == "Welch" else comparing.statistics.anova
             found = analyse(groups, **({} if test == "Welch" else {"design": design}))
-        yield row | {"test": test, "design": design} | _sized(found, *found["df"], None, n)
+        yield row | {"test": test, "design": design} | _sized(found, *found["df"], n * len(groups), n)
     count = len(np.unique(labels))
     reason = reason or ("a category has no unit of its own" if not 2 <= count < n else "")
     for effect, design in _CATEGORY if unit != "pair" else ():
         shared = row | {"test": "category", "effect": effect, "design": design}
         if reason:
-            yield shared | _sized({"F": np.nan, "p": np.nan, "reason": reason}, np.nan, np.nan, None, n)
+            yield shared | _sized({"F": np.nan, "p": np.nan, "reason": reason}, np.nan, np.nan, np.nan, n)
             continue
         table = comparing.statistics.category_effect(groups, labels, effect=effect, design=design)
         for found in table.to_dict("records"):
@@ -88,7 +88,7 @@ def _effects(groups, labels, unit):
 
 def _sized(found, df1, df2, observations, n):
     known = np.isfinite(found["F"])
-    observations = (df1 + df2 + 1 if known else np.nan) if observations is None else observations
+    observations = observations if known else np.nan
     sizes = comparing.effects.share_of_variance(
         found["F"], df1 if known else 1, df2 if known else 1, observations=observations
     )

@@ -23,7 +23,8 @@ def share_of_variance(f: float, df1: float, df2: float, *, observations: float |
       f: F of the effect. NaN gives NaN throughout.
       df1: degrees of freedom of the effect.
       df2: degrees of freedom of the error.
-      observations: all numbers that were analysed. None takes df1 + df2 + 1, those of a one-way analysis.
+      observations: all numbers that were analysed. None takes df1 + df2 + 1, those of a one-way analysis between
+        groups. Of a repeated design and of Welch's test there are more.
 
     Returns:
       A dict of what stands under Columns. η² and ω² estimate the same share of the population, so they have one

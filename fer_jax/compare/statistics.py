@@ -38,8 +38,8 @@ def anova(groups: dict[str, np.ndarray], *, design: str = "between") -> dict:
     Columns:
       F: of the groups, NaN with a reason where the error term is zero.
       p: of F.
-      eta2: share of the variance between groups.
-      omega2: the same, corrected for chance.
+      eta2: share of the variance between groups, for "repeated" without the variance between units (partial).
+      omega2: the same, corrected for chance. The variance of the groups' true means over it and that of the error.
       n: a group's size, or the mean size.
       reason: why F, p and epsilon are NaN, else empty.
       epsilon: Greenhouse and Geisser's, which shrinks the degrees of freedom.
@@ -56,9 +56,7 @@ def anova(groups: dict[str, np.ndarray], *, design: str = "between") -> dict:
     """
     values = _checked(groups, repeated=design == "repeated")
     check_one_of("design", design, DESIGNS)
-    if design == "between":
-        return _between(values)
-    return _repeated(np.stack(values, 1))
+    return _between(values) if design == "between" else _repeated(np.stack(values, 1))
 
 
 def _between(values):
@@ -81,7 +79,8 @@ def _repeated(table):
     grand = table.mean()
     ss_method = _unless_rounding(n * ((table.mean(0) - grand) ** 2).sum(), table)
     residual = table - table.mean(0) - table.mean(1, keepdims=True) + grand
-    result = _result(ss_method, _unless_rounding((residual**2).sum(), table), k - 1, (n - 1) * (k - 1), n)
+    ss_error = _unless_rounding((residual**2).sum(), table)
+    result = _result(ss_method, ss_error, k - 1, (n - 1) * (k - 1), n, observations=table.size)
     if np.isnan(result["F"]):
         return result | {"epsilon": np.nan, "p_gg": np.nan}
     # Greenhouse-Geisser: eigenvalues of the covariance of orthonormal contrasts.
@@ -97,8 +96,10 @@ def _unless_rounding(squares, values):
     return squares if squares > values.size * (ROUNDING * np.abs(values).max()) ** 2 else 0.0
 
 
-def _result(ss_effect, ss_error, df1, df2, n):
+def _result(ss_effect, ss_error, df1, df2, n, *, observations=None):
     ms_error = ss_error / df2
+    observations = df1 + df2 + 1 if observations is None else observations
+    excess = ss_effect - df1 * ms_error
     f = ss_effect / df1 / ms_error if ms_error > 0 else np.nan
     total = ss_effect + ss_error
     return {
@@ -106,7 +107,7 @@ def _result(ss_effect, ss_error, df1, df2, n):
         "df": (df1, df2),
         "p": scipy.stats.f.sf(f, df1, df2),
         "eta2": ss_effect / total if total > 0 else np.nan,
-        "omega2": (ss_effect - df1 * ms_error) / (total + ms_error) if total > 0 else np.nan,
+        "omega2": excess / (excess + observations * ms_error) if total > 0 else np.nan,
         "n": n,
         "reason": "" if ms_error > 0 else _NO_ERROR if total > 0 else _ALL_EQUAL,
     }

@@ -60,6 +60,37 @@ def test_sizes_are_those_of_the_analysis_of_variance():
     assert found["d"] == pytest.approx(row["d"], rel=1e-12)
 
 
+@pytest.mark.parametrize("seed", range(50))
+def test_omega_of_repeated_methods_is_that_of_the_components_of_variance(seed):
+    random = np.random.default_rng(seed)
+    n, k = int(random.integers(3, 30)), int(random.integers(2, 5))
+    table = random.normal(size=(n, k)) + 3 * random.normal(size=(n, 1)) + random.uniform(0, 1.5) * np.arange(k)
+    found = statistics.anova(dict(zip("abcd", table.T, strict=False)), design="repeated")
+    rows, columns, grand = table.mean(1), table.mean(0), table.mean()
+    ms_method = n * ((columns - grand) ** 2).sum() / (k - 1)
+    ms_error = sum((table[i, j] - rows[i] - columns[j] + grand) ** 2 for i in range(n) for j in range(k)) / (
+        (n - 1) * (k - 1)
+    )
+    # Expected mean squares: σ² + n Σ τ²/(k - 1), and σ². The variance of the true means is Σ τ²/k.
+    of_means = (k - 1) * (ms_method - ms_error) / (n * k)
+    assert found["omega2"] == pytest.approx(of_means / (of_means + ms_error), rel=1e-9)
+    sizes = effects.share_of_variance(found["F"], *found["df"], observations=n * k)
+    assert sizes["omega2"] == pytest.approx(found["omega2"], rel=1e-9)
+
+
+@pytest.mark.slow
+def test_the_interval_of_the_share_covers_it_in_repeated_designs():
+    tau, covered, n = np.array([0.0, 0.3, 0.9]), 0, 28
+    truth = tau.var() / (tau.var() + 1)
+    for seed in range(500):
+        random = np.random.default_rng(seed)
+        table = random.normal(size=(n, 3)) + 2 * random.normal(size=(n, 1)) + tau
+        found = statistics.anova(dict(zip("abc", table.T, strict=True)), design="repeated")
+        sizes = effects.share_of_variance(found["F"], *found["df"], observations=3 * n)
+        covered += sizes["low"] <= truth <= sizes["high"]
+    assert 0.93 <= covered / 500 <= 0.97
+
+
 def test_what_has_no_number_has_none_and_mistakes_are_named():
     assert np.isnan(list(effects.share_of_variance(np.nan, 2, 10).values())).all()
     assert np.isnan(list(effects.standardised_difference(np.nan, 10, scale=1).values())).all()
