@@ -18,6 +18,7 @@ from typing import Any, get_args
 
 from absl import flags
 
+from experiments.harness.numerics import keep_programs
 from fer_jax.errors import FerError, MemoryExhausted, Preempted, StorageError, UsageError, printable
 
 BUG = 70
@@ -230,6 +231,7 @@ def _answered(card, config_class, usage, argv) -> int:
     config = None
     try:
         config = parse(config_class, argv, usage=usage)
+        keep_programs()
         return card(config) or 0
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else 0
