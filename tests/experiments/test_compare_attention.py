@@ -1,5 +1,6 @@
 """The card that compares maps under every open choice: which maps it takes, and which it makes."""
 
+import dataclasses
 import types
 
 import numpy as np
@@ -7,6 +8,7 @@ import pandas as pd
 import pytest
 
 from experiments import compare_attention
+from experiments.config import StudyConfig, resolve
 from experiments.harness import command
 from experiments.people_and_networks import versions, versions_page
 from experiments.study import run as runs
@@ -42,9 +44,7 @@ def made(tmp_path, monkeypatch):
     own = {method: np.full((6, PX, PX), 10.0 * (place + 1)) for place, method in enumerate(METHODS)}
     (tmp_path / "run" / "ensemble").mkdir(parents=True)
     (tmp_path / "run" / "ensemble" / "manifest.json").write_text("{}")
-    config = types.SimpleNamespace(
-        area=0.1, ep_iterations=3, image_size=PX, ep_score="logit", ep_reward_scale=1.0, people="simulated"
-    )
+    config = resolve(StudyConfig(out="run", image_size=32, ep_iterations=3, ep_score="logit"))
     run = types.SimpleNamespace(
         config=config,
         categories=TRIO,
@@ -144,7 +144,7 @@ def test_winners_are_counted_by_target_and_area():
     ],
 )
 def test_errors_teach(made, monkeypatch, capsys, flags, told):
-    made.run.config.people = "none"
+    made.run.config = dataclasses.replace(made.run.config, people="none")
     monkeypatch.setattr(runs, "open_run", lambda path: made.run)
     argv = ["compare_attention", *flags]
     assert command.run(compare_attention.main, compare_attention.CompareAttentionConfig, usage="", argv=argv) != 0
