@@ -27,8 +27,9 @@ hypothesis.settings.register_profile("steady", derandomize=True, database=None)
 hypothesis.settings.register_profile("random", derandomize=False)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "steady"))
 
-# Tests whose programs loop so long that optimising them costs less than it saves: twenty times as slow without.
-LONG_LOOPS = {"saliency", "test_calibration.py", "test_examples.py"}
+# Rooms whose programs loop so long that optimising them costs less than it saves (twenty times as slow without), and
+# those that hold single operations to the last digits.
+OPTIMISED = {"saliency", "compare", "test_calibration.py", "test_examples.py"}
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared"
 
@@ -48,9 +49,9 @@ def pytest_collection_finish():
 
 @pytest.fixture(scope="module", autouse=True)
 def quick_compile(request):
-    """Ask for hardly any optimisation where no loop is long: a network's program compiles in a third of the time."""
+    """Ask for hardly any optimisation in other rooms: a network's program compiles in a third of the time."""
     here = request.path.relative_to(ROOT / "tests").parts
-    jax.config.update("jax_disable_most_optimizations", LONG_LOOPS.isdisjoint(here))
+    jax.config.update("jax_disable_most_optimizations", OPTIMISED.isdisjoint(here))
 
 
 @pytest.fixture(scope="session")

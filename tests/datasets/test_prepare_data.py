@@ -104,7 +104,7 @@ def test_standard_faces_keep_the_presets_name(image_size, name, tmp_path):
         (["--dataset=ferplus", "--manual_dir=nowhere", "--data_dir={tmp}"], 2, "nowhere, which does not exist"),
         (["--dataset=procedural_faces", "--train_images=-1", "--data_dir={tmp}"], 1, "`--train_images`: wanted"),
         (["--dataset=procedural_faces", "--crop=box", "--data_dir=x"], 1, "`--crop`: goes with --dataset=affectnet or"),
-        (["--dataset=rafdb", "--manual_dir=x", "--preset=easy", "--data_dir=x"], 1, "`--faces`: goes with"),
+        (["--dataset=rafdb", "--manual_dir=x", "--preset=easy", "--data_dir=x"], 1, "`--preset`: goes with"),
         (
             ["--dataset=rafdb", "--manual_dir=x", "--target=votes", "--data_dir=x"],
             1,

@@ -190,9 +190,9 @@ def test_comparisons_are_fixed_beforehand():
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--images=57"], "`--num_images`: wanted a multiple of 56, as many of each (true, foil), got 57"),
-        (["--images=0"], "`--num_images`: wanted a number in [56, 1000000], got 0"),
-        (["--area=1.5"], "`--truth_area`: wanted a number in [0.001, 0.999], got 1.5"),
+        (["--images=57"], "`--images`: wanted a multiple of 56, as many of each (true, foil), got 57"),
+        (["--images=0"], "`--images`: wanted a number in [56, 1000000], got 0"),
+        (["--area=1.5"], "`--area`: wanted a number in [0.001, 0.999], got 1.5"),
         (["--out=rows.txt"], "`--out`: wanted a name that ends in .json, got rows.txt"),
         (["--methods=cam,lime"], "`--methods`: wanted some of cam, grad_cam, extremal_perturbation, got 'lime'"),
         (["--run=gone"], "`--run`: wanted a run folder of experiments.reproduce, got gone"),

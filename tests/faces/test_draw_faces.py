@@ -176,7 +176,7 @@ def test_two_processes_do_not_draw_into_one_folder(tmp_path, monkeypatch, capsys
         (["--intensity=1,0.5"], "`--intensity`: wanted 0 <= low <= high <= 1.2"),
         (["--expressions=hapy"], "Did you mean `happy`?"),
         (["--sheet=oracle", "--expressions=sad"], "`--expressions`: wanted at least two"),
-        (["--images=-1"], "`--num_images`: wanted 0 for a sheet"),
+        (["--images=-1"], "`--images`: wanted 0 for a sheet"),
         (["--images=2", "--identities=0"], "`--identities`: wanted a whole number from 1, got 0"),
         (["--images=2", "--prior=affectnet", "--expressions=sad"], "`--expressions`: wanted none with"),
         (["--images=2", "--image_size=8"], "`--image_size`: wanted at least 32 pixels, got 8"),
