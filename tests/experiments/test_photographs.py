@@ -381,6 +381,14 @@ def test_faces_are_cropped_where_asked_and_told_where_not(folders, tmp_path, mon
         record = json.loads((out / "data" / "pictures.json").read_text())
         assert (record["crop"], record["detector"]) == (crop, "face_api=x.tgz")
         assert "Faces were found by the detector face_api." in _of_pictures(out)
+        # Simulated people aim at what the detector found, in the frame of the crop.
+        with np.load(out / "data" / "pictures.npz") as arrays:
+            found = arrays["validation_landmarks"]
+        known = np.isfinite(found).all((1, 2))
+        assert 0 < known.sum() < len(known) and np.isnan(found[~known]).all()
+        if crop == "eyes":
+            eyes = np.array([(0.375, 0.37), (0.625, 0.37)]) * 32 - 0.5
+            np.testing.assert_allclose(found[known][:, [36, 42]], np.broadcast_to(eyes, (known.sum(), 2, 2)), atol=1e-3)
     assert run(tmp_path / "given", *given[:2], "--crop=box", stages="data") == 0
     assert "in 96 of 96 pictures; their central squares were kept (--detector=face_api=" in capsys.readouterr().err
     out = tmp_path / "square"
