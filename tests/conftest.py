@@ -51,7 +51,8 @@ def pytest_collection_finish():
 def quick_compile(request):
     """Ask for hardly any optimisation in other rooms: a network's program compiles in a third of the time."""
     here = request.path.relative_to(ROOT / "tests").parts
-    jax.config.update("jax_disable_most_optimizations", OPTIMISED.isdisjoint(here))
+    brief = OPTIMISED.isdisjoint(here) or here[-1] == "test_laws.py"  # saliency's laws compile much and loop little
+    jax.config.update("jax_disable_most_optimizations", brief)
 
 
 @pytest.fixture(scope="session")
