@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jax.numpy as jnp
+import numpy as np
 
 from experiments.study.explain import settings_of
 from experiments.study.run import open_run
@@ -215,21 +216,21 @@ def _category(flag, name, categories) -> int:
 
 def _warn_of_member(folder, name, finetuned):
     """Say what makes an explanation of a member worth little."""
-    from experiments.study.vote import near_chance
+    from experiments.study.vote import named_by_members, near_chance
 
     if folder.has("tables/members.csv"):
         members = folder.read_table("members").set_index("pair")
         if name in members.index and members.loc[name, "stopped_by"] == "failed":
             sys.stderr.write(f"The member of {name} failed in training; its last finite state is explained.\n")
-    validated = [f"tables/members_{kind}.csv" for kind in ("validated", "finetuned")[: 1 + finetuned]]
-    if all(map(folder.has, validated)):
-        images = folder.read_table("members_validated").set_index("pair").get("validation_images", {}).get(name, 0)
-        table = folder.read_table("members_finetuned" if finetuned else "members_validated").set_index("pair")
-        accuracy = table.loc[name, "validation_accuracy"]
-        if images and near_chance(accuracy, images):
+    if all(folder.has(f"{each}.npz") for each in ("predictions", "predictions_finetuned")[: 1 + finetuned]):
+        pairs = [folder.categories.pair_name(pair) for pair in range(folder.categories.num_pairs)]
+        logits = folder.read_arrays("predictions_finetuned" if finetuned else "predictions")["ensemble_logits"]
+        labels = folder.read_arrays("predictions")["labels"]
+        right, images = (each[pairs.index(name)] for each in named_by_members(logits, labels, folder.categories.pairs))
+        if images.all() and near_chance(right, images):
             sys.stderr.write(
-                f"The member of {name} is not shown to be better than guessing ({accuracy:.0%} of {images} validation "
-                "pictures); its maps explain a guess.\n"
+                f"The member of {name} is not shown to be better than guessing (balanced accuracy "
+                f"{np.mean(right / images):.0%} on {images[0]} and {images[1]} pictures); its maps explain a guess.\n"
             )
 
 

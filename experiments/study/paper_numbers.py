@@ -57,12 +57,12 @@ def beside_ours(run: Run, summary: dict, names: dict[str, str]) -> pd.DataFrame:
       names: model -> its name in a table.
 
     Returns:
-      One row a number: section, statistic, paper, ours, 95 % interval and n. Without people only those of networks.
+      One row a number: section, statistic, paper, ours, 95 % interval and our n. Without people only those of networks.
     """
     rows = [*_accuracies(run, names)]
     if run.provenance.has_people:
         rows = [*_people(summary), *rows, *_confusions(run, summary, names), *_dice(run, summary)]
-    return pd.DataFrame(rows, columns=["section", "statistic", "paper", "ours", "95 % interval", "n"])
+    return pd.DataFrame(rows, columns=["section", "statistic", "paper", "ours", "95 % interval", "our n"])
 
 
 def _row(section, statistic, paper, ours, interval=(np.nan, np.nan), n="", digits=3):

@@ -84,12 +84,35 @@ def accuracy_interval(counts: np.ndarray) -> tuple[float, float]:
     return interval.low, interval.high
 
 
-def near_chance(accuracy: float, images: int) -> bool:
-    """Tell if a member is not shown to beat guessing: Wilson's 95 % interval reaches down to 50 % or below."""
-    if not images or np.isnan(accuracy):
+def near_chance(right: np.ndarray, images: np.ndarray) -> bool:
+    """Tell if a member is not shown to beat guessing: the 95 % interval of its balanced accuracy reaches 50 % or below.
+
+    The interval is put together from Wilson's of the two recalls (Newcombe 1998). Raw accuracy would not do: to call
+    everything by the commoner label is right for most pictures, and a guess.
+
+    Args:
+      right: pictures of its first and of its second label that it names rightly, (2,).
+      images: pictures of either label, (2,).
+    """
+    if not np.all(images):
         return True
-    interval = scipy.stats.binomtest(round(accuracy * images), images).proportion_ci(method="wilson")
-    return bool(interval.low <= 0.5)
+    below = 0.0
+    for count, total in zip(np.asarray(right).tolist(), np.asarray(images).tolist(), strict=True):
+        below += ((count / total - scipy.stats.binomtest(count, total).proportion_ci(method="wilson").low) / 2) ** 2
+    return bool(np.mean(np.asarray(right) / images) - below**0.5 <= 0.5)
+
+
+def named_by_members(logits: np.ndarray, labels: np.ndarray, pairs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return of each member the pictures of its two labels that it names rightly, and all of them: int (M, 2) each.
+
+    Args:
+      logits: (M, N, 2). Pictures without finite ones do not count.
+      labels: (N,).
+      pairs: (M, 2), the members' labels.
+    """
+    own = (np.asarray(pairs)[:, :, None] == labels) & np.isfinite(logits).all(-1)[:, None]
+    right = own & (logits.argmax(-1)[:, None] == np.arange(2)[:, None])
+    return right.sum(-1), own.sum(-1)
 
 
 def scores(run: Run, name: str) -> dict:

@@ -3,6 +3,7 @@
 Contract: each function for a section returns what the section's template names. A value without a number is an en dash.
 """
 
+import numpy as np
 import pandas as pd
 
 from experiments.study import answer, methods, paper_numbers, template
@@ -15,7 +16,7 @@ from experiments.study.people_flag import folders_of
 from experiments.study.run import COPIES, Run
 from experiments.study.run_folder import PICTURES_RECORD
 from experiments.study.time_limit import limits_of
-from experiments.study.vote import accuracy_interval, confusion_counts, near_chance
+from experiments.study.vote import accuracy_interval, confusion_counts, named_by_members, near_chance
 from fer_jax import compare as comparing
 from fer_jax import figures
 from fer_jax.compare import multiverse
@@ -163,14 +164,15 @@ def _models(run, s, name):
 
 
 def weak_members(run):
-    """List the pairs whose member is not shown to be better than guessing, with its accuracy."""
-    members = run.folder.read_table("members_validated")
-    if "validation_images" not in members:  # of a run from before they were counted
-        return {}
+    """List the pairs whose member is not shown to be better than guessing, with its balanced accuracy."""
+    predicted = run.folder.read_arrays("predictions")
+    named = named_by_members(predicted["ensemble_logits"], predicted["labels"], run.categories.pairs)
     weak = {}
-    for pair, accuracy, images in members[["pair", "validation_accuracy", "validation_images"]].itertuples(index=False):
-        if near_chance(accuracy, images):
-            weak[pair] = f"{pair} ({_share(accuracy) if images else 'none'} of {images})"
+    for pair, (right, images) in enumerate(zip(*named, strict=True)):
+        if near_chance(right, images):
+            share = _share(float(np.mean(right / images))) if images.all() else "none"
+            name = run.categories.pair_name(pair)
+            weak[name] = f"{name} ({share} of {images[0]} and {images[1]})"
     return weak
 
 

@@ -22,7 +22,7 @@ from experiments.study import codebook, flag_sentences, stages, template
 from experiments.study.run_folder import FinishedFiles
 from experiments.study.stage_records import StageRecords
 from experiments.study.stage_table import FREE, STAGES, TABLE
-from experiments.study.vote import near_chance
+from experiments.study.vote import named_by_members, near_chance
 from fer_jax import human
 from fer_jax.expressions import EXPRESSIONS
 
@@ -132,19 +132,35 @@ def test_the_report_names_the_best_baseline_and_the_members_near_chance(finished
     best = pd.read_csv(finished / "tables" / "dice_baselines.csv").sort_values("dice").iloc[-1]
     named = {"other pairs": "people's map of the other pairs", "uniform": "a map that covers everything"}
     assert html.escape(f"the best baseline, {named[best['baseline']]}: {best['dice']:.2f}".replace("0.", ".")) in page
-    members = pd.read_csv(finished / "tables" / "members_validated.csv")
-    weak = [
-        near_chance(a, n) for a, n in zip(members["validation_accuracy"], members["validation_images"], strict=True)
-    ]
+    found = np.load(finished / "predictions.npz")
+    right, images = named_by_members(found["ensemble_logits"], found["labels"], EXPRESSIONS.pairs)
+    weak = [near_chance(*each) for each in zip(right, images, strict=True)]
     assert any(weak)  # two epochs do not train a network
     assert f"{sum(weak)} of 28 members are not shown to be better than guessing" in page
-    row = members[weak].iloc[0]
-    assert f"{row['pair']} ({100 * row['validation_accuracy']:.1f} % of {row['validation_images']})" in page
+    row = weak.index(True)
+    share = 100 * np.mean(right[row] / images[row])
+    assert f"{EXPRESSIONS.pair_name(row)} ({share:.1f} % of {images[row][0]} and {images[row][1]})" in page
 
 
-@pytest.mark.parametrize(("right", "images", "wanted"), [(46, 88, True), (60, 88, False), (0, 0, True), (2, 88, True)])
-def test_near_chance_is_where_the_interval_does_not_lie_above_half(right, images, wanted):
-    assert near_chance(right / images if images else np.nan, images) is wanted
+@pytest.mark.parametrize(
+    ("right", "images", "wanted"),
+    [
+        ((23, 23), (44, 44), True),
+        ((30, 30), (44, 44), False),
+        ((0, 0), (0, 0), True),
+        ((0, 9), (10, 10), True),
+        ((1000, 1), (1000, 12), True),  # 99 % right, by calling nearly everything by one label
+        ((700, 12), (1000, 12), False),
+    ],
+)
+def test_near_chance_is_where_the_interval_of_balanced_accuracy_does_not_lie_above_half(right, images, wanted):
+    assert near_chance(np.asarray(right), np.asarray(images)) is wanted
+
+
+def test_a_members_pictures_are_those_of_its_labels_that_it_has_an_answer_for():
+    logits = np.array([[[1, 0], [0, 1], [0, 1], [1, 0], [np.nan, 1]]])
+    right, images = named_by_members(logits, np.array([2, 2, 5, 3, 5]), [(2, 5)])
+    assert right.tolist() == [[1, 1]] and images.tolist() == [[2, 1]]
 
 
 @pytest.mark.parametrize(
