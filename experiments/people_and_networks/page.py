@@ -16,6 +16,7 @@ from fer_jax.figures.style import number
 _REPORT = pathlib.Path(__file__).parent / "report"
 _SECTIONS = ("answer", "maps", "frame", "confusions", "limits")
 SIGNIFICANT = 0.05
+EDGES = "edges"
 _SCORES = {"pearson": "Pearson's r", "spearman": "Spearman's r", "dice": "Dice of the top quarter"}
 _MODELS = {name: MODEL_NAMES[name] for name in ("ensemble_simple_vote", "ensemble_weighted_vote", "multiclass")}
 
@@ -72,6 +73,11 @@ def sentences(compared: tables.Compared) -> dict:
         "base_value": _interval(table.loc[base], "value"),
         "verdict": _verdict(found.loc[(best, base)]),
         "difference": _interval(found.loc[(best, base)], "difference"),
+        "edges": base != EDGES,
+        "edges_value": _interval(table.loc[EDGES], "value"),
+        "edges_verdict": _verdict(found.loc[(best, EDGES)]),
+        "edges_difference": _interval(found.loc[(best, EDGES)], "difference"),
+        "all_repeat": bool(ceiling.notna().all()),
         "among": _among(methods, found),
         "ceiling": number(ceiling.mean()),
         "ceiling_known": int(ceiling.notna().sum()),
@@ -81,7 +87,7 @@ def sentences(compared: tables.Compared) -> dict:
         "others": number(special["others"]),
         "specific_p": _p(special["p"]),
         "orders": f"{np.prod(np.arange(1, len(compared.categories) + 1)):,}",
-        "closest": _MODELS[closest],
+        "closest": _MODELS[closest][0].lower() + _MODELS[closest][1:],
         "errors_r": number(models.loc[closest, "r_off_diagonal"]),
         "errors_all": number(models.loc[closest, "r_all"]),
         "errors_p": _p(errors_p),
@@ -106,10 +112,10 @@ def _among(methods, found) -> str:
     if not sure:
         return "The methods do not differ from each other reliably"
     words = [
-        f"{one} {'more' if row['difference'] > 0 else 'less'} than {other} by {number(abs(row['difference']))}"
-        for (one, other), row in sure
+        "{} exceeds {} by {}".format(*(pair if row["difference"] > 0 else pair[::-1]), number(abs(row["difference"])))
+        for pair, row in sure
     ]
-    return "Reliably different are " + ", ".join(words)
+    return " and ".join(words)
 
 
 def _range(frame, method) -> str:

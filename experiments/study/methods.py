@@ -5,6 +5,7 @@ import shlex
 
 from experiments.study.paper_numbers import FIXED
 from experiments.study.run import Run
+from fer_jax.augment import Augmentation
 
 _AS_THEY_ARE = (
     "undersample", "targets", "batch_statistics", "multiclass_schedule", "class_weights", "compute_dtype", "batch_size",
@@ -12,8 +13,13 @@ _AS_THEY_ARE = (
 )  # fmt: skip
 
 
-def values(run: Run) -> dict:
-    """Return what the template `methods` names and others do not."""
+def values(run: Run, participants: int) -> dict:
+    """Return what the template `methods` names and others do not.
+
+    Args:
+      run: any.
+      participants: people who are analysed.
+    """
     config, used = run.config, run.folder.read_json("run.json")["versions"]
     told = {name: getattr(config, name) for name in _AS_THEY_ARE}
     told |= {
@@ -22,8 +28,14 @@ def values(run: Run) -> dict:
         "versions": ", ".join(f"{name} {version}" for name, version in used.items()),
         "fer_jax": used["fer-jax"],
     }
+    ranges = Augmentation()
+    told |= {name: f"{getattr(ranges, name):.0%}" for name in ("shift", "scale", "brightness", "contrast")}
+    told["rotation"] = f"{ranges.rotation:g}"
     if run.provenance.has_people:
+        excluded = int(run.folder.read_table("people_exclusions")["participant"].notna().sum())
         told |= {
+            "excluded": excluded,
+            "invited": participants + excluded,
             "blur": f"{run.blur_size} × {run.blur_size}",
             "radius": run.reveal_radius,
             "finetune_images": f"{config.finetune_images:,}",

@@ -141,7 +141,7 @@ def _networks(run, s):
 
 
 def _methods(run, s):
-    return methods.values(run)
+    return of_pictures(run) | methods.values(run, s["people"]["participants"] if run.provenance.has_people else 0)
 
 
 def _models(run, s, name):

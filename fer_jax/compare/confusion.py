@@ -24,8 +24,10 @@ from fer_jax.expressions import EXPRESSIONS, canonical_name
 from fer_jax.human.behaviour import ROUNDING, varies
 from fer_jax.human.study import positions
 from fer_jax.human.trials import Trials, answers
+from fer_jax.streams import stream
 
 _TIE = 1e-12
+EXACT = 9  # classes whose relabellings are all tried
 
 
 def shares(counts: np.ndarray) -> np.ndarray:
@@ -113,18 +115,18 @@ def pair_matrix(values: np.ndarray, *, categories: Categories = EXPRESSIONS) -> 
 def qap(one: np.ndarray, other: np.ndarray) -> tuple[float, float]:
     """Test the off-diagonal Pearson correlation by exact permutation.
 
-    Rows and columns of one matrix are relabelled by the same permutation, all n! of them (40,320 for eight), the
-    identity among them, so p is at least 1 / n!. Nothing is symmetrised.
+    Rows and columns of one matrix are relabelled by the same permutation, all n! of them (of more than nine classes the
+    identity and 40,319 drawn ones, ours), so p is at least 1 / n!. Nothing is symmetrised.
 
     Args:
-      one: (n, n), n at most 9.
+      one: (n, n).
       other: (n, n).
 
     Returns:
       r, and p = share of relabellings whose |r| is at least as large. Both are NaN where a matrix is flat or has a NaN.
 
     Raises:
-      UsageError: matrices that do not fit, that are infinite, or n outside 2..9.
+      UsageError: matrices that do not fit, that are infinite, or n below 2.
 
     Example:
       >>> one, other = np.array([[8, 1, 1], [2, 7, 1], [0, 3, 7]]), np.array([[6, 2, 2], [3, 6, 1], [1, 3, 6]])
@@ -134,8 +136,8 @@ def qap(one: np.ndarray, other: np.ndarray) -> tuple[float, float]:
     """
     one, other = _checked(one, other)
     n = len(one)
-    if not 2 <= n <= 9:
-        raise UsageError(f"`one`: wanted 2 to 9 classes for an exact test, got {n}.")
+    if n < 2:
+        raise UsageError(f"`one`: wanted 2 classes or more, got {n}.")
     off = ~np.eye(n, dtype=bool)
     a, b = one[off] - one[off].mean(), other - other[off].mean()
     norm = np.sqrt((a**2).sum() * (b[off] ** 2).sum())
@@ -345,20 +347,18 @@ def _checked_answers(given, cells, predicted, labels, categories):
         whole = np.issubdtype(values.dtype, np.integer)
         if not whole or values.min(initial=low) < low or values.max(initial=low) > high:
             raise UsageError(f"`{name}`: wanted whole numbers from {low} to {high}, got others.")
-    if (
-        not predicted
-        or labels.ndim != 1
-        or {each.shape for each in predicted.values()} != {labels.shape}
-        or not len(labels)
-    ):
-        shapes = {name: each.shape for name, each in predicted.items()}
+    shapes = {name: each.shape for name, each in predicted.items()}
+    if labels.ndim != 1 or not len(labels) or set(shapes.values()) != {labels.shape}:
         raise UsageError(f"`predicted`: wanted {labels.shape} of every model, as many as labels, got {shapes}.")
     return given, cells, predicted, labels
 
 
 @functools.cache
 def _permutations(n) -> np.ndarray:
-    """List all permutations, the identity first."""
+    """List all permutations, the identity first, of more than `EXACT` as many as eight have."""
+    if n > EXACT:
+        drawn = stream(n).permuted(np.tile(np.arange(n), (math.factorial(8) - 1, 1)), axis=1)
+        return np.concatenate([np.arange(n)[None], drawn]).astype(np.int8)
     return np.asarray(list(itertools.permutations(range(n))), np.int8)
 
 

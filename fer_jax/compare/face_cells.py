@@ -114,8 +114,8 @@ def summarise(
       human: float (S, K, N), scaled so that everybody weighs alike (see `human.reliability.scaled`).
       models: maps float (T, N) by method.
       units: int (T,).
-      references: maps float (K, N) by name that ask no network. "people's map of the others" is added: the mean map
-        of people over the other units.
+      references: maps float (K, N) by name that ask no network. "people's map of the other expressions" is added:
+        the mean map of people over the other units.
       top: as in `agreement`.
 
     Returns:
@@ -134,7 +134,7 @@ def summarise(
       >>> units = np.array([0, 0, 1, 1])
       >>> table, _ = summarise(human, {"good": truth[units]}, units)
       >>> bool(table["value"].iloc[0] > 0.9), table["method"].unique().tolist()
-      (True, ['good', "people's map of the others"])
+      (True, ['good', "people's map of the other expressions"])
     """
     human, units = _checked(human, models, units, references or {})
     people, count = human.shape[:2]
@@ -169,7 +169,7 @@ def summarise(
     return pd.DataFrame(rows), table
 
 
-OTHERS = "people's map of the others"  # a reference: the mean map of people over the other units
+OTHERS = "people's map of the other expressions"  # a reference: the mean map of people over the other units
 
 
 def specificity(human: np.ndarray, models: Mapping[str, np.ndarray], units: np.ndarray) -> pd.DataFrame:

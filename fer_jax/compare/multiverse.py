@@ -19,6 +19,7 @@ from fer_jax.errors import UsageError
 UNITS = ("pair", "ordered", "image")
 MATCHED = "matched area"
 BASELINES = ("centre", "other pairs")
+_BASE = {"centre": "a blob in the middle", "other pairs": "people's map of the other pairs"}
 # Cuts of a mean map: the paper's threshold under each open option, and the matched area, to which these do not apply.
 _CUTS = [
     {"threshold": f"over {dice.THRESHOLD}", **dict(zip(("normalise", "integer", "compare"), values, strict=True))}
@@ -125,7 +126,7 @@ def sentences(table: pd.DataFrame, names: Mapping[str, str], *, paper: Mapping[s
       >>> table = multiverse(people, networks, np.array([0, 0, 1, 1]), np.arange(4))
       >>> spec = table.iloc[0][list(DICE_CHOICES)].to_dict()
       >>> sentences(table, {"good": "Good", "bad": "Bad"}, paper=spec)[0]
-      'Good fits people best in all 63 of 63 specifications.'
+      'Good fits people best in all 63 specifications.'
     """
     known = table[table["winner"] != ""]
     rows = np.all([table[name] == value for name, value in paper.items()], 0)
@@ -135,8 +136,8 @@ def sentences(table: pd.DataFrame, names: Mapping[str, str], *, paper: Mapping[s
         return ["No specification has a Dice for every method, so nothing can be said of a winner."]
     counts = known["winner"].value_counts()
     first = counts.index[0]
-    often = "all " if counts.iloc[0] == len(known) else ""
-    one = f"{names[first]} fits people best in {often}{counts.iloc[0]:,} of {len(known):,} specifications"
+    often = "all" if counts.iloc[0] == len(known) else f"{counts.iloc[0]:,} of"
+    one = f"{names[first]} fits people best in {often} {len(known):,} specifications"
     if len(counts) > 1:
         rest = ", ".join(
             f"{names[name]} in {count:,}"
@@ -152,7 +153,7 @@ def sentences(table: pd.DataFrame, names: Mapping[str, str], *, paper: Mapping[s
     many = {0.0: "in none", 1.0: "in all"}.get(above, f"in {100 * above:.0f} %")
     two = (
         f"The best method is above the best map that asks no network {many} of them (median difference "
-        f"{known['over_baseline'].median():+.2f}, mostly against {'the map of ' * (base != 'centre')}{base})"
+        f"{known['over_baseline'].median():+.2f}, mostly against {_BASE.get(base, base)})"
     )
     row = table[rows].iloc[0]
     three = "The paper's reading has no Dice for every method"

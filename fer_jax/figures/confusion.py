@@ -114,7 +114,10 @@ def draw_pair_matrix(
     n = table["n"].fillna(0)
     notes = [f"n = {style.count(n.sum())} answers"]
     if len(known):
-        notes += [f"{style.count(n.min())}–{style.count(n.max())} a cell", f"mean {_plain(fmt.format(known.mean()))}"]
+        notes += [
+            f"{'–'.join(dict.fromkeys((style.count(n.min()), style.count(n.max()))))} a cell",
+            f"mean {_plain(fmt.format(known.mean()))}",
+        ]
     return style.set_heading(ax, title or value, notes, provenance=provenance, width=_letters(categories))
 
 

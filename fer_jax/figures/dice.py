@@ -42,14 +42,14 @@ def draw_dice(
     ax = style.axes_of(ax, 7.6, 5.0)
     intervals = {name: ends for name, ends in (intervals or {}).items() if np.isfinite(ends).all()}
     methods = list(dict.fromkeys(table["method"]))
-    labels = []
+    labels, colours = [], style.method_colours(methods)
     for place, method in enumerate(methods):
         own = table[(table["method"] == method) & table["dice"].notna()]
         values = own["dice"].to_numpy(np.float64)
         mean = _mean_and_interval(values, intervals.get(method))
         labels.append(f"{method}\n{mean}\nn = {len(values)} pair{'s' * (len(values) != 1)}")
         if len(values):
-            _box(ax, place, values, style.PALETTE[place % len(style.PALETTE)], intervals.get(method))
+            _box(ax, place, values, colours[place], intervals.get(method))
             _chance(ax, place, own["chance"].mean())
     ax.set_xticks(range(len(methods)), labels, linespacing=1.35)
     ax.set_xlim(-0.5, max(len(methods), 1) - 0.4)

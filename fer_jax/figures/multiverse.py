@@ -57,7 +57,7 @@ def draw_multiverse(
     panels = figure.subplots(3, 1, sharex=True, height_ratios=[1.2, 1.6, max(_LINE * (lines + len(values)), 0.3)])
     place = np.arange(len(table))
     _draw_lead(panels[0], place, table, next(iter(methods.values())))
-    for column, name, colour in zip(columns, methods.values(), style.PALETTE, strict=False):
+    for column, name, colour in zip(columns, methods.values(), style.method_colours(methods.values()), strict=True):
         panels[1].scatter(place, table[column], s=3, color=colour, linewidth=0, label=name, rasterized=True)
     for column, name, marker in (("dice_centre", "centre", "-"), ("dice_other pairs", "other pairs' map", "x")):
         if column in table:
@@ -80,11 +80,12 @@ def draw_multiverse(
 
 
 def _draw_lead(ax, place, table, name):
-    for above, colour in ((True, style.GREEN), (False, style.VERMILLION)):
+    (own,) = style.method_colours([name])
+    for above, colour in ((True, own), (False, style.GREY)):
         rows = (table["lead"] > 0) == above
         ax.scatter(place[rows], table["lead"][rows], s=3, color=colour, linewidth=0, rasterized=True)
     ax.axhline(0, color=style.INK, linewidth=0.8)
-    ax.set_ylabel(f"lead of\n{name}")
+    ax.set_ylabel("lead in\nmean Dice")
 
 
 def _draw_choices(ax, place, table, values):

@@ -21,7 +21,6 @@ from fer_jax.figures.tables import table_html
 _ROOMY = 1.2  # times the least width: as large as a picture is shown where there is room
 # A picture is not shown so small that its text falls below this. On a narrow screen the picture scrolls instead.
 _SMALLEST_TEXT_PX = 11
-_WIDE = 1.4  # times as wide as high: has a row of its own in print
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
@@ -140,9 +139,8 @@ def _figure(path, caption):
     words = html.escape(caption)
     source = base64.b64encode(data).decode("ascii")
     least = round(width * _SMALLEST_TEXT_PX / (SMALLEST_PT * DPI / 72))
-    wide = ' class="wide"' if width > _WIDE * height else ""
     return (
-        f'<figure{wide}><div class="picture" role="region" tabindex="0" aria-label="{words}">'
+        f'<figure><div class="picture" role="region" tabindex="0" aria-label="{words}">'
         f'<img src="data:image/png;base64,{source}" width="{width}" height="{height}" '
         f'style="min-width:{least}px;max-width:min(100%,{round(_ROOMY * least)}px)" '
         f'alt="{words}"></div><figcaption>{words}</figcaption></figure>\n'

@@ -30,6 +30,8 @@ from fer_jax.provenance import Provenance
 # Okabe and Ito (2008): distinct with any common colour blindness.
 BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"
 PALETTE = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY)
+# A method has one colour in all figures.
+_METHODS = {"CAM": BLUE, "Grad-CAM": VERMILLION, "Extremal Perturbation": GREEN}
 MARKERS = ("o", "s", "^", "D", "v", "P")
 INK, GREY, PALE = "#222222", "#6b6b6b", "#e9e9e9"
 
@@ -143,6 +145,13 @@ def new_figure(width: float, height: float) -> Figure:
 def axes_of(ax: Axes | None, width: float, height: float) -> Axes:
     """Return the axes given, or those of a new figure of the given size in inches."""
     return new_figure(width, height).add_subplot() if ax is None else ax
+
+
+def method_colours(names: Iterable[str]) -> list[str]:
+    """Return a colour for each method: its own, or for other names one that none of these has."""
+    names = list(names)
+    free = iter(colour for colour in PALETTE * len(names) if colour not in {_METHODS.get(name) for name in names})
+    return [_METHODS.get(name) or next(free) for name in names]
 
 
 def figure_of(drawn: Axes | Figure) -> Figure:

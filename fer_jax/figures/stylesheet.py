@@ -54,12 +54,11 @@ summary small { color: var(--soft); font-weight: 400; }
   nav { display: none; }
   section { padding-top: 1.5rem; }
   p, .answer p { max-width: none; }
-  .figures { grid-template-columns: 1fr 1fr; gap: 1rem; margin: .75rem 0; }
-  figure.wide { grid-column: 1 / -1; }
+  .figures { gap: 1rem; margin: .75rem 0; }
   figure, .cards div, tr { break-inside: avoid; }
   h2 { break-after: avoid; }
   .scroll, .picture { overflow: visible; max-height: none; }
-  img { min-width: 0 !important; max-width: 100% !important; max-height: 21cm; padding: 0; border: 0; }
+  img { min-width: 0 !important; max-width: 100% !important; max-height: 11.5cm; width: auto; padding: 0; border: 0; }
   table { width: auto; font-size: 7.5pt; }
   th, td { padding: .15rem .35rem; }
   thead th { position: static; }

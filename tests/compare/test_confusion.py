@@ -81,11 +81,21 @@ def test_error_consistency_by_hand():
     assert np.isnan(confusion.error_consistency(np.ones(4, bool), np.ones(4, bool))["kappa"])
 
 
+def test_of_many_classes_relabellings_are_drawn(monkeypatch):
+    one = _matrix(0, 10)
+    r, p = confusion.qap(one, one)
+    assert r == pytest.approx(1) and p == 1 / 40320  # no drawn relabelling of ten maps them onto themselves
+    exact = confusion.qap(_matrix(0, 7), _matrix(1, 7))
+    confusion._permutations.cache_clear()
+    monkeypatch.setattr(confusion, "EXACT", 6)
+    drawn = confusion.qap(_matrix(0, 7), _matrix(1, 7))
+    confusion._permutations.cache_clear()
+    assert drawn[0] == exact[0] and drawn[1] == pytest.approx(exact[1], abs=0.01)
+
+
 def test_errors_teach():
     with pytest.raises(UsageError, match=r"wanted two \(n, n\) matrices, got \(8, 8\) and \(7, 7\)"):
         confusion.correlation(_matrix(0), _matrix(0, 7))
-    with pytest.raises(UsageError, match=r"wanted 2 to 9 classes for an exact test, got 10"):
-        confusion.qap(_matrix(0, 10), _matrix(0, 10))
     with pytest.raises(UsageError, match=r"wanted two equally long lists"):
         confusion.error_consistency([True], [True, False])
 
