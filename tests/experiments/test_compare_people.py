@@ -65,15 +65,22 @@ def made_run(*, like_people):
     table = pd.DataFrame(rows, columns=["true_label", "false_label"])
     counts = pd.DataFrame(10 * np.eye(4, dtype=int) + random.integers(0, 4, (4, 4)), columns=list(FOUR))
     pictures = random.integers(0, 256, (len(table), PX, PX, 3)).astype(np.uint8)
-    members = pd.DataFrame({"pair": ["neutral-happy"], "validation_accuracy": [0.5], "validation_images": [20]})
+    labels = np.arange(4).repeat(10)
+    first, second = np.asarray(FOUR.pairs).T[:, :, None]
+    logits = np.stack(np.broadcast_arrays(labels == first, labels == second), -1).astype(np.float32)
+    logits[0, labels == 1] = (1, 0)  # the member of neutral and happy calls everything neutral
+    arrays = {
+        "predictions": {"ensemble_logits": logits, "labels": labels},
+        "maps": dict.fromkeys(METHODS, np.stack(maps)),
+    }
     return types.SimpleNamespace(
         categories=FOUR,
         study_table=table,
         study_pictures=types.SimpleNamespace(images=pictures),
         provenance=Provenance(source="test pictures"),
         folder=types.SimpleNamespace(
-            read_arrays=lambda name: dict.fromkeys(METHODS, np.stack(maps)),
-            read_table=lambda name: members if name == "members_validated" else counts,
+            read_arrays=arrays.__getitem__,
+            read_table=lambda name: counts,
         ),
     )
 
@@ -114,7 +121,7 @@ def test_networks_that_look_where_people_look(compared, capsys):
     assert "Maps of the same expression fit each other better" in told
     assert json.loads((out / "settings.json").read_text())["answer"] in told
     text = (out / "report.html").read_text()
-    assert "These members are near chance" in text
+    assert "These members are not shown to be better than guessing" in text
     assert "neutral-happy" in text
     assert "$" not in text.partition("<main>")[2].replace("base64", "").partition("<figure>")[0]
 
