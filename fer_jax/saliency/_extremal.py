@@ -103,7 +103,7 @@ class ExtremalOptions:
     start: str = "gradient"
     stop: str = "never"
     patience: int = 40
-    tolerance: float = 0.01
+    tolerance: float = 0.005
     resize: tuple[int, int] | None = None
     smooth: float = 0.0
 
