@@ -150,6 +150,8 @@ def _click_study(module, config, tell):
 
 def _labels_of(source) -> Categories:
     """Return the paper's expressions, or, where the tables of a study have other labels, those."""
+    if not (pathlib.Path(source) / "dataset_description.json").is_file():
+        return EXPRESSIONS  # the builder says what is wrong with the folder
     table = human.trials.read(source).trials
     labels = {*table["true_label"].dropna(), *table["false_label"].dropna()}
     return EXPRESSIONS if labels <= set(EXPRESSIONS) else Categories(tuple(paper_first(labels)))

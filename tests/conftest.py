@@ -9,6 +9,7 @@ import functools
 import gc
 import os
 import pathlib
+import resource
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("MPLBACKEND", "agg")
@@ -30,6 +31,7 @@ hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "steady"))
 # Rooms whose programs loop so long that optimising them costs less than it saves (twenty times as slow without), and
 # those that hold single operations to the last digits.
 OPTIMISED = {"saliency", "compare", "test_calibration.py", "test_examples.py"}
+LARGE = 2**31  # bytes
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared"
 
@@ -53,6 +55,18 @@ def quick_compile(request):
     here = request.path.relative_to(ROOT / "tests").parts
     brief = OPTIMISED.isdisjoint(here) or here[-1] == "test_laws.py"  # saliency's laws compile much and loop little
     jax.config.update("jax_disable_most_optimizations", brief)
+    yield
+    if _resident() > LARGE:  # programs of rooms that are done: two workers would fill a small machine with them
+        jax.clear_caches()
+
+
+def _resident() -> int:
+    """Return the bytes of memory that this process holds, 0 where the system does not tell."""
+    try:
+        pages = int(pathlib.Path("/proc/self/statm").read_text().split()[1])
+    except OSError:
+        return 0
+    return pages * resource.getpagesize()
 
 
 @pytest.fixture(scope="session")
