@@ -102,7 +102,7 @@ class ExtremalOptions:
     pooling: str = "smooth_max"
     start: str = "gradient"
     stop: str = "never"
-    patience: int = 40
+    patience: int = 60
     tolerance: float = 0.005
     resize: tuple[int, int] | None = None
     smooth: float = 0.0

@@ -201,7 +201,7 @@ def test_one_picture_several_areas_and_a_target(run, pictures, tmp_path):
 
 def test_pictures_whose_masks_converge_are_explained_as_alone_and_go_on(run, pictures, tmp_path, monkeypatch, capsys):
     out = tmp_path / "explained"
-    flags = ("--stop=converged", "--iterations=130", "--areas=0.3", "--chunk=2", "--ep_reward_scale=0.01")
+    flags = ("--stop=converged", "--iterations=250", "--areas=0.3", "--chunk=2", "--ep_reward_scale=0.01")
     command_line = (f"--run={run[0]}", "--pair=happy-sad", f"--images={pictures}", f"--out={out}", *flags)
     with monkeypatch.context() as patch:
         patch.setattr(explained_folder.Progress, "update", _asked_to_stop())
@@ -211,15 +211,15 @@ def test_pictures_whose_masks_converge_are_explained_as_alone_and_go_on(run, pic
     assert _explain(*command_line) == 0
     assert _times(out).items() >= before.items()
     settings = json.loads((out / "settings.json").read_text())["made"]
-    assert (settings["stop"], settings["iterations"]) == ("converged", 130)
+    assert (settings["stop"], settings["iterations"]) == ("converged", 250)
     options = saliency.ExtremalOptions(
-        area=(0.3,), iterations=130, step=2, sigma=3.0, max_blur=20 / 7, stop="converged"
+        area=(0.3,), iterations=250, step=2, sigma=3.0, max_blur=20 / 7, stop="converged"
     )
     chosen = explanation.Settings(extremal=options, ep_reward_scale=0.01)
     batch = explanation.program(functools.partial(models.TinyResNet, num_classes=2), chosen)
     seen = [np.load(path) for path in sorted(out.glob("*.npz"))]
     wanted = batch(run[1][7], np.stack([arrays["picture"] for arrays in seen]), explanation.PREDICTED)
-    assert min(wanted["iterations"]) < 130
+    assert min(wanted["iterations"]) < 250
     for place, arrays in enumerate(seen):
         for name, values in wanted.items():
             np.testing.assert_allclose(arrays[name], values[place], atol=2e-3, err_msg=name)
