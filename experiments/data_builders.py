@@ -125,11 +125,12 @@ def _refuse_strangers(config):
 
 def _click_study(module, config, tell):
     source, categories = config.manual_dir, EXPRESSIONS
+    of_run = (pathlib.Path(source) / "run.json").is_file()
     if config.categories is not None:
         categories = parse_categories(config.categories)
-    elif not (pathlib.Path(source) / "run.json").is_file():
+    elif not of_run:
         categories = _labels_of(source)
-    if (pathlib.Path(source) / "run.json").is_file():
+    if of_run:
         from experiments.study.people import click_set
         from experiments.study.run_folder import FinishedFiles
 

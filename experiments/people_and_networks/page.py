@@ -7,6 +7,7 @@ import pandas as pd
 
 from experiments.people_and_networks import tables
 from experiments.study import template
+from experiments.study.answer import SIGNIFICANT, interval
 from experiments.study.draw import MODEL_NAMES
 from fer_jax import figures
 from fer_jax.compare import statistics
@@ -15,7 +16,6 @@ from fer_jax.figures.style import number
 
 _REPORT = pathlib.Path(__file__).parent / "report"
 _SECTIONS = ("answer", "maps", "frame", "confusions", "limits")
-SIGNIFICANT = 0.05
 EDGES = "edges"
 _SCORES = {"pearson": "Pearson's r", "spearman": "Spearman's r", "dice": "Dice of the top quarter"}
 _MODELS = {name: MODEL_NAMES[name] for name in ("ensemble_simple_vote", "ensemble_weighted_vote", "multiclass")}
@@ -180,9 +180,7 @@ def _table(compared, name) -> pd.DataFrame:
 
 
 def _interval(row, value) -> str:
-    if pd.isna(row["low"]):
-        return number(row[value])
-    return f"{number(row[value])} ({number(row['low'])} to {number(row['high'])})"
+    return interval(*row[[value, "low", "high"]])
 
 
 def _percent(value) -> str:

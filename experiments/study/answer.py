@@ -11,29 +11,20 @@ from experiments.study.run import Run
 from experiments.study.vote import VOTES, accuracy_interval, confusion_counts
 from fer_jax.compare import confusion, intervals
 from fer_jax.compare.agreement import HALF
+from fer_jax.compare.dice import BASELINES
 from fer_jax.explanation import METHOD_NAMES, METHODS
 from fer_jax.figures.style import MISSING, number
 from fer_jax.streams import stream
 
 SIGNIFICANT = 0.05
 FEWEST = 6  # pairs, of which a bootstrap interval says something
-# How a sentence names the maps that ask no network.
-_BASELINES = {
-    "centre": "a blob in the middle",
-    "other pairs": "people's map of the other pairs",
-    "neighbouring pair": "people's map of the next pair",
-    "uniform": "a map that covers everything",
-}
 
 
 def values(run: Run) -> dict:
     """Return what the template `answer` names."""
-    found = _accuracies(run)
-    return (
-        found | _maps(run) | _errors(run) | _same_task(run)
-        if run.provenance.has_people
-        else found | {"compared": False}
-    )
+    if not run.provenance.has_people:
+        return _accuracies(run) | {"compared": False}
+    return _accuracies(run) | _maps(run) | _errors(run) | _same_task(run)
 
 
 def interval(value: float, low: float, high: float) -> str:
@@ -138,7 +129,7 @@ def _baseline(run, best) -> dict:
     if means.empty:
         return told
     name = means.idxmax()
-    told |= {"baseline": _BASELINES[name], "baseline_dice": number(means[name])}
+    told |= {"baseline": BASELINES[name], "baseline_dice": number(means[name])}
     if run.folder.has("tables/dice_over_baselines.csv"):  # not in a run from before it was made
         leads = run.folder.read_table("dice_over_baselines").set_index(["method", "baseline"]).loc[best]
         lead = leads.loc[name]
@@ -166,8 +157,8 @@ def _same_task(run) -> dict:
     alike, among = table.loc["κ of people with members"], table.loc["κ of people with people"]
     return {
         "members_right": _percent(*table.loc["accuracy of members"], " %"),
-        "kappa": interval(*alike) if alike["value"] == alike["value"] else "",
-        "kappa_people": interval(*among) if among["value"] == among["value"] else "",
+        "kappa": interval(*alike) if pd.notna(alike["value"]) else "",
+        "kappa_people": interval(*among) if pd.notna(among["value"]) else "",
     }
 
 

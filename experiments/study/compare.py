@@ -66,10 +66,10 @@ def _dice(run, human, maps):
         grids.append(comparing.dice.dice_grid(human, maps[method], pairs).assign(method=method))
     run.folder.write_table("dice", pd.concat(tables, ignore_index=True))
     run.folder.write_table("dice_options", pd.concat(grids, ignore_index=True))
-    run.folder.write_table("dice_baselines", comparing.dice.baselines(human, pairs))
+    per_pair = comparing.dice.baselines_per_pair(human, pairs)
+    run.folder.write_table("dice_baselines", comparing.dice.over_pairs(per_pair))
     of_methods = {method: table.set_index("unit")["dice"] for method, table in found.items()}
-    of_baselines = comparing.dice.baselines_per_pair(human, pairs).groupby("baseline", sort=False)
-    of_baselines = {name: table.set_index("unit")["dice"] for name, table in of_baselines}
+    of_baselines = {name: table.set_index("unit")["dice"] for name, table in per_pair.groupby("baseline", sort=False)}
     run.folder.write_table("dice_over_baselines", over_baselines(of_methods, of_baselines, run.config.seed))
 
 

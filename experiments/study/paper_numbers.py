@@ -45,7 +45,12 @@ def accuracy_of(run: Run, model: str) -> float | None:
     """Return the paper's accuracy of a model trained as this run's, None where the run has other categories."""
     if run.categories != EXPRESSIONS:
         return None
-    return (ACCURACY | ({} if run.config.stop_accuracy else FIXED_EPOCHS))[model]
+    return _accuracies_of_paper(run)[model]
+
+
+def _accuracies_of_paper(run) -> dict[str, float]:
+    """Return the paper's accuracies, of the ensemble that was trained as this run's."""
+    return ACCURACY | ({} if run.config.stop_accuracy else FIXED_EPOCHS)
 
 
 def beside_ours(run: Run, summary: dict, names: dict[str, str]) -> pd.DataFrame:
@@ -80,8 +85,7 @@ def _people(summary) -> Iterator[tuple]:
 
 
 def _accuracies(run, names) -> Iterator[tuple]:
-    trained = ACCURACY | ({} if run.config.stop_accuracy else FIXED_EPOCHS)
-    for model, paper in trained.items():
+    for model, paper in _accuracies_of_paper(run).items():
         if "finetuned" in model and not run.provenance.has_people:
             continue
         counts = confusion_counts(run, model)

@@ -16,7 +16,13 @@ from fer_jax.compare import reference_maps
 from fer_jax.errors import UsageError, check_one_of, check_range
 
 THRESHOLD = 50  # §5.3: "over 50" is on, "below 50" is off
-BASELINES = ("centre", "other pairs", "neighbouring pair", "uniform")  # maps that know nothing of the network
+# Maps that know nothing of the network, and how a sentence names them.
+BASELINES = {
+    "centre": "a blob in the middle",
+    "other pairs": "people's map of the other pairs",
+    "neighbouring pair": "people's map of the next pair",
+    "uniform": "a map that covers everything",
+}
 _OF_BASELINES = ["baseline", "unit", "dice", "corrected"]
 # What the paper leaves open. The first value is the default.
 CHOICES = {
@@ -312,8 +318,19 @@ def baselines(human: np.ndarray, pairs: np.ndarray, options: DiceOptions = DEFAU
       >>> table["dice"].round(2).to_dict()
       {'centre': nan, 'other pairs': 0.0, 'neighbouring pair': 0.0, 'uniform': 0.67}
     """
-    per_pair = baselines_per_pair(human, pairs, options).groupby("baseline", sort=False)
-    return per_pair.agg(dice=("dice", "mean"), corrected=("corrected", "mean"), n=("dice", "count")).reset_index()
+    return over_pairs(baselines_per_pair(human, pairs, options))
+
+
+def over_pairs(per_pair: pd.DataFrame) -> pd.DataFrame:
+    """Return the table of `baselines` from that of `baselines_per_pair`.
+
+    Example:
+      >>> table = pd.DataFrame({"baseline": ["centre"] * 2, "unit": [0, 1], "dice": [0.2, 0.4], "corrected": 0.1})
+      >>> over_pairs(table).round(2).values.tolist()
+      [['centre', 0.3, 0.1, 2]]
+    """
+    found = per_pair.groupby("baseline", sort=False)
+    return found.agg(dice=("dice", "mean"), corrected=("corrected", "mean"), n=("dice", "count")).reset_index()
 
 
 def baselines_per_pair(human: np.ndarray, pairs: np.ndarray, options: DiceOptions = DEFAULTS) -> pd.DataFrame:

@@ -19,7 +19,6 @@ from fer_jax.errors import UsageError
 UNITS = ("pair", "ordered", "image")
 MATCHED = "matched area"
 BASELINES = ("centre", "other pairs")
-_BASE = {"centre": "a blob in the middle", "other pairs": "people's map of the other pairs"}
 # Cuts of a mean map: the paper's threshold under each open option, and the matched area, to which these do not apply.
 _CUTS = [
     {"threshold": f"over {dice.THRESHOLD}", **dict(zip(("normalise", "integer", "compare"), values, strict=True))}
@@ -153,7 +152,7 @@ def sentences(table: pd.DataFrame, names: Mapping[str, str], *, paper: Mapping[s
     many = {0.0: "in none", 1.0: "in all"}.get(above, f"in {100 * above:.0f} %")
     two = (
         f"The best method is above the best map that asks no network {many} of them (median difference "
-        f"{known['over_baseline'].median():+.2f}, mostly against {_BASE.get(base, base)})"
+        f"{known['over_baseline'].median():+.2f}, mostly against {dice.BASELINES.get(base, base)})"
     )
     row = table[rows].iloc[0]
     three = "The paper's reading has no Dice for every method"

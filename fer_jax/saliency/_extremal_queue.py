@@ -166,9 +166,8 @@ def _in_slots(score_of, programs, rows, options, slots, shared):
     told: list[list[Energies]] = [[] for _ in range(slots)]
     while True:
         free = [slot for slot in range(slots) if slot not in inside]
-        for slot, (index, (image, own)) in zip(
-            free, waiting, strict=False
-        ):  # `free` first: it ends before a row is read
+        # `free` first: it ends before a row is read.
+        for slot, (index, (image, own)) in zip(free, waiting, strict=False):
             fresh = programs.begin(image, own, shared)
             filled = programs.spread(fresh, slots) if filled is None else filled
             filled = programs.load(filled, np.int32(slot), fresh)
