@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from experiments.study.run import Run
-from experiments.study.vote import accuracy_interval, confusion_counts
+from experiments.study.vote import accuracy_interval, confusion_counts, scores
 from fer_jax.explanation import METHOD_NAMES
 from fer_jax.expressions import EXPRESSIONS
 from fer_jax.figures.style import MISSING, number
@@ -90,9 +90,11 @@ def _accuracies(run, names) -> Iterator[tuple]:
             continue
         counts = confusion_counts(run, model)
         ours = np.trace(counts) / counts.sum()
-        yield _row(
-            "5.2", f"accuracy, {names[model]}", paper, ours, accuracy_interval(counts), f"{counts.sum()} pictures"
-        )
+        pictures = f"{counts.sum():,} pictures"
+        yield _row("5.2", f"accuracy, {names[model]}", paper, ours, accuracy_interval(counts), pictures)
+        if len(set(counts.sum(1))) > 1:  # the paper's pictures are equally many of each expression
+            balanced = scores(run, model)["balanced_accuracy"]
+            yield _row("", f"balanced accuracy, {names[model]}", paper, balanced, n=pictures)
 
 
 def _confusions(run, summary, names) -> Iterator[tuple]:

@@ -260,6 +260,17 @@ def test_the_paper_is_quoted_for_the_ensemble_that_the_run_trains(trained, simpl
     assert paper_numbers.accuracy_of(run, "ensemble_simple_vote") == float(simple)
 
 
+def test_of_unequal_classes_the_balanced_accuracy_stands_beside_the_papers():
+    run = run_of(DICE, people="none")
+    equal = paper_numbers.beside_ours(run, {}, MODEL_NAMES)
+    assert not equal["statistic"].str.startswith("balanced").any()
+    unequal = [[8, 0, 0, 0], [2, 2, 0, 0], [0, 0, 4, 0], [0, 0, 0, 0]]
+    run.folder.tables["confusion_multiclass"] = pd.DataFrame(unequal, columns=NAMES)
+    table = paper_numbers.beside_ours(run, {}, MODEL_NAMES).set_index("statistic")
+    assert table.loc[f"accuracy, {MODEL_NAMES['multiclass']}", "ours"] == ".875"
+    assert table.loc[f"balanced accuracy, {MODEL_NAMES['multiclass']}", ["paper", "ours"]].tolist() == [".54", ".833"]
+
+
 def test_the_papers_f_follows_from_its_t_values():
     assert sum(t**2 for t in paper_numbers.TUKEY_T.values()) / 3 == pytest.approx(paper_numbers.DICE_F, abs=0.15)
 
