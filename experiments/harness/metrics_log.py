@@ -6,6 +6,7 @@ import os
 import pathlib
 import shutil
 import sys
+from collections.abc import Sequence
 
 from experiments.harness.locked_folder import plain
 
@@ -43,18 +44,18 @@ class MetricsLog:
         self._file = open(path, "a", encoding="utf-8")  # noqa: SIM115  open as long as the stage
         self.rows = sum(self._is_own(row) for row in read_rows(path))
 
-    def keep(self, rows: int) -> None:
-        """Forget the model's rows after the first so many. Other models' stay."""
+    def keep(self, rows: int, *, without: Sequence[int] = ()) -> None:
+        """Forget the model's rows after the first so many, and those of members that begin anew. Other models' stay."""
         kept, own = [], 0
         for row in read_rows(self._path):
             own += self._is_own(row)
-            if not self._is_own(row) or own <= rows:
-                kept.append(json.dumps(row))
-        self.rows = min(own, rows)
-        if self.rows < rows:
-            sys.stderr.write(f"{self._path}: {rows - self.rows} rows of {self._model} are lost; training goes on.\n")
+            if not self._is_own(row) or (own <= rows and row.get("member") not in without):
+                kept.append(row)
+        if own < rows:
+            sys.stderr.write(f"{self._path}: {rows - own} rows of {self._model} are lost; training goes on.\n")
+        self.rows = sum(self._is_own(row) for row in kept)
         unfinished = self._path.with_name(f".{self._path.name}.unfinished")
-        unfinished.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+        unfinished.write_text("".join(f"{json.dumps(row)}\n" for row in kept), encoding="utf-8")
         self._file.close()
         os.replace(unfinished, self._path)
         self._file = open(self._path, "a", encoding="utf-8")  # noqa: SIM115
@@ -110,3 +111,26 @@ class MetricsLog:
         for name in _SCALARS:
             if row.get(name) is not None:
                 self._board.add_scalar(f"{row['model']}_{name}/{row['pair']}", row[name], row["epoch"], seconds)
+
+
+class NoLog:
+    """The log of a process whose rows another one writes: it keeps nothing."""
+
+    rows = 0
+
+    def keep(self, rows: int, *, without: Sequence[int] = ()) -> None:
+        """Forget it."""
+
+    def rows_within(self, size: int) -> int:
+        """Return 0."""
+        del size
+        return 0
+
+    def flush(self) -> None:
+        """Forget it."""
+
+    def write(self, row: dict) -> None:
+        """Forget a row."""
+
+    def close(self) -> None:
+        """Forget it."""

@@ -13,9 +13,11 @@ class Progress:
       total: units of work, or None if unknown.
       unit: what is counted.
       done: units already done before the start (a resumed run).
+      quiet: say nothing, for another process does.
     """
 
-    def __init__(self, what: str, total: int | None, *, unit: str = "", done: int = 0):
+    def __init__(self, what: str, total: int | None, *, unit: str = "", done: int = 0, quiet: bool = False):
+        self._quiet = quiet
         self._what, self._total, self._unit = what, total, unit
         self._done, self._first = done, done
         self._start = self._last = self._idle = time.monotonic()
@@ -46,6 +48,8 @@ class Progress:
         return f"{self._what}:{share} ({self._done} {self._unit}{left}){'  ' + note if note else ''}"
 
     def _write(self, line, end=""):
+        if self._quiet:
+            return
         if self._terminal:
             # A line that wraps would stay: only its last row is rewritten. Asked each time, for windows change.
             room = shutil.get_terminal_size().columns - 1

@@ -5,7 +5,8 @@ import optax
 import pandas as pd
 
 from experiments.study import time_limit
-from experiments.study.fit import Plan, clear, fit
+from experiments.study.fit import Plan, fit
+from experiments.study.resumption import clear
 from experiments.study.run import Run
 from experiments.study.slots import slots_of, training_network
 from experiments.study.vote import write_votes

@@ -4,19 +4,17 @@ import contextlib
 import dataclasses
 import datetime
 import pathlib
-import shutil
-import sys
 import time
 from collections.abc import Callable
 
-import jax
 import pandas as pd
 
-from experiments.harness.metrics_log import LOG, MetricsLog, read_rows
+from experiments.harness.hosts import Turns
+from experiments.harness.metrics_log import LOG, MetricsLog, NoLog, read_rows
 from experiments.harness.progress import Progress
+from experiments.study.resumption import Resumption
 from experiments.study.run import Run
-from fer_jax import checkpoints, ensemble, placement, training
-from fer_jax.errors import Damaged
+from fer_jax import training
 
 # Of a table without rows, its log being lost.
 _COLUMNS = ("model", "member", "pair", "epoch", "step", "images", "train_loss", "train_accuracy")
@@ -44,26 +42,41 @@ class Plan:
 def fit(run: Run, plan: Plan) -> dict[int, tuple[dict, dict]]:
     """Run a plan to its end, going on from the last checkpoint there is.
 
+    Where several processes train together each of them calls this. They take the same steps and the same decisions.
+
     Args:
       run: the run.
       plan: what to train.
 
     Returns:
-      member -> (its variables, a row for the members table: epochs, steps, train_accuracy, stopped_by).
+      member -> (its variables, a row for the members table: epochs, steps, train_accuracy, stopped_by). Of several
+      processes only the first has all variables. The others have None for members that they do not hold.
     """
-    with contextlib.closing(MetricsLog(run.folder.file(LOG), plan.name)) as metrics:
-        left: dict[int, tuple[dict, dict]] = {}
-        seen = _resume(run, plan, left, metrics)
-        if not seen:
+    log = MetricsLog(run.folder.path / LOG, plan.name) if run.hosts.leads else NoLog()
+    saves = Resumption(run, plan.name, plan.trainer, plan.like)
+    with contextlib.closing(log) as metrics:
+        resumed = saves.resume()
+        if resumed is None:
+            left, seen = {}, 0
             metrics.keep(0)
-        left = _run(run, plan, left, seen, metrics)
-    write_metrics_table(run.folder, plan.name)
+        else:
+            left, facts, lost = resumed
+            seen, rows = facts["seen"], facts.get("metrics_rows")
+            metrics.keep(metrics.rows_within(facts["metrics_bytes"]) if rows is None else rows, without=lost)
+        _run(run, plan, saves, left, seen, metrics)
+    if run.hosts.count > 1:
+        saves.keep(left)
+        run.hosts.exchange("trained")
+    if run.hosts.leads:
+        left = {member: (saves.load_finished(member) if of is None else of, row) for member, (of, row) in left.items()}
+        write_metrics_table(run.folder, plan.name)
     return left
 
 
-def _run(run, plan, left, seen, metrics):
-    progress = Progress(f"training {plan.name}", plan.most_images, unit="images at most", done=seen)
-    saved = time.monotonic()
+def _run(run, plan, saves, left, seen, metrics):
+    shown = {"unit": "images at most", "done": seen, "quiet": not run.hosts.leads}
+    progress = Progress(f"training {plan.name}", plan.most_images, **shown)
+    turns = Turns(run.hosts, run.stop, run.config.save_every_s)
     rates = Rates()
     for event in plan.trainer.run():
         match event:
@@ -72,13 +85,12 @@ def _run(run, plan, left, seen, metrics):
             case training.Stepped():
                 seen += event.images
                 progress.update(seen, f"{event.running} running, {event.waiting} waiting, {len(left)} done")
-                due = time.monotonic() - saved >= run.config.save_every_s
                 # With nobody running the next members are about to start: there is nothing to save yet.
-                if event.running and (due or run.stop.signal is not None):
+                if event.running and turns.save_now():
                     metrics.flush()
-                    _checkpoint(run, plan, left, seen, metrics.rows)
+                    saves.save(left, {"seen": seen, "metrics_rows": metrics.rows})
                     run.stop.check()
-                    saved = time.monotonic()
+                    turns.saved()
             case training.EpochEnded():
                 metrics.write(_metrics_row(run.config, plan, event, *rates.end_epoch(event.member, event.images)))
             case training.MemberLeft():
@@ -88,9 +100,9 @@ def _run(run, plan, left, seen, metrics):
                     "train_accuracy": event.accuracy,
                     "stopped_by": event.status,
                 }
-                left[event.member] = (training.variables_of(event.state), row)
+                held = None if event.state is None else training.variables_of(event.state)
+                left[event.member] = (held, row)
     progress.finish(f"{seen} images")
-    return left
 
 
 class Rates:
@@ -151,68 +163,3 @@ def _metrics_row(config, plan, event, rate, wall):
         "wall_s": round(wall, 2),
         "time_utc": now,
     }
-
-
-# Checkpoints of a running plan: training/<name>/<number>/{running,left}, the two newest kept.
-
-
-def _snapshots(folder, name):
-    found = (folder.path / "training" / name).glob("[0-9]*")
-    return sorted((path for path in found if checkpoints.exists(path)), key=lambda path: int(path.name))
-
-
-def _checkpoint(run, plan, left, seen, metrics_rows):
-    states, account = plan.trainer.snapshot()
-    members = sorted(left)
-    tree = {"running": placement.host_stack(states)}
-    if members:
-        tree["left"] = placement.host_stack([left[member][0] for member in members])
-    facts = run.facts(f"training {plan.name}") | {
-        "account": account,
-        "left": [[member, left[member][1]] for member in members],
-        "seen": seen,
-        "metrics_rows": metrics_rows,
-    }
-    done = _snapshots(run.folder, plan.name)
-    number = int(done[-1].name) + 1 if done else 1
-    checkpoints.save(run.folder.file("training", plan.name, str(number)), tree, facts=facts)
-    for old in done[:-1]:
-        shutil.rmtree(old)
-
-
-def _resume(run, plan, left, metrics):
-    """Load the newest whole checkpoint into the trainer. A damaged one is named and the one before it used.
-
-    Raises:
-      StorageError: one that cannot be read for another reason: to go back, or to start anew, would lose what it holds.
-    """
-    there = _snapshots(run.folder, plan.name)
-    for path in reversed(there):
-        try:
-            facts = checkpoints.facts(path)
-            rows, running = facts["left"], len(facts["account"]["running"])
-            like = {"running": _stacked_like(plan.like, running)}
-            if rows:
-                like["left"] = _stacked_like(training.variables_of(plan.like), len(rows))
-            tree = run.load(str(path.relative_to(run.folder.path)), like, f"training {plan.name}")
-        except Damaged as error:
-            sys.stderr.write(f"{error} Going back to the checkpoint before it.\n")
-            continue
-        plan.trainer.resume(ensemble.unstack(tree["running"]), facts["account"])
-        for (member, row), variables in zip(rows, ensemble.unstack(tree["left"]) if rows else [], strict=True):
-            left[member] = (variables, row)
-        rows = facts.get("metrics_rows")
-        metrics.keep(metrics.rows_within(facts["metrics_bytes"]) if rows is None else rows)
-        return facts["seen"]
-    if there or any((run.folder.path / "training" / plan.name).glob("[0-9]*")):
-        sys.stderr.write(f"No checkpoint of {plan.name} is whole: its training starts anew.\n")
-    return 0
-
-
-def _stacked_like(like, members):
-    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((members, *leaf.shape), leaf.dtype), like)
-
-
-def clear(run: Run, name: str) -> None:
-    """Forget the checkpoints of a plan whose result is saved."""
-    shutil.rmtree(run.folder.path / "training" / name, ignore_errors=True)

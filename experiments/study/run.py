@@ -14,6 +14,7 @@ import pandas as pd
 
 from experiments.config import StudyConfig
 from experiments.harness.command import StopRequest, upgrade
+from experiments.harness.hosts import ALONE, Hosts
 from experiments.harness.numerics import numerics, tell_changes
 from experiments.study.run_folder import PICTURES_RECORD, FinishedFiles, RunFolder
 from fer_jax import checkpoints, data, ensemble, human, images, masks, models
@@ -96,10 +97,11 @@ class Run:
       config: resolved configuration.
       folder: the run folder.
       stop: asked between pieces of work.
+      hosts: the processes that train together, of which only the first writes anything but states of members.
     """
 
-    def __init__(self, config: StudyConfig, folder: RunFolder, stop: StopRequest):
-        self.config, self.folder, self.stop = config, folder, stop
+    def __init__(self, config: StudyConfig, folder: RunFolder, stop: StopRequest, hosts: Hosts = ALONE):
+        self.config, self.folder, self.stop, self.hosts = config, folder, stop, hosts
 
     def key(self, stream: str) -> jax.Array:
         """Return the typed random key of one stream."""

@@ -12,7 +12,8 @@ import pandas as pd
 
 from experiments.config import StudyConfig, chosen_members
 from experiments.study import time_limit
-from experiments.study.fit import Plan, clear, fit
+from experiments.study.fit import Plan, fit
+from experiments.study.resumption import clear
 from experiments.study.run import Run, open_run
 from experiments.study.slots import slots_of, training_network
 from fer_jax import checkpoints, data, ensemble, models, training

@@ -192,7 +192,8 @@ class Trainer:
         )
         self._cursors: list[_Cursor | None] = [None] * self._width
         # Members that ran before an interruption and found no slot after it.
-        self._begun: dict[int, tuple[_Cursor, MemberState]] = {}
+        self._begun: dict[int, _Cursor] = {}
+        self._resumed: Callable[[int], MemberState] = start
 
     def run(self) -> Iterator[MemberStarted | Stepped | EpochEnded | MemberLeft]:
         """Train until every member has left, telling what happens as it happens."""
@@ -217,32 +218,45 @@ class Trainer:
             still = sum(cursor is not None for cursor in self._cursors)
             yield Stepped(self._batch_size * len(running), still, len(self._waiting))
 
-    def snapshot(self) -> tuple[list[MemberState], dict]:
-        """Return all that is needed to go on: states of the members begun and a JSON-ready account of the rest."""
-        running = {slot: cursor for slot, cursor in enumerate(self._cursors) if cursor is not None}
-        states = [self._slots.take(slot) for slot in running] + [state for _, state in self._begun.values()]
-        begun = [*running.values(), *(cursor for cursor, _ in self._begun.values())]
-        cursors: list[dict[str, Any]] = [dataclasses.asdict(cursor) for cursor in begun]
+    def snapshot(self) -> dict:
+        """Return an account of the queue, JSON-ready. With the states of its running members it is all to go on from.
+
+        Its `running` are the members begun, with their `member` and `step`. `state_of` gives their states.
+        """
+        slots = (cursor for cursor in self._cursors if cursor is not None)
+        cursors: list[dict[str, Any]] = [dataclasses.asdict(cursor) for cursor in (*slots, *self._begun.values())]
         for cursor in cursors:  # JSON has no NaN
             cursor["accuracy"] = None if math.isnan(cursor["accuracy"]) else cursor["accuracy"]
         waiting = [member for member in self._waiting if member not in self._begun]
-        return states, {"running": cursors, "waiting": waiting}
+        return {"running": cursors, "waiting": waiting}
 
-    def resume(self, states: Sequence[MemberState], account: dict) -> None:
-        """Go on from a snapshot, before `run`. Those that find no slot go first when one is free."""
-        for saved, state in zip(account["running"], states, strict=True):
+    def state_of(self, member: int) -> MemberState | None:
+        """Return the state of a member begun, as it is now. None where another process holds it."""
+        if member in self._begun:
+            return self._resumed(member)
+        return self._slots.take(next(slot for slot, cursor in enumerate(self._cursors) if _is_of(cursor, member)))
+
+    def resume(self, account: dict, state_of: Callable[[int], MemberState]) -> None:
+        """Go on from a snapshot, before `run`. Those that find no slot go first when one is free.
+
+        Args:
+          account: of `snapshot`.
+          state_of: member -> its state, asked for when the member comes into a slot of this process.
+        """
+        for saved in account["running"]:
             accuracy = float("nan") if saved["accuracy"] is None else saved["accuracy"]
             cursor = _Cursor(**(saved | {"accuracy": accuracy}))
-            self._begun[cursor.member] = (cursor, state)
+            self._begun[cursor.member] = cursor
+        self._resumed = state_of
         self._waiting = [*self._begun, *account["waiting"]]
 
     def _refill(self):
         for slot, cursor in enumerate(self._cursors):
             if cursor is None and self._waiting:
                 member = self._waiting.pop(0)
-                cursor, state = self._begun.pop(member, None) or (_Cursor(member), self._start(member))
-                self._slots.load(slot, state)
-                self._cursors[slot] = cursor
+                begun = self._begun.pop(member, None)
+                self._slots.load(slot, self._resumed(member) if begun else self._start(member))
+                self._cursors[slot] = begun or _Cursor(member)
 
     def _end_epoch(self, slot, cursor):
         correct, seen, loss, bad = self._slots.counters(slot)
@@ -264,3 +278,7 @@ class Trainer:
         self._cursors[slot] = None
         state = self._slots.take(slot)
         yield MemberLeft(cursor.member, status, state, cursor.epoch, cursor.step, cursor.accuracy)
+
+
+def _is_of(cursor, member) -> bool:
+    return cursor is not None and cursor.member == member

@@ -52,9 +52,10 @@ class Job:
         found = (self.out / "training" / "ensemble").glob("[0-9]*/manifest.json")
         return max((int(path.parent.name) for path in found), default=0)
 
-    def writing(self, number):
-        """Whether checkpoint `number` is being written."""
-        return (self.out / "training" / "ensemble" / f".{number}.unfinished").exists()
+    def writing(self):
+        """Whether a checkpoint is being written, or was when the process was killed."""
+        folder = self.out / "training" / "ensemble"
+        return any(any(folder.glob(f"{place}.*.unfinished")) for place in ("", "running/", "finished/"))
 
     def start(self, *flags):
         return subprocess.Popen([*self._line, *flags], stdout=subprocess.PIPE, stderr=subprocess.PIPE, **self._options)

@@ -15,7 +15,7 @@ from experiments.harness import command, numerics
 from experiments.study import fit
 from experiments.study.run import Run
 from experiments.study.run_folder import RunFolder
-from fer_jax import checkpoints, training
+from fer_jax import checkpoints, placement, training
 from fer_jax.checkpoints import _manifest
 from fer_jax.errors import Preempted, StorageError
 
@@ -79,6 +79,25 @@ def unbroken(tmp_path):
     return _train(tmp_path / "unbroken")
 
 
+def _newest(out, member):
+    """The folder of a running member's newest state."""
+    found = (out / "training" / "ensemble" / "running").glob(f"{member}-*")
+    return max(found, key=lambda path: int(path.name.partition("-")[2]))
+
+
+def _in_a_stack(out):
+    """Lay the newest checkpoint out as it was before each member had a file of its own, and drop the rest."""
+    folder = out / "training" / "ensemble"
+    newest = max(folder.glob("[0-9]*"), key=lambda path: int(path.name))
+    facts = {name: value for name, value in checkpoints.facts(newest).items() if name != "apart"}
+    running = [checkpoints.load(_newest(out, cursor["member"]), LIKE) for cursor in facts["account"]["running"]]
+    variables = training.variables_of(LIKE)
+    left = [checkpoints.load(folder / "finished" / str(member), variables) for member, _ in facts["left"]]
+    tree = {"running": placement.host_stack(running)} | ({"left": placement.host_stack(left)} if left else {})
+    shutil.rmtree(folder)
+    checkpoints.save(folder / newest.name, tree, facts=facts)
+
+
 def _all_rows():
     return sorted((member, epoch) for member in range(3) for epoch in range(1, EPOCHS + 1))
 
@@ -118,8 +137,7 @@ def test_a_lost_log_costs_the_log(tmp_path, unbroken, loss, capsys):
 def test_a_damaged_checkpoint_is_gone_back_from_and_one_that_cannot_be_read_is_not(tmp_path, unbroken, capsys):
     out = tmp_path / "run"
     assert _train(out, stop_at=9) is None
-    newest = max((out / "training" / "ensemble").iterdir(), key=lambda path: int(path.name))
-    arrays = newest / "arrays.safetensors"
+    arrays = _newest(out, "0") / "arrays.safetensors"
     content = bytearray(arrays.read_bytes())
     arrays.unlink()
     arrays.mkdir()
@@ -130,6 +148,48 @@ def test_a_damaged_checkpoint_is_gone_back_from_and_one_that_cannot_be_read_is_n
     arrays.write_bytes(content)
     assert _train(out) == unbroken
     assert "Going back to the checkpoint before it" in capsys.readouterr().err
+
+
+def test_a_finished_member_whose_file_is_damaged_begins_anew_and_the_others_stay(tmp_path, unbroken, capsys):
+    out = tmp_path / "run"
+    assert _train(out, stop_at=EPOCHS * 2 + 3) is None
+    finished = out / "training" / "ensemble" / "finished"
+    assert sorted(path.name for path in finished.iterdir()) == ["0", "1"]
+    arrays = finished / "1" / "arrays.safetensors"
+    content = bytearray(arrays.read_bytes())
+    content[-1] ^= 1
+    arrays.write_bytes(content)
+    stamp = (finished / "0" / "manifest.json").stat().st_mtime_ns
+    assert _train(out, stop_at=3) is None
+    assert "That member begins anew" in capsys.readouterr().err
+    assert (finished / "0" / "manifest.json").stat().st_mtime_ns == stamp  # written once
+    assert _train(out) == unbroken
+    assert sorted(_rows(out, "ensemble")) == _all_rows()
+
+
+@pytest.mark.parametrize("stop_at", [5, EPOCHS * 2 + 3])
+def test_a_checkpoint_of_before_members_had_files_of_their_own_is_read(tmp_path, unbroken, stop_at):
+    out = tmp_path / "run"
+    assert _train(out, stop_at=stop_at) is None
+    _in_a_stack(out)
+    assert _train(out, stop_at=2) is None
+    assert _train(out) == unbroken
+    assert sorted(_rows(out, "ensemble")) == _all_rows()
+
+
+def test_states_that_no_checkpoint_needs_are_removed(tmp_path):
+    out = tmp_path / "run"
+    assert _train(out, stop_at=9) is None
+    folder = out / "training" / "ensemble"
+    (folder / "running" / ".7-3.unfinished").mkdir()
+    assert _train(out, stop_at=3) is None
+    accounts = sorted(path.name for path in folder.glob("[0-9]*"))
+    needed = {f"{each['member']}-{each['step']}" for name in accounts for each in _running(folder / name)}
+    assert len(accounts) == 2 and {path.name for path in (folder / "running").iterdir()} == needed
+
+
+def _running(account):
+    return checkpoints.facts(account)["account"]["running"]
 
 
 def test_a_run_moves_between_device_counts(tmp_path, unbroken):
@@ -146,7 +206,7 @@ def test_training_that_begins_anew_says_so(tmp_path, unbroken, capsys):
     """Its checkpoints have lost what names their arrays."""
     out = tmp_path / "run"
     assert _train(out, stop_at=9) is None
-    for manifest in (out / "training" / "ensemble").glob("*/manifest.json"):
+    for manifest in (out / "training" / "ensemble").glob("[0-9]*/manifest.json"):
         manifest.unlink()
     assert _train(out) == unbroken
     assert "No checkpoint of ensemble is whole: its training starts anew." in capsys.readouterr().err
@@ -171,8 +231,7 @@ def test_other_settings_of_jax_are_recorded_and_told_once(tmp_path, unbroken, ca
     monkeypatch.setattr(numerics, "_told", set())
     out = tmp_path / "run"
     assert _train(out, stop_at=5) is None
-    newest = max((out / "training" / "ensemble").iterdir(), key=lambda path: int(path.name))
-    record = checkpoints.facts(newest)["numerics"]
+    record = checkpoints.facts(_newest(out, "0"))["numerics"]
     assert record == numerics.numerics() and record["jax_enable_x64"] is False and record["devices"] == 8
     assert capsys.readouterr().err.count("other settings") == 0
     monkeypatch.setenv("NVIDIA_TF32_OVERRIDE", "0")
@@ -195,7 +254,7 @@ def test_a_run_of_before_there_were_identities_goes_on(tmp_path, unbroken):
     record = json.loads((out / "run.json").read_text())
     (out / "run.json").write_text(json.dumps({k: v for k, v in record.items() if k not in ("run", "numerics")}))
     log = (out / "metrics.jsonl").stat().st_size
-    for path in (out / "training" / "ensemble").iterdir():
+    for path in [found.parent for found in (out / "training").glob("**/manifest.json")]:
         manifest = json.loads((path / "manifest.json").read_text())
         facts = {k: v for k, v in manifest["facts"].items() if k not in ("run", "numerics", "metrics_rows")}
         _manifest.write(path, facts | {"metrics_bytes": log}, manifest["arrays"])

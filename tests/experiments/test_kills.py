@@ -33,13 +33,13 @@ def _kill(job, chance, *, inside):
     child = job.start(EVERY_STEP)
     # The first checkpoint may come anywhere; later ones a few steps on, so that the run gets somewhere.
     number = job.saved() + chance.randint(1, 3)
-    if _await((lambda: job.writing(number)) if inside else (lambda: job.saved() >= number), child):
+    if _await(lambda: job.saved() >= number - inside and (job.writing() or not inside), child):
         time.sleep(chance.uniform(0, 0.02 if inside else 0.2))
     child.kill()
     child.communicate()
     if job.ended:
         return None
-    return any(job.writing(at) for at in range(number + 50))
+    return job.writing()
 
 
 def _through(job, chance, moments):

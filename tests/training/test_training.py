@@ -56,6 +56,17 @@ def _seen(logits):
     return training.ForwardPass(logits, None, None)
 
 
+def _saved(trainer):
+    """An account of the queue and the states of the members begun, as they are now."""
+    account = trainer.snapshot()
+    return account, {cursor["member"]: trainer.state_of(cursor["member"]) for cursor in account["running"]}
+
+
+def _resumable(trainer):
+    account, states = _saved(trainer)
+    return account, states.__getitem__
+
+
 def _left(events):
     return {event.member: event for event in events if isinstance(event, training.MemberLeft)}
 
@@ -239,17 +250,14 @@ def test_no_program_of_a_run_has_a_collective_outside_a_shared_batch(options, al
     )
     trainer = _trainer(step=step, width=2, **options)
     for event in trainer.run():
-        states, account = trainer.snapshot()
-        if states:
-            tree = jax.tree.map(lambda *leaves: np.stack(leaves), *states)
-            checkpoints.save(tmp_path / "checkpoint", tree, facts=account, stacked=True)
+        account, states = _saved(trainer)
+        for member, state in states.items():
+            checkpoints.save(tmp_path / str(member), state, facts=account)
         if isinstance(event, training.Stepped) and states[0].step == 5:
             break
-    like = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), tree)
-    again = checkpoints.load(tmp_path / "checkpoint", like)
     resumed = _trainer(step=step, width=2, **options)
-    states = [jax.tree.map(lambda leaf, at=at: leaf[at], again) for at in range(2)]
-    resumed.resume(states, checkpoints.facts(tmp_path / "checkpoint"))
+    like = jax.eval_shape(_start, 0)
+    resumed.resume(checkpoints.facts(tmp_path / "0"), lambda member: checkpoints.load(tmp_path / str(member), like))
     assert len(_left(resumed.run())) == 3
     found = {word for text in programs for word in COLLECTIVES if f"{word}(" in text or f"{word}-start(" in text}
     assert len(programs) > 5 and found == allowed
@@ -279,17 +287,17 @@ def test_fewer_slots_after_an_interruption_send_members_back_to_the_queue(togeth
         if stepped == 4:
             break
     fewer = _trainer(over_members="loop", width=width)
-    fewer.resume(*trainer.snapshot())
+    fewer.resume(*_resumable(trainer))
     left, stepped = {}, 0
     for event in fewer.run():
         left |= _left([event])
         stepped += isinstance(event, training.Stepped)
         if stepped == 1:
             break
-    states, account = fewer.snapshot()
+    account, states = _saved(fewer)
     assert len(states) == len(account["running"]) == 3 and account["waiting"] == []
     last = _trainer(over_members="loop", width=width)
-    last.resume(states, account)
+    last.resume(account, states.__getitem__)
     left |= _left(last.run())
     assert all(_same(left[member].state, together[member].state) for member in range(3))
 
@@ -322,9 +330,8 @@ def test_a_resumed_run_ends_where_the_unbroken_one_does(together):
         events.append(event)
         if len([e for e in events if isinstance(e, training.Stepped)]) == 4:
             break
-    states, account = trainer.snapshot()
     resumed = _trainer(over_members="loop")
-    resumed.resume(states, account)
+    resumed.resume(*_resumable(trainer))
     after = _left(resumed.run())
     assert all(_same(after[member].state, together[member].state) for member in range(3))
     assert all(after[member].accuracy == together[member].accuracy for member in range(3))
@@ -672,9 +679,8 @@ def test_members_say_when_they_start_and_how_far_they_are():
         if len([e for e in events if isinstance(e, training.Stepped)]) == 2:
             break
     assert events[:2] == [training.MemberStarted(0, 0), training.MemberStarted(1, 0)]
-    states, account = trainer.snapshot()
     resumed = _trainer(width=2, step=PLAIN_STEP)
-    resumed.resume(states, account)
+    resumed.resume(*_resumable(trainer))
     started = [event for event in resumed.run() if isinstance(event, training.MemberStarted)]
     assert started == [training.MemberStarted(0, 8), training.MemberStarted(1, 8), training.MemberStarted(2, 0)]
 
