@@ -18,6 +18,7 @@ from typing import Any, get_args
 
 from absl import flags
 
+from experiments.harness.heap import keep_freed_memory
 from experiments.harness.numerics import keep_programs
 from fer_jax.errors import FerError, MemoryExhausted, Preempted, StorageError, UsageError, printable
 
@@ -232,6 +233,7 @@ def _answered(card, config_class, usage, argv) -> int:
     try:
         config = parse(config_class, argv, usage=usage)
         keep_programs()
+        keep_freed_memory()
         return card(config) or 0
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else 0
