@@ -1,15 +1,23 @@
 # Two commands for a fresh machine (Python 3.11 or newer with venv and pip): `make reproduce` and `make test`.
 PYTHON ?= python3
 BIN = .venv/bin
+NEWEST = .venv-newest
 OUT ?= runs/first
 
-.PHONY: reproduce test lint torture wheel clean
+.PHONY: reproduce test test-newest lint torture wheel clean
 
 reproduce: .venv/ready
 	$(BIN)/python -m experiments.reproduce --out=$(OUT)
 
 test: .venv/ready
 	$(BIN)/python -m pytest -n 2 --dist=loadfile -m "not slow"
+
+# The same tests with the newest versions that pyproject.toml allows, in an environment of their own.
+test-newest:
+	test "$$($(NEWEST)/bin/python -V 2>/dev/null)" = "$$($(PYTHON) -V)" || $(PYTHON) -m venv --clear $(NEWEST)
+	$(NEWEST)/bin/python -m pip install --quiet --upgrade --upgrade-strategy=eager --editable '.[test]'
+	$(NEWEST)/bin/python -m pip list | grep -E '^(jax|jaxlib|flax|optax|numpy|pandas|scipy) '
+	$(NEWEST)/bin/python -m pytest -n 2 --dist=loadfile -m "not slow"
 
 lint: .venv/ready
 	$(BIN)/ruff check .
@@ -32,4 +40,4 @@ wheel: .venv/ready
 	touch $@
 
 clean:
-	rm -rf .venv .cache dist
+	rm -rf .venv $(NEWEST) .cache dist

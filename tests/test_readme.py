@@ -64,11 +64,20 @@ def test_the_first_example_runs_on_a_small_network(root):
     assert len(fer.EXPRESSIONS) == 8
 
 
+def test_the_newest_versions_are_tested_beside_the_tested_ones(root):
+    """`make test-newest` names no constraints and no file of the usual environment."""
+    dry = ["make", "-n", "test-newest", "PYTHON=python3.13", "MAKEFLAGS="]
+    said = subprocess.run(dry, cwd=root, capture_output=True, text=True, check=True).stdout
+    assert "python3.13 -m venv --clear .venv-newest" in said
+    assert ".venv/" not in said and "constraints" not in said
+    assert "--upgrade-strategy=eager" in said and "-m pytest" in said
+
+
 @pytest.mark.parametrize("document", ["README.md", "BUILD.md"])
 def test_every_command_and_file_it_names_is_there(root, document):
     text = (root / document).read_text()
-    targets = re.findall(r"^make (\w+)", "\n".join(_blocks(text, "sh")), re.M)
-    rules = re.findall(r"^(\w+):", (root / "Makefile").read_text(), re.M)
+    targets = re.findall(r"^make ([\w-]+)", "\n".join(_blocks(text, "sh")), re.M)
+    rules = re.findall(r"^([\w-]+):", (root / "Makefile").read_text(), re.M)
     assert targets
     assert set(targets) <= set(rules)
     for module in re.findall(r"-m (experiments\.\w+|benchmarks)", text):
