@@ -1,71 +1,55 @@
-"""Train the binary networks by several processes, on one host or on many, and join what they trained (paper §5.1).
+"""Train the binary networks by several processes, on one host or on many, as one run (paper §5.1).
 
     srun python -m experiments.train_distributed --out=runs/net --preset=paper ...              # SLURM
-    mpirun python -m experiments.train_distributed --out=runs/net --preset=paper ...            # Open MPI, MPICH
-    python -m experiments.train_distributed --num_processes=4 --out=runs/net ...                # Kubernetes indexed job
-    python -m experiments.train_distributed --num_processes=2 --process_id=0 --out=runs/net ... # by hand, each one
+    mpirun python -m experiments.train_distributed --out=runs/net --preset=paper ...            # Open MPI
+    python -m experiments.train_distributed --num_processes=4 --coordinator=net-0.net:12321 ... # Kubernetes indexed job
+    python -m experiments.train_distributed --num_processes=2 --process_id=0 --coordinator=node0:12321 ... # by hand
 
-Process i of n takes members i, i + n, ... and trains them on its devices into OUT.parts/. The first one joins the
-parts into OUT, bit for bit what experiments.train_ensemble leaves on the same kind of machine, on a CPU in as many
-threads (BUILD.md). They share one file system and nothing else: members do not talk, so a process that is lost costs
-the others nothing. Start the lost one again (or all of them, with as many processes as before): each goes on from its
-own checkpoint, and the first one waits for all.
+The processes are joined by `jax.distributed`: their devices are one mesh, over which members are dealt out, and by
+--data_devices each member's batch as well. They share a file system for the run folder. Members come out bit for bit as
+those of one process (BUILD.md). SIGTERM to any of them stops all, saved, with exit code 75. So does the loss of one.
+The same command goes on from the last checkpoint, with as many processes as there are then.
 """
 
-import contextlib
 import dataclasses
 import os
-import shutil
 import sys
-import time
-from collections.abc import Callable, Sequence
 
 from experiments.config import StudyConfig, resolve
 from experiments.harness import command
 from experiments.harness.command import option
-from experiments.harness.launchers import which_process
-from fer_jax.errors import UsageError, check_range
-from fer_jax.expressions import EXPRESSIONS, parse_categories
+from experiments.harness.launchers import find_place
+from fer_jax.errors import Preempted, UsageError
 
 STAGES = ("data", "design", "members")
-_LOOK_EVERY_S, _TELL_EVERY_S = 0.5, 60.0
 
 
 @dataclasses.dataclass(frozen=True)
 class DistributedConfig(StudyConfig):
     """A study, and which of how many processes this one is. None means: as the launcher says."""
 
+    distributed: str = option(
+        "auto", "Whether processes work together: auto, as the launcher says; off, each alone.", choices=("auto", "off")
+    )
+    coordinator: str | None = option(None, "HOST:PORT of process 0.", unset="as the launcher says")
     num_processes: int | None = option(None, "How many processes there are.", unset="as the launcher says")
     process_id: int | None = option(None, "Which of them this one is, from 0.", unset="as the launcher says")
+    heartbeat_s: int = option(30, "Seconds after which a process that is silent counts as lost.", low=2, high=3600)
 
 
 def main(config: DistributedConfig) -> int:
-    """Train this process's members. The first process joins all parts. Print the run folder and return an exit code."""
+    """Train the members together with the other processes. The first one prints the run folder. Return an exit code."""
     run = _whole_run(config)
-    index, count = which_process(config.process_id, config.num_processes, os.environ)
-    if run.categories is not None or run.dataset == "procedural_faces":  # other sets say it themselves, later
-        known = EXPRESSIONS if run.categories is None else parse_categories(run.categories)
-        check_range("--num_processes", count, 1, known.num_pairs)
-    from experiments import merge_members
-    from experiments.study.run_folder import FinishedFiles
-    from experiments.study.stages import run_stages
+    place = find_place(config.process_id, config.num_processes, config.coordinator, os.environ, mode=config.distributed)
+    if place.count == 1:
+        from experiments.study.stages import run_stages
 
-    sys.stderr.write(f"process {index} of {count}\n")
-    whole = FinishedFiles(run.out)
-    parts = [FinishedFiles(f"{run.out}.parts/{other}-of-{count}") for other in range(count)]
-    if not whole.finished("members"):
-        mine = f"{index}/{count}" if count > 1 else "all"
-        run_stages(dataclasses.replace(run, out=str(parts[index].path), members=mine), STAGES)
-        _wait_for(parts if index == 0 else [whole])
-    code = 0
-    if index == 0 and not whole.finished("members"):
-        with contextlib.redirect_stdout(sys.stderr):  # it would print the folder as well
-            code = merge_members.main(
-                merge_members.MergeConfig(runs=",".join(str(part.path) for part in parts), out=run.out)
-            )
-        shutil.rmtree(parts[0].path.parent)
-    print(run.out)
-    return code
+        code = run_stages(run, STAGES)
+        print(run.out)
+        return code
+    from experiments.harness.supervised import supervise
+
+    return supervise(lambda stop: _work(run, place, stop, config.heartbeat_s))
 
 
 def _whole_run(config) -> StudyConfig:
@@ -78,16 +62,41 @@ def _whole_run(config) -> StudyConfig:
     return run
 
 
-def _wait_for(runs: Sequence) -> None:
-    """Wait until other processes have trained their members, and name those that are awaited now and then."""
-    stop: Callable[[], None] = command.StopRequest().install().check
-    told = time.monotonic()
-    while awaited := [run.path.name for run in runs if not run.finished("members")]:
-        stop()
-        if time.monotonic() - told >= _TELL_EVERY_S:
-            sys.stderr.write(f"waiting for {', '.join(awaited)}\n")
-            told = time.monotonic()
-        time.sleep(_LOOK_EVERY_S)
+def _work(run, place, stop, heartbeat_s) -> int:
+    """Join the other processes, take part in the run, and part from them."""
+    from experiments.harness.hosts import join
+
+    joined, ended = [], []
+
+    def card(config):
+        del config
+        hosts = join(place, heartbeat_s=heartbeat_s)
+        joined.append(hosts)
+        try:
+            return _take_part(run, hosts, stop)
+        except Preempted:  # as all have agreed
+            if hosts.leads:
+                hosts.end(Preempted.exit_code)
+            raise
+        except BaseException as error:
+            told = hosts.explained(error)
+            ended.append(told)
+            raise told from error
+
+    code = command.run(card, DistributedConfig, usage=__doc__)
+    return joined[0].leave(code, ended[0] if ended else None) if joined else code
+
+
+def _take_part(run, hosts, stop) -> int:
+    from experiments.study.stages import follow_stages, run_stages, tell_place
+
+    tell_place(run, hosts)
+    if not hosts.leads:
+        return follow_stages(run, hosts, stop)
+    code = run_stages(run, STAGES, stop=stop, hosts=hosts)
+    print(run.out)
+    hosts.end(code)
+    return code
 
 
 if __name__ == "__main__":

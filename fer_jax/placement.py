@@ -1,5 +1,8 @@
 """A leading axis of members or images, dealt out to devices. Meshes and shardings are made here and nowhere else.
 
+Under `jax.distributed` the devices are those of all processes, and all of them call the same functions in the same
+order. Rows lie on the devices of one process after those of another.
+
 Contract: rows never talk, so no split needs a collective. It is always a `shard_map` (or `pmap`) and never left to
 `jit`: partitioning a vmapped member axis automatically returns wrong 1×1 convolutions without a word
 (tests/ensemble/test_stack.py reproduces it, and fails once it is mended).
@@ -26,7 +29,7 @@ def over_devices(function: Callable, *, how: str, devices: int | None = None) ->
       function: (*trees) -> tree of arrays, every leaf with leading axis N, for any N: row i of the result depends on
         row i of the arguments only. What it closes over goes to every device.
       how: "none", "shard_map" or "pmap".
-      devices: how many of the local devices to use. All of them by default.
+      devices: how many devices to use. All of them by default.
 
     Returns:
       The same function. N is padded to a multiple of the devices by repeating the first row, and cut again. With
@@ -53,7 +56,7 @@ def over_grid(function: Callable, *, data_argument: int, data_devices: int, devi
         the gradient would come out too large by the number of devices).
       data_argument: the argument whose leaves are (N, B, ...) and are split along B too.
       data_devices: devices that share a row's batch. B and the devices are multiples of it.
-      devices: how many of the local devices to use. All of them by default.
+      devices: how many devices to use. All of them by default.
 
     Returns:
       The function, split.
@@ -74,33 +77,65 @@ def num_devices(how: str, devices: int | None = None) -> int:
     """Count the devices that a split uses: 1 for "none".
 
     Raises:
-      UsageError: more devices than there are.
+      UsageError: more devices than there are, or some of those of several processes, or pmap over several.
     """
     if how == "none":
         return 1
-    count = jax.local_device_count() if devices is None else devices
-    if not 1 <= count <= jax.local_device_count():
-        raise UsageError(f"`devices`: wanted 1..{jax.local_device_count()}, got {devices}.")
+    there = jax.device_count()
+    count = there if devices is None else devices
+    if not 1 <= count <= there:
+        raise UsageError(f"`devices`: wanted 1..{there}, got {devices}.")
+    if jax.process_count() > 1 and count < there:
+        raise UsageError(f"`devices`: wanted all {there} of {jax.process_count()} processes, got {devices}.")
+    if jax.process_count() > 1 and how == "pmap":
+        raise UsageError(f"`over_devices`: wanted shard_map over {jax.process_count()} processes, got pmap.")
     return count
 
 
-def row_sharding(
-    how: str, devices: int | None = None, *, data_devices: int = 1, batch: bool = False
-) -> NamedSharding | None:
-    """Return the sharding of a split's rows, to place arrays beforehand. None where nothing is split.
+def row_sharding(how: str, devices: int | None = None, *, data_devices: int = 1, batch: bool = False) -> NamedSharding:
+    """Return the sharding of a split's rows, to place arrays beforehand.
 
     It only places: what splits the computation is `over_devices` or `over_grid`.
 
     Args:
-      how: "none", "shard_map" or "pmap".
-      devices: how many of the local devices are used.
+      how: "shard_map" or "pmap".
+      devices: how many devices are used.
       data_devices: of them, those that share a row's batch.
       batch: the arrays are (N, B, ...), split along B too.
     """
-    if how == "none":
-        return None
     spec = PartitionSpec(ROW, DATA) if batch else PartitionSpec(ROW)
     return NamedSharding(_grid(num_devices(how, devices), data_devices), spec)
+
+
+def held_rows(sharding: NamedSharding, rows: int) -> frozenset[int]:
+    """Return the rows of an array of so many rows that lie on devices of this process, perhaps a share of each."""
+    of_rows = NamedSharding(sharding.mesh, PartitionSpec(sharding.spec[0]))
+    parts = of_rows.addressable_devices_indices_map((rows,)).values()
+    return frozenset(row for part in parts if part for row in range(*part[0].indices(rows)))
+
+
+def put_rows(row_of: Callable[[int], Any], rows: int, sharding: NamedSharding) -> Any:
+    """Put rows where a sharding wants them, each process those that its devices hold.
+
+    Args:
+      row_of: row -> a tree of NumPy arrays, asked once for each row that lies here.
+      rows: how many there are.
+      sharding: of `row_sharding`.
+
+    Returns:
+      A tree of arrays, each with leading axis `rows`.
+    """
+    held = {row: jax.tree.flatten(row_of(row)) for row in sorted(held_rows(sharding, rows))}
+    leaves, tree = next(iter(held.values()))
+
+    def put(at, like):
+        def part(index):
+            first, *rest = index
+            return np.stack([np.asarray(held[row][0][at])[tuple(rest)] for row in range(*first.indices(rows))])
+
+        return jax.make_array_from_callback((rows, *like.shape), sharding, part)
+
+    return jax.tree.unflatten(tree, [put(at, leaf) for at, leaf in enumerate(leaves)])
 
 
 def set_row(how: str, devices: int | None = None, *, data_devices: int = 1) -> Callable:
@@ -109,8 +144,9 @@ def set_row(how: str, devices: int | None = None, *, data_devices: int = 1) -> C
     Left to `jit`, an index that is known only at run time makes devices exchange their rows.
 
     Args:
-      how: "none", "shard_map" or "pmap".
-      devices: how many of the local devices hold the stack.
+      how: "none", "shard_map" or "pmap". Where rows are split `new` is a stack of one row for each device that has rows
+        of its own, of which the device of the row takes its own.
+      devices: how many devices hold the stack.
       data_devices: of them, those that share a row's batch, and so hold the same rows.
     """
     if how == "none":
@@ -120,22 +156,33 @@ def set_row(how: str, devices: int | None = None, *, data_devices: int = 1) -> C
         def one(leaf, value):
             here = row - jax.lax.axis_index(ROW) * leaf.shape[0]
             # A row of another device's is written beyond the end, which drops it.
-            return leaf.at[jnp.where(here < 0, leaf.shape[0], here)].set(value, mode="drop")
+            return leaf.at[jnp.where(here < 0, leaf.shape[0], here)].set(value[0], mode="drop")
 
         return jax.tree.map(one, stack, new)
 
     rows, whole = PartitionSpec(ROW), PartitionSpec()
     mesh = _grid(num_devices(how, devices), data_devices)
-    return jax.shard_map(write, mesh=mesh, in_specs=(rows, whole, whole), out_specs=rows, check_vma=False)
+    return jax.shard_map(write, mesh=mesh, in_specs=(rows, whole, rows), out_specs=rows, check_vma=False)
 
 
-def host_row(leaf: jax.Array, row: int) -> np.ndarray:
-    """Copy one row of an array whose rows are dealt out, from the device that holds it. No program runs."""
+def everywhere(sharding: NamedSharding) -> Callable:
+    """Return a program that gives each device all rows of a tree: the one in which devices exchange rows."""
+    return jax.jit(lambda tree: tree, out_shardings=NamedSharding(sharding.mesh, PartitionSpec()))
+
+
+def host_row(leaf: jax.Array, row: int) -> np.ndarray | None:
+    """Copy one row of an array whose rows are dealt out, from the first device that holds it. No program runs.
+
+    Returns:
+      The row. None where that device is another process's.
+    """
+    if not 0 <= row < leaf.shape[0]:
+        raise IndexError(f"row {row} of {leaf.shape[0]}")
     for shard in leaf.addressable_shards:
         first, last, _ = shard.index[0].indices(leaf.shape[0])
-        if first <= row < last:
+        if shard.replica_id == 0 and first <= row < last:
             return np.array(np.asarray(shard.data)[row - first])
-    raise IndexError(f"row {row} of {leaf.shape[0]}")
+    return None
 
 
 def host_stack(trees: Sequence[Any]) -> Any:
@@ -147,7 +194,7 @@ def _grid(count, data_devices=1):
     if data_devices < 1 or count % data_devices:
         raise UsageError(f"`data_devices`: wanted a divisor of the {count} devices, got {data_devices}.")
     shape = (count // data_devices, data_devices)
-    return jax.make_mesh(shape, (ROW, DATA), axis_types=(AxisType.Auto,) * 2, devices=jax.local_devices()[:count])
+    return jax.make_mesh(shape, (ROW, DATA), axis_types=(AxisType.Auto,) * 2, devices=jax.devices()[:count])
 
 
 def _shard_mapped(function, count):

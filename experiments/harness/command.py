@@ -351,9 +351,13 @@ class StopRequest:
         self.signal = number
         sys.stderr.write("\nStopping at the next safe point; once more stops at once.\n")
 
-    def check(self) -> None:
-        """Raise `Preempted` if a stop was asked for. Call it where everything is on disk."""
-        if self.signal is not None:
+    def ask(self, number: int) -> None:
+        """Ask for a stop as a signal of this number does. The second time ends the process at once."""
+        self._handle(number, None)
+
+    def check(self, *, asked: bool = False) -> None:
+        """Raise `Preempted` if a stop was asked for, here or (`asked`) of another process. Everything is on disk."""
+        if asked or self.signal is not None:
             raise Preempted("Stopped on request; all finished work is saved. Run the same command again to go on.")
 
 

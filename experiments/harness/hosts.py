@@ -1,12 +1,30 @@
-"""The processes that work together on one run, and what they agree on."""
+"""The processes that work together on one run, joined by `jax.distributed`, and what they agree on.
 
+Contract: processes talk through the key-value store of JAX's coordination service, on the hosts. No device waits for
+another one meanwhile, however long one process works alone.
+"""
+
+import json
+import os
+import sys
 import time
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
 from experiments.harness.command import StopRequest
+from experiments.harness.launchers import Place
+from fer_jax.errors import FerError, Preempted, UsageError
 
 _T = TypeVar("_T")
+# Python answers signals between two looks into the store.
+_LOOK_MS = 1000
+# Processes look about so often if one of them was asked to stop.
+_AGREE_EVERY_S = 1.0
+# The first process keeps the store, and so leaves last where something went wrong, after at most so long.
+_LEAVE_S = 5.0
+_FAILED, _CALL, _GONE, _ROUND = (f"fer_jax/{name}" for name in ("failed", "call", "gone", "round"))
+# How errors of JAX begin to tell that another process is gone.
+_LOST = ("Gloo", "NCCL", "UNAVAILABLE", "heartbeat", "CoordinationService", "coordination service", "Connection reset")
 
 
 class Hosts:
@@ -28,6 +46,10 @@ class Hosts:
         """Return the values of all processes, in their order. Each waits for all. Values are JSON-ready."""
         return [value]
 
+    def call(self, work: str) -> None:
+        """Tell the other processes to take part in some work, as the first one is about to."""
+        del work
+
     def deals(self, items: Sequence[_T]) -> Sequence[_T]:
         """Return this process's share of items that are dealt out."""
         return items[self.index :: self.count]
@@ -36,23 +58,203 @@ class Hosts:
 ALONE = Hosts()
 
 
+class OtherFailed(FerError):
+    """Another process ended with an error, which it has told: so does this one, with the same exit code."""
+
+    def __init__(self, index: int, code: int, text: str):
+        super().__init__(f"Process {index} ended: {text}")
+        self.exit_code = code
+
+
+class JoinedHosts(Hosts):
+    """This process among those that `join` has joined.
+
+    Args:
+      index: the number of this process.
+      count: how many there are.
+      client: of JAX's coordination service.
+    """
+
+    def __init__(self, index: int, count: int, client: Any):
+        self.index, self.count, self._client = index, count, client
+        self._round = self._called = 0
+
+    def exchange(self, value: Any) -> list:
+        """Return the values of all processes, in their order, by way of the first one."""
+        self._round += 1
+        place = f"{_ROUND}/{self._round}"
+        self._client.key_value_set(f"{place}/{self.index}", json.dumps(value))
+        if self.leads:
+            told = [self._get(f"{place}/{index}") for index in range(self.count)]
+            self._client.key_value_set(f"{place}/all", f"[{','.join(told)}]")
+            # Whoever has said something in this round has read all of the last one.
+            self._client.key_value_delete(f"{_ROUND}/{self._round - 1}/")
+        return json.loads(self._get(f"{place}/all"))
+
+    def call(self, work: str) -> None:
+        """Tell the other processes to take part in some work, as the first one is about to."""
+        self._called += 1
+        self._client.key_value_set(f"{_CALL}/{self._called}", json.dumps(work))
+
+    def end(self, code: int) -> None:
+        """Tell the other processes that there is no more work, and the exit code."""
+        self._called += 1
+        self._client.key_value_set(f"{_CALL}/{self._called}", json.dumps(code))
+
+    def next_call(self) -> str | int:
+        """Wait for the first process to call, and return the work, or the exit code where there is no more.
+
+        Raises:
+          OtherFailed: another process has failed.
+        """
+        self._called += 1
+        return json.loads(self._get(f"{_CALL}/{self._called}"))
+
+    def leave(self, code: int, error: BaseException | None) -> int:
+        """Leave the other processes, and return the exit code. After an error this ends the process.
+
+        Args:
+          code: the exit code.
+          error: what ended this process alone. The other ones are told. None where all end together.
+        """
+        if error is None:
+            import jax
+
+            jax.distributed.shutdown()  # waits for all
+            return code
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+        try:
+            if not isinstance(error, OtherFailed):
+                told = {
+                    "index": self.index,
+                    "code": code,
+                    "text": str(error).splitlines()[0][:300] if str(error) else "",
+                }
+                self._client.key_value_set(_FAILED, json.dumps(told))
+            self._client.key_value_set(f"{_GONE}/{self.index}", "")
+            deadline = time.monotonic() + _LEAVE_S
+            while self.leads and len(self._client.key_value_dir_get(_GONE)) < self.count:
+                if time.monotonic() > deadline:
+                    break
+                time.sleep(0.05)
+        finally:
+            os._exit(code)  # what JAX does at the end would wait for processes that are gone
+
+    def _get(self, key):
+        """Wait for a value.
+
+        Raises:
+          OtherFailed: another process has failed.
+        """
+        while True:
+            try:
+                return self._client.blocking_key_value_get(key, _LOOK_MS)
+            except Exception as error:
+                if "DEADLINE_EXCEEDED" not in str(error):
+                    raise
+            self.check()
+
+    def check(self) -> None:
+        """Raise `OtherFailed` if another process has told that it failed."""
+        try:
+            told = json.loads(self._client.key_value_try_get(_FAILED))
+        except Exception as error:
+            if "NOT_FOUND" in str(error):
+                return
+            raise
+        raise OtherFailed(**told)
+
+    def explained(self, error: BaseException) -> BaseException:
+        """Return what is to be told of an error: one of JAX's may be that another process is gone."""
+        if isinstance(error, FerError | OSError) or not any(word in str(error) for word in _LOST):
+            return error
+        try:
+            self.check()
+        except OtherFailed as other:
+            return other
+        except Exception:  # the first process, which keeps the store, is gone as well
+            pass
+        return lost("")
+
+
+def lost(which: str) -> Preempted:
+    """Return the error of a process that was lost. `which` is its number, if known."""
+    who = f"Process {which}" if which else "Another process"
+    return Preempted(f"{who} was lost; all checkpoints are whole. Run the same command again to go on.")
+
+
+def join(place: Place, *, heartbeat_s: int) -> JoinedHosts:
+    """Start `jax.distributed`, before JAX looks for devices. Waits for all processes.
+
+    Args:
+      place: of this process.
+      heartbeat_s: seconds after which a process that says nothing counts as lost.
+
+    Raises:
+      UsageError: JAX cannot find the other processes.
+    """
+    import jax
+    from jax._src import distributed  # its store has no public name
+
+    jax.config.update("jax_cpu_collectives_implementation", "gloo")
+    try:
+        jax.distributed.initialize(
+            place.coordinator,
+            place.count if place.coordinator else None,
+            place.index if place.coordinator else None,
+            cluster_detection_method=place.method or ("deactivate" if place.coordinator else None),
+            heartbeat_timeout_seconds=heartbeat_s,
+        )
+    except (ValueError, TypeError, KeyError, RuntimeError) as error:
+        told = (str(error).strip().splitlines() or [type(error).__name__])[0][:240]
+        raise UsageError(
+            f"`--distributed`: the processes cannot find each other ({told}); give --coordinator, --num_processes and "
+            "--process_id, or --distributed=off for a process alone."
+        ) from error
+    return JoinedHosts(jax.process_index(), jax.process_count(), distributed.global_state.client)
+
+
 class Turns:
     """The steps after which a checkpoint is written, the same in all processes.
+
+    Several processes agree on them after a number of steps that takes about a second, the same in all.
 
     Args:
       hosts: the processes.
       stop: what asks this one to stop.
-      every_s: seconds between two checkpoints.
+      every_s: seconds between two checkpoints, by the clock of the first process.
     """
 
     def __init__(self, hosts: Hosts, stop: StopRequest, every_s: float):
         self._hosts, self._stop, self._every_s = hosts, stop, every_s
-        self._saved = time.monotonic()
+        self._saved = self._looked = time.monotonic()
+        self._steps = self._left = 1
+        self._stopping = False
 
     def save_now(self) -> bool:
         """Tell after each step if a checkpoint is due, or one of the processes was asked to stop."""
-        return self._stop.signal is not None or time.monotonic() - self._saved >= self._every_s
+        if self._hosts.count == 1:
+            return self._stop.signal is not None or time.monotonic() - self._saved >= self._every_s
+        self._left -= 1
+        if self._left:
+            return False
+        now = time.monotonic()
+        own = [self._stop.signal, now - self._saved >= self._every_s, now - self._looked]
+        told = self._hosts.exchange(own)
+        self._stopping = any(signal is not None for signal, _, _ in told)
+        _, due, seconds = told[0]
+        wanted = self._steps * min(_AGREE_EVERY_S, self._every_s) / max(seconds, 1e-6)
+        self._steps = self._left = max(1, min(2 * self._steps, int(wanted)))
+        self._looked = time.monotonic()
+        return due or self._stopping
 
     def saved(self) -> None:
-        """Start the seconds until the next one."""
+        """Start the seconds until the next one.
+
+        Raises:
+          Preempted: this process, or one of several, was asked to stop.
+        """
         self._saved = time.monotonic()
+        if self._hosts.count == 1 or self._stopping:
+            self._stop.check(asked=self._stopping)

@@ -1,5 +1,7 @@
 """The number of this process and of all processes, as a launcher such as SLURM or mpirun tells them."""
 
+import dataclasses
+import importlib.util
 from collections.abc import Mapping
 
 from fer_jax.errors import UsageError, check_count, check_range
@@ -13,6 +15,66 @@ LAUNCHERS = {
     "SLURM": ("SLURM_PROCID", "SLURM_NTASKS"),
     "Kubernetes": ("JOB_COMPLETION_INDEX", None),
 }
+# Those of which JAX finds the address of the first process by itself, and its name for them.
+FOUND_BY_JAX = {"Open MPI": "ompi", "SLURM": "slurm"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Place:
+    """The place of this process among all.
+
+    Attributes:
+      index: its number. None where only JAX can find out (a TPU slice).
+      count: how many there are, None likewise.
+      coordinator: host and port of the first one. None where JAX finds them.
+      method: JAX's name of the launcher that it is to ask.
+    """
+
+    index: int | None
+    count: int | None
+    coordinator: str | None = None
+    method: str | None = None
+
+
+ALONE = Place(0, 1)
+
+
+def find_place(
+    index: int | None, count: int | None, coordinator: str | None, environment: Mapping[str, str], *, mode: str = "auto"
+) -> Place:
+    """Return the place of this process: as given, else as a launcher says.
+
+    Args:
+      index: its number, as given.
+      count: how many processes there are, as given.
+      coordinator: host and port of the first one, as given.
+      environment: variables of this process.
+      mode: "auto", or "off" for a process alone whatever a launcher says.
+
+    Raises:
+      UsageError: nobody says, or what was said does not fit.
+    """
+    given = {"--num_processes": count, "--process_id": index, "--coordinator": coordinator}
+    if mode == "off":
+        for flag, value in given.items():
+            if value is not None:
+                raise UsageError(f"`{flag}`: wanted none with --distributed=off, got {value}; leave one of them out.")
+        return ALONE
+    launcher = next((name for name, (number, _) in LAUNCHERS.items() if number in environment), None)
+    if launcher is None and all(value is None for value in given.values()) and importlib.util.find_spec("libtpu"):
+        return Place(None, None)
+    which, of = which_process(index, count, environment)
+    if of == 1:
+        return ALONE
+    if coordinator is not None:
+        _check_address(coordinator)
+        return Place(which, of, coordinator)
+    if index is None and count is None and launcher in FOUND_BY_JAX:
+        return Place(which, of, method=FOUND_BY_JAX[launcher])
+    raise UsageError(
+        "`--coordinator`: wanted the address of process 0, such as node0:12321, got none; only under "
+        f"{' and '.join(FOUND_BY_JAX)}, without --num_processes and --process_id, is it found."
+    )
 
 
 def which_process(index: int | None, count: int | None, environment: Mapping[str, str]) -> tuple[int, int]:
@@ -33,6 +95,12 @@ def which_process(index: int | None, count: int | None, environment: Mapping[str
     check_count("--num_processes", count, 1)
     check_range("--process_id", index, 0, count - 1)
     return index, count
+
+
+def _check_address(text) -> None:
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdecimal() or not 1 <= int(port) <= 65535:
+        raise UsageError(f"`--coordinator`: wanted HOST:PORT of process 0, such as node0:12321, got {text!r}.")
 
 
 def _number(environment, name) -> int | None:

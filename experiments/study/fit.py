@@ -89,7 +89,6 @@ def _run(run, plan, saves, left, seen, metrics):
                 if event.running and turns.save_now():
                     metrics.flush()
                     saves.save(left, {"seen": seen, "metrics_rows": metrics.rows})
-                    run.stop.check()
                     turns.saved()
             case training.EpochEnded():
                 metrics.write(_metrics_row(run.config, plan, event, *rates.end_epoch(event.member, event.images)))

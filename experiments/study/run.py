@@ -5,6 +5,7 @@ import functools
 import json
 import os
 import pathlib
+from typing import cast
 
 import jax
 import jax.numpy as jnp
@@ -95,13 +96,14 @@ class Run:
 
     Args:
       config: resolved configuration.
-      folder: the run folder.
+      folder: the run folder. Its finished files only where another process writes it.
       stop: asked between pieces of work.
       hosts: the processes that train together, of which only the first writes anything but states of members.
     """
 
-    def __init__(self, config: StudyConfig, folder: RunFolder, stop: StopRequest, hosts: Hosts = ALONE):
-        self.config, self.folder, self.stop, self.hosts = config, folder, stop, hosts
+    def __init__(self, config: StudyConfig, folder: RunFolder | FinishedFiles, stop: StopRequest, hosts: Hosts = ALONE):
+        self.config, self.stop, self.hosts = config, stop, hosts
+        self.folder = cast(RunFolder, folder)  # those without the lock do not come to where it is written
 
     def key(self, stream: str) -> jax.Array:
         """Return the typed random key of one stream."""

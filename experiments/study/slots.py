@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 import jax
 
 from experiments.config import StudyConfig
+from experiments.harness.hosts import ALONE, Hosts
 from experiments.study.run import Run
 from fer_jax import ensemble, models, placement, training
 from fer_jax.errors import UsageError
@@ -27,7 +28,15 @@ def layout(config: StudyConfig) -> str:
     return config.over_members or ensemble.default_over_members(over_devices=config.over_devices)
 
 
-def slots_of(config: StudyConfig, step: Callable, like: training.MemberState, batch: Mapping, *, members: int) -> dict:
+def slots_of(
+    config: StudyConfig,
+    step: Callable,
+    like: training.MemberState,
+    batch: Mapping,
+    *,
+    members: int,
+    hosts: Hosts = ALONE,
+) -> dict:
     """Return the arguments of `training.Trainer` that say where members run.
 
     Args:
@@ -36,6 +45,7 @@ def slots_of(config: StudyConfig, step: Callable, like: training.MemberState, ba
       like: a member's state, or its shapes.
       batch: one batch.
       members: how many are to be trained.
+      hosts: the processes that train them together.
 
     Raises:
       UsageError: more slots were asked for than memory holds, or it does not hold one.
@@ -49,7 +59,7 @@ def slots_of(config: StudyConfig, step: Callable, like: training.MemberState, ba
     }
     rows = placement.num_devices(config.over_devices, where["devices"]) // config.data_devices
     width = _affordable(config, config.slots or max(everything, rows), rows, step, like, batch, where)
-    return {"width": width, **where}
+    return {"width": min(hosts.exchange(width)), "meet": lambda: hosts.exchange("compiled"), **where}
 
 
 def _affordable(config, width, rows, step, like, batch, where) -> int:

@@ -1,6 +1,7 @@
 """The stages of a run, in order, each made unless it is up to date. They read and leave files in the run folder."""
 
 import contextlib
+import dataclasses
 import importlib
 import sys
 from collections.abc import Callable, Sequence
@@ -8,8 +9,10 @@ from typing import Any
 
 from experiments.config import StudyConfig, resolve
 from experiments.harness import command
+from experiments.harness.command import StopRequest
+from experiments.harness.hosts import ALONE, Hosts, JoinedHosts
 from experiments.study.stage_table import STAGES, TABLE
-from fer_jax.errors import MemberFailed, UsageError
+from fer_jax.errors import MemberFailed, Preempted, UsageError
 
 
 def _stage(module: str, name: str) -> Callable[[Any], None]:
@@ -34,6 +37,8 @@ WORK: dict[str, Callable[[Any], None]] = {
     "figures": _stage("draw", "draw_figures"),
     "report": _stage("write", "write_report"),
 }
+# Stages that several processes make together. The others are the first one's alone.
+TOGETHER = ("members", "multiclass")
 
 
 def run_part(config: StudyConfig, names: Sequence[str], table: str) -> int:
@@ -50,13 +55,22 @@ def run_part(config: StudyConfig, names: Sequence[str], table: str) -> int:
     return code
 
 
-def run_stages(config: StudyConfig, names: Sequence[str], *, named: bool = False) -> int:
+def run_stages(
+    config: StudyConfig,
+    names: Sequence[str],
+    *,
+    named: bool = False,
+    stop: StopRequest | None = None,
+    hosts: Hosts = ALONE,
+) -> int:
     """Make some stages of a resolved configuration, each unless it is up to date. Returns an exit code, 0 or 4.
 
     Args:
       config: resolved.
       names: in the order of the study.
       named: they were asked for by name: quick ones are made again in any case, and a message names others that stay.
+      stop: what asks to stop. By default, signals to this process.
+      hosts: the processes of which this one is the first. The others `follow_stages`.
 
     Raises:
       UsageError: flags that the folder's networks were not trained with, or a stage whose forerunners have not run.
@@ -66,7 +80,7 @@ def run_stages(config: StudyConfig, names: Sequence[str], *, named: bool = False
 
         print(dry_run.tell(config, names))
         return 0
-    stop = command.StopRequest().install()
+    stop = stop or command.StopRequest().install()
     from experiments.study import codebook, time_limit
     from experiments.study.run import Run
     from experiments.study.run_folder import RunFolder
@@ -74,7 +88,7 @@ def run_stages(config: StudyConfig, names: Sequence[str], *, named: bool = False
 
     config = time_limit.as_recorded(config)
     with contextlib.closing(RunFolder(config)) as folder:
-        run, stages, made = Run(config, folder, stop), folder.stages, 0
+        run, stages, made = Run(config, folder, stop, hosts), folder.stages, 0
         for place, name in enumerate(names):
             stages.check_needs(name, coming=names[:place])
         folder.keep_config()
@@ -87,7 +101,7 @@ def run_stages(config: StudyConfig, names: Sequence[str], *, named: bool = False
                 continue
             if stages.finished(name):
                 sys.stderr.write(f"{name}: made again: {reason}\n")
-            stages.make(name, lambda work=WORK[name]: work(run))
+            stages.make(name, lambda name=name: _make(name, run, hosts))
             made += 1
             stop.check()
         codebook.write(folder)
@@ -96,6 +110,63 @@ def run_stages(config: StudyConfig, names: Sequence[str], *, named: bool = False
         if named:
             _tell_outdated(stages, names)
         return tell_failed(failed_members(folder))
+
+
+def _make(name, run, hosts) -> None:
+    """Make one stage of a run, together with other processes where there are any."""
+    if hosts.count == 1 or name not in TOGETHER:
+        WORK[name](run)
+        return
+    from experiments.study.run import Run
+
+    hosts.call(name)
+    WORK[name](Run(_dealt_out(run.config), run.folder, run.stop, hosts))
+
+
+def follow_stages(config: StudyConfig, hosts: JoinedHosts, stop: StopRequest) -> int:
+    """Take part in the stages that the first process calls. Returns its exit code.
+
+    Args:
+      config: resolved, the same in all processes.
+      hosts: the processes.
+      stop: what asks this one to stop. It is heard while a stage is made.
+
+    Raises:
+      Preempted: the first process, or one of those that work, was asked to stop.
+      OtherFailed: another process has failed.
+    """
+    from experiments.study.run import Run
+    from experiments.study.run_folder import FinishedFiles
+
+    while isinstance(called := hosts.next_call(), str):
+        WORK[called](Run(_dealt_out(config), FinishedFiles(config.out), stop, hosts))
+    if called == Preempted.exit_code:
+        stop.check(asked=True)
+    return called
+
+
+def _dealt_out(config) -> StudyConfig:
+    """Return the configuration of a stage whose members are dealt out to the devices of all processes."""
+    return config if config.over_devices != "none" else dataclasses.replace(config, over_devices="shard_map")
+
+
+def tell_place(config: StudyConfig, hosts: Hosts) -> None:
+    """Say which process of how many this is, its devices, and the mesh of all.
+
+    Raises:
+      UsageError: devices that cannot be split as asked.
+    """
+    import jax
+
+    from fer_jax import placement
+
+    how, devices = _dealt_out(config).over_devices, config.devices or None
+    mesh = placement.row_sharding(how, devices, data_devices=config.data_devices).mesh
+    shape = ", ".join(f"{size} {name}" for name, size in mesh.shape.items())
+    sys.stderr.write(
+        f"process {hosts.index} of {hosts.count}: {jax.local_device_count()} of {jax.device_count()} devices "
+        f"({jax.devices()[0].device_kind}), mesh {shape}\n"
+    )
 
 
 def _tell_outdated(stages, made) -> None:

@@ -73,13 +73,15 @@ def train_members(run: Run) -> None:
             key=run.key("member_training"),
             batch_size=config.batch_size,
             stop=stop_rule(config),
-            **slots_of(config, step, like, batch_of(chosen[0], 0), members=len(chosen)),
+            **slots_of(config, step, like, batch_of(chosen[0], 0), members=len(chosen), hosts=run.hosts),
         ),
         like=like,
         label=run.categories.pair_name,
         most_images=images_with(config),
     )
     left = fit(run, plan)
+    if not run.hosts.leads:
+        return
     members = [left[pair][0] for pair in chosen]
     if config.batch_statistics == "population":
         members = [
@@ -252,13 +254,15 @@ def train_multiclass(run: Run) -> None:
             key=run.key("multiclass_training"),
             batch_size=config.batch_size,
             stop=training.StopRule(None, config.multiclass_epochs),
-            **slots_of(dataclasses.replace(config, slots=1), step, like, batch_of(0, 0), members=1),
+            **slots_of(dataclasses.replace(config, slots=1), step, like, batch_of(0, 0), members=1, hosts=run.hosts),
         ),
         like=like,
         label=lambda member: "multiclass",
         most_images=len(train) * config.multiclass_epochs,
     )
     variables, row = fit(run, plan)[0]
+    if not run.hosts.leads:
+        return
     checkpoints.save(run.folder.path / "multiclass", variables, facts=run.facts("multiclass"))
     run.folder.write_table("multiclass", pd.DataFrame([{"train_images": len(train), **row}]))
     clear(run, "multiclass")

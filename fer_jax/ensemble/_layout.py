@@ -47,7 +47,7 @@ def over_members(
       chunk: with "map", so many members at once are batched as by "vmap", between its memory and its speed.
       over_devices: "none", "shard_map", or "pmap", which splits members over devices and applies `over_members`
         inside. The number of members is padded to a multiple of the devices and cut again.
-      devices: how many of the local devices to use. All of them by default.
+      devices: how many devices to use. All of them by default.
       data_devices: of them, so many share each member's first array, see `placement.over_grid`.
       in_place: the function's last argument is a flag, its result replaces the member's tree where the flag is True,
         and "map" writes each result into the stack that it is given (`lax.map` would keep a second one).

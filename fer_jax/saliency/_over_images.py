@@ -23,7 +23,7 @@ def over_images(
       *arguments: arrays or pytrees of arrays with a common leading axis.
       chunk: how many are in work at once on a device. The last chunk may be smaller.
       over_devices: "none", or "shard_map" or "pmap", which deal the images out as in `placement.over_devices`.
-      devices: how many of the local devices to use. All of them by default.
+      devices: how many devices to use. All of them by default.
 
     Returns:
       What `fn` returns, with a leading axis.

@@ -3,6 +3,9 @@
 Contract: everything a member meets (its data, its augmentation, its first weights) is a pure function of the seed,
 the member and its own step, so its numbers do not depend on the slots, the queue, or an interruption. Epoch k of a
 member with n images ends at step ceil(k n / B). Its counters are read only then.
+
+Several processes (`jax.distributed`) run the same loop with the same jobs. Each keeps the whole queue and makes batches
+and states of the slots on its own devices only. As all read the same counters, all decide alike.
 """
 
 import dataclasses
@@ -108,11 +111,14 @@ class EpochEnded:
 
 @dataclasses.dataclass(frozen=True)
 class MemberLeft:
-    """One member is done: status is "target", "max_epochs", "max_images" or "failed". Its state may lie on the host."""
+    """One member is done: status is "target", "max_epochs", "max_images" or "failed".
+
+    Its state may lie on the host. It is None where another process holds it.
+    """
 
     member: int
     status: str
-    state: MemberState
+    state: MemberState | None
     epochs: int
     steps: int
     accuracy: float
@@ -146,8 +152,9 @@ class Trainer:
       width: slots, all members at once by default.
       over_members: how slots run, see `make_slots`.
       over_devices: how slots are split over devices, see `make_slots`.
-      devices: how many of the local devices to use.
+      devices: how many devices to use.
       data_devices: of them, how many share each member's batch.
+      meet: waits for all processes, where there are several, see `make_slots`.
 
     Raises:
       UsageError: a member whose epoch is smaller than one batch.
@@ -168,6 +175,7 @@ class Trainer:
         over_devices: str = "none",
         devices: int | None = None,
         data_devices: int = 1,
+        meet: Callable[[], object] | None = None,
     ):
         if batch_size % data_devices:
             raise UsageError(f"`data_devices`: wanted a divisor of the batch size {batch_size}, got {data_devices}.")
@@ -189,7 +197,10 @@ class Trainer:
             over_devices=over_devices,
             devices=devices,
             data_devices=data_devices,
+            meet=meet,
         )
+        self._state_like: MemberState | None = None
+        self._batch_like: dict | None = None
         self._cursors: list[_Cursor | None] = [None] * self._width
         # Members that ran before an interruption and found no slot after it.
         self._begun: dict[int, _Cursor] = {}
@@ -208,7 +219,7 @@ class Trainer:
                 if cursor is not None and loaded[slot] != cursor.member:
                     keys[slot], loaded[slot] = jax.random.fold_in(self._key, cursor.member), cursor.member
                     yield MemberStarted(cursor.member, cursor.step * self._batch_size)
-            batches = [None if c is None else self._batch_of(c.member, c.step) for c in self._cursors]
+            batches = [None if c is None else self._batch(slot, c) for slot, c in enumerate(self._cursors)]
             self._slots.step(batches, keys)
             for slot, cursor in enumerate(self._cursors):
                 if cursor is not None:
@@ -255,8 +266,24 @@ class Trainer:
             if cursor is None and self._waiting:
                 member = self._waiting.pop(0)
                 begun = self._begun.pop(member, None)
-                self._slots.load(slot, self._resumed(member) if begun else self._start(member))
+                self._slots.load(slot, self._state(slot, member, begun))
                 self._cursors[slot] = begun or _Cursor(member)
+
+    def _state(self, slot, member, begun):
+        """Return the state that a member begins or goes on with, its shapes alone where another process holds it."""
+        if self._slots.holds(slot):
+            return self._resumed(member) if begun else self._start(member)
+        if self._state_like is None:
+            self._state_like = _shapes(self._start(member))
+        return self._state_like
+
+    def _batch(self, slot, cursor):
+        """Return the batch of a slot's next step, its shapes alone where another process holds the slot."""
+        if self._slots.holds(slot):
+            return self._batch_of(cursor.member, cursor.step)
+        if self._batch_like is None:
+            self._batch_like = _shapes(self._batch_of(cursor.member, cursor.step))
+        return self._batch_like
 
     def _end_epoch(self, slot, cursor):
         correct, seen, loss, bad = self._slots.counters(slot)
@@ -282,3 +309,7 @@ class Trainer:
 
 def _is_of(cursor, member) -> bool:
     return cursor is not None and cursor.member == member
+
+
+def _shapes(tree):
+    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), tree)

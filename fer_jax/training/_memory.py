@@ -59,7 +59,7 @@ def slots_memory(
       batch: one batch, or its `jax.ShapeDtypeStruct`s.
       over_members: how slots run, see `make_slots`.
       over_devices: how they are split over devices, see `make_slots`.
-      devices: how many of the local devices to use.
+      devices: how many devices to use.
       data_devices: of them, how many share each member's batch.
 
     Returns:
@@ -83,7 +83,7 @@ def slots_memory(
     )
     made = slots.compiled(state, batch).memory_analysis()
     kept, fed = _bytes(state), _bytes(batch)
-    sharers = used if jax.default_backend() == "cpu" else 1
+    sharers = -(-used // jax.process_count()) if jax.default_backend() == "cpu" else 1
     if how == "loop":
         working = fed + made.temp_size_in_bytes + made.output_size_in_bytes if made else 0
         return SlotsMemory(kept, working)

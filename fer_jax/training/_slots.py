@@ -2,12 +2,14 @@
 
 Contract: one compiled step. Members come and go through `load` and `take` without another compilation, and each
 member's numbers are the same whatever its neighbours are. Devices exchange nothing but the sums of a shared batch: a
-program in which they met by the way could wait for ever for one of them.
+program in which they met by the way could wait for ever for one of them. Only where they belong to several processes
+do these also exchange the counters, for all of them must know which members leave.
 """
 
 import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -34,6 +36,11 @@ class LoopSlots:
         self._step = jax.jit(step)
         self._states: dict[int, MemberState] = {}
 
+    def holds(self, slot: int) -> bool:
+        """Tell if a slot is on devices of this process, as all are here."""
+        del slot
+        return True
+
     def load(self, slot: int, state: MemberState) -> None:
         """Put a member into a slot."""
         self._states[slot] = state
@@ -58,10 +65,66 @@ class LoopSlots:
 
 
 class StackedSlots:
-    """Slots as one stacked tree, stepped by one program under `lax.map` or `vmap`, on one device or dealt out to many.
+    """Slots as one stacked tree on one device, stepped by one program under `lax.map` or `vmap`.
 
     Idle slots keep their state. Under "map" they cost nothing (a real branch), under "vmap" as much as running ones.
     Both update the stack in place.
+    """
+
+    def __init__(self, step: Callable, width: int, how: str):
+        self._step = jax.jit(lift(step, over_members=how, in_place=True), donate_argnums=0)
+        self._load = jax.jit(placement.set_row("none"), donate_argnums=0)
+        self._take = jax.jit(lambda s, i: jax.tree.map(lambda a: a[i], s))
+        self._width, self._states = width, None
+
+    def holds(self, slot: int) -> bool:
+        """Tell if a slot is on devices of this process, as all are here."""
+        del slot
+        return True
+
+    def load(self, slot: int, state: MemberState) -> None:
+        """Put a member into a slot."""
+        if self._states is None:
+            self._states = jax.tree.map(self._repeated, state)
+        self._states = self._load(self._states, np.int32(slot), state)
+
+    def _repeated(self, leaf):
+        return np.broadcast_to(np.asarray(leaf), (self._width, *leaf.shape))
+
+    def take(self, slot: int) -> MemberState:
+        """Return the member in a slot, as it is now."""
+        return self._take(self._states, np.int32(slot))
+
+    def counters(self, slot: int) -> tuple[int, int, float, bool]:
+        """Read the counters of a member: correct, seen, loss, bad."""
+        return _counters(self._states, lambda leaf: placement.host_row(leaf, slot))
+
+    def step(self, batches: Sequence[dict | None], keys: Sequence[jax.Array]) -> None:
+        """Step every slot that has a batch. An idle one is fed a neighbour's and keeps its state."""
+        filler = next(batch for batch in batches if batch is not None)
+        full = placement.host_stack([filler if batch is None else batch for batch in batches])
+        active = np.asarray([batch is not None for batch in batches])
+        self._states = self._step(self._states, full, jnp.stack(keys), active)
+
+    def compiled(self, state: MemberState, batch: Mapping) -> jax.stages.Compiled:
+        """Return the program of a step of all slots, from one member's state and batch or their shapes."""
+        like = _rows_like((state, dict(batch), _KEY, _FLAG), self._width)
+        return self._step.lower(*like).compile()
+
+
+class DealtSlots:
+    """Slots as one stacked tree whose rows are dealt out to devices, perhaps of several processes.
+
+    On each device it is as in `StackedSlots`. Every process calls the same methods in the same order.
+
+    Args:
+      step: one member's step.
+      width: how many members train side by side. Slots beyond it, up to a multiple of the devices, stay idle.
+      how: "map" or "vmap".
+      over_devices: "shard_map" or "pmap".
+      devices: how many devices to use. All of them by default.
+      data_devices: of them, so many share each member's batch.
+      meet: waits until all processes are here.
     """
 
     def __init__(
@@ -70,89 +133,132 @@ class StackedSlots:
         width: int,
         how: str,
         *,
-        over_devices: str = "none",
-        devices: int | None = None,
-        data_devices: int = 1,
+        over_devices: str,
+        devices: int | None,
+        data_devices: int,
+        meet: Callable[[], object] | None = None,
     ):
-        lifted = lift(
-            step,
-            over_members=how,
-            over_devices=over_devices,
-            devices=devices,
-            data_devices=data_devices,
-            in_place=True,
-        )
+        where = {"devices": devices, "data_devices": data_devices}
+        lifted = lift(step, over_members=how, over_devices=over_devices, in_place=True, **where)
+        self._rows = placement.row_sharding(over_devices, **where)
+        self._batches = placement.row_sharding(over_devices, batch=True, **where)
         # Every program leaves the slots where the next one expects them: moving them would compile it anew.
-        place = functools.partial(placement.row_sharding, over_devices, devices, data_devices=data_devices)
-        write = placement.set_row(over_devices, devices, data_devices=data_devices)
-        self._rows, self._batches, self._data_devices = place(), place(batch=True), data_devices
         keep_there = functools.partial(jax.jit, donate_argnums=0, out_shardings=self._rows)
-        self._step = keep_there(lifted)
-        self._load = keep_there(write)
-        self._take = jax.jit(lambda s, i: jax.tree.map(lambda a: a[i], s))
-        count = placement.num_devices(over_devices, devices) // data_devices
-        self._width = math.ceil(width / count) * count
-        self._states = None
+        self._step, self._load = keep_there(lifted), keep_there(placement.set_row(over_devices, **where))
+        self._everywhere = placement.everywhere(self._rows)
+        self._owners, self._data_devices = placement.num_devices(over_devices, devices) // data_devices, data_devices
+        self._width = math.ceil(width / self._owners) * self._owners
+        self._held = placement.held_rows(self._rows, self._width)
+        self._several, self._meet = jax.process_count() > 1, meet
+        self._program: Callable | None = None
+        self._counted: Sequence[np.ndarray] | None = None
+        self._keys: tuple[list, Any] = ([], None)
+        self._states: Any = None
+
+    def holds(self, slot: int) -> bool:
+        """Tell if a slot is on devices of this process, so that its state and its batches are to be given here."""
+        return slot in self._held
 
     def load(self, slot: int, state: MemberState) -> None:
-        """Put a member into a slot."""
-        if self._rows is not None:
-            state = jax.device_get(state)
+        """Put a member into a slot. Where another process holds the slot its state's shapes are enough."""
+        state, self._counted = jax.device_get(_filled(state)), None
         if self._states is None:
-            self._states = _placed(jax.tree.map(self._repeated, state), self._rows)
-        self._states = self._load(self._states, np.int32(slot), state)
+            self._states = placement.put_rows(lambda row: state, self._width, self._rows)
+        owner, others = slot // (self._width // self._owners), jax.tree.map(np.zeros_like, state)
+        new = placement.put_rows(lambda row: state if row == owner else others, self._owners, self._rows)
+        self._states = self._load(self._states, np.int32(slot), new)
 
-    def take(self, slot: int) -> MemberState:
-        """Return the member in a slot, as it is now. On the host where slots are dealt out to devices."""
-        if self._rows is None:
-            return self._take(self._states, np.int32(slot))
+    def take(self, slot: int) -> MemberState | None:
+        """Return the member in a slot on the host, as it is now.
+
+        None where another process is to give it: the one with the first of the devices that hold it.
+        """
+        if placement.host_row(self._states.step, slot) is None:
+            return None
         return jax.tree.map(lambda leaf: placement.host_row(leaf, slot), self._states)
 
     def counters(self, slot: int) -> tuple[int, int, float, bool]:
-        """Read the counters of a member: correct, seen, loss, bad."""
-        return _counters(self._states, lambda leaf: placement.host_row(leaf, slot))
-
-    def _repeated(self, leaf):
-        return np.broadcast_to(np.asarray(leaf), (self._width, *leaf.shape))
+        """Read the counters of a member: correct, seen, loss, bad. All processes read them after the same step."""
+        if not self._several:
+            return _counters(self._states, lambda leaf: placement.host_row(leaf, slot))
+        if self._counted is None:
+            self._counted = jax.device_get(self._everywhere(_counters_in(self._states)))
+        correct, seen, loss, bad = (leaf[slot].item() for leaf in self._counted)
+        return correct, seen, loss, bad
 
     def step(self, batches: Sequence[dict | None], keys: Sequence[jax.Array]) -> None:
-        """Step every slot that has a batch. An idle one is fed a neighbour's and keeps its state."""
-        filler = next(batch for batch in batches if batch is not None)
+        """Step every slot that has a batch. An idle one (None) is fed a neighbour's and keeps its state.
+
+        Where another process holds a slot the shapes of its batch are enough.
+        """
         spare = self._width - len(batches)
+        given = [batch for batch in batches if batch is not None]
+        filler = _filled(next((batch for batch in given if not _is_shapes(batch)), given[0]))
         full = [filler if batch is None else batch for batch in [*batches, *[None] * spare]]
-        stacked = self._with_positions(placement.host_stack(full))
         active = np.asarray([batch is not None for batch in batches] + [False] * spare)
-        every = _placed((jnp.stack([*keys, *[keys[0]] * spare]), active), self._rows)
-        self._states = self._step(self._states, _placed(stacked, self._batches), *every)
+        arguments = (
+            self._states,
+            placement.put_rows(lambda row: self._with_positions(full[row]), self._width, self._batches),
+            self._placed_keys([*keys, *[keys[0]] * spare]),
+            placement.put_rows(lambda row: active[row], self._width, self._rows),
+        )
+        self._counted = None
+        if self._program is None:
+            self._program = self._compiled_together(arguments) if self._several else self._step
+        self._states = self._program(*arguments)
+
+    def _compiled_together(self, arguments):
+        """Compile before processes first wait for each other in a program: some take longer, and waiting is limited."""
+        program = self._step.lower(*arguments).compile()
+        if self._meet is not None:
+            self._meet()
+        jax.block_until_ready(self._everywhere(_counters_in(self._states)))
+        return program
+
+    def _placed_keys(self, keys):
+        """Put the members' keys where their slots are. They change only when a member comes."""
+        known, placed = self._keys
+        if len(known) != len(keys) or any(one is not other for one, other in zip(known, keys, strict=True)):
+            bits = np.asarray(jax.random.key_data(jnp.stack(keys)))
+            bits = placement.put_rows(lambda row: bits[row], self._width, self._rows)
+            placed = jax.random.wrap_key_data(bits, impl=jax.random.key_impl(keys[0]))
+            self._keys = list(keys), placed
+        return placed
 
     def compiled(self, state: MemberState, batch: Mapping) -> jax.stages.Compiled:
         """Return the program of a step of all slots, from one member's state and batch or their shapes."""
-
-        def rows(tree, sharding):
-            return jax.tree.map(
-                lambda leaf: jax.ShapeDtypeStruct((self._width, *leaf.shape), leaf.dtype, sharding=sharding), tree
-            )
-
-        batches = rows(self._with_positions(dict(batch)), self._batches)
-        return self._step.lower(rows(state, self._rows), batches, *rows((_KEY, _FLAG), self._rows)).compile()
+        rows = functools.partial(_rows_like, width=self._width, sharding=self._rows)
+        batches = _rows_like(self._with_positions(dict(batch)), self._width, self._batches)
+        return self._step.lower(rows(state), batches, *rows((_KEY, _FLAG))).compile()
 
     def _with_positions(self, batch):
         """Add each picture's place in the whole batch where devices share it."""
         if self._data_devices == 1:
             return batch
-        shape = batch["labels"].shape
-        return batch | {"position": np.broadcast_to(np.arange(shape[-1], dtype=np.int32), shape)}
+        return batch | {"position": np.arange(batch["labels"].shape[-1], dtype=np.int32)}
+
+
+def _counters_in(state):
+    return state.correct, state.seen, state.loss, state.bad
 
 
 def _counters(state, of):
-    correct, seen, loss, bad = (
-        np.asarray(of(leaf)).item() for leaf in (state.correct, state.seen, state.loss, state.bad)
-    )
+    correct, seen, loss, bad = (np.asarray(of(leaf)).item() for leaf in _counters_in(state))
     return correct, seen, loss, bad
 
 
-def _placed(tree, sharding):
-    return tree if sharding is None else jax.device_put(tree, sharding)
+def _is_shapes(tree) -> bool:
+    return any(isinstance(leaf, jax.ShapeDtypeStruct) for leaf in jax.tree.leaves(tree))
+
+
+def _filled(tree):
+    """Fill shapes with zeros. Arrays stay."""
+    return jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype) if _is_shapes(leaf) else leaf, tree)
+
+
+def _rows_like(tree, width, sharding=None):
+    """Return the shapes of a stack of trees."""
+    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((width, *leaf.shape), leaf.dtype, sharding=sharding), tree)
 
 
 def make_slots(
@@ -163,7 +269,8 @@ def make_slots(
     over_devices: str = "none",
     devices: int | None = None,
     data_devices: int = 1,
-) -> LoopSlots | StackedSlots:
+    meet: Callable[[], object] | None = None,
+) -> LoopSlots | StackedSlots | DealtSlots:
     """Make empty slots for a step function.
 
     Args:
@@ -172,11 +279,13 @@ def make_slots(
       over_members: "loop", "map" or "vmap". Default by platform, "map" where slots are split over devices.
       over_devices: "none", "shard_map" or "pmap", see `placement.over_devices`. Slots beyond `width`, up to a multiple
         of the devices, stay idle.
-      devices: how many of the local devices to use. All of them by default.
+      devices: how many devices to use. All of them by default.
       data_devices: of them, so many share each member's batch. The step's model then has axis_name `placement.DATA`.
+      meet: where devices of several processes are split over, waits until all processes are here. Called once, between
+        compiling and the first step.
 
     Returns:
-      An object with `load`, `take`, `counters` and `step`.
+      An object with `holds`, `load`, `take`, `counters` and `step`.
 
     Raises:
       UsageError: a width below one, an unknown layout, "loop" with a split, more devices than there are, or
@@ -184,6 +293,7 @@ def make_slots(
     """
     check_count("width", width, 1, what="a number of slots")
     how = over_members or default_over_members(over_devices=over_devices)
-    if how == "loop" and over_devices == "none" and data_devices == 1:
-        return LoopSlots(step)
-    return StackedSlots(step, width, how, over_devices=over_devices, devices=devices, data_devices=data_devices)
+    if over_devices == "none" and data_devices == 1:
+        return LoopSlots(step) if how == "loop" else StackedSlots(step, width, how)
+    where = {"over_devices": over_devices, "devices": devices, "data_devices": data_devices}
+    return DealtSlots(step, width, how, meet=meet, **where)
