@@ -117,7 +117,7 @@ def _extremal(subject) -> list[Row]:
     out = [timed(name + "JAX", ours, lambda: plain_jax.extremal(score, levels, layout, iterations=fewer))]
     if plain_torch.INSTALLED:
         state = models.to_state_dict(subject.model, subject.variables)
-        for memory, goal in (("contiguous", ">= 1.6"), ("channels_last", "")):
+        for memory, goal in (("contiguous", ">= 1.8"), ("channels_last", "")):
             tensors = plain_torch.tensors(state, layout=memory)
             given = plain_torch.picture(np.asarray(levels), layout=memory)
             call = functools.partial(plain_torch.extremal, tensors, given, layout, TARGET, iterations=fewer)

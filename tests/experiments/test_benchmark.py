@@ -1,7 +1,11 @@
 """The benchmark card: what a row says, and that the peers it times compute the same thing. No time is asserted."""
 
+import ast
 import functools
+import inspect
+import itertools
 import json
+import re
 import types
 
 import jax
@@ -10,7 +14,7 @@ import numpy as np
 import pytest
 
 from benchmarks import __main__ as benchmark
-from benchmarks import pairing, plain_jax, plain_torch, stopping
+from benchmarks import pairing, plain_jax, plain_torch, rate, stopping
 from benchmarks import saliency as suite
 from benchmarks import training as training_suite
 from fer_jax import ensemble, explanation, models, saliency, training
@@ -222,3 +226,57 @@ def test_a_queue_that_stops_early_is_held_against_the_whole_schedule():
     assert 0.8 < dice.ours <= 1
     assert [row.name for row in rows if "bfloat16" in row.name and "n = 3" in row.name] == [r.name for r in rows[-3:]]
     assert 0.8 < rows[-3].ours <= 1
+
+
+def _templates(node, known, module):
+    """Return what a row's name may be, with … for what is known only when it is measured."""
+    if isinstance(node, ast.Constant):
+        return [str(node.value)]
+    if isinstance(node, ast.FormattedValue):
+        return _templates(node.value, known, module)
+    if isinstance(node, ast.IfExp):
+        return _templates(node.body, known, module) + _templates(node.orelse, known, module)
+    if isinstance(node, ast.JoinedStr):
+        parts = [_templates(part, known, module) for part in node.values]
+    elif isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
+        parts = [_templates(part, known, module) for part in (node.left, node.right)]
+    elif isinstance(node, ast.Name) and node.id in known:
+        given = max(each for each in known[node.id] if each[0] < node.lineno)  # the last one above
+        return _templates(given[1], known, module)
+    else:
+        fixed = getattr(module, node.id, None) if isinstance(node, ast.Name) else None
+        return [str(fixed) if isinstance(fixed, int) else "…"]
+    return ["".join(each) for each in itertools.product(*parts)]
+
+
+def _names_of_rows(module):
+    for function in ast.parse(inspect.getsource(module)).body:
+        known = {}
+        for node in ast.walk(function):
+            if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+                known.setdefault(node.targets[0].id, []).append((node.lineno, node.value))
+        for node in ast.walk(function):
+            if (
+                isinstance(node, ast.Call)
+                and getattr(node.func, "id", "") in ("row", "speed_row", "timed")
+                and node.args
+            ):
+                yield from _templates(node.args[0], known, module)
+
+
+def test_the_readme_has_every_row_that_the_suites_can_yield_and_no_other(root):
+    listed = re.findall(r"^\| `(.+?)` \|", (root / "benchmarks" / "README.md").read_text(encoding="utf-8"), re.M)
+    yielded = {name for module in (rate, stopping, suite, training_suite) for name in _names_of_rows(module)}
+    assert len(listed) == len(set(listed)) > 30
+    assert set(listed) == yielded
+
+
+def test_the_rate_is_that_of_pictures_seen_after_the_first_epoch(monkeypatch):
+    """On a clock that ticks at each reading: 28 members, one epoch of ten steps of two pictures, in one second."""
+    ticks = itertools.count()
+    monkeypatch.setattr(rate.time, "perf_counter", lambda: float(next(ticks)))
+    monkeypatch.setattr(rate.time, "process_time", lambda: 1.5 * next(ticks))
+    model = models.TinyResNet(num_classes=2, width=4)
+    found = rate.rate(model, 16, 2, counts=(4,) * 8, epochs=2)
+    assert found.images_a_second == 28 * 10 * 2 / 2  # the clock of the cores was read between
+    assert found.cores == 1.5
