@@ -1,9 +1,11 @@
 """What a run would take, told before anything starts: members, steps, operations, memory, and hours by a timed step."""
 
+import functools
 import math
 from collections.abc import Sequence
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 
@@ -12,7 +14,7 @@ from experiments.harness.text_table import aligned
 from experiments.study import time_limit, train
 from experiments.study.run import Run
 from experiments.study.run_folder import FinishedFiles
-from experiments.study.slots import GIB, free_memory, slots_of
+from experiments.study.slots import GIB, free_memory, layout_of, slots_of
 from fer_jax import training
 from fer_jax.categories import Categories
 from fer_jax.data.published import PUBLISHED
@@ -90,7 +92,7 @@ def counts_of(config: StudyConfig) -> tuple[Categories, dict[str, np.ndarray], s
 
 
 class _Step:
-    """One member's step, compiled and timed.
+    """One member's step, compiled once and timed.
 
     Args:
       config: resolved.
@@ -107,15 +109,16 @@ class _Step:
         }
         if config.targets == "votes":
             batch["votes"] = np.eye(2, dtype=np.float32)[batch["labels"]]
-        where = slots_of(config, step, like, batch, members=members)
-        self.slots, self.layout = where.pop("width"), where["over_members"]
-        self.memory = training.slots_memory(step, like, batch, **where).needed(self.slots)
+        memory = functools.cache(lambda: training.slots_memory(step, like, batch, **layout_of(config)))
+        where = slots_of(config, step, like, batch, members=members, memory=memory)
+        self.slots, self.layout = where["width"], where["over_members"]
+        self.memory = memory().needed(self.slots)
         self.parameters = sum(leaf.size for leaf in jax.tree.leaves(training.variables_of(like)["params"]))
         self.images, self.pixels = config.batch_size, size
         compiled = jax.jit(step).lower(like, batch, jax.random.key(0, impl="threefry2x32"), True).compile()
         self.operations = (compiled.cost_analysis() or {}).get("flops", math.nan)
-        model, sample = run.network(2), np.zeros((1, size, size, 3), np.float32)
-        state = training.init_state(jax.jit(model.init)(jax.random.key(0, impl="threefry2x32"), sample), optimiser)
+        # Of zeros: a fresh member would be one more program to compile, and numbers take no part in the time.
+        state = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), like)
         self.seconds = time_limit.seconds_an_image(config, step, state, batch)
 
     def told(self) -> str:

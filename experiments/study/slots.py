@@ -1,5 +1,6 @@
 """The number and place of members that train side by side: as asked, as the platform likes, as memory allows."""
 
+import functools
 from collections.abc import Callable, Mapping
 
 import jax
@@ -28,6 +29,16 @@ def layout(config: StudyConfig) -> str:
     return config.over_members or ensemble.default_over_members(over_devices=config.over_devices)
 
 
+def layout_of(config: StudyConfig) -> dict:
+    """Return the arguments of `training.make_slots` and `training.slots_memory` that say where slots run."""
+    return {
+        "over_members": layout(config),
+        "over_devices": config.over_devices,
+        "devices": config.devices or None,
+        "data_devices": config.data_devices,
+    }
+
+
 def slots_of(
     config: StudyConfig,
     step: Callable,
@@ -36,6 +47,7 @@ def slots_of(
     *,
     members: int,
     hosts: Hosts = ALONE,
+    memory: Callable[[], training.SlotsMemory] | None = None,
 ) -> dict:
     """Return the arguments of `training.Trainer` that say where members run.
 
@@ -46,33 +58,30 @@ def slots_of(
       batch: one batch.
       members: how many are to be trained.
       hosts: the processes that train them together.
+      memory: tells what slots take, where the caller asks for it as well. By default it is compiled for when wanted.
 
     Raises:
       UsageError: more slots were asked for than memory holds, or it does not hold one.
     """
     everything = members if jax.default_backend() == "cpu" else 1
-    where = {
-        "over_members": layout(config),
-        "over_devices": config.over_devices,
-        "devices": config.devices or None,
-        "data_devices": config.data_devices,
-    }
+    where = layout_of(config)
+    memory = memory or functools.partial(training.slots_memory, step, like, batch, **where)
     rows = placement.num_devices(config.over_devices, where["devices"]) // config.data_devices
-    width = _affordable(config, config.slots or max(everything, rows), rows, step, like, batch, where)
+    width = _affordable(config, config.slots or max(everything, rows), rows, like, batch, memory)
     return {"width": min(hosts.exchange(width)), "meet": lambda: hosts.exchange("compiled"), **where}
 
 
-def _affordable(config, width, rows, step, like, batch, where) -> int:
+def _affordable(config, width, rows, like, batch, memory) -> int:
     """Return as many slots as wanted, or fewer where nobody asked for a number."""
     budget = int(config.memory_gb * GIB) or free_memory()
     state, fed = (sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree)) for tree in (like, batch))
-    at_once = width if where["over_members"] == "vmap" else rows
+    at_once = width if layout(config) == "vmap" else rows
     if width * (state + fed) + at_once * _ACTIVATIONS * fed < _SMALL * budget:
         return width
-    memory = training.slots_memory(step, like, batch, **where)
-    most = memory.slots_within(budget)
+    taken = memory()
+    most = taken.slots_within(budget)
     if most < 1 or config.slots > most:
-        wanted = memory.needed(config.slots or 1) / GIB
+        wanted = taken.needed(config.slots or 1) / GIB
         flags = "--batch_size" if most < 1 else f"--slots={most} at most, --batch_size"
         raise UsageError(
             f"`--slots`: {config.slots or 1} want {wanted:.1f} GiB, {budget / GIB:.1f} GiB are free; lower {flags}, or "

@@ -1,7 +1,9 @@
 """A dry run: what it counts, where its counts are from, and that it writes nothing."""
 
+import contextlib
 import re
 
+import jax
 import pytest
 
 from experiments import reproduce, train_ensemble
@@ -29,6 +31,37 @@ def test_members_steps_and_images_are_those_of_the_flags(tmp_path, capsys):
     assert rows["saliency"][:2] == ["56", "392"] and rows["vote"][0] == "96"
     assert re.search(r"4 images of 32 px, +[0-9.]+ GFLOP, [0-9.]+ s measured here", said)
     assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("flags", "wanted"),
+    [
+        ((), ["step"]),
+        (("--memory_gb=0.1",), ["step"]),  # so little that slots are counted by the memory that they take
+        (("--memory_gb=0.1", "--over_members=map"), ["call", "step"]),
+    ],
+)
+def test_a_step_is_compiled_once_and_where_members_are_stacked_their_stack_once(tmp_path, capsys, flags, wanted):
+    with compilations() as seen:
+        _said(capsys, f"--out={tmp_path / 'run'}", *flags, card=train_ensemble)
+    # What fills arrays with zeros is compiled as well, and costs nothing.
+    assert [name for name in seen if name in ("step", "call", "init", "build")] == wanted
+
+
+@contextlib.contextmanager
+def compilations():
+    """Names of the programs that are compiled, as they come."""
+    seen = []
+
+    def listen(event, _, **told):
+        if event == "/jax/core/compile/backend_compile_duration":
+            seen.append(told["fun_name"].removeprefix("jit(").removesuffix(")"))
+
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    try:
+        yield seen
+    finally:
+        jax.monitoring.unregister_event_duration_listener(listen)
 
 
 def test_a_set_that_is_not_at_hand_has_its_published_counts(tmp_path, capsys):
