@@ -89,7 +89,14 @@ def program(build: Callable[..., Any], settings: Settings) -> Callable[..., dict
     return explain
 
 
-def queue(build: Callable[..., Any], settings: Settings, *, slots: int) -> Callable[..., Iterator[tuple[int, dict]]]:
+def queue(
+    build: Callable[..., Any],
+    settings: Settings,
+    *,
+    slots: int,
+    over_devices: str = "none",
+    devices: int | None = None,
+) -> Callable[..., Iterator[tuple[int, dict]]]:
     """Compile `explain_picture` for pictures that come one by one: (variables, rows) -> (index, results) of each.
 
     Where Extremal Perturbation stops on convergence, a finished picture makes room for the next, see
@@ -99,7 +106,10 @@ def queue(build: Callable[..., Any], settings: Settings, *, slots: int) -> Calla
     Args:
       build: see `networks`.
       settings: what to compute.
-      slots: pictures in work at once.
+      slots: pictures in work at once on a device.
+      over_devices: "none", or "shard_map" or "pmap", which deal pictures that end early out to the devices of this
+        process, see `saliency.extremal_queue`. Batches stay on one device.
+      devices: how many devices to use. All of them by default.
 
     Returns:
       A function of variables and of rows (picture (H, W, 3), target, member). A row is read when there is room for it.
@@ -133,7 +143,15 @@ def queue(build: Callable[..., Any], settings: Settings, *, slots: int) -> Calla
                 image, begun[index] = begin(variables, *row)
                 yield image, (begun[index]["target"], row[2])
 
-        found = saliency.extremal_queue(score_of, images_of_rows(), _all_areas(settings), slots=slots, shared=variables)
+        found = saliency.extremal_queue(
+            score_of,
+            images_of_rows(),
+            _all_areas(settings),
+            slots=slots,
+            shared=variables,
+            over_devices=over_devices,
+            devices=devices,
+        )
         for index, masks, info in found:
             yield index, begun.pop(index) | _perturbed(masks, info)
 

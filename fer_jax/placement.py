@@ -170,6 +170,23 @@ def everywhere(sharding: NamedSharding) -> Callable:
     return jax.jit(lambda tree: tree, out_shardings=NamedSharding(sharding.mesh, PartitionSpec()))
 
 
+def on_each_device(tree: Any, how: str, devices: int | None = None) -> list[tuple[jax.Device | None, Any]]:
+    """Copy what all rows need to each device of this process that a split uses, for programs that run on one by itself.
+
+    Args:
+      tree: of arrays.
+      how: "none", "shard_map" or "pmap". Either split is the same here.
+      devices: how many devices to use.
+
+    Returns:
+      [(device, tree there)]. With "none" [(None, tree)], as it is.
+    """
+    check_one_of("over_devices", how, OVER_DEVICES)
+    if how == "none":
+        return [(None, tree)]
+    return [(device, jax.device_put(tree, device)) for device in jax.local_devices()[: num_devices(how, devices)]]
+
+
 def host_row(leaf: jax.Array, row: int) -> np.ndarray | None:
     """Copy one row of an array whose rows are dealt out, from the first device that holds it. No program runs.
 

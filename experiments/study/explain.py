@@ -11,7 +11,8 @@ from experiments.study.run import Run
 from fer_jax import ensemble, explanation, placement, saliency
 from fer_jax.explanation import METHODS
 
-_SLOTS = 8  # pictures in work at once where each ends by itself
+# Pictures in work at once on a device, where each ends by itself. On a CPU they run one after another.
+_SLOTS = 8
 _KEPT = (*METHODS, "logits", "final_area")
 
 
@@ -83,7 +84,13 @@ def _one_by_one(run, settings, targets, rows, check):
     """Explain the pictures of all pairs in one queue, in the order of pairs."""
     pairs, shown, members = run.study_pairs, run.study_pictures, run.load_ensemble()
     order = rows[np.argsort(pairs[rows], kind="stable")]
-    explain = explanation.queue(functools.partial(run.network, 2), settings, slots=min(_SLOTS, max(1, len(rows))))
+    explain = explanation.queue(
+        functools.partial(run.network, 2),
+        settings,
+        slots=min(_SLOTS, max(1, len(rows))),
+        over_devices=run.config.over_devices,
+        devices=run.config.devices or None,
+    )
     found = {}
     for index, results in explain(members, ((shown.images[row], targets[row], pairs[row]) for row in order)):
         found[order[index]] = results

@@ -15,7 +15,7 @@ import numpy as np
 from jax import lax
 
 from fer_jax.errors import UsageError, check_count, check_one_of
-from fer_jax.placement import set_row
+from fer_jax.placement import on_each_device, set_row
 from fer_jax.saliency._extremal import PUBLISHED, Energies, ExtremalOptions, ExtremalState, extremal
 from fer_jax.saliency._extremal_perturbation import ExtremalInfo, as_asked, begin, finish, look, unseen
 from fer_jax.saliency._once import once
@@ -41,6 +41,8 @@ def extremal_queue(
     slots: int,
     shared: Any = (),
     over_slots: str | None = None,
+    over_devices: str = "none",
+    devices: int | None = None,
 ) -> Iterator[tuple[int, jax.Array, ExtremalInfo]]:
     """Find the masks of many images, with `slots` of them in work, each until its own end.
 
@@ -59,13 +61,17 @@ def extremal_queue(
       over_slots: "map" runs one slot after another: results do not depend on `slots` at all, and an idle one costs
         nothing. "vmap" batches them: results depend on `slots` by rounding. Default: map on a CPU, where it is as fast
         (measured for small networks), vmap elsewhere (reasoned).
+      over_devices: "none", or "shard_map" or "pmap": images are dealt out to the devices of this process, each with
+        `slots` of its own and a copy of `shared`. No device waits for another's image, and maps stay the same.
+      devices: how many devices to use. All of them by default.
 
     Yields:
       (index of the image, mask, info) as images finish, in any order. Mask and info are those of
       `extremal_perturbation`. Look at `info.finite` and `info.area`, as nothing is raised and nobody is warned.
 
     Raises:
-      UsageError: no slot, an unknown layout, or as `extremal_perturbation` for a row, or rows of unequal shapes.
+      UsageError: no slot, an unknown layout, more devices than there are, or as `extremal_perturbation` for a row, or
+        rows of unequal shapes.
 
     Example:
       >>> images = [jnp.zeros((8, 8, 1)).at[top : top + 4].set(1.0) for top in (0, 2, 4)]
@@ -82,7 +88,8 @@ def extremal_queue(
     check_one_of("over_slots", over_slots, OVER_SLOTS)
     work = _in_batches if options.stop == "never" else _in_slots
     programs = once(_programs, score_of, options=options, over_slots=over_slots)
-    return work(score_of, programs, _checked(score_of, rows, shared), options, slots, shared)
+    places = on_each_device(shared, over_devices, devices)
+    return work(programs, _checked(score_of, rows, shared), options, slots, places)
 
 
 class _Programs(NamedTuple):
@@ -160,42 +167,82 @@ def _programs(score_of, *, options, over_slots):
     )
 
 
-def _in_slots(score_of, programs, rows, options, slots, shared):
-    waiting, filled = enumerate(rows), None
-    inside: dict[int, int] = {}  # slot -> index of the image in it
-    told: list[list[Energies]] = [[] for _ in range(slots)]
-    while True:
-        free = [slot for slot in range(slots) if slot not in inside]
-        # `free` first: it ends before a row is read.
-        for slot, (index, (image, own)) in zip(free, waiting, strict=False):
-            fresh = programs.begin(image, own, shared)
-            filled = programs.spread(fresh, slots) if filled is None else filled
-            filled = programs.load(filled, np.int32(slot), fresh)
-            inside[slot], told[slot] = index, []
-        if not inside:
-            return
-        active = np.isin(np.arange(slots), list(inside))
-        filled, energies, ended = programs.advance(filled, active, shared)
-        energies, ended = jax.device_get((energies, ended))
-        for slot in list(inside):
-            told[slot].append(jax.tree.map(lambda leaf, slot=slot: leaf[slot], energies))
+class _Place:
+    """The slots of one device."""
+
+    def __init__(self, programs, options, slots, device, shared):
+        self._programs, self._options, self._slots = programs, options, slots
+        self._device, self._shared = device, shared
+        self._filled, self._found = None, None
+        self._told: list[list[Energies]] = [[] for _ in range(slots)]
+        self.inside: dict[int, int] = {}  # slot -> index of the image in it
+
+    @property
+    def free(self):
+        return self._slots - len(self.inside)
+
+    def load(self, index, row):
+        slot = min(set(range(self._slots)) - set(self.inside))
+        fresh = self._programs.begin(*_put(row, self._device), self._shared)
+        self._filled = self._programs.spread(fresh, self._slots) if self._filled is None else self._filled
+        self._filled = self._programs.load(self._filled, np.int32(slot), fresh)
+        self.inside[slot], self._told[slot] = index, []
+
+    def advance(self):
+        """Start a stretch of iterations. Nothing is waited for, so that other devices start theirs."""
+        active = np.isin(np.arange(self._slots), list(self.inside))
+        self._filled, *self._found = self._programs.advance(self._filled, active, self._shared)
+
+    def finished(self):
+        energies, ended = jax.device_get(self._found)
+        for slot in list(self.inside):
+            self._told[slot].append(jax.tree.map(lambda leaf, slot=slot: leaf[slot], energies))
             if ended[slot]:
-                index = inside.pop(slot)
-                history = jax.tree.map(lambda *parts: _padded(np.concatenate(parts), options.iterations), *told[slot])
-                masks, info = programs.take(filled, np.int32(slot), history)
-                yield index, *as_asked(masks, info, options)
+                index, told = self.inside.pop(slot), self._told[slot]
+                history = jax.tree.map(lambda *parts: _padded(np.concatenate(parts), self._options.iterations), *told)
+                masks, info = _back(self._programs.take(self._filled, np.int32(slot), history), self._device)
+                yield index, *as_asked(masks, info, self._options)
 
 
-def _in_batches(score_of, programs, rows, options, slots, shared):
+def _in_slots(programs, rows, options, slots, devices):
+    waiting = enumerate(rows)
+    places = [_Place(programs, options, slots, *each) for each in devices]
+    while True:
+        # A place is sought first, so that no row is read before there is room for it.
+        while (emptiest := max(places, key=lambda place: place.free)).free and (given := next(waiting, None)):
+            emptiest.load(*given)
+        working = [place for place in places if place.inside]
+        if not working:
+            return
+        for place in working:
+            place.advance()
+        for place in working:
+            yield from place.finished()
+
+
+def _in_batches(programs, rows, options, slots, devices):
     rows, first = iter(rows), 0
-    while batch := list(itertools.islice(rows, slots)):
-        full = batch + batch[-1:] * (slots - len(batch))
-        stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *full)
-        masks, infos = programs.whole(*stacked, shared)
-        for place in range(len(batch)):
-            mask, info = jax.tree.map(lambda leaf, place=place: leaf[place], (masks, infos))
-            yield first + place, *as_asked(mask, info, options)
-        first += len(batch)
+    while batches := list(itertools.islice(iter(lambda: list(itertools.islice(rows, slots)), []), len(devices))):
+        found = []
+        for batch, (device, shared) in zip(batches, devices, strict=False):
+            full = batch + batch[-1:] * (slots - len(batch))
+            stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *full)
+            found.append((device, programs.whole(*_put(stacked, device), shared)))
+        for batch, (device, results) in zip(batches, found, strict=True):
+            masks, infos = _back(results, device)
+            for place in range(len(batch)):
+                mask, info = jax.tree.map(lambda leaf, place=place: leaf[place], (masks, infos))
+                yield first + place, *as_asked(mask, info, options)
+            first += len(batch)
+
+
+def _put(tree, device):
+    return tree if device is None else jax.device_put(tree, device)
+
+
+def _back(tree, device):
+    """Bring results of one of several devices to where those of the others are."""
+    return tree if device is None else jax.tree.map(jnp.asarray, jax.device_get(tree))
 
 
 def _padded(energy, iterations):

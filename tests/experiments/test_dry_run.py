@@ -7,8 +7,9 @@ import jax
 import pytest
 
 from experiments import reproduce, train_ensemble
-from experiments.config import StudyConfig
+from experiments.config import StudyConfig, resolve
 from experiments.harness import command
+from experiments.study import time_limit
 
 
 def _said(capsys, *flags, card=reproduce, code=0):
@@ -62,6 +63,22 @@ def compilations():
         yield seen
     finally:
         jax.monitoring.unregister_event_duration_listener(listen)
+
+
+def test_pictures_that_end_early_are_counted_as_measured(tmp_path, capsys):
+    flags = ["--train_per_expression=10", "--validation_per_expression=12", "--max_epochs=1", "--per_ordered_pair=1"]
+    said = _said(capsys, f"--out={tmp_path / 'run'}", *flags, "--stages=saliency", "--ep_stop=converged")
+    assert re.search(r"^saliency +56 +20,048 ", said, re.M)  # 56 pictures of 358 iterations
+    assert "283 iterations on average on FER+ and 358 on\ndrawn faces (measured, of 800). 358 are counted." in said
+    assert re.search(r"If none converges it is 44,800 steps, [0-9.]+ hours", said)
+
+
+@pytest.mark.parametrize(
+    ("flags", "wanted"),
+    [({}, 150), ({"ep_stop": "converged"}, 358), ({"ep_stop": "converged", "ep_iterations": 100}, 100)],
+)
+def test_iterations_are_those_measured_where_pictures_end_early(flags, wanted):
+    assert time_limit.expected_iterations(resolve(StudyConfig(out="run", **flags))) == wanted
 
 
 def test_a_set_that_is_not_at_hand_has_its_published_counts(tmp_path, capsys):

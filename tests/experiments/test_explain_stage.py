@@ -24,6 +24,7 @@ def run():
     members = [fresh(jax.random.key(seed), jnp.zeros((1, SIZE, SIZE, 3))) for seed in range(3)]
     pictures = np.random.default_rng(0).integers(0, 256, (len(PAIRS), SIZE, SIZE, 3), np.uint8)
     return types.SimpleNamespace(
+        config=types.SimpleNamespace(over_devices="none", devices=0),
         study_pairs=PAIRS,
         study_pictures=types.SimpleNamespace(images=pictures),
         load_ensemble=lambda: ensemble.stack(members),
@@ -59,6 +60,17 @@ def test_one_by_one_gives_what_pair_by_pair_gives(run):
 def _by_pair(found):
     for own, maps in found:
         yield int(PAIRS[own[0]]), (own, maps)
+
+
+def test_pictures_dealt_out_to_devices_have_the_same_maps(run):
+    chosen = settings(ep_stop="converged", ep_iterations=40)
+    two = types.SimpleNamespace(**vars(run) | {"config": types.SimpleNamespace(over_devices="shard_map", devices=2)})
+    wanted, found = (
+        dict(_by_pair(explain.explain_rows(each, chosen, TARGETS, np.arange(len(PAIRS)), check=lambda: None)))
+        for each in (run, two)
+    )
+    assert set(found) == set(wanted) == {0, 1, 2}
+    jax.tree.map(np.testing.assert_array_equal, found, wanted)
 
 
 def test_stopped_in_the_middle_whole_pairs_have_been_given(run):

@@ -81,6 +81,32 @@ def test_mapped_slots_change_nothing_however_many_there_are():
         assert_same(queued(rows, slots, over_slots="map"), wanted)
 
 
+def test_devices_have_slots_of_their_own_and_change_nothing():
+    rows = rows_of(never=(0,))
+    wanted = queued(rows, 2, over_slots="map")
+    found = queued(rows, 2, over_slots="map", over_devices="shard_map", devices=2)
+    assert_same(found, wanted)
+    assert len({mask.sharding for mask, _ in found.values()}) == 1  # wherever a map was made, it can be stacked
+    options = dataclasses.replace(OPTIONS, stop="never", iterations=20)
+    batches = [queued(rows, 2, options, over_slots="map", over_devices=how, devices=2) for how in ("none", "pmap")]
+    assert_same(batches[1], batches[0])
+
+
+def test_images_are_read_when_a_device_has_room_and_spread_over_all():
+    read = []
+
+    def rows():
+        for row in rows_of():
+            read.append(len(read))
+            yield row
+
+    found = saliency.extremal_queue(
+        score_of, rows(), OPTIONS, slots=1, shared=MEMBERS, over_slots="map", over_devices="shard_map", devices=2
+    )
+    next(found)
+    assert read == [0, 1]  # one on each device, and no third before one of them has left
+
+
 def test_the_number_of_batched_slots_changes_rounding_only():
     rows = rows_of()
     wanted = queued(rows, 1, over_slots="vmap")
