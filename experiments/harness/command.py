@@ -19,7 +19,7 @@ from typing import Any, get_args
 from absl import flags
 
 from experiments.harness.heap import keep_freed_memory
-from experiments.harness.numerics import keep_programs
+from experiments.harness.kept_programs import keep_programs
 from fer_jax.errors import FerError, MemoryExhausted, Preempted, StorageError, UsageError, printable
 
 BUG = 70

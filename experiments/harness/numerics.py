@@ -1,9 +1,6 @@
 """Devices, versions and settings of JAX, which decide the last bits of a result beside the configuration."""
 
-import contextlib
 import os
-import pathlib
-import platform
 import sys
 from typing import Any
 
@@ -35,24 +32,6 @@ def numerics() -> dict[str, Any]:
         **{name: getattr(jax.config, name) for name in _SETTINGS},
         **{name: os.environ.get(name, "").strip() for name in _VARIABLES},
     }
-
-
-def keep_programs() -> None:
-    """Keep compiled programs on disk for the next command, unless the user has said where or that none are kept.
-
-    The folder is one of this user on this machine: a program compiled for another processor may not run here.
-    """
-    jax = sys.modules.get("jax")  # a card that needs no network has not loaded it
-    if (jax.config.jax_compilation_cache_dir if jax else os.environ.get("JAX_COMPILATION_CACHE_DIR")) is not None:
-        return
-    home = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
-    folder = pathlib.Path(home) / "fer_jax" / "programs" / (platform.node() or "this machine")
-    with contextlib.suppress(OSError):  # without a home that can be written, programs are compiled each time
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if jax:
-            jax.config.update("jax_compilation_cache_dir", str(folder))
-        else:
-            os.environ["JAX_COMPILATION_CACHE_DIR"] = str(folder)
 
 
 def _threads(devices):

@@ -49,26 +49,3 @@ def test_another_number_of_threads_is_told_where_it_was_kept(monkeypatch, capsys
     assert not capsys.readouterr().err
     numerics.tell_changes("run", record)
     assert f"run: made under other settings (threads was {record['threads']}, is 13)" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(("said", "wanted"), [(None, "home/fer_jax/programs"), ("", None), ("elsewhere", "elsewhere")])
-def test_programs_are_kept_where_the_user_says_or_in_a_folder_of_this_user_and_machine(tmp_path, root, said, wanted):
-    given = {} if said is None else {"JAX_COMPILATION_CACHE_DIR": said}
-    kept = {name: value for name, value in os.environ.items() if name != "JAX_COMPILATION_CACHE_DIR"}
-    lines = {
-        "before": "import jax; keep_programs()",
-        "after": "keep_programs(); import jax",
-    }
-    for order, line in lines.items():
-        shown = "print(jax.config.jax_compilation_cache_dir)"
-        code = f"from experiments.harness.numerics import keep_programs; {line}; {shown}"
-        home = {"XDG_CACHE_HOME": str(tmp_path / "home"), "PYTHONPATH": str(root)}
-        told = subprocess.run(
-            [sys.executable, "-c", code], env=kept | home | given, capture_output=True, text=True, cwd=root
-        )
-        folder = told.stdout.strip()
-        if wanted and said is None:
-            assert folder.startswith(f"{tmp_path}/{wanted}/"), (order, told.stderr)
-            assert os.stat(folder).st_mode & 0o777 == 0o700
-        else:
-            assert folder == (wanted or said), order
