@@ -108,7 +108,7 @@ class Training:
     """Networks, and how they learn."""
 
     model: str | None = option(
-        None, "Architecture of the members and the multiclass model.", choices=("tiny", "small", "resnet50")
+        None, "Architecture of the members and the multiclass model.", choices=("tiny", "small", "medium", "resnet50")
     )
     learning_rate: float | None = option(None, "Adam's learning rate.", low=1e-8, high=10.0)
     batch_size: int | None = option(None, "Images a step and member.", low=2, high=4096)
@@ -117,11 +117,12 @@ class Training:
         "Members to train: all, pairs by number such as 0-6,9, or 1/4 for every fourth from 1. "
         "experiments.merge_members joins such runs.",
     )
-    targets: str = option(
-        "labels",
+    targets: str | None = option(
+        None,
         "What networks learn: each picture's label, or the shares of its votes (FER+; Barsoum et al. 2016). Members "
         "learn the shares within their pair. Pictures, stopping, scores and fine-tuning go by labels.",
         choices=("labels", "votes"),
+        before="labels",
     )
     undersample: str = option(
         "fixed",
@@ -164,8 +165,8 @@ class Training:
     multiclass_epochs: int | None = option(None, "Epochs of the multiclass model.", low=1, high=100_000)
     class_weights: str | None = option(
         None,
-        "Weights of the multiclass loss (paper §5.2, without a formula): N/(K n) or its square root (both ours).",
-        choices=("balanced", "sqrt"),
+        "Weights of the multiclass loss (paper §5.2, without a formula): N/(K n), its root (both ours), or none.",
+        choices=("balanced", "sqrt", "none"),
     )
     multiclass_schedule: str | None = option(
         None,
@@ -310,6 +311,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "image_size": 224,
         "learning_rate": 1e-4,
         "batch_size": 64,
+        "targets": "labels",
         "max_epochs": 150,
         "max_images": 0,
         "multiclass_epochs": 40,
@@ -323,14 +325,15 @@ PRESETS: dict[str, dict[str, Any]] = {
         "finetune_learning_rate": 1e-4,
     },
     "small": {
-        "model": {"procedural_faces": "tiny", "photographs": "small"},
+        "model": {"procedural_faces": "tiny", "ferplus": "medium", "photographs": "small"},
         "image_size": {"procedural_faces": 64, "ferplus": 48, "fer2013": 48, "ckplus": 48, "photographs": 64},
-        "learning_rate": 1e-3,
-        "batch_size": {"procedural_faces": 16, "photographs": 32},
+        "learning_rate": {"ferplus": 2e-3, "photographs": 1e-3},
+        "batch_size": {"procedural_faces": 16, "ferplus": 64, "photographs": 32},
+        "targets": {"ferplus": "votes", "photographs": "labels"},
         "max_epochs": 150,
         "max_images": {"procedural_faces": 6_240, "photographs": 64_000},
         "multiclass_epochs": {"procedural_faces": 16, "photographs": 24},
-        "class_weights": "sqrt",
+        "class_weights": {"ferplus": "none", "photographs": "sqrt"},
         "multiclass_schedule": "cosine",
         "batch_statistics": "population",
         "ep_iterations": {"procedural_faces": 150, "photographs": 300},

@@ -32,7 +32,7 @@ class ExplainConfig(OfRun):
     arch: str | None = option(
         None,
         "With --weights: its architecture.",
-        choices=("resnet50", "small", "tiny"),
+        choices=("resnet50", "medium", "small", "tiny"),
         unset="what a file of experiments.export says, or resnet50",
     )
     class_names: str = option(

@@ -44,6 +44,7 @@ def option(
     high: float | None = None,
     aliases: Sequence[str] = (),
     old_values: Mapping[str, str | None] | None = None,
+    before: Any = None,
 ) -> Any:
     """Return a field of a script's configuration that becomes a flag.
 
@@ -57,10 +58,11 @@ def option(
       high: the greatest number that is allowed.
       aliases: earlier names of the flag. The command line and old records may use them.
       old_values: earlier names of values -> the values.
+      before: its value in records from before the flag was there, None for its default.
     """
     bounds = None if low is None else (low, high)
     about = {"help": text, "choices": choices, "unset": unset, "fills": tuple(fills), "bounds": bounds}
-    about |= {"aliases": tuple(aliases), "old_values": dict(old_values or {})}
+    about |= {"aliases": tuple(aliases), "old_values": dict(old_values or {}), "before": before}
     return dataclasses.field(default=default, metadata=about)
 
 
@@ -91,6 +93,24 @@ def upgrade(config_class: type, saved: Mapping[str, Any]) -> dict[str, Any]:
         values[field.name] = field.metadata.get("old_values", {})
     current = {names.get(name, name): value for name, value in saved.items()}
     return {name: values[name].get(value, value) if values.get(name) else value for name, value in current.items()}
+
+
+def restored(config_class: type, saved: Mapping[str, Any]) -> Any:
+    """Return the configuration that some version recorded.
+
+    Args:
+      config_class: a dataclass of `option`s.
+      saved: flag -> value. Flags that are no more are passed over, and those that were none yet had one value.
+    """
+    current = upgrade(config_class, saved)
+    fields = dataclasses.fields(config_class)
+    return config_class(**{field.name: current.get(field.name, value_before(field)) for field in fields})
+
+
+def value_before(field: dataclasses.Field) -> Any:
+    """Return the value that everything had before a flag was there."""
+    before = field.metadata["before"]
+    return field.default if before is None else before
 
 
 class _Choice(flags.EnumParser):

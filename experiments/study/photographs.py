@@ -131,7 +131,7 @@ def _checked_votes(votes: np.ndarray | None, config) -> np.ndarray:
     if votes is None or (votes.max(1) == 1).all():
         raise UsageError(
             f"`--targets`: votes wants pictures that several people have named, those in {config.data_dir} have one "
-            "label each. Leave the flag out, or give FER+ (prepared with --target=votes)."
+            "label each. Give --targets=labels, or FER+ (prepared with --target=votes)."
         )
     return votes
 

@@ -35,7 +35,7 @@ def refuse_votes(config: Any) -> None:
     if config.targets == "votes" and config.dataset not in ("ferplus", "prepared"):
         raise UsageError(
             "`--targets`: votes wants pictures that several people have named: --dataset=ferplus, or a set prepared "
-            f"with --target=votes; got --dataset={config.dataset}. Leave the flag out to learn from labels."
+            f"with --target=votes; got --dataset={config.dataset}. Give --targets=labels."
         )
 
 

@@ -14,7 +14,7 @@ import optax
 import pandas as pd
 
 from experiments.config import StudyConfig
-from experiments.harness.command import StopRequest, upgrade
+from experiments.harness.command import StopRequest, restored
 from experiments.harness.hosts import ALONE, Hosts
 from experiments.harness.numerics import numerics, tell_changes
 from experiments.study.run_folder import PICTURES_RECORD, FinishedFiles, RunFolder
@@ -340,8 +340,7 @@ def _config(path, flag) -> StudyConfig:
     file = pathlib.Path(path) / "run.json"
     try:
         saved = json.loads(file.read_text(encoding="utf-8"))["config"]
-        known = {field.name for field in dataclasses.fields(StudyConfig)}
-        config = StudyConfig(**{name: value for name, value in upgrade(StudyConfig, saved).items() if name in known})
+        config = restored(StudyConfig, saved)
     except (FileNotFoundError, NotADirectoryError):
         raise UsageError(
             f"`--{flag}`: wanted a run folder of experiments.reproduce, got {path}, which has no run.json."

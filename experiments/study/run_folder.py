@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from experiments.harness.command import upgrade
+from experiments.harness.command import restored
 from experiments.harness.locked_folder import LockedFolder, plain
 from experiments.harness.numerics import numerics, tell_changes
 from experiments.study.stage_records import StageRecords
@@ -215,9 +215,7 @@ class RunFolder(LockedFolder, FinishedFiles):
 
     def _adopt(self, config):
         """Take over a run of the first schema: what was no flag then had its default."""
-        saved = upgrade(type(self.config), config)
-        flags = {field.name: saved.get(field.name, field.default) for field in dataclasses.fields(self.config)}
-        StageRecords(self, type(self.config)(**flags)).adopt()
+        StageRecords(self, restored(type(self.config), config)).adopt()
 
     def write_table(self, name: str, table: pd.DataFrame) -> pathlib.Path:
         """Write a table as CSV under `tables/`."""

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from experiments.harness.command import upgrade
+from experiments.harness.command import upgrade, value_before
 from experiments.study import people_tables
 from experiments.study.stage_table import PLACEMENT, STAGES, TABLE, left_out
 from fer_jax.errors import StorageError, UsageError
@@ -223,7 +223,7 @@ class StageRecords:
 
     def _flags_changed(self, name, record):
         """List the flags that changed. A run made before a flag existed was made with its default."""
-        fields = {field.name: field.default for field in dataclasses.fields(self.config)}
+        fields = {field.name: value_before(field) for field in dataclasses.fields(self.config)}
         known = {flag: record["reads"].get(flag, fields[flag]) for flag in TABLE[name].reads}
         return [
             f"--{flag} was {was!r}, is {getattr(self.config, flag)!r}"

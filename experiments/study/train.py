@@ -216,8 +216,7 @@ def train_multiclass(run: Run) -> None:
     """
     config, train = run.config, run.pictures("train")
     weights = data.class_weights(train.labels, categories=run.categories)
-    if config.class_weights == "sqrt":
-        weights = np.sqrt(weights)
+    weights = {"balanced": weights, "sqrt": np.sqrt(weights), "none": None}[config.class_weights]
     model = run.network(len(run.categories))
     starting = starting_variables(run, model, "multiclass")
     batches, votes = batches_of(run, None), votes_of(run, None)

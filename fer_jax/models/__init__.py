@@ -6,6 +6,7 @@ from fer_jax.models._pretrained import from_state_dict, to_state_dict
 from fer_jax.models._resnet import (
     BATCH_NORM_MOMENTUM,
     MODELS,
+    MediumResNet,
     Output,
     ResNet,
     ResNet50,
@@ -20,6 +21,7 @@ __all__ = [
     "BATCH_NORM_MOMENTUM",
     "LOWERINGS",
     "MODELS",
+    "MediumResNet",
     "Output",
     "ResNet",
     "ResNet50",

@@ -133,7 +133,8 @@ def test_the_record_of_a_run_of_before_is_opened(tmp_path):
     opened = open_run(str(tmp_path / "run"))
     assert opened.config == dataclasses.replace(_config(tmp_path), out=None) and opened.config.ep_score == "logit"
     flags = [f"--{name}={value}" for name, value in config.items() if value is not None]
-    assert command.parse(StudyConfig, ["prog", *flags], usage="") == opened.config
+    # `targets` was no flag yet: networks learned labels.
+    assert command.parse(StudyConfig, ["prog", *flags, "--targets=labels"], usage="") == opened.config
 
 
 def test_recorded_flags_are_read_under_the_names_of_today():

@@ -88,14 +88,27 @@ def test_resnet50_has_the_published_number_of_parameters():
     assert sum(leaf.size for leaf in jax.tree.leaves(like["params"])) == 23_512_130
 
 
-@pytest.mark.parametrize(("size", "cells"), [(48, 6), (64, 8), (50, 7)])
-def test_the_small_net_keeps_an_eighth_of_the_side(size, cells):
-    model = models.SmallResNet(num_classes=8)
+@pytest.mark.parametrize(
+    ("build", "size", "cells", "channels"),
+    [
+        (models.SmallResNet, 48, 6, 128),
+        (models.SmallResNet, 64, 8, 128),
+        (models.SmallResNet, 50, 7, 128),
+        (models.MediumResNet, 48, 6, 256),
+    ],
+)
+def test_small_nets_keep_an_eighth_of_the_side(build, size, cells, channels):
+    model = build(num_classes=8)
     output = jax.eval_shape(
         lambda x: model.init_with_output(jax.random.key(0), x)[0], jax.ShapeDtypeStruct((3, size, size, 3), jnp.float32)
     )
     assert output.logits.shape == (3, 8)
-    assert output.features.shape == (3, cells, cells, 128)
+    assert output.features.shape == (3, cells, cells, channels)
+
+
+def test_the_medium_net_has_over_a_million_parameters():
+    like = jax.eval_shape(models.MediumResNet(num_classes=8).init, jax.random.key(0), jnp.zeros((1, 48, 48, 3)))
+    assert sum(leaf.size for leaf in jax.tree.leaves(like["params"])) == 1_209_896
 
 
 def test_logits_are_the_head_on_pooled_features(random_variables):
@@ -125,6 +138,8 @@ def test_unknown_parts_are_named():
     x = jnp.zeros((1, 32, 32, 3))
     with pytest.raises(UsageError, match=r"`stem`: wanted one of imagenet, small, got 'large'"):
         models.ResNet(num_classes=2, stem="large").init(jax.random.key(0), x)
+    with pytest.raises(UsageError, match=r"`strides`: wanted 1 or 2 for each of the 4 stages, or None, got \(2, 1\)"):
+        models.ResNet(num_classes=2, strides=(2, 1)).init(jax.random.key(0), x)
     with pytest.raises(UsageError, match=r"`block`: wanted one of bottleneck, basic, got 'wide'"):
         models.ResNet(num_classes=2, block="wide").init(jax.random.key(0), x)
 

@@ -150,6 +150,16 @@ def test_weighted_losses_of_shares_average_to_that_of_the_batch(reduction):
     np.testing.assert_allclose(shares.mean(), whole, rtol=1e-6)
 
 
+@pytest.fixture
+def optimised():
+    """Let XLA optimise: without, one picture a device gives numbers that are wrong in their first digits."""
+    before = jax.config.read("jax_disable_most_optimizations")
+    jax.config.update("jax_disable_most_optimizations", False)
+    yield
+    jax.config.update("jax_disable_most_optimizations", before)
+
+
+@pytest.mark.usefixtures("optimised")
 @pytest.mark.parametrize(
     ("devices", "data_devices", "how"),
     [
