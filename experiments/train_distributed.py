@@ -34,6 +34,7 @@ class DistributedConfig(StudyConfig):
     coordinator: str | None = option(None, "HOST:PORT of process 0.", unset="as the launcher says")
     num_processes: int | None = option(None, "How many processes there are.", unset="as the launcher says")
     process_id: int | None = option(None, "Which of them this one is, from 0.", unset="as the launcher says")
+    wait_s: int = option(300, "Seconds to wait at the start for all processes.", low=2, high=100_000)
     heartbeat_s: int = option(30, "Seconds after which a process that is silent counts as lost.", low=2, high=3600)
 
 
@@ -49,7 +50,7 @@ def main(config: DistributedConfig) -> int:
         return code
     from experiments.harness.supervised import supervise
 
-    return supervise(lambda stop: _work(run, place, stop, config.heartbeat_s))
+    return supervise(lambda stop: _work(run, place, stop))
 
 
 def _whole_run(config) -> StudyConfig:
@@ -62,15 +63,14 @@ def _whole_run(config) -> StudyConfig:
     return run
 
 
-def _work(run, place, stop, heartbeat_s) -> int:
+def _work(run, place, stop) -> int:
     """Join the other processes, take part in the run, and part from them."""
     from experiments.harness.hosts import join
 
     joined, ended = [], []
 
     def card(config):
-        del config
-        hosts = join(place, heartbeat_s=heartbeat_s)
+        hosts = join(place, heartbeat_s=config.heartbeat_s, wait_s=config.wait_s)
         joined.append(hosts)
         try:
             return _take_part(run, hosts, stop)

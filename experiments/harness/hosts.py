@@ -184,12 +184,18 @@ def lost(which: str) -> Preempted:
     return Preempted(f"{who} was lost; all checkpoints are whole. Run the same command again to go on.")
 
 
-def join(place: Place, *, heartbeat_s: int) -> JoinedHosts:
+def never_came() -> Preempted:
+    """Return the error of processes that have waited in vain for all to come."""
+    return Preempted("Not all processes came within --wait_s seconds. Run the same command again, all of them.")
+
+
+def join(place: Place, *, heartbeat_s: int, wait_s: int) -> JoinedHosts:
     """Start `jax.distributed`, before JAX looks for devices. Waits for all processes.
 
     Args:
       place: of this process.
       heartbeat_s: seconds after which a process that says nothing counts as lost.
+      wait_s: seconds to wait for all. After these JAX ends the process, see `supervised`.
 
     Raises:
       UsageError: JAX cannot find the other processes.
@@ -204,6 +210,7 @@ def join(place: Place, *, heartbeat_s: int) -> JoinedHosts:
             place.count if place.coordinator else None,
             place.index if place.coordinator else None,
             cluster_detection_method=place.method or ("deactivate" if place.coordinator else None),
+            initialization_timeout=wait_s,
             heartbeat_timeout_seconds=heartbeat_s,
         )
     except (ValueError, TypeError, KeyError, RuntimeError) as error:

@@ -14,7 +14,7 @@ import threading
 from collections.abc import Callable
 
 from experiments.harness.command import BUG, StopRequest
-from experiments.harness.hosts import lost
+from experiments.harness.hosts import lost, never_came
 from fer_jax.errors import Preempted
 
 _CHILD = "FER_JAX_SUPERVISED"  # tells a child its ends of two pipes
@@ -22,6 +22,7 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 # A line of the C++ log: its level, month and day, time.
 _LOGGED = re.compile(rb"^[IWEF]\d{4} \d\d:\d\d:")
 _ABORTED = b"JAX distributed service detected fatal errors"
+_NEVER_CAME = b"RPC: /xla.coordination.CoordinationService/RegisterTask"
 _UNHEALTHY = re.compile(rb"stopped sending heartbeats\):\s+(\d+)")
 
 
@@ -92,6 +93,8 @@ def _read(noise, kept) -> None:
 
 def _explain(number, noise) -> int:
     """Say why a child was ended by a signal."""
+    if _NEVER_CAME in noise:
+        raise never_came()
     if _ABORTED in noise:
         which = _UNHEALTHY.search(noise)
         raise lost(which[1].decode() if which else "")

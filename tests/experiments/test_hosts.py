@@ -5,6 +5,7 @@ two and one are `slow`.
 """
 
 import json
+import os
 import pathlib
 import random
 import re
@@ -84,6 +85,11 @@ class Cluster:
         """Number of the newest checkpoint."""
         found = (self.out / "training" / "ensemble").glob("[0-9]*/manifest.json")
         return max((int(path.parent.name) for path in found), default=0)
+
+    def locked_by(self, worker):
+        """Whether the run folder is locked by the child of a process, which has then joined the others."""
+        lock = self.out / "LOCK"
+        return lock.exists() and lock.read_text().startswith(f"process {_child(worker)} ")
 
     def result(self):
         """Everything that must not depend on who trained, and on interruptions."""
@@ -225,13 +231,15 @@ def test_one_of_four_is_killed_at_twenty_random_moments(tmp_path, root, longer):
         for _ in range(5):
             workers, before = cluster.start(4, EVERY_STEP, f"--heartbeat_s={HEARTBEAT_S}"), cluster.saved()
             cue = before + chance.randint(0, 4)
+            # They have joined, and then perhaps saved.
+            _until(lambda cluster=cluster, workers=workers: cluster.locked_by(workers[0]), workers)
             _until(lambda cluster=cluster, cue=cue: cluster.saved() >= cue, workers)
             time.sleep(chance.uniform(0, 1.0 if cue == before else 0.2))
             victim = workers[kills % 4]
             if (kills // 4) % 2:
                 victim.kill()
             else:
-                _kill_child(victim)
+                os.kill(_child(victim), signal.SIGKILL)
             kills, since = kills + 1, time.monotonic()
             rest = [worker for worker in workers if worker is not victim]
             said = _all_end(rest)
@@ -264,13 +272,21 @@ def _all_end(workers):
     return said
 
 
-def _kill_child(worker):
-    """Kill the child that does the work, or the process itself where there is none yet."""
-    found = pathlib.Path(f"/proc/{worker.pid}/task/{worker.pid}/children").read_text().split()
-    if not found:
-        worker.kill()
-    for child in found:
-        subprocess.run(["kill", "-9", child], check=False)
+def _child(worker):
+    """The process that does the work."""
+    return int(pathlib.Path(f"/proc/{worker.pid}/task/{worker.pid}/children").read_text().split()[0])
+
+
+@pytest.mark.slow
+def test_one_that_never_comes_is_told(tmp_path, root):
+    cluster = Cluster(tmp_path / "run", root)
+    workers = cluster.start(2, "--wait_s=5")
+    workers[1].kill()
+    workers[1].communicate()
+    ((_, error),) = _ended(workers[:1], 75)
+    assert (
+        error == "stopped: Not all processes came within --wait_s seconds. Run the same command again, all of them.\n"
+    )
 
 
 # Who is who
@@ -466,6 +482,11 @@ def test_processes_agree_seldom_where_steps_are_short():
             "Process 3 was lost",
         ),
         (6, "F1 JAX distributed service detected fatal errors. Socket closed", "Another process was lost"),
+        (
+            6,
+            "F1 service detected fatal errors.\n\nRPC: /xla.coordination.CoordinationService/RegisterTask",
+            "all processes came",
+        ),
         (9, "", "killed .signal 9., perhaps for want of memory"),
     ],
 )
