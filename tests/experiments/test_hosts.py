@@ -219,7 +219,7 @@ def test_all_are_asked_to_stop_ten_times(tmp_path, root, longer):
     assert cluster.result() == longer
 
 
-HEARTBEAT_S = 5
+HEARTBEAT_S = 10  # a process that gets no processor for so long on a busy machine counts as lost, too
 
 
 @pytest.mark.slow
@@ -235,6 +235,8 @@ def test_one_of_four_is_killed_at_twenty_random_moments(tmp_path, root, longer):
             _until(lambda cluster=cluster, workers=workers: cluster.locked_by(workers[0]), workers)
             _until(lambda cluster=cluster, cue=cue: cluster.saved() >= cue, workers)
             time.sleep(chance.uniform(0, 1.0 if cue == before else 0.2))
+            early = [(worker.returncode, worker.stderr.read()) for worker in workers if worker.poll() is not None]
+            assert not early, early
             victim = workers[kills % 4]
             if (kills // 4) % 2:
                 victim.kill()
