@@ -173,7 +173,8 @@ class _Place:
     def __init__(self, programs, options, slots, device, shared):
         self._programs, self._options, self._slots = programs, options, slots
         self._device, self._shared = device, shared
-        self._filled, self._found = None, None
+        self._filled: Any = None
+        self._found: Any = None
         self._told: list[list[Energies]] = [[] for _ in range(slots)]
         self.inside: dict[int, int] = {}  # slot -> index of the image in it
 
@@ -191,7 +192,8 @@ class _Place:
     def advance(self):
         """Start a stretch of iterations. Nothing is waited for, so that other devices start theirs."""
         active = np.isin(np.arange(self._slots), list(self.inside))
-        self._filled, *self._found = self._programs.advance(self._filled, active, self._shared)
+        self._filled, energies, ended = self._programs.advance(self._filled, active, self._shared)
+        self._found = energies, ended
 
     def finished(self):
         energies, ended = jax.device_get(self._found)

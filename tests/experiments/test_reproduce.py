@@ -402,3 +402,41 @@ def test_killed_in_the_middle_the_same_command_ends_with_the_same_summary(finish
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == str(out / "report.html")
     assert _summary(out) == _summary(finished)
+
+
+@pytest.mark.slow
+def test_killed_while_pictures_end_early_it_goes_on_and_ends_in_equal_maps(tmp_path, root):
+    unbroken, killed = tmp_path / "unbroken", tmp_path / "killed"
+
+    def command_line(out, stages):
+        known = [flag for flag in TINY if not flag.startswith("--ep_iterations")]
+        few = ["--categories=happy,sad,anger,fear", "--people=none"]
+        early = ["--ep_stop=converged", "--ep_iterations=70", *few, f"--stages={stages}"]
+        return [sys.executable, "-m", "experiments.reproduce", f"--out={out}", *known, *early]
+
+    def finish(out, stages):
+        done = subprocess.run(
+            command_line(out, stages), cwd=root, env=environment(root), capture_output=True, text=True, timeout=600
+        )
+        assert done.returncode == 0, done.stderr
+
+    finish(unbroken, "data,design,members")
+    shutil.copytree(unbroken, killed)
+    finish(unbroken, "saliency")
+    child = subprocess.Popen(
+        command_line(killed, "saliency"), cwd=root, env=environment(root), stderr=subprocess.DEVNULL
+    )
+    deadline = time.monotonic() + 600
+    while not list(killed.glob("saliency/*.npz")):
+        assert child.poll() is None and time.monotonic() < deadline
+        time.sleep(0.01)
+    child.kill()
+    child.wait()
+    assert not (killed / "maps.npz").exists()
+    kept = {path: path.stat().st_mtime_ns for path in killed.glob("saliency/*.npz")}
+    finish(killed, "saliency")
+    assert all(path.stat().st_mtime_ns == written for path, written in kept.items())  # pairs that were done stay
+    wanted, found = (np.load(out / "maps.npz") for out in (unbroken, killed))
+    assert set(found) == set(wanted) >= {"extremal_perturbation", "cam", "grad_cam"}
+    for name in wanted:
+        np.testing.assert_array_equal(found[name], wanted[name], err_msg=name)
