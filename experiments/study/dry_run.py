@@ -113,14 +113,15 @@ class _Step:
         memory = functools.cache(lambda: training.slots_memory(step, like, batch, **layout_of(config)))
         where = slots_of(config, step, like, batch, members=members, memory=memory)
         self.slots, self.layout = where["width"], where["over_members"]
-        self.memory = memory().needed(self.slots)
+        at_once = where["at_once"] if self.layout == "loop" else 1
+        self.memory = memory().needed(self.slots) + (at_once - 1) * memory().working
         self.parameters = sum(leaf.size for leaf in jax.tree.leaves(training.variables_of(like)["params"]))
         self.images, self.pixels = config.batch_size, size
         compiled = jax.jit(step).lower(like, batch, jax.random.key(0, impl="threefry2x32"), True).compile()
         self.operations = (compiled.cost_analysis() or {}).get("flops", math.nan)
         # Of zeros: a fresh member would be one more program to compile, and numbers take no part in the time.
         state = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), like)
-        self.seconds = time_limit.seconds_an_image(config, step, state, batch)
+        self.seconds = time_limit.seconds_an_image(config, step, state, batch, at_once=at_once)
 
     def told(self) -> str:
         """Say what a step is."""

@@ -67,17 +67,19 @@ def slots_of(
     where = layout_of(config)
     memory = memory or functools.partial(training.slots_memory, step, like, batch, **where)
     rows = placement.num_devices(config.over_devices, where["devices"]) // config.data_devices
-    width = _affordable(config, config.slots or max(everything, rows), rows, like, batch, memory)
-    return {"width": min(hosts.exchange(width)), "meet": lambda: hosts.exchange("compiled"), **where}
+    width, at_once = _affordable(config, config.slots or max(everything, rows), rows, like, batch, memory)
+    several = {"width": min(hosts.exchange(width)), "meet": lambda: hosts.exchange("compiled")}
+    return {**several, "at_once": at_once, **where}
 
 
-def _affordable(config, width, rows, like, batch, memory) -> int:
-    """Return as many slots as wanted, or fewer where nobody asked for a number."""
+def _affordable(config, width, rows, like, batch, memory) -> tuple[int, int]:
+    """Return as many slots as wanted, or fewer where nobody asked for a number, and how many step at once in a loop."""
+    at_once = training.default_at_once(width)
     budget = int(config.memory_gb * GIB) or free_memory()
     state, fed = (sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree)) for tree in (like, batch))
-    at_once = width if layout(config) == "vmap" else rows
-    if width * (state + fed) + at_once * _ACTIVATIONS * fed < _SMALL * budget:
-        return width
+    working = {"vmap": width, "loop": at_once}.get(layout(config), rows)
+    if width * (state + fed) + working * _ACTIVATIONS * fed < _SMALL * budget:
+        return width, at_once
     taken = memory()
     most = taken.slots_within(budget)
     if most < 1 or config.slots > most:
@@ -87,7 +89,20 @@ def _affordable(config, width, rows, like, batch, memory) -> int:
             f"`--slots`: {config.slots or 1} want {wanted:.1f} GiB, {budget / GIB:.1f} GiB are free; lower {flags}, or "
             "say with --memory_gb what training may take."
         )
-    return min(width, most)
+    width = min(width, most)
+    return width, min(at_once, taken.at_once_within(budget, width))
+
+
+def roughly_at_once(config: StudyConfig, batch: Mapping) -> int:
+    """Return how many members surely may step at the same time in a loop, without a compilation.
+
+    Args:
+      config: its slots and memory_gb.
+      batch: one batch.
+    """
+    each = _ACTIVATIONS * sum(leaf.nbytes for leaf in jax.tree.leaves(batch))
+    fitting = int(_SMALL * (int(config.memory_gb * GIB) or free_memory())) // each
+    return max(1, min(training.default_at_once(config.slots or fitting), fitting))
 
 
 def free_memory() -> int:

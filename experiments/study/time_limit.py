@@ -17,8 +17,9 @@ from typing import Any
 
 import jax
 
+from experiments.study.slots import layout, roughly_at_once
 from experiments.study.stage_table import LIMITS, left_out
-from fer_jax import placement
+from fer_jax import placement, training
 from fer_jax.errors import StorageError
 
 RECORD = "limits.json"
@@ -90,7 +91,8 @@ def bounded(
     if not config.minutes or name in limits:
         return config
     flag, stages = LIMITS[name], run.folder.stages
-    seconds, own = seconds_an_image(config, step, start(), batch), images_with(config)
+    at_once = 1 if name == "multiclass" or layout(config) != "loop" else roughly_at_once(config, batch)
+    seconds, own = seconds_an_image(config, step, start(), batch, at_once=at_once), images_with(config)
     left = 60 * config.minutes - stages.spent() - _fixed_seconds(run, seconds)
     if left <= 0:
         sys.stderr.write(
@@ -114,7 +116,7 @@ def bounded(
     return run.config
 
 
-def seconds_an_image(config: Any, step: Callable, state: Any, batch: dict) -> float:
+def seconds_an_image(config: Any, step: Callable, state: Any, batch: dict, *, at_once: int = 1) -> float:
     """Time training: seconds an image. Devices that hold different members count together.
 
     Args:
@@ -122,15 +124,27 @@ def seconds_an_image(config: Any, step: Callable, state: Any, batch: dict) -> fl
       step: one member's step.
       state: a member's state.
       batch: one batch.
+      at_once: members that step at the same time.
     """
-    run, key = jax.jit(step), jax.random.key(0, impl="threefry2x32")
-    state = jax.block_until_ready(run(state, batch, key, True))  # compiles
-    start = time.monotonic()
+    key, width = jax.random.key(0, impl="threefry2x32"), 1 if at_once == 1 else 2 * at_once
+    slots = training.make_slots(step, width, over_members="loop", at_once=at_once)
+    for slot in range(width):
+        slots.load(slot, state)
+
+    def advance():
+        slots.step([batch] * width, [key] * width)
+
+    def seconds_so_far():
+        jax.block_until_ready([slots.take(slot) for slot in range(width)])
+        return time.monotonic()
+
+    advance()  # compiles
+    start = seconds_so_far()
     for _ in range(_TIMED_STEPS):
-        state = run(state, batch, key, True)
-    jax.block_until_ready(state)
+        advance()
+    seconds = (seconds_so_far() - start) / _TIMED_STEPS
     devices = placement.num_devices(config.over_devices, config.devices or None)
-    return (time.monotonic() - start) / _TIMED_STEPS / len(batch["labels"]) / devices
+    return seconds / width / len(batch["labels"]) / devices
 
 
 def trained_images(config: Any, pairs: int, train: int) -> dict[str, int]:

@@ -3,7 +3,7 @@
 from fer_jax.training._loop import EpochEnded, Job, MemberLeft, MemberStarted, Stepped, StopRule, Trainer
 from fer_jax.training._memory import SlotsMemory, slots_memory
 from fer_jax.training._objectives import ForwardPass, cross_entropy
-from fer_jax.training._slots import LoopSlots, StackedSlots, make_slots
+from fer_jax.training._slots import LoopSlots, StackedSlots, default_at_once, make_slots
 from fer_jax.training._statistics import population_statistics
 from fer_jax.training._step import MemberState, init_state, make_step, variables_of
 from fer_jax.training._views import augmented_view, plain_view, revealed_view
@@ -23,6 +23,7 @@ __all__ = [
     "Trainer",
     "augmented_view",
     "cross_entropy",
+    "default_at_once",
     "init_state",
     "make_slots",
     "make_step",

@@ -154,6 +154,7 @@ class Trainer:
       over_devices: how slots are split over devices, see `make_slots`.
       devices: how many devices to use.
       data_devices: of them, how many share each member's batch.
+      at_once: members of a loop that step at the same time, see `make_slots`.
       meet: waits for all processes, where there are several, see `make_slots`.
 
     Raises:
@@ -175,6 +176,7 @@ class Trainer:
         over_devices: str = "none",
         devices: int | None = None,
         data_devices: int = 1,
+        at_once: int | None = None,
         meet: Callable[[], object] | None = None,
     ):
         if batch_size % data_devices:
@@ -197,6 +199,7 @@ class Trainer:
             over_devices=over_devices,
             devices=devices,
             data_devices=data_devices,
+            at_once=at_once,
             meet=meet,
         )
         self._state_like: MemberState | None = None

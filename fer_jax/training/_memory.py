@@ -40,6 +40,11 @@ class SlotsMemory:
         own = mine // (self.kept + self.working) if self.together else (mine - self.working) // self.kept
         return self.rows * max(0, own)
 
+    def at_once_within(self, budget: int, slots: int) -> int:
+        """Return how many of `slots` members a loop may step at the same time in a memory of `budget` bytes."""
+        spare = budget - self.needed(slots)
+        return max(1, min(slots, 1 + spare // self.working if self.working else slots))
+
 
 def slots_memory(
     step: Callable,

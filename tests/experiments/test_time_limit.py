@@ -37,7 +37,8 @@ IMAGES = {"members": _members, "multiclass": _multiclass, "finetune": _finetune}
 @pytest.fixture
 def study(tmp_path, monkeypatch):
     """A study of which nothing is computed: an image takes 10 ms."""
-    monkeypatch.setattr(time_limit, "seconds_an_image", lambda *_: 0.01)
+    monkeypatch.setattr(time_limit, "seconds_an_image", lambda *_, **__: 0.01)
+    monkeypatch.setattr(time_limit, "roughly_at_once", lambda *_: 1)
     made = []
 
     def with_flags(**flags):

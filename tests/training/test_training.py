@@ -1,6 +1,7 @@
 import dataclasses
 import functools
 import importlib
+import threading
 import types
 
 import jax
@@ -103,6 +104,49 @@ def test_a_member_alone_equals_itself_among_others_bit_for_bit(together):
 def test_one_slot_equals_many_bit_for_bit(together):
     queued = _left(_trainer(width=1, over_members="loop").run())
     assert all(_same(queued[member].state, together[member].state) for member in range(3))
+
+
+def test_members_that_step_at_the_same_time_equal_those_that_step_one_by_one(together):
+    one_by_one = _left(_trainer(over_members="loop", at_once=1).run())
+    assert all(_same(one_by_one[member].state, together[member].state) for member in range(3))
+
+
+def test_members_of_a_loop_step_at_the_same_time_and_each_in_its_order(monkeypatch):
+    monkeypatch.setattr(jax, "jit", lambda function: function)
+    two, alone = threading.Barrier(2), [True]
+
+    def step(state, batch, key, active):
+        if alone:  # the first call compiles, by itself
+            alone.pop()
+        else:
+            two.wait(timeout=60)  # goes on when another member has come here as well
+        return [*state, batch["step"]]
+
+    slots = training.make_slots(step, 4, over_members="loop", at_once=2)
+    for slot in range(4):
+        slots.load(slot, [])
+    for number in range(3):
+        # The first call took a slot's first step, which leaves an odd number to meet: one is idle then.
+        slots.step([{"step": number} if number or slot != 1 else None for slot in range(4)], [None] * 4)
+    assert [slots.take(slot) for slot in range(4)] == [[0, 1, 2], [1, 2], [0, 1, 2], [0, 1, 2]]
+
+
+def test_a_step_that_fails_is_told_when_its_slot_is_asked_for(monkeypatch):
+    monkeypatch.setattr(jax, "jit", lambda function: function)
+
+    def step(state, batch, key, active):
+        if batch["bad"]:
+            raise FloatingPointError("no step")
+        return state + 1
+
+    slots = training.make_slots(step, 2, over_members="loop", at_once=2)
+    for slot in range(2):
+        slots.load(slot, 0)
+    slots.step([{"bad": False}, {"bad": False}], [None] * 2)
+    slots.step([{"bad": False}, {"bad": True}], [None] * 2)
+    assert slots.take(0) == 2
+    with pytest.raises(FloatingPointError, match="no step"):
+        slots.take(1)
 
 
 @pytest.mark.parametrize("how", ["map", "vmap"])
@@ -591,6 +635,8 @@ def test_errors_teach():
         training.cross_entropy(reduction="sum")
     with pytest.raises(UsageError, match=r"`width`: wanted a number of slots from 1, got 0"):
         training.make_slots(STEP, 0)
+    with pytest.raises(UsageError, match=r"`at_once`: wanted a number of members from 1, got 0"):
+        training.make_slots(STEP, 1, at_once=0)
 
 
 SHAPES = {
@@ -634,6 +680,13 @@ def test_what_is_promised_of_memory_is_what_the_compiler_takes(how, split):
         assert memory.slots_within(memory.needed(slots)) == slots
         assert memory.slots_within(memory.needed(slots) - memory.sharers) < slots
     assert memory.slots_within(memory.working - 1) == 0
+    assert [
+        memory.at_once_within(memory.needed(8) + spare, 8) for spare in (0, memory.working, 99 * memory.working)
+    ] == [
+        1,
+        2,
+        8,
+    ]
 
 
 def test_members_stepped_together_have_no_grouped_convolution():
