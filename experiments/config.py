@@ -141,6 +141,23 @@ class Training:
         "Arithmetic of the networks; parameters stay float32. bfloat16 is for accelerators.",
         choices=("float32", "bfloat16"),
     )
+    matmul_precision: str | None = option(
+        None,
+        "How accelerators multiply float32: tensorfloat32 keeps 10 bits of each factor, float32 all 23. A CPU always "
+        "keeps all.",
+        choices=("tensorfloat32", "float32"),
+        unset="tensorfloat32 on a GPU, JAX's elsewhere",
+    )
+    accumulate: int = option(
+        1,
+        "Parts of a batch that pass through the network one after another, for memory; BatchNorm sees each part by "
+        "itself (ours).",
+        low=1,
+        high=4096,
+    )
+    remat: bool = option(
+        False, "Compute the inside of blocks again in the backward pass instead of keeping it: less memory, more time."
+    )
     stop_accuracy: float = option(
         0.9,
         "Training accuracy at which a member stops (paper §5.1); 0: at its limit only (the paper's second ensemble: "
@@ -382,6 +399,12 @@ def resolve(config: StudyConfig) -> StudyConfig:
         parse_class_map(config.class_map)
     if config.over_members == "loop" and config.over_devices != "none":
         raise UsageError("`--over_members`: wanted map or vmap with --over_devices, got loop.")
+    if config.batch_size % config.accumulate:
+        raise UsageError(
+            f"`--accumulate`: wanted a divisor of --batch_size={config.batch_size}, got {config.accumulate}."
+        )
+    if config.accumulate > 1 and config.data_devices > 1:
+        raise UsageError(f"`--accumulate`: wanted 1 with --data_devices, got {config.accumulate}; leave one out.")
     chosen_stages(config)
     check_folders(config.people)
     refuse_profile(config)

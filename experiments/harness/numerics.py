@@ -34,6 +34,20 @@ def numerics() -> dict[str, Any]:
     }
 
 
+def choose_precision(precision: str | None) -> None:
+    """Name how float32 is multiplied, so that `numerics` records it.
+
+    Args:
+      precision: such as "float32". None leaves JAX's default, and on a GPU names it: tensorfloat32.
+    """
+    import jax
+
+    if precision is None and jax.default_backend() == "gpu" and jax.config.jax_default_matmul_precision is None:
+        precision = "tensorfloat32"
+    if precision is not None:
+        jax.config.update("jax_default_matmul_precision", precision)
+
+
 def _threads(devices):
     """Count the threads among which XLA divides a sum on a CPU. With another number its terms add up in another order.
 

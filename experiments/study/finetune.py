@@ -35,7 +35,12 @@ def finetune(run: Run) -> None:
     # Whole pictures are augmented, masked ones are not (§5.1).
     # BatchNorm keeps the running statistics of whole faces: half-blurred batches would move them (ours).
     step = training.make_step(
-        training_network(run, 2), optimiser, training.cross_entropy(), view, train_statistics=False
+        training_network(run, 2),
+        optimiser,
+        training.cross_entropy(),
+        view,
+        train_statistics=False,
+        accumulate=config.accumulate,
     )
     like = run.state_like(2, optimiser)
 

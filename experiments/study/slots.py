@@ -21,7 +21,10 @@ _SMALL, _ACTIVATIONS = 0.1, 600
 def training_network(run: Run, num_classes: int):
     """Return the network lowered for its layout, with batch statistics over the devices that share a batch."""
     axis = placement.DATA if run.config.data_devices > 1 else None
-    return run.network(num_classes, lowering=models.default_lowering(layout(run.config))).clone(axis_name=axis)
+    # Parts of a batch are a loop.
+    place = "map" if run.config.accumulate > 1 and layout(run.config) == "loop" else layout(run.config)
+    network = run.network(num_classes, lowering=models.default_lowering(place))
+    return network.clone(axis_name=axis, remat=run.config.remat)
 
 
 def layout(config: StudyConfig) -> str:

@@ -32,16 +32,16 @@ class StageEntry:
 
 
 # How and where members run. Under loop and map any number of slots and devices gives the same bits, on a CPU in as many
-# threads (see `numerics`). Loop, map, vmap and a batch that devices share differ by rounding, so a stage that goes on
-# in another of them tells.
-PLACEMENT = ("slots", "memory_gb", "over_members", "over_devices", "devices", "data_devices")
+# threads (see `numerics`). Loop, map, vmap, a batch that devices share and blocks that are computed again differ by
+# rounding, so a stage that goes on in another of them tells.
+PLACEMENT = ("slots", "memory_gb", "over_members", "over_devices", "devices", "data_devices", "remat")
 # Where a run lies, what it does next, when it saves, how bad a copy it takes: no result depends on these.
 FREE = ("out", "stages", "overwrite", "dry_run", "minutes", "data_dir", "max_reject_frac", "save_every_s", *PLACEMENT)
 # Stages that `--minutes` shortens, and the flag by which it does.
 LIMITS = {"members": "max_images", "multiclass": "multiclass_epochs", "finetune": "finetune_images"}
 
-_NETWORK = ("model", "image_size", "compute_dtype")
-_TRAINING = (*_NETWORK, "seed", "learning_rate", "batch_size", "init_from")
+_NETWORK = ("model", "image_size", "compute_dtype", "matmul_precision")
+_TRAINING = (*_NETWORK, "accumulate", "seed", "learning_rate", "batch_size", "init_from")
 
 TABLE: dict[str, StageEntry] = {
     "data": StageEntry(

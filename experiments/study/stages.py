@@ -11,6 +11,7 @@ from experiments.config import StudyConfig, resolve
 from experiments.harness import command
 from experiments.harness.command import StopRequest
 from experiments.harness.hosts import ALONE, Hosts, JoinedHosts
+from experiments.harness.numerics import choose_precision
 from experiments.study.stage_table import STAGES, TABLE
 from fer_jax.errors import MemberFailed, Preempted, UsageError
 
@@ -87,6 +88,7 @@ def run_stages(
     from experiments.study.train import failed_members
 
     config = time_limit.as_recorded(config)
+    choose_precision(config.matmul_precision)
     with contextlib.closing(RunFolder(config)) as folder:
         run, stages, made = Run(config, folder, stop, hosts), folder.stages, 0
         for place, name in enumerate(names):
@@ -138,6 +140,7 @@ def follow_stages(config: StudyConfig, hosts: JoinedHosts, stop: StopRequest) ->
     from experiments.study.run import Run
     from experiments.study.run_folder import FinishedFiles
 
+    choose_precision(config.matmul_precision)
     while isinstance(called := hosts.next_call(), str):
         WORK[called](Run(_dealt_out(config), FinishedFiles(config.out), stop, hosts))
     if called == Preempted.exit_code:

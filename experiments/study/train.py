@@ -106,7 +106,9 @@ def train_members(run: Run) -> None:
 def member_step(run: Run, optimiser) -> Callable:
     """Return the training step of one member."""
     view = training.augmented_view(Augmentation())
-    return training.make_step(training_network(run, 2), optimiser, training.cross_entropy(), view)
+    return training.make_step(
+        training_network(run, 2), optimiser, training.cross_entropy(), view, accumulate=run.config.accumulate
+    )
 
 
 def stop_rule(config: StudyConfig) -> training.StopRule:
@@ -232,7 +234,7 @@ def train_multiclass(run: Run) -> None:
     config = time_limit.bounded(
         run,
         "multiclass",
-        training.make_step(network, timed, objective, view),
+        training.make_step(network, timed, objective, view, accumulate=config.accumulate),
         lambda: training.init_state(starting(0), timed),
         batch_of(0, 0),
         lambda config: config.multiclass_epochs * len(train),
@@ -241,7 +243,7 @@ def train_multiclass(run: Run) -> None:
     if config.multiclass_schedule == "cosine":
         rate = optax.cosine_decay_schedule(rate, math.ceil(config.multiclass_epochs * len(train) / config.batch_size))
     optimiser = optax.adam(rate)
-    step = training.make_step(network, optimiser, objective, view)
+    step = training.make_step(network, optimiser, objective, view, accumulate=config.accumulate)
     like = run.state_like(len(run.categories), optimiser)
     plan = Plan(
         name="multiclass",

@@ -111,6 +111,7 @@ class ResNet(nn.Module):
       dtype: of the computation. Parameters and batch statistics keep theirs (float32 when made here).
       axis_name: mapped axis over which batch statistics are averaged, if data is split over devices.
       folded: whether every BatchNorm is part of the convolution before it, see `fold_batch_norm`.
+      remat: whether the backward pass computes the inside of each block again instead of keeping it (`jax.checkpoint`).
     """
 
     num_classes: int
@@ -123,6 +124,7 @@ class ResNet(nn.Module):
     dtype: Any = jnp.float32
     axis_name: str | None = None
     folded: bool = False
+    remat: bool = False
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -190,10 +192,11 @@ class ResNet(nn.Module):
     def _stage(self, x, number, conv, norm):
         published = 2 if number > 1 or self.stem != "imagenet" else 1
         first = published if self.strides is None else self.strides[number - 1]
+        block = nn.remat(Block) if self.remat else Block
         for index in range(self.stage_sizes[number - 1]):
             features = self.width * 2 ** (number - 1)
             stride = first if index == 0 else 1
-            x = Block(features, stride, self.block, conv, norm, name=f"layer{number}_{index}")(x)
+            x = block(features, stride, self.block, conv, norm, name=f"layer{number}_{index}")(x)
         return x
 
 

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import optax
 from jax import lax
 
-from fer_jax.errors import UsageError
+from fer_jax.errors import UsageError, check_count
 from fer_jax.training._objectives import ForwardPass
 
 
@@ -71,6 +71,7 @@ def make_step(
     view: Callable,
     *,
     train_statistics: bool = True,
+    accumulate: int = 1,
 ) -> Callable:
     """Return the step function of one member.
 
@@ -84,6 +85,9 @@ def make_step(
       view: (key, batch) -> normalised float images.
       train_statistics: normalise by the batch and update running statistics. False freezes BatchNorm (fine-tuning
         on few images, ours).
+      accumulate: parts of a batch that pass through the network one after another, so that memory holds the
+        activations of one. Loss and gradient are the means over the parts. BatchNorm normalises each part by itself
+        and updates its running statistics once a part.
 
     Returns:
       A function (state, batch, key, active) -> state. The key belongs to the member. The step folds its own number
@@ -91,31 +95,55 @@ def make_step(
       state are not finite. Such a step marks the state as bad.
     """
 
+    check_count("accumulate", accumulate, 1, what="a number of parts")
     axis = getattr(model, "axis_name", None)
 
     def over_batch(reduce, value):
         return value if axis is None else reduce(value, axis)
 
-    def step(state: MemberState, batch: dict, key: jax.Array, active: jax.Array) -> MemberState:
-        if "labels" not in batch:
-            raise UsageError(f"`batch`: wanted `labels`, int32 (B,), beside the pictures, got {', '.join(batch)}.")
-        images = view(jax.random.fold_in(key, state.step), batch)
+    def once(params, statistics, batch, key):
+        """Return loss, images classified rightly, running statistics and gradient of a batch or a part of one."""
+        images = view(key, batch)
 
         def loss_of(params):
-            variables = {"params": params, "batch_stats": state.batch_stats}
+            variables = {"params": params, "batch_stats": statistics}
             if train_statistics:
                 output, changed = model.apply(variables, images, train=True, mutable=["batch_stats"])
-                statistics = changed["batch_stats"]
+                new = changed["batch_stats"]
             else:
-                output, statistics = model.apply(variables, images), state.batch_stats
+                output, new = model.apply(variables, images), statistics
             # Averaged before it is differentiated: see `placement.over_grid`.
             seen = ForwardPass(output.logits, getattr(output, "features", None), images)
             loss = over_batch(lax.pmean, objective(seen, batch))
-            return loss, (output.logits, statistics)
+            return loss, (output.logits, new)
 
-        (loss, (logits, statistics)), gradients = jax.value_and_grad(loss_of, has_aux=True)(state.params)
+        (loss, (logits, new)), gradients = jax.value_and_grad(loss_of, has_aux=True)(params)
+        return loss, (logits.argmax(-1) == batch["labels"]).sum(dtype=jnp.int32), new, gradients
+
+    def passed(state, batch, key):
+        if accumulate == 1:
+            return once(state.params, state.batch_stats, batch, key)
+        size = batch["labels"].shape[0]
+        if size % accumulate:
+            raise UsageError(f"`accumulate`: wanted a divisor of the {size} images of a batch, got {accumulate}.")
+        whole = {"position": jnp.arange(size)} | batch  # each picture's own random view, whatever part it is in
+        parts = jax.tree.map(lambda leaf: jnp.reshape(leaf, (accumulate, -1, *leaf.shape[1:])), whole)
+
+        def add(sums, part):
+            loss, correct, statistics, gradients = sums
+            more = once(state.params, statistics, part, key)
+            return (loss + more[0], correct + more[1], more[2], jax.tree.map(jnp.add, gradients, more[3])), None
+
+        nothing = jnp.float32(0), jnp.int32(0), state.batch_stats, jax.tree.map(jnp.zeros_like, state.params)
+        (loss, correct, statistics, gradients), _ = lax.scan(add, nothing, parts)
+        return loss / accumulate, correct, statistics, jax.tree.map(lambda leaf: leaf / accumulate, gradients)
+
+    def step(state: MemberState, batch: dict, key: jax.Array, active: jax.Array) -> MemberState:
+        if "labels" not in batch:
+            raise UsageError(f"`batch`: wanted `labels`, int32 (B,), beside the pictures, got {', '.join(batch)}.")
+        key = jax.random.fold_in(key, state.step)
+        loss, correct, statistics, gradients = passed(state, batch, key)
         updates, opt_state = optimiser.update(gradients, state.opt_state, state.params)
-        correct = (logits.argmax(-1) == batch["labels"]).sum(dtype=jnp.int32)
         # A variance or a second moment that overflows leaves this step's loss and updates finite: it is a failure too.
         finite = jnp.isfinite(loss) & jnp.isfinite(optax.tree.norm(updates)) & _finite((statistics, opt_state))
         new = dataclasses.replace(

@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import jax
+import numpy as np
 import pytest
 
 from experiments.harness import numerics
@@ -39,6 +40,32 @@ def test_threads_are_cores_or_what_is_said_and_never_fewer_than_devices(said, wa
     monkeypatch.setenv("NPROC", said)
     assert jax.local_device_count() == 8
     assert numerics.numerics()["threads"] == (wanted or max(8, len(os.sched_getaffinity(0))))
+
+
+@pytest.fixture
+def precision_put_back():
+    before = jax.config.jax_default_matmul_precision
+    yield
+    jax.config.update("jax_default_matmul_precision", before)
+
+
+def test_a_precision_is_recorded_and_a_gpu_names_the_one_it_has(monkeypatch, precision_put_back):
+    numerics.choose_precision(None)
+    assert numerics.numerics()["jax_default_matmul_precision"] is None
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    for asked, named in ((None, "tensorfloat32"), ("float32", "float32"), (None, "float32")):
+        numerics.choose_precision(asked)
+        assert numerics.numerics()["jax_default_matmul_precision"] == named
+
+
+def test_a_cpu_multiplies_alike_under_every_precision(precision_put_back):
+    a = np.random.default_rng(0).standard_normal((64, 64), np.float32)
+
+    def product(precision):
+        numerics.choose_precision(precision)
+        return np.asarray(jax.jit(lambda a: a @ a)(a))
+
+    assert all((product(precision) == product(None)).all() for precision in ("tensorfloat32", "float32"))
 
 
 def test_another_number_of_threads_is_told_where_it_was_kept(monkeypatch, capsys):

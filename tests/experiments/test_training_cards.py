@@ -232,6 +232,17 @@ def test_other_members_are_refused(text):
             ["--over_members=loop", "--over_devices=pmap"],
             "`--over_members`: wanted map or vmap with --over_devices, got loop",
         ),
+        (
+            train_ensemble.main,
+            ["--batch_size=16", "--accumulate=3"],
+            "`--accumulate`: wanted a divisor of --batch_size=16, got 3",
+        ),
+        (
+            train_ensemble.main,
+            ["--accumulate=2", "--over_devices=shard_map", "--data_devices=2"],
+            "`--accumulate`: wanted 1 with --data_devices, got 2",
+        ),
+        (train_ensemble.main, ["--matmul_precision=bfloat16"], "--matmul_precision"),
         (train_multiclass.main, [*DRAWN, "--init_from=gone.safetensors"], "gone.safetensors"),
         (finetune_clicks.main, [], "`--out`: wanted a run folder"),
     ],

@@ -706,6 +706,55 @@ def test_members_stepped_together_have_no_grouped_convolution():
     assert "group_count = 3" not in text(models.default_lowering("vmap"))
 
 
+@pytest.mark.parametrize("trained", [False, True], ids=["frozen BatchNorm", "BatchNorm of each part"])
+def test_a_batch_in_parts_takes_the_step_of_their_mean_gradient(trained):
+    sgd, key, batch = optax.sgd(1.0), jax.random.key(3), _batch_of(0, 0)
+    before = training.init_state(training.variables_of(_start(0)), sgd)
+
+    def after(batch, state=before, **options):
+        step = training.make_step(MODEL, sgd, training.cross_entropy(), view, train_statistics=trained, **options)
+        return jax.jit(step)(state, batch, key, True)
+
+    view = training.augmented_view(Augmentation())
+    in_parts = after(batch, accumulate=2)
+    if trained:
+        placed, place = batch | {"position": np.arange(BATCH)}, np.arange(BATCH)
+        first, second = ({name: rows[half] for name, rows in placed.items()} for half in (place < 2, place >= 2))
+        one = after(first)
+        other = after(second, dataclasses.replace(before, batch_stats=one.batch_stats))
+        expected = dataclasses.replace(
+            other,
+            params=jax.tree.map(lambda a, b: (a + b) / 2, one.params, other.params),
+            correct=one.correct + other.correct,
+            seen=one.seen + other.seen,
+            loss=(one.loss + other.loss) / 2,
+        )
+    else:
+        expected = after(batch)
+    assert not _same(in_parts.params, before.params)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), in_parts, expected)
+
+
+def test_parts_divide_a_batch():
+    step = training.make_step(MODEL, OPTIMISER, training.cross_entropy(), training.plain_view, accumulate=3)
+    with pytest.raises(UsageError, match=r"`accumulate`: wanted a divisor of the 4 images of a batch, got 3"):
+        jax.eval_shape(step, _start(0), _batch_of(0, 0), jax.random.key(0), True)
+    with pytest.raises(UsageError, match=r"`accumulate`: wanted a number of parts from 1, got 0"):
+        training.make_step(MODEL, OPTIMISER, training.cross_entropy(), training.plain_view, accumulate=0)
+
+
+def test_blocks_computed_again_in_the_backward_pass_give_the_same_step():
+    def after(model):
+        step = training.make_step(model, optax.sgd(1.0), training.cross_entropy(), training.plain_view)
+        state = training.init_state(training.variables_of(_start(0)), optax.sgd(1.0))
+        made = jax.jit(step).lower(state, _batch_of(0, 0), jax.random.key(0), True)
+        return made.as_text(), made.compile()(state, _batch_of(0, 0), jax.random.key(0), True)
+
+    (kept, one), (again, other) = after(MODEL), after(MODEL.clone(remat=True))
+    assert "optimization_barrier" in again and "optimization_barrier" not in kept
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), one, other)
+
+
 class _Linear:
     """The smallest network with a running variance."""
 
