@@ -292,9 +292,13 @@ def _rows_like(tree, width, sharding=None):
 
 
 def default_at_once(width: int, platform: str | None = None) -> int:
-    """Return how many of `width` members step at the same time in a loop: two for each core of a CPU, one elsewhere.
+    """Return how many members step at the same time in a loop: two for each core of a CPU, one elsewhere.
 
     Two, as one alone leaves cores idle between its operators (measured).
+
+    Args:
+      width: slots, of which no more can step.
+      platform: such as "cpu". The default backend's if None.
     """
     if (platform or jax.default_backend()) != "cpu":
         return 1
