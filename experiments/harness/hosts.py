@@ -62,7 +62,7 @@ class OtherFailed(FerError):
     """Another process ended with an error, which it has told: so does this one, with the same exit code."""
 
     def __init__(self, index: int, code: int, text: str):
-        super().__init__(f"Process {index} ended: {text}")
+        super().__init__(text if code == Preempted.exit_code else f"Process {index} ended: {text}")
         self.exit_code = code
 
 
