@@ -219,13 +219,14 @@ def test_all_are_asked_to_stop_ten_times(tmp_path, root, longer):
     assert cluster.result() == longer
 
 
-HEARTBEAT_S = 10  # a process that gets no processor for so long on a busy machine counts as lost, too
+# On a busy machine a process that gets no processor for so long counts as lost, too.
+HEARTBEAT_S, PATIENT = 10, "--heartbeat_s=100"
 
 
 @pytest.mark.slow
 def test_one_of_four_is_killed_at_twenty_random_moments(tmp_path, root, longer):
     """Now the process that the launcher knows, now its child; now the first, which keeps the store, now another."""
-    chance, kills, runs, slowest = random.Random(6), 0, 0, 0.0
+    chance, kills, runs, slowest, spurious = random.Random(6), 0, 0, 0.0, 0
     while kills < 20:
         cluster, runs = Cluster(tmp_path / f"run{runs}", root, *LONGER), runs + 1
         for _ in range(5):
@@ -235,8 +236,10 @@ def test_one_of_four_is_killed_at_twenty_random_moments(tmp_path, root, longer):
             _until(lambda cluster=cluster, workers=workers: cluster.locked_by(workers[0]), workers)
             _until(lambda cluster=cluster, cue=cue: cluster.saved() >= cue, workers)
             time.sleep(chance.uniform(0, 1.0 if cue == before else 0.2))
-            early = [(worker.returncode, worker.stderr.read()) for worker in workers if worker.poll() is not None]
-            assert not early, early
+            if any(worker.poll() is not None for worker in workers):
+                _ended(workers, 75)  # so it was here
+                spurious += 1
+                continue
             victim = workers[kills % 4]
             if (kills // 4) % 2:
                 victim.kill()
@@ -251,9 +254,10 @@ def test_one_of_four_is_killed_at_twenty_random_moments(tmp_path, root, longer):
                 assert worker.returncode == 75, (kills, worker.returncode, error)
                 assert re.search(r"^stopped: .* was lost; .*Run the same command again to go on\.$", error, re.M), error
                 assert "Traceback" not in error and "***" not in error, error
-        cluster.finish(4)
+        cluster.finish(4, PATIENT)
         assert cluster.result() == longer, f"run {runs}"
-    print(f"{kills} kills in {runs} runs, the rest ended within {slowest:.1f} s at a heartbeat of {HEARTBEAT_S} s")
+    print(f"{kills} kills in {runs} runs, the rest ended within {slowest:.1f} s at a heartbeat of {HEARTBEAT_S} s; ")
+    print(f"{spurious} ended for want of a processor")
     assert slowest <= 2 * HEARTBEAT_S + 5
 
 
