@@ -127,7 +127,15 @@ TABLE: dict[str, StageEntry] = {
         parts=("saliency",),
     ),
     "finetune": StageEntry(
-        reads=(*_NETWORK, "seed", "batch_size", "masked_ratio", "finetune_images", "finetune_learning_rate"),
+        reads=(
+            *_NETWORK,
+            "accumulate",
+            "seed",
+            "batch_size",
+            "masked_ratio",
+            "finetune_images",
+            "finetune_learning_rate",
+        ),
         needs=("data", "design", "members", "people"),
         leaves=(
             "finetuned/",
