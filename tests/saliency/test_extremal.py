@@ -329,14 +329,17 @@ def test_run_is_a_scan_over_step():
 
 def test_extremal_area_is_the_smallest_that_reaches_the_threshold():
     image = noise()
-    options = saliency.ExtremalOptions(area=(0.02, 0.15, 0.5), iterations=60, **SMALL)
-    search = functools.partial(saliency.extremal_area, bright_spot, image, options)
-    area, mask, scores = jax.jit(search)(threshold=0.8 * bright_spot(image))
-    assert (jnp.diff(scores) > 0).all()
-    wanted = next((a for a, s in zip((0.02, 0.15, 0.5), scores, strict=True) if s >= 0.8 * bright_spot(image)), np.nan)
-    np.testing.assert_allclose(area, wanted, rtol=1e-6)
+    # Masks of less than the patch still swing when sixty long steps end, and rounding decides where they are.
+    options = saliency.ExtremalOptions(area=(0.15, 0.5), iterations=60, **SMALL)
+    search = jax.jit(functools.partial(saliency.extremal_area, bright_spot, image, options))
+    area, mask, scores = search(threshold=0.8 * bright_spot(image))
+    assert scores[1] > scores[0] > 0.8 * bright_spot(image)
+    np.testing.assert_allclose(area, 0.15, rtol=1e-6)
     assert mask.shape == (24, 24)
-    assert jnp.isnan(jax.jit(search)(threshold=jnp.asarray(1e6))[0])
+    area, larger, _ = search(threshold=scores.mean())  # which the smaller one misses
+    np.testing.assert_allclose(area, 0.5, rtol=1e-6)
+    assert (larger > 0.5).mean() > 2 * (mask > 0.5).mean()
+    assert jnp.isnan(search(threshold=jnp.asarray(1e6))[0])
 
 
 def test_over_images_in_chunks_equals_all_at_once():
