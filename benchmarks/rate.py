@@ -32,7 +32,7 @@ class Rate(NamedTuple):
 
 
 def rows(small, side: int, batch: int, cores: int) -> list[Row]:
-    """Measure the network of a run on FER+, and the suite's small one.
+    """Measure the network of a first run on photographs, of FER+'s side, and the suite's small one.
 
     Args:
       small: the suite's small network.

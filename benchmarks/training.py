@@ -5,7 +5,6 @@ The small network is one bottleneck a stage, 16 wide (half a million parameters)
 
 import functools
 import itertools
-import os
 import statistics
 import time
 from collections.abc import Callable, Iterator
@@ -22,6 +21,7 @@ from benchmarks import plain_torch, rate
 from benchmarks.pairing import Row, row, speed_row
 from fer_jax import ensemble, images, models, training
 from fer_jax.augment import Augmentation, augment
+from fer_jax.cores import usable_cores
 from fer_jax.expressions import EXPRESSIONS
 
 NUM_MEMBERS = EXPRESSIONS.num_pairs
@@ -189,8 +189,7 @@ def _whole_run(subject) -> list[Row]:
 def _rate(subject) -> list[Row]:
     """Measure pictures a second of 28 members in one run, and how many cores it keeps busy."""
     del subject
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return rate.rows(SMALL(), SMALL_PX, SMALL_BATCH, cores)
+    return rate.rows(SMALL(), SMALL_PX, SMALL_BATCH, usable_cores())
 
 
 def _one_member(subject) -> list[Row]:

@@ -8,6 +8,7 @@ Contract: rows never talk, so no split needs a collective. It is always a `shard
 (tests/ensemble/test_stack.py reproduces it, and fails once it is mended).
 """
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -107,6 +108,7 @@ def row_sharding(how: str, devices: int | None = None, *, data_devices: int = 1,
     return NamedSharding(_grid(num_devices(how, devices), data_devices), spec)
 
 
+@functools.lru_cache(maxsize=64)  # asked for at every step
 def held_rows(sharding: NamedSharding, rows: int) -> frozenset[int]:
     """Return the rows of an array of so many rows that lie on devices of this process, perhaps a share of each."""
     of_rows = NamedSharding(sharding.mesh, PartitionSpec(sharding.spec[0]))

@@ -4,6 +4,8 @@ import os
 import sys
 from typing import Any
 
+from fer_jax.cores import usable_cores
+
 # Settings of JAX that change what a program computes.
 _SETTINGS = (
     "jax_enable_x64",
@@ -54,8 +56,7 @@ def _threads(devices):
     They are the cores that this process may use, or what the variable NPROC says, and never fewer than devices.
     """
     said = os.environ.get("NPROC", "")
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(int(said) if said.isdecimal() and int(said) else cores, devices)
+    return max(int(said) if said.isdecimal() and int(said) else usable_cores(), devices)
 
 
 def tell_changes(where: str, saved: dict[str, Any] | None) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import optax
 
 from experiments.config import StudyConfig, chosen_members, parse_categories
+from experiments.harness.numerics import choose_precision
 from experiments.harness.text_table import aligned
 from experiments.study import time_limit, train
 from experiments.study.run import Run
@@ -47,6 +48,7 @@ def tell(config: StudyConfig, stages: Sequence[str]) -> str:
         raise UsageError(
             f"`--categories`: no training picture of {', '.join(lacking)} ({source}); name the others by --categories."
         )
+    choose_precision(config.matmul_precision)
     step = _Step(config, len(pairs))
     lines = [
         ("pictures", ", ".join(f"{split} {each.sum():,}" for split, each in counts.items()) + f" ({source})"),
@@ -114,7 +116,7 @@ class _Step:
         where = slots_of(config, step, like, batch, members=members, memory=memory)
         self.slots, self.layout = where["width"], where["over_members"]
         at_once = where["at_once"] if self.layout == "loop" else 1
-        self.memory = memory().needed(self.slots) + (at_once - 1) * memory().working
+        self.memory = memory().needed(self.slots, at_once=at_once)
         self.parameters = sum(leaf.size for leaf in jax.tree.leaves(training.variables_of(like)["params"]))
         self.images, self.pixels = config.batch_size, size
         compiled = jax.jit(step).lower(like, batch, jax.random.key(0, impl="threefry2x32"), True).compile()

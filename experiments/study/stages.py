@@ -39,7 +39,7 @@ WORK: dict[str, Callable[[Any], None]] = {
     "report": _stage("write", "write_report"),
 }
 # Stages that several processes make together. The others are the first one's alone.
-TOGETHER = ("members", "multiclass")
+TOGETHER = ("members",)
 
 
 def run_part(config: StudyConfig, names: Sequence[str], table: str) -> int:

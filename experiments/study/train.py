@@ -255,15 +255,13 @@ def train_multiclass(run: Run) -> None:
             key=run.key("multiclass_training"),
             batch_size=config.batch_size,
             stop=training.StopRule(None, config.multiclass_epochs),
-            **slots_of(dataclasses.replace(config, slots=1), step, like, batch_of(0, 0), members=1, hosts=run.hosts),
+            **slots_of(dataclasses.replace(config, slots=1), step, like, batch_of(0, 0), members=1),
         ),
         like=like,
         label=lambda member: "multiclass",
         most_images=len(train) * config.multiclass_epochs,
     )
     variables, row = fit(run, plan)[0]
-    if not run.hosts.leads:
-        return
     checkpoints.save(run.folder.path / "multiclass", variables, facts=run.facts("multiclass"))
     run.folder.write_table("multiclass", pd.DataFrame([{"train_images": len(train), **row}]))
     clear(run, "multiclass")

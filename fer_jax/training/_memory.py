@@ -29,10 +29,10 @@ class SlotsMemory:
     rows: int = 1
     sharers: int = 1
 
-    def needed(self, slots: int) -> int:
-        """Return the bytes that so many slots take of one memory."""
+    def needed(self, slots: int, *, at_once: int = 1) -> int:
+        """Return the bytes that so many slots take of one memory, where a loop steps `at_once` at the same time."""
         own = -(-slots // self.rows)
-        return self.sharers * (own * self.kept + (own if self.together else 1) * self.working)
+        return self.sharers * (own * self.kept + (own if self.together else at_once) * self.working)
 
     def slots_within(self, budget: int) -> int:
         """Return how many slots a memory of `budget` bytes holds, perhaps none."""

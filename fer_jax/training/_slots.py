@@ -9,7 +9,6 @@ do these also exchange the counters, for all of them must know which members lea
 import concurrent.futures
 import functools
 import math
-import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -18,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from fer_jax import placement
+from fer_jax.cores import usable_cores
 from fer_jax.ensemble import default_over_members
 from fer_jax.ensemble import over_members as lift
 from fer_jax.errors import check_count
@@ -302,8 +302,7 @@ def default_at_once(width: int, platform: str | None = None) -> int:
     """
     if (platform or jax.default_backend()) != "cpu":
         return 1
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(width, 2 * cores))
+    return max(1, min(width, 2 * usable_cores()))
 
 
 def make_slots(

@@ -64,3 +64,10 @@ def run(tmp_path_factory):
     checkpoints.save(out / "multiclass", multiclass, facts=run.facts("multiclass"))
     folder.close()
     return out, members, multiclass
+
+
+@pytest.fixture
+def precision_put_back():
+    before = jax.config.jax_default_matmul_precision
+    yield
+    jax.config.update("jax_default_matmul_precision", before)

@@ -8,7 +8,7 @@ import pytest
 
 from experiments import reproduce, train_ensemble
 from experiments.config import StudyConfig, resolve
-from experiments.harness import command
+from experiments.harness import command, numerics
 from experiments.study import time_limit
 
 
@@ -47,6 +47,12 @@ def test_a_step_is_compiled_once_and_where_members_are_stacked_their_stack_once(
         _said(capsys, f"--out={tmp_path / 'run'}", *flags, card=train_ensemble)
     # What fills arrays with zeros is compiled as well, and costs nothing.
     assert [name for name in seen if name in ("step", "call", "init", "build")] == wanted
+
+
+@pytest.mark.usefixtures("precision_put_back")
+def test_a_step_is_timed_in_the_precision_of_the_run(tmp_path, capsys):
+    _said(capsys, f"--out={tmp_path / 'run'}", "--matmul_precision=float32", card=train_ensemble)
+    assert numerics.numerics()["jax_default_matmul_precision"] == "float32"
 
 
 @contextlib.contextmanager

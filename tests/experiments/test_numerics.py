@@ -42,13 +42,6 @@ def test_threads_are_cores_or_what_is_said_and_never_fewer_than_devices(said, wa
     assert numerics.numerics()["threads"] == (wanted or max(8, len(os.sched_getaffinity(0))))
 
 
-@pytest.fixture
-def precision_put_back():
-    before = jax.config.jax_default_matmul_precision
-    yield
-    jax.config.update("jax_default_matmul_precision", before)
-
-
 def test_a_precision_is_recorded_and_a_gpu_names_the_one_it_has(monkeypatch, precision_put_back):
     numerics.choose_precision(None)
     assert numerics.numerics()["jax_default_matmul_precision"] is None

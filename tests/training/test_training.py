@@ -675,6 +675,8 @@ def test_what_is_promised_of_memory_is_what_the_compiler_takes(how, split):
         states = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(like))
         assert made.alias_size_in_bytes >= 0.99 * 8 // memory.rows * states
     assert memory.needed(8) == pytest.approx(taken * memory.sharers, rel=0.1)
+    if how == "loop":
+        assert memory.needed(8, at_once=3) == memory.needed(8) + 2 * memory.working
     assert memory.sharers == split.get("devices", 1)  # a CPU's devices share its memory
     for slots in (memory.rows, 8):
         assert memory.slots_within(memory.needed(slots)) == slots
