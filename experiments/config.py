@@ -216,6 +216,19 @@ class Placement:
     data_devices: int = option(
         1, "Of them, devices that share each member's batch (with --over_devices=shard_map).", low=1, high=100_000
     )
+    pictures_on: str | None = option(
+        None,
+        "Where training pictures lie: on the device, all of them as bytes, or on the host, each batch travelling.",
+        choices=("device", "host"),
+        unset="device on an accelerator where they take half of its free memory at most",
+    )
+    steps_per_call: int | None = option(
+        None,
+        "Steps that one program takes where pictures lie on the device.",
+        unset="8 on an accelerator, 1 on a CPU",
+        low=1,
+        high=10_000,
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -403,6 +416,8 @@ def resolve(config: StudyConfig) -> StudyConfig:
         raise UsageError(
             f"`--accumulate`: wanted a divisor of --batch_size={config.batch_size}, got {config.accumulate}."
         )
+    if config.pictures_on == "device" and config.over_devices == "pmap":
+        raise UsageError("`--pictures_on`: wanted host with --over_devices=pmap, got device.")
     if config.accumulate > 1 and config.data_devices > 1:
         raise UsageError(f"`--accumulate`: wanted 1 with --data_devices, got {config.accumulate}; leave one out.")
     chosen_stages(config)

@@ -9,7 +9,7 @@ Contract: rows never talk, so no split needs a collective. It is always a `shard
 """
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import jax
@@ -138,6 +138,45 @@ def put_rows(row_of: Callable[[int], Any], rows: int, sharding: NamedSharding) -
         return jax.make_array_from_callback((rows, *like.shape), sharding, part)
 
     return jax.tree.unflatten(tree, [put(at, leaf) for at, leaf in enumerate(leaves)])
+
+
+def put_whole(
+    parts: Iterable[np.ndarray], rows: int, how: str, devices: int | None = None, *, data_devices: int = 1
+) -> jax.Array:
+    """Put an array on every device of a split, part by part, so that the host never holds all of it.
+
+    Args:
+      parts: its rows, in order, as stacks (n, ...) of one kind. Every process gives the same ones.
+      rows: how many there are, N.
+      how: "none", "shard_map" or "pmap".
+      devices: how many devices to use.
+      data_devices: of them, those that share a row's batch.
+
+    Returns:
+      (N, ...), of the parts' type.
+
+    Raises:
+      UsageError: another number of rows than was said.
+    """
+    where = None
+    if how != "none":
+        where = NamedSharding(_grid(num_devices(how, devices), data_devices), PartitionSpec())
+    fill = jax.jit(
+        lambda whole, part, at: jax.lax.dynamic_update_slice_in_dim(whole, part, at, 0),
+        donate_argnums=0,
+        out_shardings=where,
+    )
+    empty = jax.jit(lambda shape, dtype: jnp.zeros(shape, dtype), static_argnums=(0, 1), out_shardings=where)
+    whole, at = None, 0
+    for part in parts:
+        if whole is None:
+            whole = empty((rows, *part.shape[1:]), part.dtype)
+        if at + len(part) > rows:
+            break
+        whole, at = fill(whole, part, np.int32(at)), at + len(part)
+    if at != rows or whole is None:
+        raise UsageError(f"`parts`: wanted {rows} rows, got another number.")
+    return whole
 
 
 def set_row(how: str, devices: int | None = None, *, data_devices: int = 1) -> Callable:

@@ -12,7 +12,7 @@ import optax
 from experiments.config import StudyConfig, chosen_members, parse_categories
 from experiments.harness.numerics import choose_precision
 from experiments.harness.text_table import aligned
-from experiments.study import time_limit, train
+from experiments.study import feed, time_limit, train
 from experiments.study.run import Run
 from experiments.study.run_folder import FinishedFiles
 from experiments.study.slots import GIB, free_memory, layout_of, slots_of
@@ -49,7 +49,7 @@ def tell(config: StudyConfig, stages: Sequence[str]) -> str:
             f"`--categories`: no training picture of {', '.join(lacking)} ({source}); name the others by --categories."
         )
     choose_precision(config.matmul_precision)
-    step = _Step(config, len(pairs))
+    step = _Step(config, len(pairs), int(counts["train"].sum()))
     lines = [
         ("pictures", ", ".join(f"{split} {each.sum():,}" for split, each in counts.items()) + f" ({source})"),
         ("members", f"{len(pairs)} of {categories.num_pairs}, {config.model} of {step.parameters:,} parameters"),
@@ -100,9 +100,10 @@ class _Step:
     Args:
       config: resolved.
       members: to be trained.
+      pictures: to train on.
     """
 
-    def __init__(self, config, members):
+    def __init__(self, config, members, pictures):
         run = Run(config, folder=None, stop=None)
         optimiser, size = optax.adam(config.learning_rate), config.image_size
         step, like = train.member_step(run, optimiser), run.state_like(2, optimiser)
@@ -117,6 +118,8 @@ class _Step:
         self.slots, self.layout = where["width"], where["over_members"]
         at_once = where["at_once"] if self.layout == "loop" else 1
         self.memory = memory().needed(self.slots, at_once=at_once)
+        on_device = feed.bytes_of(config, pictures)
+        self.memory += on_device if feed.chosen_place(config, on_device) == "device" else 0
         self.parameters = sum(leaf.size for leaf in jax.tree.leaves(training.variables_of(like)["params"]))
         self.images, self.pixels = config.batch_size, size
         compiled = jax.jit(step).lower(like, batch, jax.random.key(0, impl="threefry2x32"), True).compile()

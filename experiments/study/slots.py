@@ -51,6 +51,7 @@ def slots_of(
     members: int,
     hosts: Hosts = ALONE,
     memory: Callable[[], training.SlotsMemory] | None = None,
+    pictures: Mapping[str, jax.Array] | None = None,
 ) -> dict:
     """Return the arguments of `training.Trainer` that say where members run.
 
@@ -62,13 +63,20 @@ def slots_of(
       members: how many are to be trained.
       hosts: the processes that train them together.
       memory: tells what slots take, where the caller asks for it as well. By default it is compiled for when wanted.
+      pictures: on the device already, of which a batch has rows.
 
     Raises:
       UsageError: more slots were asked for than memory holds, or it does not hold one.
     """
     everything = members if jax.default_backend() == "cpu" else 1
     where = layout_of(config)
-    memory = memory or functools.partial(training.slots_memory, step, like, batch, **where)
+    memory = memory or functools.partial(training.slots_memory, step, like, batch, pictures=pictures, **where)
+    if pictures is not None:  # as a step sees it
+        shown = {
+            name: jax.ShapeDtypeStruct((len(batch["row"]), *leaf.shape[1:]), leaf.dtype)
+            for name, leaf in pictures.items()
+        }
+        batch = {**batch, **shown}
     rows = placement.num_devices(config.over_devices, where["devices"]) // config.data_devices
     width, at_once = _affordable(config, config.slots or max(everything, rows), rows, like, batch, memory)
     several = {"width": min(hosts.exchange(width)), "meet": lambda: hosts.exchange("compiled")}

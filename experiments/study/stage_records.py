@@ -291,7 +291,7 @@ def _all_needs(name) -> set[str]:
 
 def _rounding(before, now):
     """Return the changed flags of a layout, which show in the last digits."""
-    how = ("over_members", "over_devices", "data_devices")
+    how = ("over_members", "over_devices", "data_devices", "remat", "pictures_on")
     return [flag for flag in how if before.get(flag) != now[flag]]
 
 

@@ -32,9 +32,20 @@ class StageEntry:
 
 
 # How and where members run. Under loop and map any number of slots and devices gives the same bits, on a CPU in as many
-# threads (see `numerics`). Loop, map, vmap, a batch that devices share and blocks that are computed again differ by
-# rounding, so a stage that goes on in another of them tells.
-PLACEMENT = ("slots", "memory_gb", "over_members", "over_devices", "devices", "data_devices", "remat")
+# threads (see `numerics`), and under map pictures on the device and several steps a call, too. Loop, map, vmap, a batch
+# that devices share, a loop's pictures on the device and blocks that are computed again differ by rounding, so a stage
+# that goes on in another of them tells.
+PLACEMENT = (
+    "slots",
+    "memory_gb",
+    "over_members",
+    "over_devices",
+    "devices",
+    "data_devices",
+    "remat",
+    "pictures_on",
+    "steps_per_call",
+)
 # Where a run lies, what it does next, when it saves, how bad a copy it takes: no result depends on these.
 FREE = ("out", "stages", "overwrite", "dry_run", "minutes", "data_dir", "max_reject_frac", "save_every_s", *PLACEMENT)
 # Stages that `--minutes` shortens, and the flag by which it does.

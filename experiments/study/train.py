@@ -12,6 +12,7 @@ import pandas as pd
 
 from experiments.config import StudyConfig, chosen_members
 from experiments.study import time_limit
+from experiments.study.feed import AHEAD, Feed
 from experiments.study.fit import Plan, fit
 from experiments.study.resumption import clear
 from experiments.study.run import Run, open_run
@@ -43,14 +44,15 @@ def train_members(run: Run) -> None:
     """
     config, train = run.config, run.pictures("train")
     chosen = chosen_members(config, run.categories.num_pairs)
-    batches = {pair: batches_of(run, pair) for pair in chosen}
+    feed = Feed(config, train)
+    batches = {pair: batches_of(run, pair, feed) for pair in chosen}
     votes = {pair: votes_of(run, pair) for pair in chosen}
     optimiser = optax.adam(config.learning_rate)
     model = run.network(2)
     starting = starting_variables(run, model, "ensemble")
 
     def batch_of(member, step):
-        return _for_training(batches[member].at(step), votes[member])
+        return _for_training(batches[member].at(step), votes[member], feed)
 
     step = member_step(run, optimiser)
     like = run.state_like(2, optimiser)
@@ -62,7 +64,9 @@ def train_members(run: Run) -> None:
         return training.init_state(starting(member), optimiser)
 
     first = chosen[0]
-    config = time_limit.bounded(run, "members", step, lambda: start(first), batch_of(first, 0), images_with)
+    like_batch = batch_of(first, 0)
+    config = time_limit.bounded(run, "members", step, lambda: start(first), feed.with_pixels(like_batch), images_with)
+    where = slots_of(config, step, like, like_batch, members=len(chosen), hosts=run.hosts, pictures=feed.on_device)
     plan = Plan(
         name="ensemble",
         trainer=training.Trainer(
@@ -73,7 +77,8 @@ def train_members(run: Run) -> None:
             key=run.key("member_training"),
             batch_size=config.batch_size,
             stop=stop_rule(config),
-            **slots_of(config, step, like, batch_of(chosen[0], 0), members=len(chosen), hosts=run.hosts),
+            **where,
+            **feed.arguments,
         ),
         like=like,
         label=run.categories.pair_name,
@@ -126,15 +131,22 @@ def most_images(config: StudyConfig, sizes: Iterable[int]) -> int:
     return sum(size * stop_rule(config).epochs_for(size) for size in sizes)
 
 
-def batches_of(run: Run, pair: int | None) -> data.Batches:
-    """Return the training batches of one member, or of the network that sees all categories (None)."""
+def batches_of(run: Run, pair: int | None, feed: Feed) -> data.Batches:
+    """Return the training batches of one member, or of the network that sees all categories (None).
+
+    Args:
+      run: the run.
+      pair: the member.
+      feed: of the training pictures. Batches of those on disk are read ahead.
+    """
     config, train = run.config, run.pictures("train")
     votes, labels = votes_of(run, pair), train.labels
     if votes is not None:
         labels = np.where(votes.any(1), labels, DROP).astype(labels.dtype)
-    source = types.SimpleNamespace(labels=labels, images=lambda rows: train.images[rows], categories=run.categories)
+    source = types.SimpleNamespace(labels=labels, images=feed.read, categories=run.categories)
     own = {} if pair is None else {"undersample": config.undersample}  # a network of all pictures leaves none out
-    return data.Batches(source, batch_size=config.batch_size, seed=config.seed, pair=pair, ahead=0, **own)
+    ahead = AHEAD if feed.on_device is None and not isinstance(train.images, np.ndarray) else 0
+    return data.Batches(source, batch_size=config.batch_size, seed=config.seed, pair=pair, ahead=ahead, **own)
 
 
 def votes_of(run: Run, pair: int | None) -> np.ndarray | None:
@@ -148,9 +160,9 @@ def votes_of(run: Run, pair: int | None) -> np.ndarray | None:
     return votes if votes is None or pair is None else data.pair_shares(votes, pair, categories=run.categories)
 
 
-def _for_training(batch: dict, votes: np.ndarray | None) -> dict:
-    made = {"image": batch["image"], "labels": batch["label"].astype(np.int32)}
-    return made if votes is None else made | {"votes": votes[batch["row"]]}
+def _for_training(batch: dict, votes: np.ndarray | None, feed: Feed) -> dict:
+    more = {} if votes is None else {"votes": votes[batch["row"]]}
+    return feed.batch(batch["image"], labels=batch["label"].astype(np.int32), **more)
 
 
 def starting_variables(run: Run, model, name: str) -> Callable[[int], dict]:
@@ -221,11 +233,12 @@ def train_multiclass(run: Run) -> None:
     weights = {"balanced": weights, "sqrt": np.sqrt(weights), "none": None}[config.class_weights]
     model = run.network(len(run.categories))
     starting = starting_variables(run, model, "multiclass")
-    batches, votes = batches_of(run, None), votes_of(run, None)
+    feed = Feed(config, train)
+    batches, votes = batches_of(run, None, feed), votes_of(run, None)
 
     def batch_of(member, step):
         del member
-        return _for_training(batches.at(step), votes)
+        return _for_training(batches.at(step), votes, feed)
 
     network = training_network(run, len(run.categories))
     objective = training.cross_entropy(class_weights=weights, axis_name=network.axis_name)
@@ -236,7 +249,7 @@ def train_multiclass(run: Run) -> None:
         "multiclass",
         training.make_step(network, timed, objective, view, accumulate=config.accumulate),
         lambda: training.init_state(starting(0), timed),
-        batch_of(0, 0),
+        feed.with_pixels(batch_of(0, 0)),
         lambda config: config.multiclass_epochs * len(train),
     )
     rate = config.learning_rate
@@ -245,6 +258,8 @@ def train_multiclass(run: Run) -> None:
     optimiser = optax.adam(rate)
     step = training.make_step(network, optimiser, objective, view, accumulate=config.accumulate)
     like = run.state_like(len(run.categories), optimiser)
+    one = dataclasses.replace(config, slots=1)
+    where = slots_of(one, step, like, batch_of(0, 0), members=1, pictures=feed.on_device)
     plan = Plan(
         name="multiclass",
         trainer=training.Trainer(
@@ -255,7 +270,8 @@ def train_multiclass(run: Run) -> None:
             key=run.key("multiclass_training"),
             batch_size=config.batch_size,
             stop=training.StopRule(None, config.multiclass_epochs),
-            **slots_of(dataclasses.replace(config, slots=1), step, like, batch_of(0, 0), members=1),
+            **where,
+            **feed.arguments,
         ),
         like=like,
         label=lambda member: "multiclass",

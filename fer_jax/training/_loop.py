@@ -10,13 +10,14 @@ and states of the slots on its own devices only. As all read the same counters, 
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from typing import Any
 
 import jax
 
-from fer_jax.errors import UsageError
+from fer_jax.errors import UsageError, check_count
+from fer_jax.training._rows import joined
 from fer_jax.training._slots import make_slots
 from fer_jax.training._step import MemberState
 
@@ -82,7 +83,7 @@ class StopRule:
 
 @dataclasses.dataclass(frozen=True)
 class Stepped:
-    """Every running member took one step: images seen in it, members still running after it, members waiting."""
+    """Every running member took a step, or several: images seen, members still running after it, members waiting."""
 
     images: int
     running: int
@@ -156,9 +157,11 @@ class Trainer:
       data_devices: of them, how many share each member's batch.
       at_once: members of a loop that step at the same time, see `make_slots`.
       meet: waits for all processes, where there are several, see `make_slots`.
+      pictures: on the device, see `make_slots`. Batches then have `row`, int32 (B,), in their place.
+      steps_per_call: with them, steps that one program takes, fewer before an epoch's end.
 
     Raises:
-      UsageError: a member whose epoch is smaller than one batch.
+      UsageError: a member whose epoch is smaller than one batch, or several steps a call without pictures.
     """
 
     def __init__(
@@ -178,6 +181,8 @@ class Trainer:
         data_devices: int = 1,
         at_once: int | None = None,
         meet: Callable[[], object] | None = None,
+        pictures: Mapping[str, jax.Array] | None = None,
+        steps_per_call: int = 1,
     ):
         if batch_size % data_devices:
             raise UsageError(f"`data_devices`: wanted a divisor of the batch size {batch_size}, got {data_devices}.")
@@ -187,6 +192,10 @@ class Trainer:
                     f"`batch_size`: member {job.member} has {job.num_images} training images, fewer than one batch of "
                     f"{batch_size}; lower the batch size or add images."
                 )
+        check_count("steps_per_call", steps_per_call, 1, what="a number of steps")
+        if pictures is None and steps_per_call > 1:
+            raise UsageError(f"`steps_per_call`: wanted 1 without `pictures` on the device, got {steps_per_call}.")
+        self._columns = None if pictures is None else steps_per_call
         self._start, self._batch_of, self._key = start, batch_of, key
         self._batch_size, self._stop = batch_size, stop
         self._sizes = {job.member: job.num_images for job in jobs}
@@ -201,6 +210,7 @@ class Trainer:
             data_devices=data_devices,
             at_once=at_once,
             meet=meet,
+            pictures=pictures,
         )
         self._state_like: MemberState | None = None
         self._batch_like: dict | None = None
@@ -222,15 +232,16 @@ class Trainer:
                 if cursor is not None and loaded[slot] != cursor.member:
                     keys[slot], loaded[slot] = jax.random.fold_in(self._key, cursor.member), cursor.member
                     yield MemberStarted(cursor.member, cursor.step * self._batch_size)
-            batches = [None if c is None else self._batch(slot, c) for slot, c in enumerate(self._cursors)]
+            steps = [0 if cursor is None else self._steps(cursor) for cursor in self._cursors]
+            batches = [self._batch(slot, c, steps[slot]) if c else None for slot, c in enumerate(self._cursors)]
             self._slots.step(batches, keys)
             for slot, cursor in enumerate(self._cursors):
                 if cursor is not None:
-                    cursor.step += 1
-                    if cursor.step == math.ceil((cursor.epoch + 1) * self._sizes[cursor.member] / self._batch_size):
+                    cursor.step += steps[slot]
+                    if cursor.step == self._epoch_end(cursor):
                         yield from self._end_epoch(slot, cursor)
             still = sum(cursor is not None for cursor in self._cursors)
-            yield Stepped(self._batch_size * len(running), still, len(self._waiting))
+            yield Stepped(self._batch_size * sum(steps), still, len(self._waiting))
 
     def snapshot(self) -> dict:
         """Return an account of the queue, JSON-ready. With the states of its running members it is all to go on from.
@@ -280,13 +291,23 @@ class Trainer:
             self._state_like = _shapes(self._start(member))
         return self._state_like
 
-    def _batch(self, slot, cursor):
-        """Return the batch of a slot's next step, its shapes alone where another process holds the slot."""
-        if self._slots.holds(slot):
-            return self._batch_of(cursor.member, cursor.step)
-        if self._batch_like is None:
-            self._batch_like = _shapes(self._batch_of(cursor.member, cursor.step))
-        return self._batch_like
+    def _epoch_end(self, cursor):
+        return math.ceil((cursor.epoch + 1) * self._sizes[cursor.member] / self._batch_size)
+
+    def _steps(self, cursor):
+        return min(self._columns or 1, self._epoch_end(cursor) - cursor.step)
+
+    def _batch(self, slot, cursor, steps):
+        """Return the batch of a slot's next step or steps, its shapes alone where another process holds the slot."""
+        if not self._slots.holds(slot):
+            if self._batch_like is None:
+                self._batch_like = _shapes(self._made(cursor, steps))
+            return self._batch_like
+        return self._made(cursor, steps)
+
+    def _made(self, cursor, steps):
+        batches = [self._batch_of(cursor.member, cursor.step + step) for step in range(steps)]
+        return batches[0] if self._columns is None else joined(batches, self._columns)
 
     def _end_epoch(self, slot, cursor):
         correct, seen, loss, bad = self._slots.counters(slot)

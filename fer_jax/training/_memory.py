@@ -55,6 +55,7 @@ def slots_memory(
     over_devices: str = "none",
     devices: int | None = None,
     data_devices: int = 1,
+    pictures: Mapping[str, jax.Array] | None = None,
 ) -> SlotsMemory:
     """Compile a step of slots for its memory. Nothing is computed.
 
@@ -66,6 +67,7 @@ def slots_memory(
       over_devices: how they are split over devices, see `make_slots`.
       devices: how many devices to use.
       data_devices: of them, how many share each member's batch.
+      pictures: on the device, of which a batch has rows, see `make_slots`. They are not counted.
 
     Returns:
       What slots of this layout take, as this platform's compiler lays it out (nothing for `working` where it does not
@@ -85,7 +87,12 @@ def slots_memory(
         over_devices=over_devices,
         devices=devices,
         data_devices=data_devices,
+        pictures=pictures,
     )
+    if pictures is not None:  # one step is as large as several
+        batch = {
+            name: jax.ShapeDtypeStruct((len(leaf), 1, *leaf.shape[1:]), leaf.dtype) for name, leaf in batch.items()
+        }
     made = slots.compiled(state, batch).memory_analysis()
     kept, fed = _bytes(state), _bytes(batch)
     sharers = -(-used // jax.process_count()) if jax.default_backend() == "cpu" else 1

@@ -6,6 +6,7 @@ program in which they met by the way could wait for ever for one of them. Only w
 do these also exchange the counters, for all of them must know which members leave.
 """
 
+import collections
 import concurrent.futures
 import functools
 import math
@@ -20,11 +21,41 @@ from fer_jax import placement
 from fer_jax.cores import usable_cores
 from fer_jax.ensemble import default_over_members
 from fer_jax.ensemble import over_members as lift
-from fer_jax.errors import check_count
+from fer_jax.errors import UsageError, check_count
+from fer_jax.training._rows import by_rows, steps_in
 from fer_jax.training._step import MemberState
 
 _KEY = jax.eval_shape(lambda: jax.random.key(0))
 _FLAG = jax.ShapeDtypeStruct((), bool)
+_COUNT = jax.ShapeDtypeStruct((), np.int32)
+# Calls that may wait on the device where nothing else holds the host back: a program that is to stop ends them first.
+_CALLS_WAITING = 2
+
+
+def _program(step, lift, pictures):
+    """Return a call's program: (states, batches, keys, active), with pictures (..., keys, steps, active, pictures)."""
+    if pictures is None:
+        return lift(step)
+    one = by_rows(step)
+
+    def call(states, batches, keys, steps, active, pictures):
+        return lift(lambda *own: one(*own, pictures))(states, batches, keys, steps, active)
+
+    return call
+
+
+class _Waiting:
+    """Keeps the host no more than some calls before the device."""
+
+    def __init__(self):
+        self._calls = collections.deque()
+        self._copy = jax.jit(lambda leaf: leaf + 0)  # the states themselves are donated to the next call
+
+    def add(self, states: MemberState) -> None:
+        """Note the states that a call returned, and wait for those of an older call."""
+        self._calls.append(self._copy(states.step))
+        if len(self._calls) > _CALLS_WAITING:
+            jax.block_until_ready(self._calls.popleft())
 
 
 class LoopSlots:
@@ -39,10 +70,12 @@ class LoopSlots:
     Args:
       step: one member's step.
       at_once: members that step at the same time.
+      pictures: on the device, see `make_slots`.
     """
 
-    def __init__(self, step: Callable, at_once: int = 1):
-        self._step = jax.jit(step)
+    def __init__(self, step: Callable, at_once: int = 1, pictures: Mapping | None = None):
+        self._step, self._pictures = jax.jit(_program(step, lambda function: function, pictures)), pictures
+        self._waiting = _Waiting()
         self._states: dict[int, MemberState] = {}
         self._at_once, self._is_compiled = at_once, False
         self._pool = concurrent.futures.ThreadPoolExecutor(at_once) if at_once > 1 else None
@@ -76,8 +109,12 @@ class LoopSlots:
                 continue
             self._end(slot)
             arguments = self._states[slot], batch, keys[slot], True
+            if self._pictures is not None:
+                arguments = *arguments[:-1], steps_in(batch), True, self._pictures
             if self._pool is None or not self._is_compiled:  # threads that come first at once would all compile
                 self._states[slot], self._is_compiled = self._step(*arguments), True
+                if self._pictures is not None:
+                    self._waiting.add(self._states[slot])
                 continue
             if len(self._going) == 2 * self._at_once:
                 self._end(next(iter(self._going)))
@@ -91,7 +128,7 @@ class LoopSlots:
 
     def compiled(self, state: MemberState, batch: Mapping) -> jax.stages.Compiled:
         """Return the program of a step, from one member's state and batch or their shapes."""
-        return self._step.lower(state, dict(batch), _KEY, _FLAG).compile()
+        return self._step.lower(*_call_like(state, dict(batch), self._pictures)).compile()
 
 
 class StackedSlots:
@@ -101,8 +138,10 @@ class StackedSlots:
     Both update the stack in place.
     """
 
-    def __init__(self, step: Callable, width: int, how: str):
-        self._step = jax.jit(lift(step, over_members=how, in_place=True), donate_argnums=0)
+    def __init__(self, step: Callable, width: int, how: str, pictures: Mapping | None = None):
+        lifted = functools.partial(lift, over_members=how, in_place=True)
+        self._step = jax.jit(_program(step, lifted, pictures), donate_argnums=0)
+        self._pictures, self._waiting = pictures, _Waiting()
         self._load = jax.jit(placement.set_row("none"), donate_argnums=0)
         self._take = jax.jit(lambda s, i: jax.tree.map(lambda a: a[i], s))
         self._width, self._states = width, None
@@ -134,12 +173,17 @@ class StackedSlots:
         filler = next(batch for batch in batches if batch is not None)
         full = placement.host_stack([filler if batch is None else batch for batch in batches])
         active = np.asarray([batch is not None for batch in batches])
-        self._states = self._step(self._states, full, jnp.stack(keys), active)
+        if self._pictures is None:
+            self._states = self._step(self._states, full, jnp.stack(keys), active)
+            return
+        steps = np.asarray([0 if batch is None else steps_in(batch) for batch in batches], np.int32)
+        self._states = self._step(self._states, full, jnp.stack(keys), steps, active, self._pictures)
+        self._waiting.add(self._states)
 
     def compiled(self, state: MemberState, batch: Mapping) -> jax.stages.Compiled:
         """Return the program of a step of all slots, from one member's state and batch or their shapes."""
-        like = _rows_like((state, dict(batch), _KEY, _FLAG), self._width)
-        return self._step.lower(*like).compile()
+        stacked = functools.partial(_rows_like, width=self._width)
+        return self._step.lower(*_call_like(state, dict(batch), self._pictures, stacked)).compile()
 
 
 class DealtSlots:
@@ -155,6 +199,7 @@ class DealtSlots:
       devices: how many devices to use. All of them by default.
       data_devices: of them, so many share each member's batch.
       meet: waits until all processes are here.
+      pictures: on all devices, see `make_slots`.
     """
 
     def __init__(
@@ -167,9 +212,11 @@ class DealtSlots:
         devices: int | None,
         data_devices: int,
         meet: Callable[[], object] | None = None,
+        pictures: Mapping | None = None,
     ):
         where = {"devices": devices, "data_devices": data_devices}
-        lifted = lift(step, over_members=how, over_devices=over_devices, in_place=True, **where)
+        split = functools.partial(lift, over_members=how, over_devices=over_devices, in_place=True, **where)
+        lifted, self._pictures, self._waiting = _program(step, split, pictures), pictures, _Waiting()
         self._rows = placement.row_sharding(over_devices, **where)
         self._batches = placement.row_sharding(over_devices, batch=True, **where)
         # Every program leaves the slots where the next one expects them: moving them would compile it anew.
@@ -193,7 +240,7 @@ class DealtSlots:
         """Put a member into a slot. Where another process holds the slot its state's shapes are enough."""
         state, self._counted = jax.device_get(_filled(state)), None
         if self._states is None:
-            self._states = placement.put_rows(lambda row: state, self._width, self._rows)
+            self._states = self._put(lambda row: state)
         owner, others = slot // (self._width // self._owners), jax.tree.map(np.zeros_like, state)
         new = placement.put_rows(lambda row: state if row == owner else others, self._owners, self._rows)
         self._states = self._load(self._states, np.int32(slot), new)
@@ -230,12 +277,19 @@ class DealtSlots:
             self._states,
             placement.put_rows(lambda row: self._with_positions(full[row]), self._width, self._batches),
             self._placed_keys([*keys, *[keys[0]] * spare]),
-            placement.put_rows(lambda row: active[row], self._width, self._rows),
+            *([] if self._pictures is None else [self._put(lambda row: steps_in(full[row]))]),
+            self._put(lambda row: active[row]),
+            *([] if self._pictures is None else [self._pictures]),
         )
         self._counted = None
         if self._program is None:
             self._program = self._compiled_together(arguments) if self._several else self._step
         self._states = self._program(*arguments)
+        if self._pictures is not None:
+            self._waiting.add(self._states)
+
+    def _put(self, row_of):
+        return placement.put_rows(row_of, self._width, self._rows)
 
     def _compiled_together(self, arguments):
         """Compile before processes first wait for each other in a program: some take longer, and waiting is limited."""
@@ -250,22 +304,24 @@ class DealtSlots:
         known, placed = self._keys
         if len(known) != len(keys) or any(one is not other for one, other in zip(known, keys, strict=True)):
             bits = np.asarray(jax.random.key_data(jnp.stack(keys)))
-            bits = placement.put_rows(lambda row: bits[row], self._width, self._rows)
-            placed = jax.random.wrap_key_data(bits, impl=jax.random.key_impl(keys[0]))
+            placed = jax.random.wrap_key_data(self._put(lambda row: bits[row]), impl=jax.random.key_impl(keys[0]))
             self._keys = list(keys), placed
         return placed
 
     def compiled(self, state: MemberState, batch: Mapping) -> jax.stages.Compiled:
         """Return the program of a step of all slots, from one member's state and batch or their shapes."""
         rows = functools.partial(_rows_like, width=self._width, sharding=self._rows)
-        batches = _rows_like(self._with_positions(dict(batch)), self._width, self._batches)
-        return self._step.lower(rows(state), batches, *rows((_KEY, _FLAG))).compile()
+        fed = functools.partial(_rows_like, width=self._width, sharding=self._batches)
+        like = _call_like(state, self._with_positions(dict(batch)), self._pictures, rows, fed)
+        return self._step.lower(*like).compile()
 
     def _with_positions(self, batch):
         """Add each picture's place in the whole batch where devices share it."""
         if self._data_devices == 1:
             return batch
-        return batch | {"position": np.arange(batch["labels"].shape[-1], dtype=np.int32)}
+        shape = batch["labels"].shape  # of a call with several steps (B, K)
+        places = np.arange(shape[0], dtype=np.int32).reshape(-1, *[1] * (len(shape) - 1))
+        return batch | {"position": np.broadcast_to(places, shape)}
 
 
 def _counters_in(state):
@@ -284,6 +340,12 @@ def _is_shapes(tree) -> bool:
 def _filled(tree):
     """Fill shapes with zeros. Arrays stay."""
     return jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype) if _is_shapes(leaf) else leaf, tree)
+
+
+def _call_like(state, batch, pictures, rows=lambda tree: tree, fed=None):
+    """Return the shapes of a call's arguments. Pictures are there already."""
+    own, shown = ((_KEY, _FLAG), ()) if pictures is None else ((_KEY, _COUNT, _FLAG), (pictures,))
+    return rows(state), (fed or rows)(batch), *rows(own), *shown
 
 
 def _rows_like(tree, width, sharding=None):
@@ -315,6 +377,7 @@ def make_slots(
     data_devices: int = 1,
     at_once: int | None = None,
     meet: Callable[[], object] | None = None,
+    pictures: Mapping[str, jax.Array] | None = None,
 ) -> LoopSlots | StackedSlots | DealtSlots:
     """Make empty slots for a step function.
 
@@ -330,13 +393,16 @@ def make_slots(
         `default_at_once` if None.
       meet: where devices of several processes are split over, waits until all processes are here. Called once, between
         compiling and the first step.
+      pictures: a dict of arrays with a leading N, of `placement.put_whole` with the same devices. A batch then is that
+        of a call (B, K, ...): `row` int32 (B, K) says which of them each of up to K steps sees, -1 marks columns after
+        the last step. The step's own batch has these pictures under their names.
 
     Returns:
       An object with `holds`, `load`, `take`, `counters` and `step`.
 
     Raises:
       UsageError: a width or `at_once` below one, an unknown layout, "loop" with a split, more devices than there are,
-        or `data_devices` that do not divide them or come without shard_map.
+        or `data_devices` that do not divide them or come without shard_map. Also, pictures with pmap.
     """
     check_count("width", width, 1, what="a number of slots")
     if at_once is None:
@@ -344,6 +410,10 @@ def make_slots(
     check_count("at_once", at_once, 1, what="a number of members")
     how = over_members or default_over_members(over_devices=over_devices)
     if over_devices == "none" and data_devices == 1:
-        return LoopSlots(step, at_once) if how == "loop" else StackedSlots(step, width, how)
+        if how == "loop":
+            return LoopSlots(step, at_once, pictures)
+        return StackedSlots(step, width, how, pictures)
+    if pictures is not None and over_devices == "pmap":
+        raise UsageError("`pictures`: wanted none on the device with over_devices='pmap'; use shard_map.")
     where = {"over_devices": over_devices, "devices": devices, "data_devices": data_devices}
-    return DealtSlots(step, width, how, meet=meet, **where)
+    return DealtSlots(step, width, how, meet=meet, pictures=pictures, **where)

@@ -16,6 +16,7 @@ import safetensors.numpy
 from experiments import evaluate, finetune_clicks, merge_members, reproduce, train_ensemble, train_multiclass
 from experiments.config import StudyConfig, chosen_members, resolve
 from experiments.harness import command
+from experiments.study.feed import Feed
 from experiments.study.run import open_run
 from experiments.study.train import batches_of, starting_variables
 from fer_jax import data, models
@@ -103,6 +104,17 @@ def test_the_study_goes_on_from_merged_members_as_the_documents_say(runs, tmp_pa
     assert _documented(advice, "--stages=design,people") == 0, capsys.readouterr().err
 
 
+def test_pictures_on_the_device_train_the_same_members_bit_for_bit(own_pictures, tmp_path, capsys):
+    flags = *own_pictures, "--members=0,5", "--over_members=map", "--max_epochs=2"
+    assert _train(f"--out={tmp_path / 'host'}", *flags) == 0
+    assert "on the device" not in capsys.readouterr().err
+    assert _train(f"--out={tmp_path / 'device'}", *flags, "--pictures_on=device", "--steps_per_call=3") == 0
+    assert "128 pictures on the device, 0.00 GiB\n" in capsys.readouterr().err
+    assert _hashes(tmp_path / "device", "part") == _hashes(tmp_path / "host", "part")
+    tables = [(tmp_path / where / "tables" / "members.csv").read_text() for where in ("host", "device")]
+    assert tables[0] == tables[1]
+
+
 def test_parts_of_an_ensemble_merge_into_the_whole_bit_for_bit(runs, tmp_path, capsys):
     assert not (runs / "low" / "ensemble").exists()
     assert _merge(runs / "high", runs / "low", out=tmp_path / "all") == 0
@@ -180,6 +192,9 @@ class _Labelled:
         self.labels, self.config, self.categories = labels, config, EXPRESSIONS
         self.images, self.votes = np.zeros((len(labels), 1, 1, 3), np.uint8), None
 
+    def __len__(self):
+        return len(self.labels)
+
     def pictures(self, split):
         assert split == "train"
         return self
@@ -188,8 +203,8 @@ class _Labelled:
 @pytest.mark.parametrize("undersample", ["fixed", "per_epoch"])
 def test_every_epoch_shows_the_smaller_class_once_and_as_many_of_the_larger(undersample):
     labels = np.repeat([EXPRESSIONS.pairs[3][0], EXPRESSIONS.pairs[3][1]], [30, 10]).astype(np.int32)
-    run = _Labelled(labels, StudyConfig(batch_size=6, undersample=undersample))
-    batches = batches_of(run, 3)
+    run = _Labelled(labels, StudyConfig(batch_size=6, image_size=1, undersample=undersample))
+    batches, again = (batches_of(run, 3, Feed(run.config, run)) for _ in range(2))
     assert batches.images_per_epoch == 20
     shown = np.concatenate([batches.at(step)["row"] for step in range(10)]).reshape(3, 20)
     for epoch in shown:
@@ -198,7 +213,7 @@ def test_every_epoch_shows_the_smaller_class_once_and_as_many_of_the_larger(unde
     assert (len(set(shown[shown < 30])) == 10) == (undersample == "fixed")
     if undersample == "fixed":
         np.testing.assert_array_equal(np.unique(shown[0]), data.pair_subset(labels, 3, seed=0))
-    np.testing.assert_array_equal(batches_of(run, 3).at(3)["row"], batches.at(3)["row"])  # history plays no part
+    np.testing.assert_array_equal(again.at(3)["row"], batches.at(3)["row"])  # history plays no part
 
 
 @pytest.mark.parametrize(
@@ -232,6 +247,12 @@ def test_other_members_are_refused(text):
             ["--over_members=loop", "--over_devices=pmap"],
             "`--over_members`: wanted map or vmap with --over_devices, got loop",
         ),
+        (
+            train_ensemble.main,
+            ["--pictures_on=device", "--over_devices=pmap"],
+            "`--pictures_on`: wanted host with --over_devices=pmap, got device",
+        ),
+        (train_ensemble.main, [*DRAWN, "--steps_per_call=2"], "`--steps_per_call`: wanted 1 with pictures on the host"),
         (
             train_ensemble.main,
             ["--batch_size=16", "--accumulate=3"],

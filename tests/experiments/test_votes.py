@@ -8,6 +8,7 @@ import pytest
 from experiments import prepare_data, reproduce
 from experiments.config import StudyConfig
 from experiments.harness import command
+from experiments.study.feed import Feed
 from experiments.study.run import open_run
 from experiments.study.train import batches_of, votes_of
 from tests.data import miniature
@@ -84,7 +85,7 @@ def test_members_see_shares_within_their_pair(voted):
     # Of ten people one or two did not know. Of the rest one named another expression for half of the pictures.
     np.testing.assert_allclose(np.unique(train.votes.max(1)), [7 / 8, 8 / 9, 1], rtol=1e-6)
     for pair, (first, second) in enumerate(categories.pairs):
-        seen = batches_of(study, pair).first_epoch
+        seen = batches_of(study, pair, Feed(study.config, train)).first_epoch
         assert sorted(set(train.labels[seen])) == [first, second]
         shares = votes_of(study, pair)[seen]
         two = train.votes[seen][:, [first, second]]

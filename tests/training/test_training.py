@@ -76,21 +76,6 @@ def _same(one, two):
     return jax.tree.all(jax.tree.map(lambda a, b: bool((np.asarray(a) == np.asarray(b)).all()), one, two))
 
 
-@pytest.fixture
-def compilations():
-    """A list that grows by one for each program the backend compiles (or fetches from the cache on disk)."""
-    seen = []
-
-    def listen(event, seconds, **details):
-        del seconds, details
-        if event == "/jax/core/compile/backend_compile_duration":
-            seen.append(event)
-
-    jax.monitoring.register_event_duration_secs_listener(listen)
-    yield seen
-    jax.monitoring.unregister_event_duration_listener(listen)
-
-
 @pytest.fixture(scope="module")
 def together():
     return _left(_trainer(over_members="loop").run())
