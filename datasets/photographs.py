@@ -26,6 +26,7 @@ from study_images import StudyImages, choose, survey
 
 from fer_jax import data
 from fer_jax.categories import Categories
+from fer_jax.cores import usable_cores
 from fer_jax.errors import DataError, UsageError, check_one_of, check_range
 from fer_jax.expressions import EXPRESSIONS
 from fer_jax.frame import LANDMARKS
@@ -146,7 +147,7 @@ class PhotographBuilder(ArrayRecordBuilder, skip_registration=True):
     ):
         check_range("max_reject_frac", max_reject_frac, 0, 1)
         self._source, self._max_reject_frac = source, max_reject_frac
-        self._workers = workers or os.cpu_count() or 1
+        self._workers = workers or usable_cores()
         self._held = contextlib.ExitStack()
         self.categories = EXPRESSIONS
         super().__init__(**kwargs)

@@ -218,14 +218,15 @@ class Placement:
     )
     pictures_on: str | None = option(
         None,
-        "Where training pictures lie: on the device, all of them as bytes, or on the host, each batch travelling.",
+        "Where pictures of members and multiclass lie: on the device, all as bytes, or on the host, each batch "
+        "travelling.",
         choices=("device", "host"),
         unset="device on an accelerator where they take half of its free memory at most",
     )
     steps_per_call: int | None = option(
         None,
         "Steps that one program takes where pictures lie on the device.",
-        unset="8 on an accelerator, 1 on a CPU",
+        unset="on an accelerator as many as make 8 of all members side by side, 1 on a CPU",
         low=1,
         high=10_000,
     )
@@ -418,6 +419,8 @@ def resolve(config: StudyConfig) -> StudyConfig:
         )
     if config.pictures_on == "device" and config.over_devices == "pmap":
         raise UsageError("`--pictures_on`: wanted host with --over_devices=pmap, got device.")
+    if (config.steps_per_call or 1) > 1 and "host" in (config.pictures_on, {"pmap": "host"}.get(config.over_devices)):
+        raise UsageError(f"`--steps_per_call`: wanted 1 with pictures on the host, got {config.steps_per_call}.")
     if config.accumulate > 1 and config.data_devices > 1:
         raise UsageError(f"`--accumulate`: wanted 1 with --data_devices, got {config.accumulate}; leave one out.")
     chosen_stages(config)

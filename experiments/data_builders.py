@@ -5,12 +5,12 @@ import functools
 import importlib
 import importlib.util
 import io
-import os
 import pathlib
 import sys
 
 from fer_jax import human
 from fer_jax.categories import Categories
+from fer_jax.cores import usable_cores
 from fer_jax.errors import Preempted, UsageError
 from fer_jax.expressions import EXPRESSIONS, paper_first, parse_categories
 
@@ -177,7 +177,7 @@ def _procedural_faces(module, config, tell):
             seed=config.seed,
             images=images,
         )
-    workers = config.workers or os.cpu_count()
+    workers = config.workers or usable_cores()
     return module.Builder(config=standard, data_dir=config.data_dir, workers=workers, progress=tell)
 
 
@@ -207,6 +207,6 @@ def _photographs(module, config, tell):
         data_dir=config.data_dir,
         source=config.manual_dir,
         max_reject_frac=config.max_reject_frac,
-        workers=config.workers or os.cpu_count(),
+        workers=config.workers or usable_cores(),
         progress=tell,
     )

@@ -18,7 +18,6 @@ synthetic: for testing methods, never for claims about people.
 """
 
 import dataclasses
-import os
 import pathlib
 import sys
 
@@ -26,6 +25,7 @@ from experiments.config import Command, Pictures, Workers
 from experiments.harness import command
 from experiments.harness.command import again, option
 from experiments.harness.progress import Progress
+from fer_jax.cores import usable_cores
 from fer_jax.errors import UsageError, check_count
 from fer_jax.expressions import EXPRESSIONS
 
@@ -92,7 +92,7 @@ def main(config: Config) -> None:
         identities=config.identities or 0,
         regions=config.regions,
     )
-    workers = config.workers or os.cpu_count()
+    workers = config.workers or usable_cores()
     progress = Progress("Drawing", config.num_images, unit="pictures")
     print(face_files.write_folder(files, config.num_images, workers=workers, tell=progress.update))
     progress.finish()

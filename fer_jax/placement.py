@@ -172,10 +172,10 @@ def put_whole(
         if whole is None:
             whole = empty((rows, *part.shape[1:]), part.dtype)
         if at + len(part) > rows:
-            break
-        whole, at = fill(whole, part, np.int32(at)), at + len(part)
+            raise UsageError(f"`parts`: wanted {rows} rows, got more.")
+        whole, at = jax.block_until_ready(fill(whole, part, np.int32(at))), at + len(part)
     if at != rows or whole is None:
-        raise UsageError(f"`parts`: wanted {rows} rows, got another number.")
+        raise UsageError(f"`parts`: wanted {rows} rows, got {at}.")
     return whole
 
 

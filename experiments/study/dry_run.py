@@ -15,7 +15,7 @@ from experiments.harness.text_table import aligned
 from experiments.study import feed, time_limit, train
 from experiments.study.run import Run
 from experiments.study.run_folder import FinishedFiles
-from experiments.study.slots import GIB, free_memory, layout_of, slots_of
+from experiments.study.slots import GIB, free_memory, layout_of, memory_of, slots_of
 from fer_jax import training
 from fer_jax.categories import Categories
 from fer_jax.data.published import PUBLISHED
@@ -114,12 +114,13 @@ class _Step:
         if config.targets == "votes":
             batch["votes"] = np.eye(2, dtype=np.float32)[batch["labels"]]
         memory = functools.cache(lambda: training.slots_memory(step, like, batch, **layout_of(config)))
-        where = slots_of(config, step, like, batch, members=members, memory=memory)
+        size_of_all = feed.bytes_of(config, pictures)
+        on_device = size_of_all if feed.place_of(config, size_of_all) == "device" else 0
+        room = memory_of(config) - on_device
+        where = slots_of(config, step, like, batch, members=members, memory=memory, room=room)
         self.slots, self.layout = where["width"], where["over_members"]
         at_once = where["at_once"] if self.layout == "loop" else 1
-        self.memory = memory().needed(self.slots, at_once=at_once)
-        on_device = feed.bytes_of(config, pictures)
-        self.memory += on_device if feed.chosen_place(config, on_device) == "device" else 0
+        self.memory = memory().needed(self.slots, at_once=at_once) + on_device
         self.parameters = sum(leaf.size for leaf in jax.tree.leaves(training.variables_of(like)["params"]))
         self.images, self.pixels = config.batch_size, size
         compiled = jax.jit(step).lower(like, batch, jax.random.key(0, impl="threefry2x32"), True).compile()

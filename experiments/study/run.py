@@ -3,7 +3,6 @@
 import dataclasses
 import functools
 import json
-import os
 import pathlib
 from typing import cast
 
@@ -20,6 +19,7 @@ from experiments.harness.numerics import numerics, tell_changes
 from experiments.study.run_folder import PICTURES_RECORD, FinishedFiles, RunFolder
 from fer_jax import checkpoints, data, ensemble, human, images, masks, models
 from fer_jax.categories import Categories
+from fer_jax.cores import usable_cores
 from fer_jax.errors import StorageError, UsageError
 from fer_jax.provenance import Provenance
 from fer_jax.training import MemberState, init_state, variables_of
@@ -196,7 +196,7 @@ class Run:
         record = self.folder.read_json(PICTURES_RECORD)
         moved = self.config.data_dir and not pathlib.Path(record["path"]).exists()
         path = self.config.data_dir if moved else record["path"]
-        found = data.PreparedSplit(path, split, size=self.config.image_size, workers=os.cpu_count() or 1)
+        found = data.PreparedSplit(path, split, size=self.config.image_size, workers=usable_cores())
         same = (found.info.metadata or {}).get("fingerprint") == record.get("fingerprint")
         if not same or rows.max(initial=-1) >= len(found):
             raise StorageError(f"`{path}`: is not the set any more that this run began with; prepare it anew.")

@@ -52,6 +52,7 @@ def slots_of(
     hosts: Hosts = ALONE,
     memory: Callable[[], training.SlotsMemory] | None = None,
     pictures: Mapping[str, jax.Array] | None = None,
+    room: int | None = None,
 ) -> dict:
     """Return the arguments of `training.Trainer` that say where members run.
 
@@ -64,6 +65,7 @@ def slots_of(
       hosts: the processes that train them together.
       memory: tells what slots take, where the caller asks for it as well. By default it is compiled for when wanted.
       pictures: on the device already, of which a batch has rows.
+      room: bytes that slots may take, by default all that training may.
 
     Raises:
       UsageError: more slots were asked for than memory holds, or it does not hold one.
@@ -78,15 +80,15 @@ def slots_of(
         }
         batch = {**batch, **shown}
     rows = placement.num_devices(config.over_devices, where["devices"]) // config.data_devices
-    width, at_once = _affordable(config, config.slots or max(everything, rows), rows, like, batch, memory)
+    wanted, room = config.slots or max(everything, rows), memory_of(config) if room is None else room
+    width, at_once = _affordable(config, wanted, rows, like, batch, memory, room)
     several = {"width": min(hosts.exchange(width)), "meet": lambda: hosts.exchange("compiled")}
     return {**several, "at_once": at_once, **where}
 
 
-def _affordable(config, width, rows, like, batch, memory) -> tuple[int, int]:
+def _affordable(config, width, rows, like, batch, memory, budget) -> tuple[int, int]:
     """Return as many slots as wanted, or fewer where nobody asked for a number, and how many step at once in a loop."""
     at_once = training.default_at_once(width)
-    budget = int(config.memory_gb * GIB) or free_memory()
     state, fed = (sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree)) for tree in (like, batch))
     working = {"vmap": width, "loop": at_once}.get(layout(config), rows)
     if width * (state + fed) + working * _ACTIVATIONS * fed < _SMALL * budget:
@@ -112,8 +114,13 @@ def roughly_at_once(config: StudyConfig, batch: Mapping) -> int:
       batch: one batch.
     """
     each = _ACTIVATIONS * sum(leaf.nbytes for leaf in jax.tree.leaves(batch))
-    fitting = int(_SMALL * (int(config.memory_gb * GIB) or free_memory())) // each
+    fitting = int(_SMALL * memory_of(config)) // each
     return max(1, min(training.default_at_once(config.slots or fitting), fitting))
+
+
+def memory_of(config: StudyConfig) -> int:
+    """Return the bytes that training may take of a device."""
+    return int(config.memory_gb * GIB) or free_memory()
 
 
 def free_memory() -> int:

@@ -12,7 +12,7 @@ import pandas as pd
 
 from experiments.config import StudyConfig, chosen_members
 from experiments.study import time_limit
-from experiments.study.feed import AHEAD, Feed
+from experiments.study.feed import Feed
 from experiments.study.fit import Plan, fit
 from experiments.study.resumption import clear
 from experiments.study.run import Run, open_run
@@ -44,7 +44,7 @@ def train_members(run: Run) -> None:
     """
     config, train = run.config, run.pictures("train")
     chosen = chosen_members(config, run.categories.num_pairs)
-    feed = Feed(config, train)
+    feed = Feed(config, train, run.hosts)
     batches = {pair: batches_of(run, pair, feed) for pair in chosen}
     votes = {pair: votes_of(run, pair) for pair in chosen}
     optimiser = optax.adam(config.learning_rate)
@@ -52,7 +52,7 @@ def train_members(run: Run) -> None:
     starting = starting_variables(run, model, "ensemble")
 
     def batch_of(member, step):
-        return _for_training(batches[member].at(step), votes[member], feed)
+        return feed.batch(batches[member].at(step), votes[member])
 
     step = member_step(run, optimiser)
     like = run.state_like(2, optimiser)
@@ -64,9 +64,10 @@ def train_members(run: Run) -> None:
         return training.init_state(starting(member), optimiser)
 
     first = chosen[0]
-    like_batch = batch_of(first, 0)
-    config = time_limit.bounded(run, "members", step, lambda: start(first), feed.with_pixels(like_batch), images_with)
-    where = slots_of(config, step, like, like_batch, members=len(chosen), hosts=run.hosts, pictures=feed.on_device)
+    batch = batch_of(first, 0)
+    config = time_limit.bounded(run, "members", step, lambda: start(first), feed.with_pixels(batch), images_with)
+    beside = {"hosts": run.hosts, "pictures": feed.on_device, "room": feed.room}
+    where = slots_of(config, step, like, batch, members=len(chosen), **beside)
     plan = Plan(
         name="ensemble",
         trainer=training.Trainer(
@@ -78,7 +79,7 @@ def train_members(run: Run) -> None:
             batch_size=config.batch_size,
             stop=stop_rule(config),
             **where,
-            **feed.arguments,
+            **feed.arguments(where["width"]),
         ),
         like=like,
         label=run.categories.pair_name,
@@ -137,7 +138,7 @@ def batches_of(run: Run, pair: int | None, feed: Feed) -> data.Batches:
     Args:
       run: the run.
       pair: the member.
-      feed: of the training pictures. Batches of those on disk are read ahead.
+      feed: of the training pictures.
     """
     config, train = run.config, run.pictures("train")
     votes, labels = votes_of(run, pair), train.labels
@@ -145,8 +146,7 @@ def batches_of(run: Run, pair: int | None, feed: Feed) -> data.Batches:
         labels = np.where(votes.any(1), labels, DROP).astype(labels.dtype)
     source = types.SimpleNamespace(labels=labels, images=feed.read, categories=run.categories)
     own = {} if pair is None else {"undersample": config.undersample}  # a network of all pictures leaves none out
-    ahead = AHEAD if feed.on_device is None and not isinstance(train.images, np.ndarray) else 0
-    return data.Batches(source, batch_size=config.batch_size, seed=config.seed, pair=pair, ahead=ahead, **own)
+    return data.Batches(source, batch_size=config.batch_size, seed=config.seed, pair=pair, ahead=0, **own)
 
 
 def votes_of(run: Run, pair: int | None) -> np.ndarray | None:
@@ -158,11 +158,6 @@ def votes_of(run: Run, pair: int | None) -> np.ndarray | None:
     """
     votes = run.pictures("train").votes
     return votes if votes is None or pair is None else data.pair_shares(votes, pair, categories=run.categories)
-
-
-def _for_training(batch: dict, votes: np.ndarray | None, feed: Feed) -> dict:
-    more = {} if votes is None else {"votes": votes[batch["row"]]}
-    return feed.batch(batch["image"], labels=batch["label"].astype(np.int32), **more)
 
 
 def starting_variables(run: Run, model, name: str) -> Callable[[int], dict]:
@@ -238,8 +233,9 @@ def train_multiclass(run: Run) -> None:
 
     def batch_of(member, step):
         del member
-        return _for_training(batches.at(step), votes, feed)
+        return feed.batch(batches.at(step), votes)
 
+    batch = batch_of(0, 0)
     network = training_network(run, len(run.categories))
     objective = training.cross_entropy(class_weights=weights, axis_name=network.axis_name)
     view = training.augmented_view(Augmentation())
@@ -249,7 +245,7 @@ def train_multiclass(run: Run) -> None:
         "multiclass",
         training.make_step(network, timed, objective, view, accumulate=config.accumulate),
         lambda: training.init_state(starting(0), timed),
-        feed.with_pixels(batch_of(0, 0)),
+        feed.with_pixels(batch),
         lambda config: config.multiclass_epochs * len(train),
     )
     rate = config.learning_rate
@@ -259,7 +255,7 @@ def train_multiclass(run: Run) -> None:
     step = training.make_step(network, optimiser, objective, view, accumulate=config.accumulate)
     like = run.state_like(len(run.categories), optimiser)
     one = dataclasses.replace(config, slots=1)
-    where = slots_of(one, step, like, batch_of(0, 0), members=1, pictures=feed.on_device)
+    where = slots_of(one, step, like, batch, members=1, pictures=feed.on_device, room=feed.room)
     plan = Plan(
         name="multiclass",
         trainer=training.Trainer(
@@ -271,7 +267,7 @@ def train_multiclass(run: Run) -> None:
             batch_size=config.batch_size,
             stop=training.StopRule(None, config.multiclass_epochs),
             **where,
-            **feed.arguments,
+            **feed.arguments(where["width"]),
         ),
         like=like,
         label=lambda member: "multiclass",

@@ -83,17 +83,7 @@ class Batches:
         return self._draw.first_epoch
 
     def at(self, step: int) -> dict[str, np.ndarray]:
-        """Return the batch of one step, without moving on, and begin to read those after it."""
-        if self._pool is None:
-            return self._read(step)
-        window = range(step, step + 1 + self._ahead)
-        self._waiting = {at: of for at, of in self._waiting.items() if at in window}
-        for later in window:
-            if later not in self._waiting:
-                self._waiting[later] = self._pool.submit(self._read, later)
-        return self._waiting.pop(step).result()
-
-    def _read(self, step):
+        """Return the batch of one step, without moving on."""
         rows = self._draw.rows(step)
         labels = self._source.labels[rows]
         if self._pair is not None:
@@ -105,7 +95,12 @@ class Batches:
 
     def __next__(self) -> dict[str, np.ndarray]:
         step, self._step = self._step, self._step + 1
-        return self.at(step)
+        if self._pool is None:
+            return self.at(step)
+        for later in range(step, step + 1 + self._ahead):
+            if later not in self._waiting:
+                self._waiting[later] = self._pool.submit(self.at, later)
+        return self._waiting.pop(step).result()
 
     def state(self) -> dict[str, Any]:
         """Return the place as plain JSON: the next step, and what the stream is a function of."""

@@ -8,6 +8,7 @@ Several processes (`jax.distributed`) run the same loop with the same jobs. Each
 and states of the slots on its own devices only. As all read the same counters, all decide alike.
 """
 
+import concurrent.futures
 import dataclasses
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,7 +18,7 @@ from typing import Any
 import jax
 
 from fer_jax.errors import UsageError, check_count
-from fer_jax.training._rows import joined
+from fer_jax.training._calls import joined
 from fer_jax.training._slots import make_slots
 from fer_jax.training._step import MemberState
 
@@ -159,6 +160,7 @@ class Trainer:
       meet: waits for all processes, where there are several, see `make_slots`.
       pictures: on the device, see `make_slots`. Batches then have `row`, int32 (B,), in their place.
       steps_per_call: with them, steps that one program takes, fewer before an epoch's end.
+      ahead: batches of each member that a thread makes before they are asked for, where they take time to read.
 
     Raises:
       UsageError: a member whose epoch is smaller than one batch, or several steps a call without pictures.
@@ -183,6 +185,7 @@ class Trainer:
         meet: Callable[[], object] | None = None,
         pictures: Mapping[str, jax.Array] | None = None,
         steps_per_call: int = 1,
+        ahead: int = 0,
     ):
         if batch_size % data_devices:
             raise UsageError(f"`data_devices`: wanted a divisor of the batch size {batch_size}, got {data_devices}.")
@@ -195,6 +198,8 @@ class Trainer:
         check_count("steps_per_call", steps_per_call, 1, what="a number of steps")
         if pictures is None and steps_per_call > 1:
             raise UsageError(f"`steps_per_call`: wanted 1 without `pictures` on the device, got {steps_per_call}.")
+        self._ahead, self._reading = ahead, {}
+        self._reader = concurrent.futures.ThreadPoolExecutor(1) if ahead else None
         self._columns = None if pictures is None else steps_per_call
         self._start, self._batch_of, self._key = start, batch_of, key
         self._batch_size, self._stop = batch_size, stop
@@ -227,6 +232,7 @@ class Trainer:
             self._refill()
             running = [cursor for cursor in self._cursors if cursor is not None]
             if not running:
+                self._resumed = self._start  # whoever reads checkpoints may hold this trainer
                 return
             for slot, cursor in enumerate(self._cursors):
                 if cursor is not None and loaded[slot] != cursor.member:
@@ -305,8 +311,20 @@ class Trainer:
             return self._batch_like
         return self._made(cursor, steps)
 
+    def _read(self, member, step):
+        """Return one step's batch, and begin to make those after it, none beyond the member's last."""
+        if self._reader is None:
+            return self._batch_of(member, step)
+        size = self._sizes[member]
+        last = math.ceil(self._stop.epochs_for(size) * size / self._batch_size)
+        mine = self._reading.setdefault(member, {})
+        for later in range(step, min(step + 1 + self._ahead, last)):
+            if later not in mine:
+                mine[later] = self._reader.submit(self._batch_of, member, later)
+        return mine.pop(step).result()
+
     def _made(self, cursor, steps):
-        batches = [self._batch_of(cursor.member, cursor.step + step) for step in range(steps)]
+        batches = [self._read(cursor.member, cursor.step + step) for step in range(steps)]
         return batches[0] if self._columns is None else joined(batches, self._columns)
 
     def _end_epoch(self, slot, cursor):
@@ -327,6 +345,8 @@ class Trainer:
         else:
             return
         self._cursors[slot] = None
+        for batch in self._reading.pop(cursor.member, {}).values():
+            batch.cancel()
         state = self._slots.take(slot)
         yield MemberLeft(cursor.member, status, state, cursor.epoch, cursor.step, cursor.accuracy)
 

@@ -22,7 +22,7 @@ from fer_jax.cores import usable_cores
 from fer_jax.ensemble import default_over_members
 from fer_jax.ensemble import over_members as lift
 from fer_jax.errors import UsageError, check_count
-from fer_jax.training._rows import by_rows, steps_in
+from fer_jax.training._calls import stepping, steps_in
 from fer_jax.training._step import MemberState
 
 _KEY = jax.eval_shape(lambda: jax.random.key(0))
@@ -36,7 +36,7 @@ def _program(step, lift, pictures):
     """Return a call's program: (states, batches, keys, active), with pictures (..., keys, steps, active, pictures)."""
     if pictures is None:
         return lift(step)
-    one = by_rows(step)
+    one = stepping(step)
 
     def call(states, batches, keys, steps, active, pictures):
         return lift(lambda *own: one(*own, pictures))(states, batches, keys, steps, active)

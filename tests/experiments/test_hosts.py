@@ -155,7 +155,8 @@ def _slurm(count):
 
 
 def test_under_slurm_two_processes_leave_what_one_leaves_bit_for_bit(tmp_path, root, alone):
-    cluster = Cluster(tmp_path / "run", root)
+    """Here with all pictures on the devices of both."""
+    cluster = Cluster(tmp_path / "run", root, "--pictures_on=device", "--steps_per_call=3")
     said = cluster.finish(2, variables=_slurm(2))
     assert [output for output, _ in said] == [f"{cluster.out}\n", ""]
     assert cluster.result() == alone

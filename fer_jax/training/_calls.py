@@ -1,7 +1,7 @@
-"""Batches of rows: pictures lie on the device already, and one call of a program takes several steps.
+"""Several steps in one call of a program, on pictures that lie on the device already.
 
 Contract: a batch of a call has leaves (B, K, ...), a column for each step, and `row` int32 (B, K), the rows of the
-pictures, -1 in the columns after the last step.
+pictures. A call may take fewer steps than it has columns.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -11,9 +11,14 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from fer_jax.errors import UsageError
 
-def by_rows(step: Callable) -> Callable:
-    """Return a function (state, batch, key, steps, active, pictures) -> state that takes so many of a batch's steps.
+
+def stepping(step: Callable) -> Callable:
+    """Return a function (state, batch, key, steps, active, pictures) -> state that takes the first steps of a batch.
+
+    The loop always has K turns, and those after the last step change nothing: of a number that it learns on the way a
+    GPU's host would have to ask the device at each turn.
 
     Args:
       step: one member's step, see `make_step`.
@@ -27,15 +32,21 @@ def by_rows(step: Callable) -> Callable:
             own = {name: lax.dynamic_index_in_dim(leaf, column, 1, keepdims=False) for name, leaf in batch.items()}
             row = own.pop("row")
             own |= {name: jnp.take(leaf, row, axis=0, mode="clip") for name, leaf in pictures.items()}
-            return step(state, own, key, active)
+            return step(state, own, key, active & (column < steps))
 
-        return lax.fori_loop(0, steps, one, state)
+        return lax.fori_loop(0, batch["row"].shape[1], one, state)
 
     return call
 
 
 def joined(batches: Sequence[Mapping[str, np.ndarray]], columns: int) -> dict[str, np.ndarray]:
-    """Return the batch of a call from those of its steps, at most `columns`."""
+    """Return the batch of a call from those of its steps, at most `columns`. Columns after the last step have row -1.
+
+    Raises:
+      UsageError: a batch without `row`.
+    """
+    if "row" not in batches[0]:
+        raise UsageError(f"`batch_of`: wanted `row`, int32 (B,), with `pictures`, got {', '.join(batches[0])}.")
     missing = [dict(batches[-1]) | {"row": np.full_like(batches[-1]["row"], -1)}] * (columns - len(batches))
     return jax.tree.map(lambda *leaves: np.stack(leaves, 1), *map(dict, [*batches, *missing]))
 

@@ -1,6 +1,7 @@
 """Pictures on the device, batches of rows, and several steps in one call."""
 
 import functools
+import threading
 
 import jax
 import jax.numpy as jnp
@@ -48,8 +49,7 @@ def _trainer(batch_of, step, **options):
         batch_of=batch_of,
         key=jax.random.key(9),
         batch_size=BATCH,
-        stop=training.StopRule(None, 2),
-        **options,
+        **{"stop": training.StopRule(None, 2), **options},
     )
 
 
@@ -147,7 +147,8 @@ def test_one_program_takes_any_number_of_steps(compilations):
 
 def test_the_memory_of_slots_with_pictures_on_the_device_counts_rows_alone():
     state, batch = INIT(jax.random.key(0)), _rows_of(0, 0)
-    with_rows = training.slots_memory(_step(), state, batch, over_members="map", pictures=_put())
+    many = {"image": placement.put_whole([np.zeros((8192, SIZE, SIZE, 3), np.uint8)], 8192, "none")}
+    with_rows = training.slots_memory(_step(), state, batch, over_members="map", pictures=many)
     with_pixels = training.slots_memory(_step(), state, _pixels_of(0, 0), over_members="map")
     assert with_pixels.kept - with_rows.kept == IMAGES[:BATCH].nbytes - batch["row"].nbytes
     assert with_rows.working == pytest.approx(with_pixels.working, rel=0.2)
@@ -155,13 +156,50 @@ def test_the_memory_of_slots_with_pictures_on_the_device_counts_rows_alone():
 
 def test_pictures_are_put_whole_or_not_at_all():
     np.testing.assert_array_equal(_put()["image"], IMAGES)
-    for rows in (PICTURES - 1, PICTURES + 1):
-        with pytest.raises(UsageError, match=f"`parts`: wanted {rows} rows"):
+    for rows, got in ((PICTURES - 1, "more"), (PICTURES + 1, PICTURES)):
+        with pytest.raises(UsageError, match=f"`parts`: wanted {rows} rows, got {got}"):
             placement.put_whole([IMAGES], rows, "none")
+
+
+def test_batches_are_read_ahead_by_a_thread_and_none_after_a_members_last():
+    asked, threads = [], set()
+
+    def batch_of(member, step):
+        asked.append((member, step))
+        threads.add(threading.current_thread())
+        return _pixels_of(member, step)
+
+    told, left = _told(_trainer(batch_of, _step(), over_members="map", ahead=2).run())
+    expected, states = _from_host()
+    assert told == expected
+    jax.tree.map(np.testing.assert_array_equal, left, states)
+    assert sorted(asked) == [(0, step) for step in range(6)] + [(1, step) for step in range(9)]
+    assert asked[:6] == [(1, 0), (1, 1), (1, 2), (0, 0), (0, 1), (0, 2)]  # the longer one has the first slot
+    assert threading.main_thread() not in threads and len(threads) == 1
+
+
+def test_what_was_read_ahead_of_a_member_that_leaves_is_let_go():
+    trainer = _trainer(_pixels_of, _step(), over_members="map", ahead=2, stop=training.StopRule(0.01, 9))
+    assert len(_told(trainer.run())[1]) == 2
+    assert not trainer._reading
+
+
+def test_a_batch_that_cannot_be_read_is_told_at_its_step():
+    def batch_of(member, step):
+        if step == 2:
+            raise OSError("no picture")
+        return _pixels_of(member, step)
+
+    events = _trainer(batch_of, _step(), over_members="map", ahead=2).run()
+    assert sum(isinstance(next(events), training.Stepped) for _ in range(4)) == 2  # two members started
+    with pytest.raises(OSError, match="no picture"):
+        list(events)
 
 
 def test_what_cannot_be_is_refused():
     with pytest.raises(UsageError, match="`steps_per_call`: wanted 1 without `pictures`"):
         _trainer(_pixels_of, _step(), steps_per_call=2)
+    with pytest.raises(UsageError, match=r"`batch_of`: wanted `row`, int32 \(B,\), with `pictures`, got image, labels"):
+        list(_trainer(_pixels_of, _step(), over_members="map", pictures=_put()).run())
     with pytest.raises(UsageError, match="`pictures`: wanted none on the device with over_devices='pmap'"):
         training.make_slots(_step(), 2, over_devices="pmap", pictures=_put())
