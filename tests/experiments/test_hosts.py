@@ -91,6 +91,10 @@ class Cluster:
         lock = self.out / "LOCK"
         return lock.exists() and any(lock.read_text().startswith(f"process {child} ") for child in _children(worker))
 
+    @property
+    def ended(self):
+        return (self.out / "ensemble" / "manifest.json").exists()
+
     def result(self):
         """Everything that must not depend on who trained, and on interruptions."""
         arrays = json.loads((self.out / "ensemble" / "manifest.json").read_text())["arrays"]
@@ -206,18 +210,23 @@ def test_from_four_to_two_to_one_and_from_one_to_four(tmp_path, root, longer):
 
 @pytest.mark.slow
 def test_all_are_asked_to_stop_ten_times(tmp_path, root, longer):
-    chance, stops = random.Random(5), 0
-    cluster = Cluster(tmp_path / "run", root, *LONGER)
+    chance, stops, runs = random.Random(5), 0, 0
     while stops < 10:
-        workers, before = cluster.start(4, EVERY_STEP), cluster.saved()
-        _until(lambda before=before: cluster.saved() >= before + 2, workers)
-        time.sleep(chance.uniform(0, 0.3))
-        for worker in workers:
-            worker.send_signal(chance.choice([signal.SIGTERM, signal.SIGINT]))
-        _ended(workers, 75)
-        stops += 1
-    cluster.finish(4)
-    assert cluster.result() == longer
+        cluster, runs, ended = Cluster(tmp_path / f"run{runs}", root, *LONGER), runs + 1, False
+        while stops < 10 and not ended:
+            workers, before = cluster.start(4, EVERY_STEP), cluster.saved()
+            _until(lambda cluster=cluster, before=before: cluster.saved() >= before + 2, workers)
+            time.sleep(chance.uniform(0, 0.3))
+            for worker in workers:
+                worker.send_signal(chance.choice([signal.SIGTERM, signal.SIGINT]))
+            said = _all_end(workers)
+            ended = cluster.ended  # before they heard of it
+            assert ended or [worker.returncode for worker in workers] == [75] * 4, said
+            stops += not ended
+        cluster.finish(4)
+        assert cluster.result() == longer, f"run {runs}"
+    print(f"{stops} stops in {runs} runs")
+    assert runs <= 10
 
 
 # On a busy machine a process that gets no processor for so long counts as lost, too.
