@@ -54,12 +54,12 @@ def main(config: CompareAttentionConfig) -> None:
     from experiments.study.effects import cells_of
     from experiments.study.open_choices import people_versions
     from experiments.study.people import analysed, read_everybody
-    from experiments.study.run import open_run
+    from experiments.study.run import open_to_compute
     from experiments.study.write import weak_members
     from fer_jax.compare import multiverse
     from fer_jax.human.table_files import as_csv
 
-    run = open_run(config.run)
+    run = open_to_compute(config.run)
     if run.config.people == "none":
         raise UsageError(f"`--run`: wanted a run with people, got {config.run}, which was made with --people=none.")
     for name, stage in (("people.json", "people"), ("maps.npz", "saliency")):

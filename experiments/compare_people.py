@@ -56,13 +56,13 @@ def main(config: ComparePeopleConfig) -> None:
             raise UsageError(f"`--{name}`: wanted a folder, such as --{name}={wanted}, got none.")
     command.check_bounds(config)
     from experiments.people_and_networks import page, tables
-    from experiments.study.run import open_run
+    from experiments.study.run import open_to_compute
     from experiments.study.write import weak_members
     from fer_jax import human
     from fer_jax.human.table_files import as_csv
 
     trials = human.readers.read_wegrzyn2017(config.people)
-    run = open_run(config.run)
+    run = open_to_compute(config.run)
     compared = tables.compare_people(run, trials, config)
     provenance = dataclasses.replace(
         run.provenance, people="real", num_people=compared.num_people, num_pictures=compared.num_pictures

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.study.explain import settings_of
-from experiments.study.run import open_run
+from experiments.study.run import open_to_compute
 from experiments.study.run_folder import PICTURES_RECORD, sha256
 from fer_jax import checkpoints, explanation, images, models, saliency
 from fer_jax.categories import Categories
@@ -73,7 +73,7 @@ def from_run(path: str, pair: str, *, finetuned: bool = False) -> Network:
     """
     if finetuned and not pair:
         raise UsageError("`--finetuned`: only members were fine-tuned; add --pair, such as --pair=happy-sad.")
-    run = open_run(path)
+    run = open_to_compute(path)
     config, categories = run.config, run.categories
     chosen = parse_pair(pair, categories) if pair else None
     if chosen is None:

@@ -19,7 +19,7 @@ from experiments.evaluation.own_pictures import scored
 from experiments.harness.progress import Progress
 from experiments.scores_page import other_page, page
 from experiments.study.picture_flags import refuse_strangers
-from experiments.study.run import SOURCE_NAMES, Run, StoredPictures, open_run
+from experiments.study.run import SOURCE_NAMES, Run, StoredPictures, open_run, open_to_compute
 from experiments.study.run_folder import sha256, versions
 from fer_jax import checkpoints, metrics
 from fer_jax.categories import DROP
@@ -88,7 +88,7 @@ def read(config: Any) -> OtherPictures:
       UsageError: no run, networks that are not trained yet, or fewer than two shared categories.
       DataError: no such set or split, or nothing left of it.
     """
-    run = open_run(config.run)
+    run = open_to_compute(config.run)
     for name in _networks(config):
         if not checkpoints.exists(run.folder.path / name):
             raise run.folder.unfinished("trained members", _CHECKPOINTS[name])

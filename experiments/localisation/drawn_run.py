@@ -5,7 +5,7 @@ import signal
 import sys
 
 from experiments import config
-from experiments.study.run import Run, open_run
+from experiments.study.run import Run, open_to_compute
 from experiments.study.stages import run_stages
 from experiments.study.train import failed_members
 from fer_jax.errors import DataError, UsageError
@@ -26,7 +26,7 @@ def make(path: str) -> int:
 
 def opened(path: str) -> Run:
     """Open a run of drawn faces, and refuse one whose members are not all trained."""
-    run = open_run(path)
+    run = open_to_compute(path)
     if run.config.dataset != "procedural_faces":
         raise UsageError(
             f"`--run`: wanted a run of drawn faces, got {path}, which is of {run.config.dataset}: photographs have "

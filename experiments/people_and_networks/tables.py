@@ -53,7 +53,7 @@ def compare_people(run, trials, config) -> Compared:
     """Measure everything.
 
     Args:
-      run: of `experiments.study.run.open_run`, with maps and votes.
+      run: of `experiments.study.run.open_to_compute`, with maps and votes.
       trials: of `human.readers.read_wegrzyn2017`.
       config: of the card.
 

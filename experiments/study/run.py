@@ -15,7 +15,7 @@ import pandas as pd
 from experiments.config import StudyConfig
 from experiments.harness.command import StopRequest, restored
 from experiments.harness.hosts import ALONE, Hosts
-from experiments.harness.numerics import numerics, tell_changes
+from experiments.harness.numerics import choose_precision, numerics, tell_changes
 from experiments.study.run_folder import PICTURES_RECORD, FinishedFiles, RunFolder
 from fer_jax import checkpoints, data, ensemble, human, images, masks, models
 from fer_jax.categories import Categories
@@ -334,6 +334,20 @@ def open_run(path: str, *, flag: str = "run") -> Run:
       StorageError: a record that is damaged or was made by another version.
     """
     return Run(_config(path, flag), FinishedFiles(path), None)
+
+
+def open_to_compute(path: str) -> Run:
+    """Open a run whose networks are to compute, and multiply in this process as they did in training.
+
+    Args:
+      path: the run folder, from `--run`.
+
+    Raises:
+      UsageError, StorageError: see `open_run`.
+    """
+    run = open_run(path)
+    choose_precision(run.config.matmul_precision)
+    return run
 
 
 def _config(path, flag) -> StudyConfig:

@@ -145,7 +145,7 @@ def test_winners_are_counted_by_target_and_area():
 )
 def test_errors_teach(made, monkeypatch, capsys, flags, told):
     made.run.config = dataclasses.replace(made.run.config, people="none")
-    monkeypatch.setattr(runs, "open_run", lambda path: made.run)
+    monkeypatch.setattr(runs, "open_to_compute", lambda path: made.run)
     argv = ["compare_attention", *flags]
     assert command.run(compare_attention.main, compare_attention.CompareAttentionConfig, usage="", argv=argv) != 0
     (line,) = capsys.readouterr().err.strip().splitlines()

@@ -93,7 +93,7 @@ def compared(tmp_path, monkeypatch):
     write_logs(logs)
 
     def compare(*flags, like_people=True):
-        monkeypatch.setattr(runs, "open_run", lambda path: made_run(like_people=like_people))
+        monkeypatch.setattr(runs, "open_to_compute", lambda path: made_run(like_people=like_people))
         argv = ["compare_people", "--run=run", f"--people={logs}", f"--out={out}", *flags]
         return command.run(compare_people.main, compare_people.ComparePeopleConfig, usage="", argv=argv), out
 

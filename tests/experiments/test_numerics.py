@@ -1,6 +1,8 @@
 """Threads of a CPU: as many of them add a sum up in the same order, however many devices there are."""
 
+import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -9,6 +11,7 @@ import numpy as np
 import pytest
 
 from experiments.harness import numerics
+from experiments.study.run import open_to_compute
 
 from .jobs import environment
 
@@ -40,6 +43,16 @@ def test_threads_are_cores_or_what_is_said_and_never_fewer_than_devices(said, wa
     monkeypatch.setenv("NPROC", said)
     assert jax.local_device_count() == 8
     assert numerics.numerics()["threads"] == (wanted or max(8, len(os.sched_getaffinity(0))))
+
+
+@pytest.mark.usefixtures("precision_put_back")
+def test_networks_of_a_run_multiply_as_they_did_in_training(run, tmp_path):
+    out = shutil.copytree(run[0], tmp_path / "run")
+    record = json.loads((out / "run.json").read_text())
+    record["config"]["matmul_precision"] = "float32"
+    (out / "run.json").write_text(json.dumps(record))
+    opened = open_to_compute(str(out))
+    assert numerics.numerics()["jax_default_matmul_precision"] == opened.config.matmul_precision == "float32"
 
 
 def test_a_precision_is_recorded_and_a_gpu_names_the_one_it_has(monkeypatch, precision_put_back):
