@@ -6,7 +6,6 @@ import pandas as pd
 
 from experiments.study import time_limit
 from experiments.study.fit import Plan, fit
-from experiments.study.resumption import clear
 from experiments.study.run import Run
 from experiments.study.slots import slots_of, training_network
 from experiments.study.vote import write_votes
@@ -96,7 +95,6 @@ def finetune(run: Run) -> None:
     ]
     run.folder.write_table("members_finetuned", pd.DataFrame(rows))
     run.folder.write_arrays("predictions_finetuned", ensemble_logits=logits, labels=evaluation.labels)
-    clear(run, "finetuned")
 
 
 class _Pool:

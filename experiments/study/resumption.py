@@ -188,11 +188,6 @@ class Resumption:
             sys.stderr.write(f"{text}\n")
 
 
-def clear(run: Run, name: str) -> None:
-    """Forget the checkpoints of a queue whose result is saved."""
-    shutil.rmtree(run.folder.path / "training" / name, ignore_errors=True)
-
-
 def _running(cursor) -> str:
     return f"running/{cursor['member']}-{cursor['step']}"
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from experiments.harness.command import upgrade, value_before
 from experiments.study import people_tables
-from experiments.study.stage_table import PLACEMENT, STAGES, TABLE, left_out
+from experiments.study.stage_table import CHECKPOINTS, PLACEMENT, STAGES, TABLE, left_out
 from fer_jax.errors import StorageError, UsageError
 
 
@@ -147,6 +147,8 @@ class StageRecords:
             raise
         ended = self._now(name) | {"seconds": round(before + time.monotonic() - start, 2), "files": self._left(name)}
         self._folder.write_json(f"stages/{name}.json", ended)
+        # Not before: whoever is killed in between would train again.
+        self._remove([part for part in entry.parts if part.startswith(CHECKPOINTS)])
         (self._folder.path / mark).unlink(missing_ok=True)
 
     def reconfigure(self, config: Any, name: str) -> None:

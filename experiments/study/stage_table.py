@@ -48,6 +48,8 @@ PLACEMENT = (
 )
 # Where a run lies, what it does next, when it saves, how bad a copy it takes: no result depends on these.
 FREE = ("out", "stages", "overwrite", "dry_run", "minutes", "data_dir", "max_reject_frac", "save_every_s", *PLACEMENT)
+# Checkpoints of networks under way, among a stage's parts: removed when it has ended.
+CHECKPOINTS = "training/"
 # Stages that `--minutes` shortens, and the flag by which it does.
 LIMITS = {"members": "max_images", "multiclass": "multiclass_epochs", "finetune": "finetune_images"}
 

@@ -14,7 +14,6 @@ from experiments.config import StudyConfig, chosen_members
 from experiments.study import time_limit
 from experiments.study.feed import Feed
 from experiments.study.fit import Plan, fit
-from experiments.study.resumption import clear
 from experiments.study.run import Run, open_run
 from experiments.study.slots import slots_of, training_network
 from fer_jax import checkpoints, data, ensemble, models, training
@@ -106,7 +105,6 @@ def train_members(run: Run) -> None:
         for pair in chosen
     )
     run.folder.write_table("members", table)
-    clear(run, "ensemble")
 
 
 def member_step(run: Run, optimiser) -> Callable:
@@ -276,7 +274,6 @@ def train_multiclass(run: Run) -> None:
     variables, row = fit(run, plan)[0]
     checkpoints.save(run.folder.path / "multiclass", variables, facts=run.facts("multiclass"))
     run.folder.write_table("multiclass", pd.DataFrame([{"train_images": len(train), **row}]))
-    clear(run, "multiclass")
 
 
 def _at_rest(run, model, variables, member, pictures):

@@ -45,13 +45,13 @@ def read(folder: pathlib.Path) -> dict:
     """Read a manifest: schema, facts, arrays.
 
     Raises:
-      StorageError: none, or one of a schema that this version does not read. `Damaged` where its bytes changed.
+      StorageError: one of a schema that this version does not read. `Damaged` where there is none or its bytes changed.
     """
     try:
         with open(folder / NAME, encoding="utf-8") as file:
             manifest = json.load(file)
     except FileNotFoundError:
-        raise StorageError(f"`{folder}`: wanted a checkpoint with {NAME}, found none.") from None
+        raise Damaged(f"`{folder}`: wanted a checkpoint with {NAME}, found none.") from None
     except OSError as error:
         raise StorageError(f"`{folder}`: its {NAME} cannot be read: {first_line(error)}.") from error
     except ValueError as error:

@@ -150,7 +150,8 @@ def test_a_damaged_checkpoint_is_gone_back_from_and_one_that_cannot_be_read_is_n
     assert "Going back to the checkpoint before it" in capsys.readouterr().err
 
 
-def test_a_finished_member_whose_file_is_damaged_begins_anew_and_the_others_stay(tmp_path, unbroken, capsys):
+@pytest.mark.parametrize("gone", [False, True])
+def test_a_finished_member_whose_file_is_damaged_begins_anew_and_the_others_stay(tmp_path, unbroken, capsys, gone):
     out = tmp_path / "run"
     assert _train(out, stop_at=EPOCHS * 2 + 3) is None
     finished = out / "training" / "ensemble" / "finished"
@@ -159,6 +160,8 @@ def test_a_finished_member_whose_file_is_damaged_begins_anew_and_the_others_stay
     content = bytearray(arrays.read_bytes())
     content[-1] ^= 1
     arrays.write_bytes(content)
+    if gone:  # as where a kill came while checkpoints were removed
+        shutil.rmtree(finished / "1")
     stamp = (finished / "0" / "manifest.json").stat().st_mtime_ns
     assert _train(out, stop_at=3) is None
     assert "That member begins anew" in capsys.readouterr().err

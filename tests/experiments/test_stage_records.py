@@ -195,6 +195,30 @@ def _stopped(folder, name, records):
     assert not records.finished(name)
 
 
+def test_checkpoints_stay_until_the_record_of_their_stage_is_written(records, monkeypatch):
+    folder, seen_with = records
+    made = []
+
+    def work():
+        made.append((folder.path / "training/ensemble/1/state").exists())
+        folder.write_text("training/ensemble/1/state", "half")
+        folder.write_text(MAIN["members"], "members")
+
+    def killed(name, content):
+        if name == "stages/members.json":
+            raise KeyboardInterrupt
+        write(name, content)
+
+    seen_with().make("design", lambda: folder.write_text(MAIN["design"], "design"))
+    write = folder.write_json
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(folder, "write_json", killed)
+        seen_with().make("members", work)
+    seen_with().make("members", work)
+    assert made == [False, True]
+    assert not (folder.path / "training" / "ensemble").exists()
+
+
 def test_a_stage_under_way_goes_on_only_with_the_flags_it_was_begun_with(records, capsys):
     folder, seen_with = records
     found = []
