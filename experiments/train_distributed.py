@@ -88,8 +88,9 @@ def _work(run, place, stop) -> int:
 
 
 def _take_part(run, hosts, stop) -> int:
-    from experiments.study.stages import follow_stages, run_stages, tell_place
+    from experiments.study.stages import check_alike, follow_stages, run_stages, tell_place
 
+    check_alike(run, hosts)
     tell_place(run, hosts)
     if not hosts.leads:
         return follow_stages(run, hosts, stop)

@@ -5,7 +5,7 @@ import dataclasses
 import importlib
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from experiments.config import StudyConfig, resolve
 from experiments.harness import command
@@ -14,6 +14,9 @@ from experiments.harness.hosts import ALONE, Hosts, JoinedHosts
 from experiments.harness.numerics import choose_precision
 from experiments.study.stage_table import STAGES, TABLE
 from fer_jax.errors import MemberFailed, Preempted, UsageError
+
+if TYPE_CHECKING:
+    from experiments.study.run_folder import FinishedFiles
 
 
 def _stage(module: str, name: str) -> Callable[[Any], None]:
@@ -40,6 +43,8 @@ WORK: dict[str, Callable[[Any], None]] = {
 }
 # Stages that several processes make together. The others are the first one's alone.
 TOGETHER = ("members",)
+# Each host may name these as it sees them.
+_OF_A_HOST = ("out", "data_dir")
 
 
 def run_part(config: StudyConfig, names: Sequence[str], table: str) -> int:
@@ -122,6 +127,7 @@ def _make(name, run, hosts) -> None:
     from experiments.study.run import Run
 
     hosts.call(name)
+    check_shared(run.folder, hosts)
     WORK[name](Run(_dealt_out(run.config), run.folder, run.stop, hosts))
 
 
@@ -134,6 +140,7 @@ def follow_stages(config: StudyConfig, hosts: JoinedHosts, stop: StopRequest) ->
       stop: what asks this one to stop. It is heard while a stage is made.
 
     Raises:
+      UsageError: the run folder of this process is another one.
       Preempted: the first process, or one of those that work, was asked to stop.
       OtherFailed: another process has failed.
     """
@@ -142,7 +149,9 @@ def follow_stages(config: StudyConfig, hosts: JoinedHosts, stop: StopRequest) ->
 
     choose_precision(config.matmul_precision)
     while isinstance(called := hosts.next_call(), str):
-        WORK[called](Run(_dealt_out(config), FinishedFiles(config.out), stop, hosts))
+        folder = FinishedFiles(config.out)
+        check_shared(folder, hosts)
+        WORK[called](Run(_dealt_out(config), folder, stop, hosts))
     if called == Preempted.exit_code:
         stop.check(asked=True)
     return called
@@ -151,6 +160,44 @@ def follow_stages(config: StudyConfig, hosts: JoinedHosts, stop: StopRequest) ->
 def _dealt_out(config) -> StudyConfig:
     """Return the configuration of a stage whose members are dealt out to the devices of all processes."""
     return config if config.over_devices != "none" else dataclasses.replace(config, over_devices="shard_map")
+
+
+def check_alike(config: StudyConfig, hosts: Hosts) -> None:
+    """Refuse processes that were started with different flags or packages. Each process calls this.
+
+    Args:
+      config: resolved, of this process.
+      hosts: the processes.
+
+    Raises:
+      UsageError: names the first difference.
+    """
+    from experiments.study.run_folder import versions
+
+    flags = {f"--{name}": value for name, value in dataclasses.asdict(config).items() if name not in _OF_A_HOST}
+    first, *others = hosts.exchange({**flags, **{f"version of {name}": each for name, each in versions().items()}})
+    for index, other in enumerate(others, start=1):
+        for name in (name for name in first | other if first.get(name) != other.get(name)):
+            raise UsageError(
+                f"`{name}`: wanted the same in all processes, got {first.get(name)} in process 0 and {other.get(name)} "
+                f"in process {index}."
+            )
+
+
+def check_shared(folder: "FinishedFiles", hosts: Hosts) -> None:
+    """Refuse processes that do not see the run folder of the first one. Each process calls this.
+
+    Raises:
+      UsageError: names a process that sees another folder.
+    """
+    first, *others = hosts.exchange([folder.has("run.json"), folder.run])
+    for index, other in enumerate(others, start=1):
+        if other != first:
+            lies = "another run" if other[0] else "none"
+            raise UsageError(
+                f"`--out`: wanted one run folder on a disk that all processes share, but process {index} finds {lies} "
+                "there."
+            )
 
 
 def tell_place(config: StudyConfig, hosts: Hosts) -> None:

@@ -4,6 +4,7 @@ Two runs by two processes are among the fast tests. Twenty kills of one of four,
 two and one are `slow`.
 """
 
+import itertools
 import json
 import os
 import pathlib
@@ -20,7 +21,9 @@ import pandas as pd
 import pytest
 
 from experiments import train_distributed
+from experiments.config import StudyConfig
 from experiments.harness import command, hosts, launchers, supervised
+from experiments.study import run_folder, stages
 from fer_jax.errors import Preempted, UsageError
 
 from .jobs import DEADLINE_S, EVERY_STEP, environment
@@ -382,6 +385,8 @@ class Store(dict):
 
     def key_value_set(self, key, value):
         with self._come:
+            if key in self:
+                raise RuntimeError(f"ALREADY_EXISTS: {key}")
             self[key] = value
             self._come.notify_all()
 
@@ -395,6 +400,9 @@ class Store(dict):
         if key not in self:
             raise RuntimeError(f"NOT_FOUND: {key}")
         return self[key]
+
+    def key_value_dir_get(self, key):
+        return [(each, value) for each, value in self.items() if each.startswith(key)]
 
     def key_value_delete(self, key):
         for each in [each for each in self if each.startswith(key)]:
@@ -482,6 +490,41 @@ def test_processes_agree_seldom_where_steps_are_short():
 
     said, _ = _together(work, 2)
     assert said[0] == said[1] and not any(said[0][0]) and said[0][1] <= 20
+
+
+def test_processes_that_were_started_differently_are_refused(monkeypatch):
+    def started(**changes):
+        said, _ = _together(lambda each: stages.check_alike(_started_with(**{} if each.index != 2 else changes), each))
+        assert len(set(map(str, said))) == 1
+        return said[0]
+
+    assert started(out="/mnt/here", data_dir="/mnt/there") is None
+    for name, value, shown in (("learning_rate", 0.1, "None"), ("save_every_s", 7.0, "60.0"), ("seed", 5, "0")):
+        refused = started(**{name: value})
+        assert isinstance(refused, UsageError)
+        assert f"`--{name}`: wanted the same in all processes, got {shown} in process 0 and {value} in" in str(refused)
+    newer = itertools.count()
+    monkeypatch.setattr(run_folder, "versions", lambda: {"python": "3", "jax": f"0.{next(newer)}"})
+    assert "`version of jax`: wanted the same in all processes, got 0." in str(started())
+
+
+def _started_with(**changes):
+    return StudyConfig(**{"out": "runs/net", "save_every_s": 60.0} | changes)
+
+
+@pytest.mark.parametrize(("run", "said"), [("other", "process 1 finds another run there"), (None, "finds none there")])
+def test_a_process_that_does_not_see_the_run_folder_is_refused(tmp_path, run, said):
+    for name, identity in (("first", "ours"), ("second", run)):
+        (tmp_path / name).mkdir()
+        if identity:
+            (tmp_path / name / "run.json").write_text(json.dumps({"run": identity}))
+
+    def work(each, names):
+        stages.check_shared(run_folder.FinishedFiles(tmp_path / names[each.index]), each)
+
+    assert _together(lambda each: work(each, ["first", "first"]), 2)[0] == [None, None]
+    told, _ = _together(lambda each: work(each, ["first", "second"]), 2)
+    assert all(isinstance(error, UsageError) and said in str(error) for error in told)
 
 
 # The end of a child
