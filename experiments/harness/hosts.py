@@ -4,6 +4,7 @@ Contract: processes talk through the key-value store of JAX's coordination servi
 another one meanwhile, however long one process works alone.
 """
 
+import contextlib
 import json
 import os
 import sys
@@ -120,10 +121,13 @@ class JoinedHosts(Hosts):
         if error is None:
             import jax
 
-            jax.distributed.shutdown()  # waits for all
+            try:
+                jax.distributed.shutdown()  # waits for all
+            except Exception:  # another process has gone since all agreed on the end: nothing is lost
+                _flush()
+                os._exit(code)
             return code
-        for stream in (sys.stdout, sys.stderr):
-            stream.flush()
+        _flush()
         try:
             if not isinstance(error, OtherFailed):
                 told = {
@@ -131,7 +135,8 @@ class JoinedHosts(Hosts):
                     "code": code,
                     "text": str(error).splitlines()[0][:300] if str(error) else "",
                 }
-                self._client.key_value_set(_FAILED, json.dumps(told))
+                with contextlib.suppress(Exception):  # where two fail, the first one is told
+                    self._client.key_value_set(_FAILED, json.dumps(told))
             self._client.key_value_set(f"{_GONE}/{self.index}", "")
             deadline = time.monotonic() + _LEAVE_S
             while self.leads and len(self._client.key_value_dir_get(_GONE)) < self.count:
@@ -176,6 +181,12 @@ class JoinedHosts(Hosts):
         except Exception:  # the first process, which keeps the store, is gone as well
             pass
         return lost("")
+
+
+def _flush():
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError):
+            stream.flush()
 
 
 def lost(which: str) -> Preempted:

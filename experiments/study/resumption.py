@@ -51,8 +51,11 @@ class Resumption:
                 self._write(_running(cursor), self._trainer.state_of(cursor["member"]))
         self.keep(left)
         self._run.hosts.exchange("written")
-        if not self._run.hosts.leads:
-            return
+        if self._run.hosts.leads:
+            self._write_account(account, left, facts)
+        self._run.hosts.exchange("kept")  # before this no process may say that all is saved
+
+    def _write_account(self, account, left, facts):
         done = self._accounts()
         number = int(done[-1].name) + 1 if done else 1
         said = {"account": account, "left": [[member, left[member][1]] for member in sorted(left)], "apart": True}

@@ -16,6 +16,7 @@ import subprocess
 import sys
 import threading
 import time
+import types
 
 import pandas as pd
 import pytest
@@ -23,8 +24,8 @@ import pytest
 from experiments import train_distributed
 from experiments.config import StudyConfig
 from experiments.harness import command, hosts, launchers, supervised
-from experiments.study import run_folder, stages
-from fer_jax.errors import Preempted, UsageError
+from experiments.study import resumption, run_folder, stages
+from fer_jax.errors import Preempted, StorageError, UsageError
 
 from .jobs import DEADLINE_S, EVERY_STEP, environment
 
@@ -525,6 +526,64 @@ def test_a_process_that_does_not_see_the_run_folder_is_refused(tmp_path, run, sa
     assert _together(lambda each: work(each, ["first", "first"]), 2)[0] == [None, None]
     told, _ = _together(lambda each: work(each, ["first", "second"]), 2)
     assert all(isinstance(error, UsageError) and said in str(error) for error in told)
+
+
+def test_no_process_says_saved_before_the_account_is_written(tmp_path, monkeypatch):
+    def full(*arguments, **more):
+        raise StorageError("disk full.")
+
+    monkeypatch.setattr(resumption.checkpoints, "save", full)
+    trainer = types.SimpleNamespace(snapshot=lambda: {"running": [], "waiting": []})
+
+    def work(each):
+        folder = types.SimpleNamespace(path=tmp_path, file=lambda *parts: tmp_path.joinpath(*parts))
+        run = types.SimpleNamespace(hosts=each, folder=folder, facts=lambda kind: {})
+        try:
+            resumption.Resumption(run, "ensemble", trainer, None).save({}, {})
+        except StorageError as error:
+            told = {"index": each.index, "code": error.exit_code, "text": str(error)}
+            each._client.key_value_set("fer_jax/failed", json.dumps(told))
+            raise
+
+    said, _ = _together(work)
+    assert [type(error) for error in said] == [StorageError, hosts.OtherFailed, hosts.OtherFailed]
+    assert [error.exit_code for error in said] == [StorageError.exit_code] * 3
+
+
+class _Exit(BaseException):
+    """In place of the end of this process."""
+
+
+@pytest.fixture
+def exits(monkeypatch):
+    """Codes with which processes have ended."""
+    codes = []
+
+    def leave(code):
+        codes.append(code)
+        raise _Exit
+
+    monkeypatch.setattr(hosts.os, "_exit", leave)
+    return codes
+
+
+def test_all_that_fail_at_once_leave_with_their_code(exits):
+    store, failed = Store(), UsageError("`--seed`: wanted the same.")
+    for index in (1, 0):
+        with pytest.raises(_Exit):
+            hosts.JoinedHosts(index, 2, store).leave(1, failed)
+    assert exits == [1, 1] and json.loads(store["fer_jax/failed"])["index"] == 1
+    assert {"fer_jax/gone/0", "fer_jax/gone/1"} < set(store)
+
+
+def test_one_that_is_gone_when_all_part_changes_no_exit_code(exits, monkeypatch):
+    def shutdown():
+        raise RuntimeError("UNAVAILABLE: the coordination service is gone")
+
+    monkeypatch.setattr("jax.distributed.shutdown", shutdown)
+    with pytest.raises(_Exit):
+        hosts.JoinedHosts(1, 2, Store()).leave(75, None)
+    assert exits == [75]
 
 
 # The end of a child
