@@ -39,15 +39,20 @@ def supervise(work: Callable[[StopRequest], int]) -> int:
     if ends is not None:
         return _obey(work, *map(int, ends.split()))
     (orders, commands), (noise, shown) = os.pipe(), os.pipe()
-    child = subprocess.Popen(
-        [sys.executable, *sys.orig_argv[1:]],
-        env=os.environ | {_CHILD: f"{orders} {shown}"},
-        pass_fds=(orders, shown),
-    )
-    os.close(orders)
-    os.close(shown)
     for number in _SIGNALS:
         signal.signal(number, lambda number, frame: _hand_on(commands, number))
+    # The child inherits that these wait. A launcher may send one to both before the child listens to the parent alone.
+    signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+    try:
+        child = subprocess.Popen(
+            [sys.executable, *sys.orig_argv[1:]],
+            env=os.environ | {_CHILD: f"{orders} {shown}"},
+            pass_fds=(orders, shown),
+        )
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
+    os.close(orders)
+    os.close(shown)
     kept: list[bytes] = []
     reader = threading.Thread(target=_read, args=(noise, kept), daemon=True)
     reader.start()
@@ -61,6 +66,7 @@ def _obey(work, orders, shown) -> int:
     stop = StopRequest()
     for number in _SIGNALS:
         signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
     for name, file in (("stdout", 1), ("stderr", 2)):
         stream = open(os.dup(file), "w", buffering=1, encoding="utf-8", errors="backslashreplace")  # noqa: SIM115
         setattr(sys, name, stream)

@@ -589,6 +589,29 @@ def test_one_that_is_gone_when_all_part_changes_no_exit_code(exits, monkeypatch)
 # The end of a child
 
 
+def test_signals_of_the_first_moments_are_heard(root):
+    """They come to the child as Python starts, and to the parent as it starts the child."""
+    script = """
+import os, signal, sys, time
+for number in (signal.SIGTERM, signal.SIGINT) if "FER_JAX_SUPERVISED" in os.environ else ():
+    os.kill(os.getpid(), number)
+from experiments.harness import supervised
+popen = supervised.subprocess.Popen
+def start(*arguments, **more):
+    os.kill(os.getpid(), signal.SIGTERM)
+    return popen(*arguments, **more)
+supervised.subprocess.Popen = start
+def work(stop):
+    while stop.signal is None:
+        time.sleep(0.01)
+    return 75
+sys.exit(supervised.supervise(work))
+"""
+    done = subprocess.run([sys.executable, "-c", script], cwd=root, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 75, done
+    assert done.stderr == "\nStopping at the next safe point; once more stops at once.\n"
+
+
 @pytest.mark.parametrize(
     ("number", "noise", "said"),
     [
