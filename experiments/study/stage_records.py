@@ -55,17 +55,25 @@ class StageRecords:
         Raises:
           UsageError: names the flags and what to do.
         """
+        changed, remove = {}, []
         for name in (name for name in STAGES if TABLE[name].kept):
             ended, begun = self._record(name), self._begun(name)
             if ended and not any((self._folder.path / file).exists() for file in ended["files"]):
                 ended = None  # somebody has removed all of it, to have it made anew
             made = ended or (begun if self._has_parts(name) else None)
-            differ = self._flags_changed(name, made) if made else []
-            if differ:
-                raise UsageError(
-                    f"`--out`: {self._folder.path} was made with another configuration ({'; '.join(differ[:5])}; stage "
-                    f"{name}). Choose another folder, or --overwrite to start anew."
-                )
+            if made and (differ := self._flags_changed(name, made)):
+                changed[name] = differ
+                left = TABLE[name].leaves if ended else TABLE[name].parts
+                remove += [pattern for pattern in left if any(self._matching([pattern], parts=True))]
+        if changed:
+            flags = dict.fromkeys(flag for differ in changed.values() for flag in differ)
+            # All networks hang on the pictures: where these change nothing can stay.
+            stages = "data" if "data" in changed else " and ".join(changed)
+            anew = "" if "data" in changed else f"remove {', '.join(remove)} to train {stages} anew, "
+            raise UsageError(
+                f"`--out`: {self._folder.path} was made with another configuration ({'; '.join([*flags][:5])}; stage "
+                f"{stages}). Choose another folder, {anew}or --overwrite, which deletes the whole run."
+            )
 
     def finished(self, name: str) -> bool:
         """Return whether a stage has ended, up to date or not."""

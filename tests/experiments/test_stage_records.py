@@ -103,7 +103,7 @@ def test_what_networks_were_trained_with_is_not_replaced(again, tmp_path, flag):
     for stages_flag in ((), ("--stages=figures",)):
         code, ran, said = again(flag, *stages_flag)
         assert (code, ran) == (1, [])
-        assert f"--{name} was " in said and "--overwrite to start anew" in said
+        assert f"--{name} was " in said and "or --overwrite, which deletes the whole run." in said
         assert said.count("\n") == 1
     assert (tmp_path / "run" / "flags.txt").read_text() == before
     assert again(flag, "--overwrite")[:2] == (0, list(STAGES))
@@ -166,10 +166,29 @@ def test_other_pictures_than_networks_were_trained_on_are_refused(again, tmp_pat
     assert "holds other data than its members were trained on" in said
 
 
-def test_networks_that_are_removed_may_be_trained_otherwise(again, tmp_path):
-    (tmp_path / "run" / "multiclass").rename(tmp_path / "gone")
-    code, ran, _ = again("--multiclass_epochs=3")
-    assert (code, ran) == (0, ["multiclass", "vote", "compare", "figures", "report"])
+@pytest.mark.parametrize(
+    ("flag", "wanted", "ran_again"),
+    [
+        ("--multiclass_epochs=3", "remove multiclass/ to train multiclass anew,", "multiclass vote"),
+        (
+            "--learning_rate=0.01",
+            "remove ensemble/, multiclass/ to train members and multiclass anew,",
+            "members multiclass vote saliency finetune",
+        ),
+        ("--seed=1", None, ""),
+    ],
+)
+def test_what_a_refusal_says_to_remove_is_enough(again, tmp_path, flag, wanted, ran_again):
+    code, _, said = again(flag)
+    assert code == 1
+    if wanted is None:  # the pictures themselves: nothing can stay
+        assert "Choose another folder, or --overwrite, which deletes the whole run." in said
+        return
+    assert f"Choose another folder, {wanted} or --overwrite, which deletes the whole run." in said
+    for folder in wanted.partition(" to train ")[0].removeprefix("remove ").split(", "):
+        (tmp_path / "run" / folder).rename(tmp_path / f"gone_{folder.rstrip('/')}")
+    code, ran, _ = again(flag)
+    assert (code, ran) == (0, [*ran_again.split(), "compare", "figures", "report"])
 
 
 @pytest.fixture
