@@ -61,6 +61,7 @@ class Pictures:
         "Side of the pictures the networks and the participants see, pixels (ours: the paper gives none).",
         low=32,
         high=1024,
+        fills=("size",),
     )
     faces: str = option("easy", "Difficulty of the procedural faces.", choices=FACE_PRESETS)
     train_per_expression: int = option(

@@ -102,9 +102,12 @@ def builder_of(config, tell):
         sys.path.insert(0, folder)
     _refuse_strangers(config)
     if importlib.util.find_spec("array_record") is None:
+        elsewhere = (
+            f" Elsewhere reproduce reads the same set into memory: --dataset={config.dataset} --data_dir=YOUR_COPY."
+        )
         raise UsageError(
-            "`--data_dir`: prepared sets want array_record, which has packages for Linux only. Elsewhere reproduce "
-            "reads pictures at once: --dataset=class_folders --data_dir=YOUR_COPY."
+            "`--data_dir`: prepared sets want array_record, which has packages for Linux only."
+            f"{elsewhere if config.dataset in PHOTOGRAPHS else ''}"
         )
     make = {"procedural_faces": _procedural_faces, "click_study": _click_study}.get(config.dataset, _photographs)
     module = importlib.import_module(f"{config.dataset}.{config.dataset}_dataset_builder")

@@ -173,11 +173,21 @@ def _listed(tree: Tree, list_rows: Callable[[Tree], Listing]) -> Listing:
     """
     found = _found(tree, list_rows)
     if isinstance(found, NotThisSet) and (packed := archives(tree)):
-        others = f" and {len(packed) - 1} more" if len(packed) > 1 else ""
-        found = NotThisSet(f"{found} It holds {packed[0]}{others}, still packed: unpack, and give the folder.")
+        found = NotThisSet(f"{found} It holds {_packed(tree, packed, list_rows)}.")
     if isinstance(found, DataError):
         raise found
     return found
+
+
+def _packed(tree, packed, list_rows) -> str:
+    """Name archives and what to do with them: only a zip that is all there is, and is the set, can be read as it is."""
+    if tree.files() == packed:
+        path = os.path.join(tree.name, packed[0])
+        with contextlib.suppress(DataError, UsageError), open_tree(path) as inside:
+            if isinstance(_found(inside, list_rows), Listing):
+                return f"{packed[0]}: give {path} itself, no need to unpack"
+    others = f" and {len(packed) - 1} more" if len(packed) > 1 else ""
+    return f"{packed[0]}{others}, still packed: unpack, and give the folder"
 
 
 def _found(tree: Tree, list_rows: Callable[[Tree], Listing]) -> Listing | DataError:
@@ -338,8 +348,8 @@ def _check_memory(split, count, side) -> None:
     if wanted > _MEMORY_SHARE * there:
         raise UsageError(
             f"`size`: {count} pictures of {side} px in {split} take {wanted / 2**30:.1f} GiB of memory, and "
-            f"{there / 2**30:.1f} GiB are free. Take a smaller size, or build the set with "
-            "experiments.prepare_data and read it by row."
+            f"{there / 2**30:.1f} GiB are free. Take a smaller size, or (all sets but ExpW and "
+            "FER2013) build the set with experiments.prepare_data and read it by row."
         )
 
 

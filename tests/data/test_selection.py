@@ -71,7 +71,12 @@ def test_classes_are_renamed_and_dropped(folders, class_map, wanted, read):
 @pytest.mark.parametrize(
     ("folders", "options", "error", "told"),
     [
-        (["happy", "sad", "hapy"], {}, DataError, r"Did you mean `happy`\?.*--class_map=hapy:drop"),
+        (
+            ["happy", "sad", "hapy"],
+            {},
+            DataError,
+            r"Did you mean `happy`\?.* with `dataset`=class_folders: --class_map=hapy:drop",
+        ),
         (["neutral", "happy", "posed"], {}, DataError, "--class_map=posed:drop, or --categories=happy,neutral,posed"),
         (["happy", "sad"], {"categories": "happy,zzz"}, UsageError, "`categories`: .* happy, sad, got 'zzz'"),
         (["happy", "sad"], {"categories": "happy,fear"}, UsageError, "`categories`: .* happy, sad, got 'fear'"),

@@ -230,6 +230,7 @@ def test_a_platform_without_array_record(options, tmp_path, capsys, monkeypatch)
     assert card(*options) == 1
     error = capsys.readouterr().err.strip().splitlines()[-1]
     assert "`--data_dir`: prepared sets want array_record, which has packages for Linux only" in error
+    assert "reproduce reads the same set into memory: --dataset=ferplus --data_dir=YOUR_COPY." in error
     assert not (tmp_path / "tfds").exists()
 
 

@@ -443,6 +443,7 @@ def test_messages_of_the_library_name_the_flag(capsys):
     config = StudyConfig(data_dir="/data", init_from="/weights/net.safetensors")
     assert command.in_flags("`path`: net.safetensors is damaged", config).startswith("`--init_from`")
     assert command.in_flags("`path`: something else", config).startswith("`--data_dir`")
+    assert command.in_flags("`size`: 8 pictures take too much", config).startswith("`--image_size`")
 
 
 def test_arguments_and_flagfiles_that_are_no_text_are_one_line(tmp_path, capsys):

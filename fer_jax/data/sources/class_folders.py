@@ -88,6 +88,10 @@ def split_of(folder: str) -> str | None:
     return SPLIT_FOLDERS.get(_SET.sub("", folder.lower()))
 
 
+class NumberedFolders(DataError):
+    """Class folders are named by numbers, and nobody said whose."""
+
+
 class _Names(NamedTuple):
     """The rule by which names of folders become categories, see `list_folders`."""
 
@@ -155,7 +159,7 @@ def _labels(tree, folders, inside, level, names: _Names) -> tuple[dict[str, int]
     numbers = sorted({int(folder) for folder in folders if _is_number(folder) and folder not in names.class_map})
     if numbers and label_table is None:
         folder = next(folder for folder in folders if _is_number(folder) and folder not in names.class_map)
-        raise DataError(
+        raise NumberedFolders(
             f"`path`: the class folder {folder!r} is a number; say whose numbering it is with `label_table`: "
             f"{numberings(numbers)}."
         )
@@ -235,7 +239,8 @@ def _label(folder, below, label_table, *, others) -> int:
         turned = next((one for one in below if is_class_folder(one)), None)
         advice = "Rename it, or move it out of the set."
         if len(others) > 1:
-            advice += f" Or say what it is: --class_map={folder}:{DROPPED}, or --categories={','.join(others)}."
+            advice += " Or say what it is with `dataset`=class_folders: "
+            advice += f"--class_map={folder}:{DROPPED}, or --categories={','.join(others)}."
         if turned is not None:
             advice = f"It holds {turned!r}: put {turned}/{folder}/ in its place, or give {folder}/ alone."
         raise NotThisSet(f"`path`: the folder {folder!r} is no expression's: {wanted} {advice}") from None

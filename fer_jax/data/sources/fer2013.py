@@ -12,7 +12,7 @@ import numpy as np
 from fer_jax.data.file_tree import Tree, lines
 from fer_jax.data.listing import Listing, NotThisSet, Rejection, Row
 from fer_jax.data.pictures.decode import ImageRejected
-from fer_jax.data.sources.class_folders import list_folders
+from fer_jax.data.sources.class_folders import NumberedFolders, list_folders
 from fer_jax.data.sources.search import find_files
 from fer_jax.data.tables import CellError, Cells, table, whole
 from fer_jax.errors import DataError
@@ -44,6 +44,11 @@ def list_fer2013(tree: Tree) -> Listing:
         return Listing("fer2013 training csv", pixel_splits(tree, training[0], "fer2013"))
     try:
         listing = list_folders(tree, release_name="fer2013 folders")
+    except NumberedFolders:
+        raise NotThisSet(
+            f"`path`: {tree.name} is no FER2013: looked for {' or '.join(PIXELS_FILES)}, and for folders named after "
+            "expressions. Numbered folders are read as `dataset`=class_folders with `label_table`=fer2013."
+        ) from None
     except DataError as error:
         told = str(error).removeprefix("`path`: ")
         raise NotThisSet(

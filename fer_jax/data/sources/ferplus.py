@@ -121,7 +121,8 @@ def _layout(tree: Tree, target: str, voted: bool) -> dict[str, Callable[[], Iter
         return _csv_rows(tree, pixels, votes[0], target, voted)
     if pixels is not None or votes:
         there, missing = (votes[0], PIXELS_FILES[0]) if pixels is None else (pixels, VOTES_FILE)
-        raise DataError(f"`path`: {tree.name} has {there} but not {missing}, which FER+ wants beside it.")
+        advice = "" if pixels is None else " Put it there (github.com/microsoft/FERPlus), or give `dataset`=fer2013."
+        raise DataError(f"`path`: {tree.name} has {there} but not {missing}, which FER+ wants beside it.{advice}")
     looked = ", ".join(f"{folder}/{LABEL_FILE}" for folder in FOLDERS.values())
     raise NotThisSet(
         f"`path`: {tree.name} is no FER+: looked for {looked}, at the top or a few folders down, and for "

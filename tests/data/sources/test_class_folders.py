@@ -1,5 +1,7 @@
 """Class folders: names through the aliases, splits or one pool, pictures of any type."""
 
+import shutil
+
 import cv2
 import numpy as np
 import pytest
@@ -298,6 +300,23 @@ def test_archives_that_nobody_unpacked(name, tmp_path):
             DataError, match=rf"(looked for|no expression).* It holds here/{name}, still packed: unpack, and give the"
         ):
             data.read(kind, tmp_path / "set", size=8)
+
+
+def test_a_zip_in_a_folder_is_named_where_it_can_be_given_as_it_is(tmp_path):
+    write(tmp_path / "pictures", SORTED)
+    for place in ("alone", "beside", "inside", "damaged"):
+        (tmp_path / place).mkdir()
+    packed = miniature.write_zip(tmp_path / "alone" / "set.zip", tmp_path / "pictures", prefix="")
+    with pytest.raises(DataError, match=rf"It holds set\.zip: give {packed} itself, no need to unpack\.$"):
+        data.read("class_folders", tmp_path / "alone", size=8)
+    assert len(data.read("class_folders", packed, size=8).splits["train"])
+    shutil.copy(packed, tmp_path / "beside")
+    (tmp_path / "beside" / "more.zip").write_bytes(b"PK")
+    (tmp_path / "damaged" / "set.zip").write_bytes(packed.read_bytes()[:-1000])
+    around = miniature.write_zip(tmp_path / "inside" / "all.zip", tmp_path / "alone", prefix="")
+    for place in (tmp_path / "beside", tmp_path / "damaged", tmp_path / "inside", around):
+        with pytest.raises(DataError, match="still packed: unpack, and give the folder"):
+            data.read("class_folders", place, size=8)
 
 
 def test_archives_beside_what_was_read_are_told(tmp_path):

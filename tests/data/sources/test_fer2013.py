@@ -69,6 +69,16 @@ def test_class_folders_made_from_it(tmp_path):
         assert "told apart no more" in listing.remarks[-1]
 
 
+def test_numbered_folders_are_read_as_the_message_says(tmp_path):
+    for number in range(7):
+        copies.write_picture(tmp_path / "train" / str(number) / "x.jpg", copies.picture(number))
+    told = r"is no FER2013: .* are read as `dataset`=class_folders with `label_table`=fer2013\.$"
+    with pytest.raises(DataError, match=told):
+        data.read("fer2013", tmp_path)
+    found = data.read("class_folders", tmp_path, size=8, label_table="fer2013")
+    assert found.splits["train"].labels.tolist() == list(map(index_of, OWN))
+
+
 def test_two_csvs_are_refused(tmp_path, lines):
     write(tmp_path, lines)
     (tmp_path / "icml_face_data.csv").write_text("\n".join(lines))

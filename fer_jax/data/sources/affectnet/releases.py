@@ -49,7 +49,7 @@ def list_affectnet(
     if release == "auto":
         release = _only(tree, found)
     elif release not in found:
-        there = f"; it looks like {', '.join(found)}" if found else ""
+        there = f"; it looks like {', '.join(f'`release`={name}' for name in found)}" if found else ""
         raise NotThisSet(f"`path`: {tree.name} is no AffectNet of release {release}: {_LOOKED_FOR[release]}{there}.")
     if votes is not None and not release.startswith("original"):
         raise UsageError(f"`votes`: goes with the rows of the original's training list, got the release {release}.")
@@ -112,8 +112,8 @@ def _only(tree, found) -> str:
         return next(iter(found))
     if found:
         raise DataError(
-            f"`path`: {tree.name} looks like {' and '.join(found)} at once; name one with `release`, or the folder of "
-            "one of them."
+            f"`path`: {tree.name} looks like {' and '.join(found)} at once; give the folder of one of them, or (in "
+            "code and prepare_data) name one with `release`."
         )
     unread = [kind for kind, suffix in (("Parquet", ".parquet"), ("YOLO", "data.yaml")) if _holds(tree, suffix)]
     if unread:
