@@ -31,6 +31,8 @@ _DEFINE = {
 }
 # Flags that take less memory when they are lower, the strongest first.
 _SHRINKING = ("slots", "batch_size", "chunk", "image_size", "workers", "resamples")
+# Flags by which training takes less memory, as they are given.
+_SPARING = ("accumulate", "remat", "pictures_on=host")
 
 
 def option(
@@ -319,10 +321,16 @@ def _is_exhausted(error) -> bool:
     )
 
 
+def sparing_flags() -> str:
+    """Return the flags by which training takes less memory, in words."""
+    return " or ".join(f"--{name}" for name in _SPARING)
+
+
 def _exhausted(error, config_class) -> str:
     named = {field.name for field in dataclasses.fields(config_class)}
     flags_that_shrink = " or ".join(f"--{name}" for name in _SHRINKING if name in named)
     advice = f"lower {flags_that_shrink}" if flags_that_shrink else "give it less at once"
+    advice += f", or give {sparing_flags()}" if "accumulate" in named else ""
     first = (str(error).strip() or "no more to be had").splitlines()[0][:200]
     return f"Out of memory: {first.rstrip('.')}. Nothing finished is lost; {advice}, and run again."
 

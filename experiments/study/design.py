@@ -31,9 +31,11 @@ def draw_study(run: Run) -> None:
         each = human.study.largest_balanced(pool.labels, wanted=wanted, categories=run.categories)
     except DataError as error:
         told = str(error).removeprefix("`labels`: ").removesuffix("; add images of it.")
+        prepared = run.config.dataset == "prepared"
+        without = "prepare_data's --categories" if prepared else "--categories in another --out"
         raise DataError(
-            f"`--data_dir`: too few pictures in validation: {told}. Add some: of a set without a validation folder a "
-            f"{HELD_OUT:.0%} share is drawn for it."
+            f"`--data_dir`: too few pictures in validation: {told}. Add some (of a set without a validation folder a "
+            f"{HELD_OUT:.0%} share is drawn for it), or leave the category out by {without}."
         ) from None
     table = human.study.make_study(
         pool.labels, pool.names, seed=run.config.seed, per_ordered_pair=each, categories=run.categories

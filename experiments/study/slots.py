@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 import jax
 
 from experiments.config import StudyConfig
+from experiments.harness.command import sparing_flags
 from experiments.harness.hosts import ALONE, Hosts
 from experiments.study.run import Run
 from fer_jax import ensemble, models, placement, training
@@ -97,10 +98,10 @@ def _affordable(config, width, rows, like, batch, memory, budget) -> tuple[int, 
     most = taken.slots_within(budget)
     if most < 1 or config.slots > most:
         wanted = taken.needed(config.slots or 1) / GIB
-        flags = "--batch_size" if most < 1 else f"--slots={most} at most, --batch_size"
+        lower = "--batch_size" if most < 1 else f"--slots to {most} or --batch_size"
         raise UsageError(
-            f"`--slots`: {config.slots or 1} want {wanted:.1f} GiB, {budget / GIB:.1f} GiB are free; lower {flags}, or "
-            "say with --memory_gb what training may take."
+            f"`--slots`: {config.slots or 1} want {wanted:.1f} GiB, {budget / GIB:.1f} GiB are free; lower "
+            f"{lower}, give {sparing_flags()}, or say with --memory_gb what training may take."
         )
     width = min(width, most)
     return width, min(at_once, taken.at_once_within(budget, width))

@@ -231,5 +231,8 @@ def tell_failed(members: Sequence[str]) -> int:
     """Name the members that failed, if any. Returns an exit code, 0 or 4."""
     if not members:
         return 0
-    sys.stderr.write(f"error: {len(members)} member(s) failed (loss not finite): {', '.join(members)}.\n")
+    sys.stderr.write(
+        f"error: {len(members)} member(s) failed (loss not finite): {', '.join(members)}. Train anew in another --out "
+        "with a lower --learning_rate.\n"
+    )
     return MemberFailed.exit_code

@@ -96,7 +96,8 @@ def bounded(
     left = 60 * config.minutes - stages.spent() - _fixed_seconds(run, seconds)
     if left <= 0:
         sys.stderr.write(
-            f"{name}: what cannot be shortened takes the {config.minutes:g} minutes; training is the least\n"
+            f"{name}: what cannot be shortened takes the {config.minutes:g} minutes; training is the least. Give "
+            "more, fewer --per_ordered_pair, or --ep_stop=converged.\n"
         )
     share = max(0.0, left / (seconds * (own + _later_images(run, name))))
     asked = getattr(config, flag)

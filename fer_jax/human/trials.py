@@ -269,7 +269,8 @@ def files_of(folder: str | os.PathLike) -> dict[str, list[pathlib.Path]]:
     """Return the files of each table in the folder of a study: one, or one a participant.
 
     Raises:
-      DataError: a table that is there both as one file and as one file a participant.
+      DataError: a table that is there both as one file and as one file a participant, or the folder that a study is
+        served from, without tables.
     """
     found = {}
     for table in TABLES:
@@ -278,6 +279,12 @@ def files_of(folder: str | os.PathLike) -> dict[str, list[pathlib.Path]]:
         if parts and whole.exists():
             raise DataError(f"{whole}: wanted this file or {parts[0].name} and the like, got both. Take one away.")
         found[table] = parts or [whole]
+    there = any(path.exists() for paths in found.values() for path in paths)
+    if not there and (pathlib.Path(folder) / "study.json").is_file():  # what `fer-study` makes and serves
+        raise DataError(
+            f"{folder}: holds a study, not its tables; export them first: fer-study export --study_dir={folder} "
+            "--out=tables, and name that folder."
+        )
     return found
 
 

@@ -402,6 +402,7 @@ def test_out_of_memory_is_one_line_with_the_flags_that_take_less(error, capsys):
     code, printed = _run(card, capsys=capsys)
     assert code == 5
     assert "Out of memory: " in printed.err and "lower --slots or --batch_size or --image_size" in printed.err
+    assert ", or give --accumulate or --remat or --pictures_on=host, and run again." in printed.err
     assert len(printed.err.strip().splitlines()) == 1
 
 

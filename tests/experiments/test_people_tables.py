@@ -64,6 +64,13 @@ def test_tables_are_known_by_their_content(small_cohort, tmp_path):
         people_tables.digest(str(tmp_path / "a"))
 
 
+def test_the_folder_that_a_study_is_served_from_is_told_from_its_tables(tmp_path):
+    (tmp_path / "study.json").write_text("{}")
+    for read in (people_tables.digest, people_tables.read, human.trials.read):
+        with pytest.raises(DataError, match=rf"first: fer-study export --study_dir={tmp_path} --out=tables, and name"):
+            read(str(tmp_path))
+
+
 def test_clicks_are_brought_to_the_pixels_of_a_run(small_cohort):
     same, radius, blur = people_tables.fitted(small_cohort, SIZE)
     assert same is small_cohort and (radius, blur) == (masks.reveal_radius(SIZE), masks.blur_size(SIZE))

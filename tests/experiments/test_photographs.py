@@ -313,8 +313,8 @@ def test_too_few_pictures_for_a_study_are_told_with_what_to_add(folders, tmp_pat
     assert run(tmp_path / "run", *given, stages="data,design") == 2
     assert (
         "`--data_dir`: too few pictures in validation: a balanced study takes at least 7 images of each category and "
-        "at most 0.6 of those there are to choose from, which makes 12; got 2 of neutral. Add some: of a set without a "
-        "validation folder a 20% share is drawn for it."
+        "at most 0.6 of those there are to choose from, which makes 12; got 2 of neutral. Add some (of a set without a "
+        "validation folder a 20% share is drawn for it), or leave the category out by --categories in another --out."
     ) in capsys.readouterr().err
 
 

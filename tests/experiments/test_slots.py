@@ -42,12 +42,16 @@ def test_a_budget_bounds_the_slots_and_is_kept(monkeypatch):
         options = {"memory_gb": budget / slots.GIB, "over_members": how}
         assert _width(**options) == wanted
         assert _width(slots=wanted, **options) == wanted
-        with pytest.raises(UsageError, match=rf"`--slots`: {wanted + 1} want 0.\d GiB, .* lower --slots={wanted} at m"):
+        with pytest.raises(
+            UsageError, match=rf"`--slots`: {wanted + 1} want 0.\d GiB, .* lower --slots to {wanted} or --ba"
+        ):
             _width(slots=wanted + 1, **options)
 
 
 def test_no_room_for_one_member_is_told_before_anything_starts():
-    with pytest.raises(UsageError, match=r"`--slots`: 1 want 0.\d GiB, 0.0 GiB are free; lower --batch_size, or say"):
+    with pytest.raises(
+        UsageError, match=r"`--slots`: 1 want 0.\d GiB, 0.0 GiB are free; lower --batch_size, give --accumulate or"
+    ):
         _width(memory_gb=1e-3)
 
 

@@ -115,7 +115,9 @@ def test_a_run_repeats_from_its_flags_and_goes_on_with_its_limits(study, tmp_pat
 
 def test_too_few_minutes_are_told_and_the_least_is_done(study, capsys):
     assert _bounded(study(minutes=0.01, **(FLAGS | {"finetune_images": 64_000})), "members") == 1
-    assert "members: --max_images=1, not 6000, to end within --minutes=0.01" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "training is the least. Give more, fewer --per_ordered_pair, or --ep_stop=converged.\n" in said
+    assert "members: --max_images=1, not 6000, to end within --minutes=0.01" in said
 
 
 def test_without_people_no_minute_is_kept_for_fine_tuning(study, tmp_path):
