@@ -13,6 +13,7 @@ from experiments.config import StudyConfig, chosen_members, parse_categories
 from experiments.harness.numerics import choose_precision
 from experiments.harness.text_table import aligned
 from experiments.study import feed, time_limit, train
+from experiments.study.photographs import HELD_OUT
 from experiments.study.run import Run
 from experiments.study.run_folder import FinishedFiles
 from experiments.study.slots import GIB, free_memory, layout_of, memory_of, slots_of
@@ -31,7 +32,9 @@ _RELEASES = {
 
 
 def tell(config: StudyConfig, stages: Sequence[str]) -> str:
-    """Return what these stages of a run would take on this machine. A step is compiled and timed, nothing is written.
+    """Return what these stages of a run would take on this machine. A step is compiled and timed.
+
+    Nothing is written but compiled programs.
 
     Args:
       config: resolved.
@@ -89,8 +92,16 @@ def counts_of(config: StudyConfig) -> tuple[Categories, dict[str, np.ndarray], s
             f"`--dry_run`: wanted to know how many pictures there are, but no counts of --dataset={config.dataset} are "
             "published; read them first with --stages=data, and give --dry_run then."
         )
+    published = {split: np.asarray(each) for split, each in PUBLISHED[release].items()}
+    if config.categories is None:  # as a run takes those that there are
+        categories = Categories(
+            tuple(name for name, count in zip(EXPRESSIONS, published["train"], strict=True) if count)
+        )
     places = [EXPRESSIONS.index(name) for name in categories]
-    counts = {split: np.asarray(each)[places] for split, each in PUBLISHED[release].items()}
+    counts = {split: each[places] for split, each in published.items()}
+    if "validation" not in counts:
+        held = np.rint(HELD_OUT * counts["train"]).astype(int)
+        counts = {"train": counts["train"] - held, "validation": held}
     return categories, counts, f"published counts of {release}"
 
 
