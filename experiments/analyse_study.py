@@ -31,7 +31,9 @@ _FORMATS = ("study", "bubbleview", "jspsych", "model_vs_human", "fixations", "we
 class AnalyseConfig:
     """Whose answers to analyse, and how."""
 
-    people: str = option("", "Folder of a study with people, or several, separated by commas; of a log, files, too.")
+    people: str = option(
+        "", "Folder of a study's tables (fer-study export), or several, separated by commas; of a log, files, too."
+    )
     out: str = option("", "Folder for tables, figures and report.html.")
     prefixes: str = option("", "Put before the participants' names, one a folder, separated by commas.")
     log_format: str = option("study", "What the folders hold.", choices=_FORMATS)

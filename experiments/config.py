@@ -26,7 +26,8 @@ class Command:
     )
     seed: int = option(0, "Seed of everything random.", low=0, high=2**63 - 1)
     stages: str = option(
-        "all", "Comma-separated stages to run, in the order of the study; those of a few seconds are made again."
+        "all",
+        f"Comma-separated stages to run, of {', '.join(STAGES)}, in this order; those of a few seconds are made again.",
     )
     minutes: float = option(
         0.0,
@@ -38,7 +39,7 @@ class Command:
     dry_run: bool = option(
         False,
         "Only say what the run would take on this machine: members, steps, operations, memory, and hours from a step "
-        "that is timed. Without --data_dir, of a set with published counts.",
+        "that is timed, not shortened by --minutes. Until stage data has run in --out, a set has its published counts.",
     )
     overwrite: bool = option(False, "Begin anew: what is there already is deleted.")
 
@@ -90,8 +91,8 @@ class Pictures:
     )
     crop: str | None = option(
         None,
-        "Photographs: what is seen of each. none: all of it; square: its central square, whatever "
-        "that shows; box: the square around the face; eyes: turned and scaled so that the eyes lie alike.",
+        "Photographs: what is seen of each. square: its central square, whatever that shows; box: the square around "
+        "the face; eyes: turned and scaled so that the eyes lie alike; none, where a card has it: all of it.",
         choices=("square", "box", "eyes"),
         unset="box for AffectNet and ExpW, square elsewhere",
     )
@@ -204,7 +205,10 @@ class Placement:
     """Members side by side, on one device or many."""
 
     slots: int = option(
-        0, "Members trained side by side; 0: all on a CPU, one elsewhere, fewer where memory ends.", low=0, high=28
+        0,
+        "Members trained side by side; 0: all on a CPU, one a device elsewhere, fewer where memory ends.",
+        low=0,
+        high=28,
     )
     memory_gb: float = option(
         0.0, "Memory that training may take, GiB; 0: what the device or the machine has free.", low=0.0, high=1e6
@@ -227,7 +231,7 @@ class Placement:
     steps_per_call: int | None = option(
         None,
         "Steps that one program takes where pictures lie on the device.",
-        unset="on an accelerator as many as make 8 of all members side by side, 1 on a CPU",
+        unset="on an accelerator 8 divided by the members side by side, at least 1; on a CPU 1",
         low=1,
         high=10_000,
     )
@@ -421,7 +425,9 @@ def resolve(config: StudyConfig) -> StudyConfig:
     if config.pictures_on == "device" and config.over_devices == "pmap":
         raise UsageError("`--pictures_on`: wanted host with --over_devices=pmap, got device.")
     if (config.steps_per_call or 1) > 1 and "host" in (config.pictures_on, {"pmap": "host"}.get(config.over_devices)):
-        raise UsageError(f"`--steps_per_call`: wanted 1 with pictures on the host, got {config.steps_per_call}.")
+        instead = "" if config.over_devices == "pmap" else ", or give --pictures_on=device"
+        got = f"got {config.steps_per_call}; leave it out{instead}."
+        raise UsageError(f"`--steps_per_call`: wanted 1 with pictures on the host, {got}")
     if config.accumulate > 1 and config.data_devices > 1:
         raise UsageError(f"`--accumulate`: wanted 1 with --data_devices, got {config.accumulate}; leave one out.")
     chosen_stages(config)

@@ -9,7 +9,7 @@ region the --truth_area of pixels in which it is largest. Each face is of a pers
 explained for the expression it shows by its pair's member of a run of drawn faces, by an untrained member (what does
 training add?), and by maps that ask no network: edges, a centre Gaussian, a random field, the mean truth of other
 people for the pair and for all pairs, and the picture's own truth in cells as coarse as the network's features.
-Without --run, a run of the defaults is made in runs/localisation first (about four minutes, kept).
+Without --run, a run of the defaults is made in runs/localisation first, and kept.
 
 Scores, each the better the higher: pointing game (is the maximum in the region?), energy (share of the positive mass
 in it), AUC and Dice at equal area against it, Spearman's correlation with the oracle itself, and swap: by how much the
@@ -19,8 +19,8 @@ looks elsewhere. Means over the pictures of a pair, then over 28 pairs. 95 % boo
 Holm's correction over all comparisons of a score. The faces are synthetic: this is about methods, not about people.
 
 Prints the tables. --out writes them as JSON, and beside it as CSV (_scores, _contrasts, _pairs, _pictures) and figures
-(_scores, _pairs, _faces, as PNG and SVG). Two CPU cores: about four minutes for the networks of the first
-run. docs/localisation.md reads its tables.
+(_scores, _pairs, _faces, as PNG and SVG). Two CPU cores: about ten minutes with the networks of the
+first run. docs/localisation.md reads its tables.
 """
 
 import dataclasses

@@ -6,7 +6,7 @@
     python -m experiments.reproduce --out=runs/paper --preset=paper --dataset=... --data_dir=...
 
 Stages: data, design (§3), members and multiclass (§5.1), vote (§5.2), people (§4, simulated unless --people names a
-study's tables), saliency and compare (§5.3), finetune (§5.1), figures, report. Each leaves its results in the run
+study's tables), saliency (§5.3), finetune (§5.1), compare (§5.3), figures, report. Each leaves its results in the run
 folder when it ends. The same command goes on where it was stopped. What is missing, and what has read a flag or a file
 that has changed, is made again, and the rest stays: --masked_ratio=0.9 fine-tunes again, --stages=figures draws again.
 Pictures and trained networks are never replaced. `summary.json` holds the numbers, `report.html` is for reading. Of

@@ -15,7 +15,7 @@ def make(path: str) -> int:
     """Train the members of a run of the defaults, unless that has been done. Returns an exit code."""
     resolved = config.resolve(config.StudyConfig(out=path))
     if not (pathlib.Path(path) / "stages" / "members.json").exists():
-        sys.stderr.write(f"no --run given: drawing faces and training 28 members in {path}, about four minutes.\n")
+        sys.stderr.write(f"no --run given: drawing faces and training 28 members in {path}.\n")
     handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         return run_stages(resolved, ("data", "design", "members"))

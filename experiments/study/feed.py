@@ -100,8 +100,8 @@ def place_of(config: StudyConfig, size: int) -> str:
         place = "host" if unfit else "device"
     if place == "host" and (config.steps_per_call or 1) > 1:
         raise UsageError(
-            f"`--steps_per_call`: wanted 1 with pictures on the host, got {config.steps_per_call}; give "
-            "--pictures_on=device as well."
+            f"`--steps_per_call`: wanted 1 with pictures on the host, got {config.steps_per_call}; leave it "
+            "out, or give --pictures_on=device."
         )
     if place == "device" and size > room:
         raise UsageError(

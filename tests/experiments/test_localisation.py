@@ -70,7 +70,7 @@ def _run(*arguments):
 
 
 def test_one_command_works_from_nothing_and_keeps_its_run(made, monkeypatch, capsys):
-    said = "no --run given: drawing faces and training 28 members in runs/localisation, about four minutes"
+    said = "no --run given: drawing faces and training 28 members in runs/localisation.\n"
     assert made.err.index(said) < made.err.index("training ensemble") < made.err.index("explaining")
     full = config.resolve
     monkeypatch.setattr(config, "resolve", lambda chosen: dataclasses.replace(full(chosen), **SMALL))

@@ -252,7 +252,14 @@ def test_other_members_are_refused(text):
             ["--pictures_on=device", "--over_devices=pmap"],
             "`--pictures_on`: wanted host with --over_devices=pmap, got device",
         ),
-        (train_ensemble.main, [*DRAWN, "--steps_per_call=2"], "`--steps_per_call`: wanted 1 with pictures on the host"),
+        *(
+            (train_ensemble.main, [*DRAWN, "--steps_per_call=2", flag], f"with pictures on the host, got 2; {advice}.")
+            for flag, advice in (
+                ("--pictures_on=host", "leave it out, or give --pictures_on=device"),
+                ("--over_devices=none", "leave it out, or give --pictures_on=device"),
+                ("--over_devices=pmap", "leave it out"),
+            )
+        ),
         (
             train_ensemble.main,
             ["--batch_size=16", "--accumulate=3"],
