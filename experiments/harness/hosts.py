@@ -180,7 +180,7 @@ class JoinedHosts(Hosts):
             return other
         except Exception:  # the first process, which keeps the store, is gone as well
             pass
-        return lost("")
+        return lost("", str(error))
 
 
 def _flush():
@@ -189,10 +189,16 @@ def _flush():
             stream.flush()
 
 
-def lost(which: str) -> Preempted:
-    """Return the error of a process that was lost. `which` is its number, if known."""
+def lost(which: str, why: str = "") -> Preempted:
+    """Return the error of a process that was lost.
+
+    Args:
+      which: its number, if known.
+      why: what JAX says of it. Its first line is told: one that comes again at every start has another cause.
+    """
     who = f"Process {which}" if which else "Another process"
-    return Preempted(f"{who} was lost; all checkpoints are whole. Run the same command again to go on.")
+    cause = f" (JAX says: {why.strip().splitlines()[0][:200]})" if why.strip() else ""
+    return Preempted(f"{who} was lost; all checkpoints are whole{cause}. Run the same command again to go on.")
 
 
 def never_came() -> Preempted:

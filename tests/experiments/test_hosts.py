@@ -456,7 +456,9 @@ def test_one_that_fails_ends_those_that_wait_for_it():
     # An error of a device that waited for it is explained by it.
     gloo = ValueError("UNKNOWN: Gloo all-reduce failed: Connection reset by peer")
     assert isinstance(hosts.JoinedHosts(0, 3, store).explained(gloo), hosts.OtherFailed)
-    assert isinstance(hosts.JoinedHosts(0, 3, Store()).explained(gloo), Preempted)
+    unknown = hosts.JoinedHosts(0, 3, Store()).explained(gloo)
+    assert isinstance(unknown, Preempted)
+    assert "whole (JAX says: UNKNOWN: Gloo all-reduce failed: Connection reset by peer). Run" in str(unknown)
     bug = ValueError("wanted three rows")
     assert hosts.JoinedHosts(0, 3, Store()).explained(bug) is bug
 
