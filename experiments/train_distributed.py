@@ -22,6 +22,17 @@ from experiments.harness.launchers import find_place
 from fer_jax.errors import Preempted, UsageError
 
 STAGES = ("data", "design", "members")
+# Flags of a study that are left out here: the value they have then, and why.
+_LEFT_OUT = {
+    "members": ("all", "processes share out all members themselves; leave it out"),
+    "stages": ("all", f"processes make {', '.join(STAGES)}; leave it out"),
+    "overwrite": (
+        False,
+        "the same command goes on after a stop, and would delete all; remove the folder first",
+    ),
+    "minutes": (0.0, "the steps that one process times are not those of all; give --max_images"),
+    "dry_run": (False, "experiments.train_ensemble --dry_run --over_devices=shard_map tells it, of one host"),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,6 +59,8 @@ def main(config: DistributedConfig) -> int:
         code = run_stages(run, STAGES)
         print(run.out)
         return code
+    if run.over_members == "loop":
+        raise UsageError("`--over_members`: wanted map or vmap with several processes, got loop.")
     from experiments.harness.supervised import supervise
 
     return supervise(lambda stop: _work(run, place, stop))
@@ -57,9 +70,9 @@ def _whole_run(config) -> StudyConfig:
     """Return the configuration of the run itself, which is that of a run by one process."""
     names = [field.name for field in dataclasses.fields(StudyConfig)]
     run = resolve(StudyConfig(**{name: getattr(config, name) for name in names}))
-    for name, wanted in (("members", "all"), ("stages", "all"), ("overwrite", False), ("minutes", 0.0)):
+    for name, (wanted, why) in _LEFT_OUT.items():
         if getattr(run, name) != wanted:
-            raise UsageError(f"`--{name}`: processes share out all members themselves and alike; leave it out.")
+            raise UsageError(f"`--{name}`: {why}.")
     return run
 
 
@@ -73,7 +86,7 @@ def _work(run, place, stop) -> int:
         hosts = join(place, heartbeat_s=config.heartbeat_s, wait_s=config.wait_s)
         joined.append(hosts)
         try:
-            return _take_part(run, hosts, stop)
+            code = _take_part(run, hosts, stop)
         except Preempted:  # as all have agreed
             if hosts.leads:
                 hosts.end(Preempted.exit_code)
@@ -82,6 +95,9 @@ def _work(run, place, stop) -> int:
             told = hosts.explained(error)
             ended.append(told)
             raise told from error
+        if hosts.leads:  # all have ended: whether somebody reads this is no matter of the others
+            print(run.out)
+        return code
 
     code = command.run(card, DistributedConfig, usage=__doc__)
     return joined[0].leave(code, ended[0] if ended else None) if joined else code
@@ -95,7 +111,6 @@ def _take_part(run, hosts, stop) -> int:
     if not hosts.leads:
         return follow_stages(run, hosts, stop)
     code = run_stages(run, STAGES, stop=stop, hosts=hosts)
-    print(run.out)
     hosts.end(code)
     return code
 

@@ -4,6 +4,7 @@ Two runs by two processes are among the fast tests. Twenty kills of one of four,
 two and one are `slow`.
 """
 
+import io
 import itertools
 import json
 import os
@@ -361,6 +362,14 @@ def test_jax_is_asked_for_the_first_process_where_it_knows_the_launcher(monkeypa
         (["--num_processes=2", "--process_id=1", "--coordinator=here"], "`--coordinator`: wanted HOST:PORT of process"),
         (["--distributed=off", "--process_id=1"], "`--process_id`: wanted none with --distributed=off, got 1"),
         (["--members=0-3"], "`--members`: processes share out all members themselves"),
+        (["--stages=data"], "`--stages`: processes make data, design, members; leave it out"),
+        (["--overwrite"], "`--overwrite`: the same command goes on after a stop, and would delete all"),
+        (["--minutes=5"], "`--minutes`: the steps that one process times are not those of all; give --max_images"),
+        (["--dry_run"], "`--dry_run`: experiments.train_ensemble --dry_run --over_devices=shard_map tells"),
+        (
+            ["--over_members=loop", "--num_processes=2", "--process_id=0", "--coordinator=here:1"],
+            "`--over_members`: wanted map or vmap with several processes, got loop",
+        ),
     ],
 )
 def test_a_wrong_flag_is_named(tmp_path, flags, said, capsys):
@@ -586,6 +595,34 @@ def test_one_that_is_gone_when_all_part_changes_no_exit_code(exits, monkeypatch)
     with pytest.raises(_Exit):
         hosts.JoinedHosts(1, 2, Store()).leave(75, None)
     assert exits == [75]
+
+
+def test_who_reads_the_output_of_the_first_one_is_no_matter_of_the_others(tmp_path, monkeypatch):
+    done = []
+
+    class Joined(hosts.Hosts):
+        count = 2
+
+        def end(self, code):
+            done.append(("end", code))
+
+        def leave(self, code, error):
+            done.append(("leave", code, error))
+            return code
+
+    class Gone(io.StringIO):
+        def write(self, text):
+            raise BrokenPipeError
+
+    for name in ("check_alike", "tell_place"):
+        monkeypatch.setattr(stages, name, lambda *arguments: None)
+    monkeypatch.setattr(stages, "run_stages", lambda *arguments, **more: 0)
+    monkeypatch.setattr(hosts, "join", lambda place, **more: Joined())
+    monkeypatch.setattr(command, "_leave_quietly", lambda: 141)
+    monkeypatch.setattr(sys, "argv", ["train", f"--out={tmp_path}"])
+    monkeypatch.setattr(sys, "stdout", Gone())
+    assert train_distributed._work(StudyConfig(out=str(tmp_path)), None, command.StopRequest()) == 141
+    assert done == [("end", 0), ("leave", 141, None)]
 
 
 # The end of a child
