@@ -60,8 +60,9 @@ def find_place(
             if value is not None:
                 raise UsageError(f"`{flag}`: wanted none with --distributed=off, got {value}; leave one of them out.")
         return ALONE
-    launcher = next((name for name, (number, _) in LAUNCHERS.items() if number in environment), None)
-    if launcher is None and all(value is None for value in given.values()) and importlib.util.find_spec("libtpu"):
+    launcher = _launcher(environment)
+    unsaid = launcher in (None, "Kubernetes") and all(value is None for value in given.values())
+    if unsaid and importlib.util.find_spec("libtpu"):  # a slice under Kubernetes is an indexed job, too
         return Place(None, None)
     which, of = which_process(index, count, environment)
     if of == 1:
@@ -84,7 +85,7 @@ def which_process(index: int | None, count: int | None, environment: Mapping[str
       UsageError: neither says, or they do not fit.
     """
     given, asked = index, count
-    number, size = next((names for names in LAUNCHERS.values() if names[0] in environment), (None, None))
+    number, size = LAUNCHERS.get(_launcher(environment), (None, None))
     index = _number(environment, number) if index is None else index
     count = _number(environment, size) if count is None else count
     if index is None or count is None:
@@ -95,6 +96,14 @@ def which_process(index: int | None, count: int | None, environment: Mapping[str
     check_count("--num_processes", count, 1)
     check_range("--process_id", index, 0, count - 1)
     return index, count
+
+
+def _launcher(environment) -> str | None:
+    """Return the launcher of this process, if there is one."""
+    found = next((name for name, (number, _) in LAUNCHERS.items() if number in environment), None)
+    told = [[environment.get(name) for name in LAUNCHERS[each]] for each in ("MPICH", "SLURM")]
+    # srun with PMI sets both alike.
+    return "SLURM" if found == "MPICH" and told[0] == told[1] else found
 
 
 def _check_address(text) -> None:

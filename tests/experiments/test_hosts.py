@@ -344,12 +344,19 @@ def test_jax_is_asked_for_the_first_process_where_it_knows_the_launcher(monkeypa
     place = launchers.find_place
     assert place(None, None, None, OPEN_MPI) == launchers.Place(1, 2, None, "ompi")
     assert place(None, None, None, _slurm(4)(3)) == launchers.Place(3, 4, None, "slurm")
+    pmi = {"PMI_RANK": "3", "PMI_SIZE": "4"}
+    assert place(None, None, None, _slurm(4)(3) | pmi) == launchers.Place(3, 4, None, "slurm")
+    with pytest.raises(UsageError, match="`--coordinator`"):  # of mpirun in an allocation JAX knows nothing
+        place(None, None, None, _slurm(4)(0) | pmi)
     assert place(None, None, "node0:1234", OPEN_MPI) == launchers.Place(1, 2, "node0:1234")
     assert place(None, 2, "net-0.net:99", {"JOB_COMPLETION_INDEX": "1"}) == launchers.Place(1, 2, "net-0.net:99")
     assert place(0, 1, None, {}) == place(None, None, None, OPEN_MPI, mode="off") == launchers.ALONE
     # On a TPU slice only JAX knows.
     monkeypatch.setattr(launchers.importlib.util, "find_spec", lambda name: name == "libtpu")
     assert place(None, None, None, {}) == launchers.Place(None, None)
+    slice_under_kubernetes = {"JOB_COMPLETION_INDEX": "1"}
+    assert place(None, None, None, slice_under_kubernetes) == launchers.Place(None, None)
+    assert place(None, 2, "net-0.net:99", slice_under_kubernetes) == launchers.Place(1, 2, "net-0.net:99")
 
 
 @pytest.mark.parametrize(
