@@ -4,6 +4,7 @@ Contract: the parent hands on signals, each of them once, whether a launcher sen
 child whose parent is gone ends. What C++ writes on its way out is kept back unless the end is not understood.
 """
 
+import collections
 import contextlib
 import os
 import re
@@ -19,8 +20,10 @@ from fer_jax.errors import Preempted
 
 _CHILD = "FER_JAX_SUPERVISED"  # tells a child its ends of two pipes
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
-# A line of the C++ log: its level, month and day, time.
-_LOGGED = re.compile(rb"^[IWEF]\d{4} \d\d:\d\d:")
+# A line of the C++ log: its level, month and day, time. Errors have further lines.
+_LOGGED = re.compile(rb"^([IWEF])\d{4} \d\d:\d\d:")
+_ERROR = (b"E", b"F")
+_KEPT_LINES = 2000  # the last ones say why a process ended
 _ABORTED = b"JAX distributed service detected fatal errors"
 _NEVER_CAME = b"RPC: /xla.coordination.CoordinationService/RegisterTask"
 _UNHEALTHY = re.compile(rb"stopped sending heartbeats\):\s+(\d+)")
@@ -53,7 +56,7 @@ def supervise(work: Callable[[StopRequest], int]) -> int:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
     os.close(orders)
     os.close(shown)
-    kept: list[bytes] = []
+    kept: collections.deque[bytes] = collections.deque(maxlen=_KEPT_LINES)
     reader = threading.Thread(target=_read, args=(noise, kept), daemon=True)
     reader.start()
     code = child.wait()
@@ -88,10 +91,13 @@ def _hand_on(commands, number) -> None:
 
 
 def _read(noise, kept) -> None:
-    """Show what the child writes past Python, and keep the log of C++ from its first line on."""
+    """Show what the child writes past Python, and keep the log of C++, each error with all its lines."""
+    within = False
     with os.fdopen(noise, "rb") as lines:
         for line in lines:
-            if kept or _LOGGED.match(line):
+            if logged := _LOGGED.match(line):
+                within = logged[1] in _ERROR
+            if logged or within:
                 kept.append(line)
             elif not line.startswith(b"[Gloo]"):
                 sys.stderr.write(line.decode(errors="backslashreplace"))

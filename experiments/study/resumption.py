@@ -140,8 +140,12 @@ class Resumption:
             except Damaged as error:
                 sys.stderr.write(f"{error} That member begins anew.\n")
                 lost.append(member)
-        running = facts["account"]["running"]
-        return finished, {cursor["member"]: self._read(_running(cursor), self._like) for cursor in deals(running)}, lost
+        states = {}
+        for cursor in deals(facts["account"]["running"]):
+            state = self._read(_running(cursor), self._like)
+            if self._run.hosts.count == 1:  # of several processes another one may train this member
+                states[cursor["member"]] = state
+        return finished, states, lost
 
     def _resumed(self, facts, finished, states, lost):
         """Go on from an account whose states are checked."""

@@ -4,6 +4,7 @@ Two runs by two processes are among the fast tests. Twenty kills of one of four,
 two and one are `slow`.
 """
 
+import collections
 import io
 import itertools
 import json
@@ -632,7 +633,31 @@ def test_who_reads_the_output_of_the_first_one_is_no_matter_of_the_others(tmp_pa
     assert done == [("end", 0), ("leave", 141, None)]
 
 
+def test_states_that_were_read_to_check_them_are_not_kept(monkeypatch):
+    def checked(count):
+        with monkeypatch.context() as patch:
+            patch.setattr(resumption.Resumption, "_read", lambda self, name, like: name)
+            host = hosts.JoinedHosts(0, count, Store()) if count > 1 else hosts.ALONE
+            made = resumption.Resumption(types.SimpleNamespace(hosts=host), "ensemble", None, None)
+            running = [{"member": member, "step": 5} for member in range(4)]
+            return made._checked({"left": [], "account": {"running": running}})[1]
+
+    assert checked(1) == {member: f"running/{member}-5" for member in range(4)}
+    assert checked(2) == {}
+
+
 # The end of a child
+
+
+def test_what_a_child_writes_after_a_warning_of_cpp_is_shown(capsys):
+    reading, writing = os.pipe()
+    error = [b"E0101 00:00:00 first\n", b"of two lines\n"]
+    with os.fdopen(writing, "wb") as noise:
+        noise.writelines([b"[Gloo] Rank 0\n", b"W0101 00:00:00 slow\n", b"a library says\n", *error])
+    kept = collections.deque(maxlen=2)
+    supervised._read(reading, kept)
+    assert capsys.readouterr().err == "a library says\n"
+    assert list(kept) == error
 
 
 def test_signals_of_the_first_moments_are_heard(root):
