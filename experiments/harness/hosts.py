@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Any, TypeVar
 
 from experiments.harness.command import StopRequest
-from experiments.harness.launchers import Place
+from experiments.harness.launchers import Place, only_device
 from fer_jax.errors import FerError, Preempted, UsageError
 
 _T = TypeVar("_T")
@@ -226,6 +226,7 @@ def join(place: Place, *, heartbeat_s: int, wait_s: int) -> JoinedHosts:
             place.coordinator,
             place.count if place.coordinator else None,
             place.index if place.coordinator else None,
+            only_device(os.environ),
             cluster_detection_method=place.method or ("deactivate" if place.coordinator else None),
             initialization_timeout=wait_s,
             heartbeat_timeout_seconds=heartbeat_s,

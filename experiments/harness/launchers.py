@@ -15,8 +15,13 @@ LAUNCHERS = {
     "SLURM": ("SLURM_PROCID", "SLURM_NTASKS"),
     "Kubernetes": ("JOB_COMPLETION_INDEX", None),
 }
-# Those of which JAX finds the address of the first process by itself, and its name for them.
-FOUND_BY_JAX = {"Open MPI": "ompi", "SLURM": "slurm"}
+# Those of which JAX finds the address of the first process by itself: its name for them, the variable that it reads,
+# and why that may be missing.
+FOUND_BY_JAX = {
+    "Open MPI": ("ompi", "OMPI_MCA_orte_hnp_uri", "Open MPI tells it no more since version 5"),
+    "SLURM": ("slurm", "SLURM_STEP_NODELIST", "SLURM tells it to what srun starts: start all processes with srun"),
+}
+_ADDRESS = "`--coordinator`: wanted the address of process 0, such as node0:12321, got none; "
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,11 +76,22 @@ def find_place(
         _check_address(coordinator)
         return Place(which, of, coordinator)
     if index is None and count is None and launcher in FOUND_BY_JAX:
-        return Place(which, of, method=FOUND_BY_JAX[launcher])
+        method, variable, missing = FOUND_BY_JAX[launcher]
+        if variable not in environment and "JAX_COORDINATOR_ADDRESS" not in environment:
+            raise UsageError(f"{_ADDRESS}{missing}.")
+        return Place(which, of, method=method)
     raise UsageError(
-        "`--coordinator`: wanted the address of process 0, such as node0:12321, got none; only under "
-        f"{' and '.join(FOUND_BY_JAX)}, without --num_processes and --process_id, is it found."
+        f"{_ADDRESS}only under {' and '.join(FOUND_BY_JAX)}, without --num_processes and --process_id, is it found."
     )
+
+
+def only_device(environment: Mapping[str, str]) -> list[int] | None:
+    """Return the number of the only GPU that a launcher lets this process see, None where it may see others.
+
+    JAX takes the device with the number of the process on its host, which is not there where each sees but one.
+    """
+    seen = [name for name in environment.get("CUDA_VISIBLE_DEVICES", "").split(",") if name.strip()]
+    return [0] if len(seen) == 1 and "JAX_LOCAL_DEVICE_IDS" not in environment else None
 
 
 def which_process(index: int | None, count: int | None, environment: Mapping[str, str]) -> tuple[int, int]:

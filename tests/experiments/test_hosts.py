@@ -338,7 +338,11 @@ def test_a_launcher_says_who_is_who(given, environment, wanted):
     assert launchers.which_process(*given, environment) == wanted
 
 
-OPEN_MPI = {"OMPI_COMM_WORLD_RANK": "1", "OMPI_COMM_WORLD_SIZE": "2"}
+OPEN_MPI = {
+    "OMPI_COMM_WORLD_RANK": "1",
+    "OMPI_COMM_WORLD_SIZE": "2",
+    "OMPI_MCA_orte_hnp_uri": "1531576320.0;tcp://10.96.0.1:34911",
+}
 
 
 def test_jax_is_asked_for_the_first_process_where_it_knows_the_launcher(monkeypatch):
@@ -358,6 +362,33 @@ def test_jax_is_asked_for_the_first_process_where_it_knows_the_launcher(monkeypa
     slice_under_kubernetes = {"JOB_COMPLETION_INDEX": "1"}
     assert place(None, None, None, slice_under_kubernetes) == launchers.Place(None, None)
     assert place(None, 2, "net-0.net:99", slice_under_kubernetes) == launchers.Place(1, 2, "net-0.net:99")
+
+
+@pytest.mark.parametrize(
+    ("environment", "variable", "said"),
+    [
+        (OPEN_MPI, "OMPI_MCA_orte_hnp_uri", "got none; Open MPI tells it no more since version 5."),
+        ({"SLURM_PROCID": "0", "SLURM_NTASKS": "4"}, "SLURM_STEP_NODELIST", "start all processes with srun."),
+    ],
+)
+def test_a_launcher_that_does_not_tell_jax_the_address_is_named(environment, variable, said):
+    environment = {name: value for name, value in environment.items() if name != variable}
+    with pytest.raises(UsageError, match="`--coordinator`: wanted the address of process 0") as error:
+        launchers.find_place(None, None, None, environment)
+    assert str(error.value).endswith(said)
+    assert launchers.find_place(None, None, None, environment | {"JAX_COORDINATOR_ADDRESS": "node0:99"}).method
+
+
+@pytest.mark.parametrize(("seen", "wanted"), [("0", [0]), ("3", [0]), ("GPU-5a", [0]), ("0,1", None), ("", None)])
+def test_a_process_that_sees_one_gpu_takes_it(seen, wanted, monkeypatch):
+    """Whatever its number on its host, which JAX would take under SLURM and Open MPI."""
+    given = []
+    monkeypatch.setattr("jax.distributed.initialize", lambda *places, **more: given.append(places[3]))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", seen)
+    hosts.join(launchers.Place(3, 4, None, "slurm"), heartbeat_s=30, wait_s=30)
+    monkeypatch.setenv("JAX_LOCAL_DEVICE_IDS", "0")  # as the user says
+    hosts.join(launchers.Place(3, 4, None, "slurm"), heartbeat_s=30, wait_s=30)
+    assert given == [wanted, None]
 
 
 @pytest.mark.parametrize(
