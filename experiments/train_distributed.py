@@ -110,6 +110,7 @@ def _take_part(run, hosts, stop) -> int:
     tell_place(run, hosts)
     if not hosts.leads:
         return follow_stages(run, hosts, stop)
+    hosts.hear_stop(stop)
     code = run_stages(run, STAGES, stop=stop, hosts=hosts)
     hosts.end(code)
     return code

@@ -8,6 +8,7 @@ import contextlib
 import json
 import os
 import sys
+import threading
 import time
 from collections.abc import Sequence
 from typing import Any, TypeVar
@@ -23,7 +24,7 @@ _LOOK_MS = 1000
 _AGREE_EVERY_S = 1.0
 # The first process keeps the store, and so leaves last where something went wrong, after at most so long.
 _LEAVE_S = 5.0
-_FAILED, _CALL, _GONE, _ROUND = (f"fer_jax/{name}" for name in ("failed", "call", "gone", "round"))
+_FAILED, _CALL, _GONE, _ROUND, _STOP = (f"fer_jax/{name}" for name in ("failed", "call", "gone", "round", "stop"))
 # How errors of JAX begin to tell that another process is gone.
 _LOST = ("Gloo", "NCCL", "UNAVAILABLE", "heartbeat", "CoordinationService", "coordination service", "Connection reset")
 
@@ -79,6 +80,7 @@ class JoinedHosts(Hosts):
     def __init__(self, index: int, count: int, client: Any):
         self.index, self.count, self._client = index, count, client
         self._round = self._called = 0
+        self._leaving = threading.Event()
 
     def exchange(self, value: Any) -> list:
         """Return the values of all processes, in their order, by way of the first one."""
@@ -102,14 +104,34 @@ class JoinedHosts(Hosts):
         self._called += 1
         self._client.key_value_set(f"{_CALL}/{self._called}", json.dumps(code))
 
-    def next_call(self) -> str | int:
+    def next_call(self, stop: StopRequest | None = None) -> str | int:
         """Wait for the first process to call, and return the work, or the exit code where there is no more.
+
+        Args:
+          stop: what asks this process to stop. The first one, which works alone meanwhile, is told.
 
         Raises:
           OtherFailed: another process has failed.
         """
         self._called += 1
-        return json.loads(self._get(f"{_CALL}/{self._called}"))
+        return json.loads(self._get(f"{_CALL}/{self._called}", stop))
+
+    def hear_stop(self, stop: StopRequest) -> None:
+        """Ask this first process to stop when one that waits for its call was asked to, from now on."""
+
+        def listen():
+            while not self._leaving.wait(_LOOK_MS / 1000):
+                try:
+                    number = int(self._client.key_value_try_get(_STOP))
+                except Exception as error:
+                    if "NOT_FOUND" in str(error):
+                        continue
+                    return  # the store is gone, which whoever works will see
+                if stop.signal is None:  # a launcher may have asked all
+                    stop.ask(number)
+                return
+
+        threading.Thread(target=listen, daemon=True).start()
 
     def leave(self, code: int, error: BaseException | None) -> int:
         """Leave the other processes, and return the exit code. After an error this ends the process.
@@ -118,6 +140,7 @@ class JoinedHosts(Hosts):
           code: the exit code.
           error: what ended this process alone. The other ones are told. None where all end together.
         """
+        self._leaving.set()
         if error is None:
             import jax
 
@@ -146,8 +169,8 @@ class JoinedHosts(Hosts):
         finally:
             os._exit(code)  # what JAX does at the end would wait for processes that are gone
 
-    def _get(self, key):
-        """Wait for a value.
+    def _get(self, key, stop=None):
+        """Wait for a value, and meanwhile tell the first process if this one was asked to stop.
 
         Raises:
           OtherFailed: another process has failed.
@@ -159,6 +182,10 @@ class JoinedHosts(Hosts):
                 if "DEADLINE_EXCEEDED" not in str(error):
                     raise
             self.check()
+            if stop is not None and stop.signal is not None:
+                with contextlib.suppress(Exception):  # told already
+                    self._client.key_value_set(_STOP, str(stop.signal))
+                stop = None
 
     def check(self) -> None:
         """Raise `OtherFailed` if another process has told that it failed."""

@@ -148,7 +148,7 @@ def follow_stages(config: StudyConfig, hosts: JoinedHosts, stop: StopRequest) ->
     from experiments.study.run_folder import FinishedFiles
 
     choose_precision(config.matmul_precision)
-    while isinstance(called := hosts.next_call(), str):
+    while isinstance(called := hosts.next_call(stop), str):
         folder = FinishedFiles(config.out)
         check_shared(folder, hosts)
         WORK[called](Run(_dealt_out(config), folder, stop, hosts))

@@ -532,6 +532,25 @@ def test_all_save_and_stop_after_the_same_step():
     assert said == [list(range(7))] * 3
 
 
+def test_a_process_that_waits_tells_the_one_that_works_alone_to_stop(monkeypatch):
+    monkeypatch.setattr(hosts, "_LOOK_MS", 10)
+    stops = [command.StopRequest() for _ in range(3)]
+    stops[1].signal = stops[2].signal = signal.SIGTERM
+
+    def work(each):
+        if not each.leads:
+            return each.next_call(stops[each.index])
+        each.hear_stop(stops[0])
+        deadline = time.monotonic() + 30
+        while stops[0].signal is None and time.monotonic() < deadline:
+            time.sleep(0.01)
+        each.end(Preempted.exit_code)
+        return stops[0].signal
+
+    said, _ = _together(work)
+    assert said == [signal.SIGTERM, 75, 75]
+
+
 def test_processes_agree_seldom_where_steps_are_short():
     def work(each):
         looks, exchange = [], each.exchange
@@ -641,6 +660,9 @@ def test_who_reads_the_output_of_the_first_one_is_no_matter_of_the_others(tmp_pa
 
     class Joined(hosts.Hosts):
         count = 2
+
+        def hear_stop(self, stop):
+            pass
 
         def end(self, code):
             done.append(("end", code))
