@@ -108,6 +108,8 @@ def run_stages(
                 continue
             if stages.finished(name):
                 sys.stderr.write(f"{name}: made again: {reason}\n")
+            if hosts.count > 1 and name in TOGETHER:
+                stages.config = _in_layout_of_all(config)
             stages.make(name, lambda name=name: _make(name, run, hosts))
             made += 1
             stop.check()
@@ -160,6 +162,14 @@ def follow_stages(config: StudyConfig, hosts: JoinedHosts, stop: StopRequest) ->
 def _dealt_out(config) -> StudyConfig:
     """Return the configuration of a stage whose members are dealt out to the devices of all processes."""
     return config if config.over_devices != "none" else dataclasses.replace(config, over_devices="shard_map")
+
+
+def _in_layout_of_all(config) -> StudyConfig:
+    """Return the configuration that the record of a stage names: with the layout that several processes train in."""
+    from experiments.study.slots import layout
+
+    there = layout(_dealt_out(config))
+    return config if layout(config) == there else dataclasses.replace(config, over_members=there)
 
 
 def check_alike(config: StudyConfig, hosts: Hosts) -> None:

@@ -24,7 +24,7 @@ import pandas as pd
 import pytest
 
 from experiments import train_distributed
-from experiments.config import StudyConfig
+from experiments.config import StudyConfig, resolve
 from experiments.harness import command, hosts, launchers, supervised
 from experiments.study import resumption, run_folder, stages
 from fer_jax.errors import Preempted, StorageError, UsageError
@@ -549,6 +549,32 @@ def test_a_process_that_waits_tells_the_one_that_works_alone_to_stop(monkeypatch
 
     said, _ = _together(work)
     assert said == [signal.SIGTERM, 75, 75]
+
+
+@pytest.mark.parametrize(("flag", "told"), [(None, True), ("map", False)])
+def test_members_that_go_on_with_several_processes_tell_of_another_layout(flag, told, tmp_path, monkeypatch, capsys):
+    """A process alone has them in a loop on a CPU, several in a map."""
+
+    class Two(hosts.Hosts):
+        count = 2
+
+        def exchange(self, value):
+            return [value, value]
+
+    def stopped(run):
+        raise Preempted("Stopped.")
+
+    config = resolve(StudyConfig(out=str(tmp_path / "run"), over_members=flag))
+    monkeypatch.setattr(stages, "TOGETHER", ("data",))
+    monkeypatch.setitem(stages.WORK, "data", stopped)
+    for count in (hosts.ALONE, Two(), Two(), hosts.ALONE):
+        with pytest.raises(Preempted):
+            stages.run_stages(config, ("data",), stop=command.StopRequest(), hosts=count)
+    lines = [line for line in capsys.readouterr().err.splitlines() if "another layout" in line]
+    there = [
+        f"data: goes on in another layout (--over_members was {was}), which rounds otherwise" for was in (None, "map")
+    ]
+    assert lines == (there if told else [])
 
 
 def test_processes_agree_seldom_where_steps_are_short():
