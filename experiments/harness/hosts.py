@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from typing import Any, TypeVar
 
 from experiments.harness.command import StopRequest
+from experiments.harness.kept_programs import keep_no_programs
 from experiments.harness.launchers import Place, only_device
 from fer_jax.errors import FerError, Preempted, UsageError
 
@@ -264,6 +265,8 @@ def join(place: Place, *, heartbeat_s: int, wait_s: int) -> JoinedHosts:
             f"`--distributed`: the processes cannot find each other ({told}); give --coordinator, --num_processes and "
             "--process_id, or --distributed=off for a process alone."
         ) from error
+    if jax.process_count() > 1 and jax.default_backend() == "gpu":
+        keep_no_programs()
     return JoinedHosts(jax.process_index(), jax.process_count(), distributed.global_state.client)
 
 

@@ -29,8 +29,7 @@ def keep_programs() -> None:
     jax = sys.modules.get("jax")  # a card that needs no network has not loaded it
     if (jax.config.jax_compilation_cache_dir if jax else os.environ.get("JAX_COMPILATION_CACHE_DIR")) is not None:
         return
-    home = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
-    folder = pathlib.Path(home) / "fer_jax" / "programs" / (platform.node() or "this machine")
+    folder = _own_folder()
     with contextlib.suppress(OSError):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         _check_own(folder)
@@ -38,6 +37,23 @@ def keep_programs() -> None:
             jax.config.update("jax_compilation_cache_dir", str(folder))
         else:
             os.environ["JAX_COMPILATION_CACHE_DIR"] = str(folder)
+
+
+def keep_no_programs() -> None:
+    """Compile programs anew from now on, unless the user has said where they are kept.
+
+    For several processes on GPUs: JAX lets the first one alone write. At the next start it would compile nothing, while
+    the others compile and wait for its share of that work.
+    """
+    import jax
+
+    if jax.config.jax_compilation_cache_dir == str(_own_folder()):
+        jax.config.update("jax_compilation_cache_dir", None)
+
+
+def _own_folder():
+    home = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
+    return pathlib.Path(home) / "fer_jax" / "programs" / (platform.node() or "this machine")
 
 
 def _check_own(folder):

@@ -25,7 +25,7 @@ import pytest
 
 from experiments import train_distributed
 from experiments.config import StudyConfig, resolve
-from experiments.harness import command, hosts, launchers, supervised
+from experiments.harness import command, hosts, kept_programs, launchers, supervised
 from experiments.study import resumption, run_folder, stages
 from fer_jax.errors import Preempted, StorageError, UsageError
 
@@ -389,6 +389,24 @@ def test_a_process_that_sees_one_gpu_takes_it(seen, wanted, monkeypatch):
     monkeypatch.setenv("JAX_LOCAL_DEVICE_IDS", "0")  # as the user says
     hosts.join(launchers.Place(3, 4, None, "slurm"), heartbeat_s=30, wait_s=30)
     assert given == [wanted, None]
+
+
+@pytest.mark.parametrize(("count", "platform", "kept"), [(2, "gpu", False), (2, "cpu", True), (1, "gpu", True)])
+def test_several_processes_on_gpus_keep_no_programs(count, platform, kept, monkeypatch, tmp_path):
+    import jax
+
+    monkeypatch.setattr("jax.distributed.initialize", lambda *places, **more: None)
+    monkeypatch.setattr("jax.process_count", lambda: count)
+    monkeypatch.setattr("jax.default_backend", lambda: platform)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    before = jax.config.jax_compilation_cache_dir
+    try:
+        for folder, stays in ((str(kept_programs._own_folder()), kept), (str(tmp_path / "named"), True)):
+            jax.config.update("jax_compilation_cache_dir", folder)
+            hosts.join(launchers.Place(0, count, "here:1"), heartbeat_s=30, wait_s=30)
+            assert jax.config.jax_compilation_cache_dir == (folder if stays else None)
+    finally:
+        jax.config.update("jax_compilation_cache_dir", before)
 
 
 @pytest.mark.parametrize(
