@@ -1,7 +1,7 @@
 """Train the binary networks by several processes, on one host or on many, as one run (paper §5.1).
 
     srun python -m experiments.train_distributed --out=runs/net --preset=paper ...              # SLURM
-    mpirun python -m experiments.train_distributed --out=runs/net --preset=paper ...            # Open MPI
+    mpirun python -m experiments.train_distributed --out=runs/net --preset=paper ...            # Open MPI to 4
     python -m experiments.train_distributed --num_processes=4 --coordinator=net-0.net:12321 ... # Kubernetes indexed job
     python -m experiments.train_distributed --num_processes=2 --process_id=0 --coordinator=node0:12321 ... # by hand
 

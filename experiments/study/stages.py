@@ -139,7 +139,7 @@ def follow_stages(config: StudyConfig, hosts: JoinedHosts, stop: StopRequest) ->
     Args:
       config: resolved, the same in all processes.
       hosts: the processes.
-      stop: what asks this one to stop. It is heard while a stage is made.
+      stop: what asks this one to stop. While no stage is made the first process is told.
 
     Raises:
       UsageError: the run folder of this process is another one.
