@@ -363,8 +363,8 @@ PRESETS: dict[str, dict[str, Any]] = {
     "small": {
         "model": {"procedural_faces": "tiny", "ferplus": "medium", "photographs": "small"},
         "image_size": {"procedural_faces": 64, "ferplus": 48, "fer2013": 48, "ckplus": 48, "photographs": 64},
-        "learning_rate": {"ferplus": 2e-3, "photographs": 1e-3},
-        "batch_size": {"procedural_faces": 16, "ferplus": 64, "photographs": 32},
+        "learning_rate": {"ferplus": 1.5e-3, "photographs": 1e-3},
+        "batch_size": {"procedural_faces": 16, "photographs": 32},
         "targets": {"ferplus": "votes", "photographs": "labels"},
         "max_epochs": 150,
         "max_images": {"procedural_faces": 6_240, "photographs": 64_000},
