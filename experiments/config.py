@@ -367,7 +367,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "batch_size": {"procedural_faces": 16, "photographs": 32},
         "targets": {"ferplus": "votes", "photographs": "labels"},
         "max_epochs": 150,
-        "max_images": {"procedural_faces": 6_240, "photographs": 64_000},
+        "max_images": {"procedural_faces": 6_240, "ferplus": 32_000, "photographs": 64_000},
         "multiclass_epochs": {"procedural_faces": 16, "photographs": 24},
         "class_weights": {"ferplus": "none", "photographs": "sqrt"},
         "multiclass_schedule": "cosine",
