@@ -16,7 +16,7 @@ from experiments.study import feed, time_limit, train
 from experiments.study.photographs import HELD_OUT
 from experiments.study.run import Run
 from experiments.study.run_folder import FinishedFiles
-from experiments.study.slots import GIB, free_memory, layout_of, memory_of, slots_of
+from experiments.study.slots import GIB, layout_of, memory_of, slots_of
 from fer_jax import training
 from fer_jax.categories import Categories
 from fer_jax.data.published import PUBLISHED
@@ -60,7 +60,7 @@ def tell(config: StudyConfig, stages: Sequence[str]) -> str:
             "side by side",
             f"{step.slots} in layout {step.layout}, on {jax.device_count()} {jax.default_backend()} device(s)",
         ),
-        ("memory", f"{step.memory / GIB:.2f} GiB a device, {free_memory() / GIB:.1f} GiB free"),
+        ("memory", f"{step.memory / GIB:.2f} GiB a device, {step.free / GIB:.1f} GiB free"),
         ("a step", step.told()),
     ]
     work = _work(config, stages, categories, counts, epochs)
@@ -127,7 +127,8 @@ class _Step:
         memory = functools.cache(lambda: training.slots_memory(step, like, batch, **layout_of(config)))
         size_of_all = feed.bytes_of(config, pictures)
         on_device = size_of_all if feed.place_of(config, size_of_all) == "device" else 0
-        room = memory_of(config) - on_device
+        self.free = memory_of(config)  # before anything of its own is there
+        room = self.free - on_device
         where = slots_of(config, step, like, batch, members=members, memory=memory, room=room)
         self.slots, self.layout = where["width"], where["over_members"]
         at_once = where["at_once"] if self.layout == "loop" else 1

@@ -24,6 +24,7 @@ def test_members_steps_and_images_are_those_of_the_flags(tmp_path, capsys):
     said = _said(
         capsys, f"--out={out}", "--train_per_expression=10", "--validation_per_expression=12", "--max_epochs=3",
         "--multiclass_epochs=2", "--finetune_images=8", "--ep_iterations=7", "--per_ordered_pair=1",
+        "--memory_gb=1",
     )  # fmt: skip
     rows = {words[0]: words[1:] for words in (line.split() for line in said.splitlines()) if words}
     assert rows["pictures"][:4] == ["train", "80,", "validation", "96"]
@@ -31,6 +32,8 @@ def test_members_steps_and_images_are_those_of_the_flags(tmp_path, capsys):
     assert rows["multiclass"][:2] == ["160", "40"] and rows["finetune"][:2] == ["224", "56"]
     assert rows["saliency"][:2] == ["56", "392"] and rows["vote"][0] == "96"
     assert re.search(r"4 images of 32 px, +[0-9.]+ GFLOP, [0-9.]+ s measured here", said)
+    needed, free = re.search(r"^memory +([0-9.]+) GiB a device, ([0-9.]+) GiB free$", said, re.M).groups()
+    assert float(needed) < float(free) == 1
     assert not out.exists()
 
 
