@@ -13,7 +13,7 @@ PACKAGE = ROOT / "fer_jax"
 
 FLOORS = {
     "errors": 0, "streams": 0, "provenance": 0.3, "categories": 0.3, "files": 0.3, "parallel": 0.3,
-    "host_memory": 0.3, "cores": 0.3,
+    "host_memory": 0.3, "cores": 0.3, "read_ahead": 0.3,
     "expressions": 0.5, "action_units": 0.7, "arrays": 0.5, "frame": 0.5,
     "images": 1, "metrics": 1, "placement": 1, "masks": 1.5, "augment": 1.5,
     "models": 2, "saliency": 2,
@@ -26,7 +26,7 @@ FLOORS = {
 # Third-party packages by room, beside numpy and the standard library.
 ALLOWED = {
     "errors": set(), "streams": set(), "provenance": set(), "categories": set(), "files": set(), "parallel": {"cv2"},
-    "host_memory": set(), "cores": set(),
+    "host_memory": set(), "cores": set(), "read_ahead": set(),
     "expressions": set(), "action_units": set(), "arrays": {"jax"}, "frame": set(),
     "images": {"jax"}, "masks": {"jax"}, "metrics": {"jax"}, "placement": {"jax"},
     "augment": {"jax"},

@@ -5,7 +5,6 @@ in evaluation weight float32 (B,), 0 where the last batch was filled up. Memory 
 however long the set.
 """
 
-import concurrent.futures
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,6 +14,7 @@ from fer_jax.data.prepared import PreparedSplit
 from fer_jax.data.sampling import Draw
 from fer_jax.errors import StorageError, UsageError
 from fer_jax.expressions import EXPRESSIONS
+from fer_jax.read_ahead import ReadAhead
 
 
 class Batches:
@@ -67,9 +67,7 @@ class Batches:
             "pair": pair,
             "undersample": undersample,
         }
-        self._ahead = ahead
-        self._pool = concurrent.futures.ThreadPoolExecutor(1) if ahead else None
-        self._waiting: dict[int, concurrent.futures.Future] = {}
+        self._reader = ReadAhead(self.at, ahead) if ahead else None
         self._step = step
 
     @property
@@ -95,12 +93,7 @@ class Batches:
 
     def __next__(self) -> dict[str, np.ndarray]:
         step, self._step = self._step, self._step + 1
-        if self._pool is None:
-            return self.at(step)
-        for later in range(step, step + 1 + self._ahead):
-            if later not in self._waiting:
-                self._waiting[later] = self._pool.submit(self.at, later)
-        return self._waiting.pop(step).result()
+        return self.at(step) if self._reader is None else self._reader.get(step)
 
     def state(self) -> dict[str, Any]:
         """Return the place as plain JSON: the next step, and what the stream is a function of."""
@@ -118,7 +111,8 @@ class Batches:
             wanted = self._identity.get(name, "a whole number from 0")
             raise StorageError(f"`state`: {name}: wanted {wanted}, got {state.get(name)}; it is of another stream.")
         self._step = state["step"]
-        self._waiting.clear()
+        if self._reader is not None:
+            self._reader.drop()
 
 
 def evaluation_batches(source: PreparedSplit, *, batch_size: int) -> Iterator[dict[str, np.ndarray]]:

@@ -10,6 +10,7 @@ and states of the slots on its own devices only. As all read the same counters, 
 
 import concurrent.futures
 import dataclasses
+import functools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from fractions import Fraction
@@ -18,6 +19,7 @@ from typing import Any
 import jax
 
 from fer_jax.errors import UsageError, check_count
+from fer_jax.read_ahead import ReadAhead
 from fer_jax.training._calls import joined
 from fer_jax.training._slots import make_slots
 from fer_jax.training._step import MemberState
@@ -198,8 +200,8 @@ class Trainer:
         check_count("steps_per_call", steps_per_call, 1, what="a number of steps")
         if pictures is None and steps_per_call > 1:
             raise UsageError(f"`steps_per_call`: wanted 1 without `pictures` on the device, got {steps_per_call}.")
-        self._ahead, self._reading = ahead, {}
-        self._reader = concurrent.futures.ThreadPoolExecutor(1) if ahead else None
+        self._ahead, self._reading = ahead, dict[int, ReadAhead]()
+        self._pool = concurrent.futures.ThreadPoolExecutor(1) if ahead else None
         self._columns = None if pictures is None else steps_per_call
         self._start, self._batch_of, self._key = start, batch_of, key
         self._batch_size, self._stop = batch_size, stop
@@ -307,24 +309,21 @@ class Trainer:
         """Return the batch of a slot's next step or steps, its shapes alone where another process holds the slot."""
         if not self._slots.holds(slot):
             if self._batch_like is None:
-                self._batch_like = _shapes(self._made(cursor, steps))
+                self._batch_like = _shapes(self._made(cursor, steps, self._batch_of))
             return self._batch_like
-        return self._made(cursor, steps)
+        return self._made(cursor, steps, self._read)
 
     def _read(self, member, step):
         """Return one step's batch, and begin to make those after it, none beyond the member's last."""
-        if self._reader is None:
+        if self._pool is None:
             return self._batch_of(member, step)
+        if member not in self._reading:
+            self._reading[member] = ReadAhead(functools.partial(self._batch_of, member), self._ahead, self._pool)
         size = self._sizes[member]
-        last = math.ceil(self._stop.epochs_for(size) * size / self._batch_size)
-        mine = self._reading.setdefault(member, {})
-        for later in range(step, min(step + 1 + self._ahead, last)):
-            if later not in mine:
-                mine[later] = self._reader.submit(self._batch_of, member, later)
-        return mine.pop(step).result()
+        return self._reading[member].get(step, math.ceil(self._stop.epochs_for(size) * size / self._batch_size))
 
-    def _made(self, cursor, steps):
-        batches = [self._read(cursor.member, cursor.step + step) for step in range(steps)]
+    def _made(self, cursor, steps, read):
+        batches = [read(cursor.member, cursor.step + step) for step in range(steps)]
         return batches[0] if self._columns is None else joined(batches, self._columns)
 
     def _end_epoch(self, slot, cursor):
@@ -345,8 +344,8 @@ class Trainer:
         else:
             return
         self._cursors[slot] = None
-        for batch in self._reading.pop(cursor.member, {}).values():
-            batch.cancel()
+        if cursor.member in self._reading:
+            self._reading.pop(cursor.member).drop()
         state = self._slots.take(slot)
         yield MemberLeft(cursor.member, status, state, cursor.epoch, cursor.step, cursor.accuracy)
 
