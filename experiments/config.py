@@ -424,7 +424,7 @@ def resolve(config: StudyConfig) -> StudyConfig:
         )
     if config.pictures_on == "device" and config.over_devices == "pmap":
         raise UsageError("`--pictures_on`: wanted host with --over_devices=pmap, got device.")
-    if (config.steps_per_call or 1) > 1 and "host" in (config.pictures_on, {"pmap": "host"}.get(config.over_devices)):
+    if (config.steps_per_call or 1) > 1 and (config.pictures_on == "host" or config.over_devices == "pmap"):
         instead = "" if config.over_devices == "pmap" else ", or give --pictures_on=device"
         got = f"got {config.steps_per_call}; leave it out{instead}."
         raise UsageError(f"`--steps_per_call`: wanted 1 with pictures on the host, {got}")

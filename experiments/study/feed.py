@@ -84,7 +84,8 @@ class Feed:
 
 def bytes_of(config: StudyConfig, pictures: int) -> int:
     """Return what so many pictures take of one memory: that of a device, or of all devices of a CPU."""
-    copies = jax.local_device_count() if jax.default_backend() == "cpu" and config.over_devices != "none" else 1
+    used = placement.num_devices(config.over_devices, config.devices or None)
+    copies = -(-used // jax.process_count()) if jax.default_backend() == "cpu" else 1
     return copies * pictures * config.image_size**2 * 3
 
 
