@@ -770,6 +770,31 @@ def test_a_variance_or_a_moment_that_overflows_is_a_failure_though_loss_and_upda
     assert _same(training.variables_of(after), training.variables_of(before)) == bad
 
 
+def test_a_program_of_a_step_grows_with_the_network_and_no_faster():
+    """Fused into each leaf that depends on it, the test for finite numbers would square the program."""
+
+    class Tower:
+        def __init__(self, layers):
+            self.params = {f"layer{n:02}": jnp.ones((2 + n, 3 + n)) for n in range(layers)}  # each a shape of its own
+
+        def apply(self, variables, images, *, train, mutable):
+            del train, mutable
+            features = images.mean((1, 2))[:, :2]
+            for kernel in variables["params"].values():
+                features = features @ kernel
+            return types.SimpleNamespace(logits=features[:, :2]), {"batch_stats": {}}
+
+    def lines(layers):
+        model = Tower(layers)
+        state = training.init_state({"params": model.params}, OPTIMISER)
+        step = training.make_step(model, OPTIMISER, training.cross_entropy(), training.plain_view)
+        compiled = jax.jit(step).lower(state, _batch_of(0, 0), jax.random.key(0), True).compile()
+        return len(compiled.as_text().splitlines())
+
+    few, many = lines(8), lines(24)
+    assert many < 3.3 * few
+
+
 def test_members_say_when_they_start_and_how_far_they_are():
     trainer = _trainer(width=2, step=PLAIN_STEP)
     events = []
