@@ -1,8 +1,8 @@
 """Training killed with -9 or asked to stop, over and over: the same command ends where an unbroken run ends.
 
-Kills follow cues (a checkpoint is there, a checkpoint is being written) and a random moment after them. Two of them,
-and a kill and a polite stop of a run split over devices, run with the fast tests. Fifty, twenty polite stops, and
-twenty of each on runs split over devices, are `slow`.
+Kills follow cues (a checkpoint is there, a checkpoint is being written) and a random moment after them. Two of them and
+a polite stop, of a run split over two devices, run with the fast tests. Fifty, twenty polite stops, and twenty of each
+on runs split over devices, are `slow`.
 """
 
 import random
@@ -54,13 +54,6 @@ def _through(job, chance, moments):
     return len(hits), sum(hits)
 
 
-def test_killed_between_saves_and_inside_one(tmp_path, root):
-    job = Job(tmp_path / "run", root, BRIEF)
-    kills, inside = _through(job, random.Random(0), [False, True])
-    assert kills == 2 and inside >= 1
-    assert job.result() == _unbroken(tmp_path, root, BRIEF, devices=1)
-
-
 # Ways to split a run over four devices; slots that are left over stay idle.
 SPLITS = {
     "shard_map": ("--over_devices=shard_map",),
@@ -91,11 +84,12 @@ def _stop(job, chance, number):
     return True
 
 
-def test_split_over_devices_it_is_killed_and_stopped_and_ends_the_same(tmp_path, root):
+def test_killed_between_saves_and_inside_one_and_stopped_it_ends_the_same(tmp_path, root):
     flags = (*SPLITS["shard_map"], BRIEF)
-    job = Job(tmp_path / "run", root, *flags, devices=2)
-    assert _kill(job, random.Random(3), inside=False) is not None
-    assert _stop(job, random.Random(3), signal.SIGTERM)
+    job, chance = Job(tmp_path / "run", root, *flags, devices=2), random.Random(3)
+    assert _kill(job, chance, inside=False) is not None
+    assert _kill(job, chance, inside=True)
+    assert _stop(job, chance, signal.SIGTERM)
     job.finish()
     assert job.result() == _unbroken(tmp_path, root, *flags, devices=2)
 
