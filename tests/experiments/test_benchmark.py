@@ -168,9 +168,9 @@ def test_the_share_of_useful_steps_is_that_of_the_engine(width):
     assert share == pytest.approx(whole, abs=1e-12) and until_the_last == 1
 
 
-def test_the_timed_step_is_the_engines(subject):
+def test_the_timed_step_is_the_engines():
     """What the benchmark times changes a member's parameters as `training` does, in every layout."""
-    build = functools.partial(suite.MODELS["mini"], num_classes=2)
+    build = functools.partial(models.TinyResNet, num_classes=2, width=8)
     states, batches = training_suite.start(build(), 2, 32, 4)
     one = jax.jit(training_suite.member_step(build()))
     wanted = [one(*each) for each in zip(ensemble.unstack(states), ensemble.unstack(batches), strict=True)]
