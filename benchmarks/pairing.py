@@ -10,6 +10,7 @@ from typing import Any
 import jax
 
 from experiments.harness.text_table import aligned
+from fer_jax.errors import UsageError
 
 _COMPARISONS = {">=": operator.ge, "<=": operator.le}
 
@@ -77,6 +78,24 @@ def speed_row(
     ratios = [a / b if cost else b / a for a, b in pairs]
     mine, other = (1e3 * statistics.median(column) for column in zip(*pairs, strict=True))
     return row(name, mine, other, "ms", ratio=statistics.median(ratios), goal=goal)
+
+
+def chosen(suite: dict[str, Callable], only: str) -> list[Callable]:
+    """Return what measures the groups of rows whose name holds a text, or whose name begins that of a row.
+
+    Args:
+      suite: name of a group -> what measures it.
+      only: the text, such as "small members" or a row's whole name. An empty one takes all.
+
+    Raises:
+      UsageError: no group fits.
+    """
+    found = [group for group in suite if only in group]
+    if not found:  # a row's whole name: it is in the group of the longest name that it begins with
+        found = sorted((group for group in suite if only.startswith(group)), key=len)[-1:]
+    if not found:
+        raise UsageError(f"`--only`: wanted part of one of these names: {'; '.join(suite)}; got {only!r}.")
+    return [suite[group] for group in found]
 
 
 def table(rows: list[Row]) -> str:

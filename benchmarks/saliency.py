@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks import plain_jax, plain_torch, stopping
-from benchmarks.pairing import Row, row, speed_row
+from benchmarks.pairing import Row, chosen, row, speed_row
 from fer_jax import models, saliency
 
 EXTREMAL_BATCH, GRAD_CAM_BATCH = 4, 8
@@ -50,9 +50,8 @@ def rows(config) -> Iterator[Row]:
     }
     if config.run:
         suite["stopping"] = stopping.rows
-    for name, measure in suite.items():
-        if config.only in name:
-            yield from measure(subject)
+    for measure in chosen(suite, config.only):
+        yield from measure(subject)
 
 
 def _area_term(subject) -> list[Row]:

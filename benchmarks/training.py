@@ -18,7 +18,7 @@ import numpy as np
 import optax
 
 from benchmarks import plain_torch, rate
-from benchmarks.pairing import Row, row, speed_row
+from benchmarks.pairing import Row, chosen, row, speed_row
 from fer_jax import ensemble, images, models, training
 from fer_jax.augment import Augmentation, augment
 from fer_jax.cores import usable_cores
@@ -55,9 +55,8 @@ def rows(config) -> Iterator[Row]:
         "memory": _memory,
         "data path": _data_path,
     }
-    for name, measure in suite.items():
-        if config.only in name:
-            yield from measure(subject)
+    for measure in chosen(suite, config.only):
+        yield from measure(subject)
 
 
 def member_step(model):

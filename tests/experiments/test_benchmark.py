@@ -67,9 +67,23 @@ def test_a_ratio_is_a_speed_or_a_cost_of_one_piece_of_work(monkeypatch):
 
 
 @pytest.mark.parametrize(
+    ("only", "wanted"),
+    [
+        ("", ["small members", "small members, whole run", "memory"]),
+        ("small", ["small members", "small members, whole run"]),
+        ("small members, whole run, compilations through 28 stops", ["small members, whole run"]),
+        ("memory, one member's parameters", ["memory"]),
+    ],
+)
+def test_rows_are_chosen_by_their_group_or_by_their_name(only, wanted):
+    suite = {name: name.upper for name in ("small members", "small members, whole run", "memory")}
+    assert pairing.chosen(suite, only) == [suite[name] for name in wanted]
+
+
+@pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--only=nothing such"], "`--only`: wanted part of a row's name"),
+        (["--only=nothing such"], "`--only`: wanted part of one of these names: area term; Extremal Perturbation; "),
         (["--repeats=0"], "`--repeats`: wanted a number in [1, 1000], got 0"),
         (["--out=rows.txt"], "`--out`: wanted a name that ends in .json"),
         (["--run=gone", "--only=stopping"], "`--run`: wanted a run folder of experiments.reproduce, got gone"),
