@@ -40,7 +40,7 @@ class Job:
 
     def __init__(self, out, root, *flags, devices=1, xla=""):
         self.out, self.environment = out, environment(root, devices=devices, xla=xla)
-        self._line = [sys.executable, "-m", "experiments.train_ensemble", f"--out={out}", *SMALL, *flags]
+        self._line = ["experiments.train_ensemble", f"--out={out}", *SMALL, *flags]
         self._options = {"cwd": root, "env": self.environment, "text": True}
 
     @property
@@ -58,11 +58,18 @@ class Job:
         return any(any(folder.glob(f"{place}.*.unfinished")) for place in ("", "running/", "finished/"))
 
     def start(self, *flags):
-        return subprocess.Popen([*self._line, *flags], stdout=subprocess.PIPE, stderr=subprocess.PIPE, **self._options)
+        line = [sys.executable, "-m", *self._line, *flags]
+        return subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **self._options)
 
-    def finish(self, *flags):
-        done = subprocess.run([*self._line, *flags], capture_output=True, timeout=DEADLINE_S, **self._options)
-        assert done.returncode == 0, done.stderr
+    def run(self, *before):
+        """Run to the end, or to the signal of `signalled`, whose arguments are `before`; exit status and errors."""
+        line = [sys.executable, "-m", *before, *self._line, *([EVERY_STEP] if before else [])]
+        done = subprocess.run(line, capture_output=True, timeout=DEADLINE_S, **self._options)
+        return done.returncode, done.stderr
+
+    def finish(self):
+        status, error = self.run()
+        assert status == 0, error
 
     def result(self):
         """Everything that must not depend on interruptions."""
