@@ -21,7 +21,7 @@ import jax
 import jax.numpy as jnp
 
 from fer_jax.errors import UsageError, check_one_of
-from fer_jax.models._conv import conv2d
+from fer_jax.models._conv import conv2d, max_pool
 
 BATCH_NORM_EPSILON = 1e-5
 BATCH_NORM_MOMENTUM = 0.9
@@ -186,7 +186,7 @@ class ResNet(nn.Module):
         large = self.stem == "imagenet"
         x = conv(_channels(self, 0), 7 if large else 3, 2, name="conv1")(x)
         x = nn.relu(norm(name="bn1")(x))
-        return nn.max_pool(x, (3, 3), (2, 2), [(1, 1), (1, 1)]) if large else x
+        return max_pool(x, lowering=self.lowering) if large else x
 
     @nn.nowrap
     def _stage(self, x, number, conv, norm):

@@ -22,6 +22,8 @@ from fer_jax.study.records import Participant, Refused, Stimulus, Trial, now, sh
 FILE = "study.sqlite"
 # STRICT tables came with this version.
 OLDEST_SQLITE = (3, 37)
+# FULL: without it a power cut may take rows that were acknowledged.
+PRAGMAS = "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON; PRAGMA secure_delete=ON;"
 SCHEMA = """
 CREATE TABLE study (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
 CREATE TABLE stimulus (
@@ -345,13 +347,14 @@ class Store:
             raise StorageError(f"`out`: {path} cannot be written: {error}.") from error
 
     def _connect(self) -> sqlite3.Connection:
-        try:
-            database = sqlite3.connect(self.path, timeout=5.0, isolation_level=None, check_same_thread=False)
-            # FULL: without it a power cut may take rows that were acknowledged.
-            for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "secure_delete=ON"):
-                database.execute(f"PRAGMA {pragma}")
-        except sqlite3.Error as error:
-            raise StorageError(f"`study_dir`: {self.path} cannot be opened: {error}.") from error
+        with contextlib.ExitStack() as refused:
+            try:
+                database = sqlite3.connect(self.path, timeout=5.0, isolation_level=None, check_same_thread=False)
+                refused.callback(database.close)
+                database.executescript(PRAGMAS)
+            except sqlite3.Error as error:
+                raise StorageError(f"`study_dir`: {self.path} cannot be opened: {error}.") from error
+            refused.pop_all()
         return database
 
     def _one(self, query: str, *values) -> Any:
@@ -379,17 +382,17 @@ class Store:
 
     def _commit(self, database, jobs) -> None:
         """Write everything that waits in one transaction. What one job refuses leaves the others as they are."""
-        done: list[tuple[concurrent.futures.Future, Any, Exception | None]] = []
+        done: list[tuple[Callable, Any]] = []
         try:
             if jobs:
                 database.execute("BEGIN IMMEDIATE")
             for work, future in jobs:
                 database.execute("SAVEPOINT job")
                 try:
-                    done.append((future, work(database), None))
+                    done.append((future.set_result, work(database)))
                 except (Refused, DataError, sqlite3.IntegrityError) as error:
                     database.execute("ROLLBACK TO job")
-                    done.append((future, None, error))
+                    done.append((future.set_exception, error))
                 database.execute("RELEASE job")
             if jobs:
                 database.execute("COMMIT")
@@ -407,11 +410,8 @@ class Store:
             for _, future in jobs:
                 future.set_exception(failed)
             return
-        for future, result, error in done:
-            if error is None:
-                future.set_result(result)
-            else:
-                future.set_exception(error)
+        for answer, given in done:
+            answer(given)
 
     def _scrub(self, database) -> None:
         """Clear the log of changes, which holds what was deleted. The next commit does what a reader hinders."""
@@ -438,9 +438,8 @@ def _named(database, label: str, columns: str) -> tuple:
 
 
 def _high_seq(database, participant: int) -> int:
-    return database.execute("SELECT coalesce(max(seq), 0) FROM event WHERE participant = ?", (participant,)).fetchone()[
-        0
-    ]
+    newest = "SELECT coalesce(max(seq), 0) FROM event WHERE participant = ?"
+    return database.execute(newest, (participant,)).fetchone()[0]
 
 
 def _insert(database, participant, epoch, event, body, received) -> None:

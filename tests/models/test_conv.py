@@ -6,6 +6,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from fer_jax.errors import UsageError
 from fer_jax.models import LOWERINGS, conv2d, default_lowering
+from fer_jax.models._conv import max_pool
 
 CASES = [(1, 1, 0), (1, 2, 0), (3, 1, 1), (3, 2, 1), (7, 2, 3), (5, 3, 2), (2, 1, 0)]
 
@@ -62,3 +63,38 @@ def test_the_lowering_follows_place_and_platform():
     assert default_lowering("top") == "dots"  # the tests' platform is a CPU
     with pytest.raises(UsageError, match="`place`: wanted one of top, loop, map, vmap, frozen, got 'scan'"):
         default_lowering("scan")
+
+
+def test_a_strided_convolution_is_differentiated_forward_and_twice():
+    image, kernel = (
+        jax.random.normal(jax.random.key(0), (1, 9, 8, 5)),
+        jax.random.normal(jax.random.key(1), (3, 3, 5, 2)),
+    )
+
+    def energy(lowering):
+        return lambda x, k: (conv2d(x, k, stride=2, padding=1, lowering=lowering) ** 2).sum()
+
+    ours, native = (jax.jit(jax.hessian(energy(name), (0, 1))) for name in ("dots", "native"))
+    jax.tree.map(
+        lambda found, wanted: np.testing.assert_allclose(found, wanted, atol=1e-4),
+        ours(image, kernel),
+        native(image, kernel),
+    )
+
+
+@pytest.mark.parametrize("sides", [(12, 12), (9, 14), (1, 5)], ids=str)
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16], ids=str)
+def test_maxima_of_shifted_copies_are_those_of_windows(sides, dtype):
+    image = jax.random.normal(jax.random.key(2), (2, *sides, 3), dtype)
+    found, pull = jax.vjp(lambda x: max_pool(x, lowering="dots"), image)
+    wanted, pull_native = jax.vjp(lambda x: max_pool(x, lowering="native"), image)
+    np.testing.assert_array_equal(found, wanted)
+    cotangent = jax.random.normal(jax.random.key(3), found.shape, dtype)
+    if dtype == jnp.float32:  # in bfloat16 some pixels of a window are equal
+        np.testing.assert_allclose(*pull(cotangent), *pull_native(cotangent), atol=1e-6)
+
+
+def test_pixels_that_share_a_maximum_share_its_gradient():
+    image = jnp.zeros((1, 6, 6, 1)).at[0, 1, 1].set(1).at[0, 1, 2].set(1)
+    ((gradient,),) = jax.vjp(lambda x: max_pool(x, lowering="dots")[0, 1, 1], image)[1](jnp.ones(1))
+    np.testing.assert_allclose(gradient[1, :, 0], [0, 0.5, 0.5, 0, 0, 0])

@@ -1,5 +1,6 @@
 """Plans and events: kept once, kept whole, kept through a full disk and through windows that fight for a study."""
 
+import os
 import sqlite3
 import threading
 
@@ -183,3 +184,11 @@ def test_a_backup_is_a_whole_database(store, tmp_path):
 def test_a_study_is_opened_only_where_there_is_one(tmp_path):
     with pytest.raises(StorageError, match="there is none"):
         Store(tmp_path)
+
+
+def test_a_file_that_is_no_database_is_refused_and_left_closed(tmp_path):
+    (tmp_path / FILE).write_bytes(b"no database" * 100)
+    with pytest.raises(StorageError, match="cannot be opened: file is not a database") as refused:
+        Store(tmp_path)
+    opened = [os.path.realpath(f"/proc/self/fd/{number}") for number in os.listdir("/proc/self/fd")]
+    assert refused and str(tmp_path / FILE) not in opened
