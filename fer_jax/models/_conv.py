@@ -21,6 +21,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.custom_derivatives import SymbolicZero
 
 from fer_jax.errors import check_one_of
 
@@ -147,12 +148,20 @@ def _strided(image, kernel, stride, padding):
     return _native(image, kernel, stride, padding)
 
 
-@_strided.defjvp
 def _strided_tangent(stride, padding, primals, tangents):
     """Return value and tangent. Transposed, the input's gradient is a matrix product, not a convolution with holes."""
     (image, kernel), (of_image, of_kernel) = primals, tangents
-    tangent = _as_matmul(of_image, kernel, stride, padding) + _native(image, of_kernel, stride, padding)
-    return _strided(image, kernel, stride, padding), tangent
+    out = _strided(image, kernel, stride, padding)
+    tangent = jnp.zeros_like(out)
+    if not isinstance(of_image, SymbolicZero):
+        tangent += _as_matmul(of_image, kernel, stride, padding)
+    if not isinstance(of_kernel, SymbolicZero):
+        tangent += _native(image, of_kernel, stride, padding)
+    return out, tangent
+
+
+# A zero that is known as one costs nothing: pictures are no variables in training, kernels none in an explanation.
+_strided.defjvp(_strided_tangent, symbolic_zeros=True)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))

@@ -98,3 +98,12 @@ def test_pixels_that_share_a_maximum_share_its_gradient():
     image = jnp.zeros((1, 6, 6, 1)).at[0, 1, 1].set(1).at[0, 1, 2].set(1)
     ((gradient,),) = jax.vjp(lambda x: max_pool(x, lowering="dots")[0, 1, 1], image)[1](jnp.ones(1))
     np.testing.assert_allclose(gradient[1, :, 0], [0, 0.5, 0.5, 0, 0, 0])
+
+
+@pytest.mark.parametrize(("of", "convolutions", "products"), [(0, 1, 1), (1, 2, 0), ((0, 1), 2, 1)], ids=str)
+def test_a_strided_convolution_computes_the_gradients_that_are_asked_for(of, convolutions, products):
+    def energy(image, kernel):
+        return (conv2d(image, kernel, stride=2, padding=1, lowering="dots") ** 2).sum()
+
+    program = jax.jit(jax.grad(energy, of)).lower(jnp.ones((4, 16, 16, 8)), jnp.ones((3, 3, 8, 16))).as_text()
+    assert (program.count("stablehlo.convolution"), program.count("stablehlo.dot_general")) == (convolutions, products)
