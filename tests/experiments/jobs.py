@@ -61,14 +61,14 @@ class Job:
         line = [sys.executable, "-m", *self._line, *flags]
         return subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **self._options)
 
-    def run(self, *before):
+    def run(self, *flags, before=()):
         """Run to the end, or to the signal of `signalled`, whose arguments are `before`; exit status and errors."""
-        line = [sys.executable, "-m", *before, *self._line, *([EVERY_STEP] if before else [])]
+        line = [sys.executable, "-m", *before, *self._line, *flags]
         done = subprocess.run(line, capture_output=True, timeout=DEADLINE_S, **self._options)
         return done.returncode, done.stderr
 
-    def finish(self):
-        status, error = self.run()
+    def finish(self, *flags):
+        status, error = self.run(*flags)
         assert status == 0, error
 
     def result(self):

@@ -90,7 +90,7 @@ def test_killed_between_saves_and_inside_one_and_stopped_it_ends_the_same(tmp_pa
     # A checkpoint is four folders: one of each of three slots, then the one that names them.
     for sent, cue, number in (("SIGKILL", "os.mkdir", 14), ("SIGKILL", "os.rename", 14), ("SIGTERM", "os.rename", 4)):
         before = job.saved()
-        status, error = job.run("tests.experiments.signalled", sent, cue, str(number))
+        status, error = job.run(EVERY_STEP, before=("tests.experiments.signalled", sent, cue, str(number)))
         assert not job.ended and job.saved() > before
         assert job.writing() == ((sent, cue) == ("SIGKILL", "os.rename"))
         assert status == (75 if sent == "SIGTERM" else -signal.SIGKILL) and "Traceback" not in error, error
