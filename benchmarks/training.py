@@ -19,7 +19,7 @@ import optax
 
 from benchmarks import plain_torch, rate
 from benchmarks.pairing import Row, chosen, row, speed_row
-from fer_jax import ensemble, images, models, training
+from fer_jax import ensemble, faces, images, models, training
 from fer_jax.augment import Augmentation, augment
 from fer_jax.cores import usable_cores
 from fer_jax.expressions import EXPRESSIONS
@@ -30,6 +30,7 @@ LARGE = {"resnet50": models.ResNet50, "mini": functools.partial(models.ResNet, s
 SMALL = functools.partial(models.ResNet, num_classes=2, stage_sizes=(1, 1, 1, 1), width=16)
 SMALL_PX, SMALL_BATCH, SMALL_STEPS = 48, 16, 200
 BATCH = 8
+FACE_PX = 96
 # Rated training pictures of AffectNet (8 classes, canonical order): the smaller class of a pair counts twice.
 AFFECTNET = (74_874, 134_415, 25_459, 14_090, 6_378, 3_803, 24_882, 3_750)
 _COMPILED = "/jax/core/compile/backend_compile_duration"
@@ -304,7 +305,7 @@ def _gib(tree):
 
 
 def _data_path(subject) -> list[Row]:
-    """Measure pictures a second: decoding on one core, and augmentation where the networks are."""
+    """Measure pictures a second: decoding and drawing on one core, and augmentation where the networks are."""
     size = subject.config.size
     random = np.random.default_rng(0)
     smooth = cv2.resize(random.integers(0, 256, (12, 12, 3), np.uint8), (size, size), interpolation=cv2.INTER_CUBIC)
@@ -312,6 +313,8 @@ def _data_path(subject) -> list[Row]:
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)
     decoding = _per_second(lambda: [cv2.imdecode(jpeg, cv2.IMREAD_COLOR) for _ in range(200)], 200, subject)
+    drawn = [faces.draw(0, "train", index, size=FACE_PX) for index in range(20)]
+    drawing = _per_second(lambda: [faces.render(each) for each in drawn], len(drawn), subject)
     cv2.setNumThreads(threads)
     batch = np.broadcast_to(smooth, (64, size, size, 3))
 
@@ -323,6 +326,7 @@ def _data_path(subject) -> list[Row]:
     augmenting = _per_second(lambda: view(jax.random.key(0), batch), 64, subject)
     return [
         row(f"data path, decode JPEG of {size} px, one core", decoding, None, "1/s", goal=">= 5500"),
+        row(f"data path, draw a face of {FACE_PX} px, one core", drawing, None, "1/s", goal=">= 180"),
         row(f"data path, augment {size} px, all cores", augmenting, None, "1/s", goal=">= 4000"),
     ]
 

@@ -174,26 +174,6 @@ def _resident_kb():
     return int(re.search(r"VmRSS:\s+(\d+) kB", pathlib.Path("/proc/self/status").read_text())[1])
 
 
-@pytest.mark.slow
-def test_ferplus_reads_at_five_thousand_pictures_a_second(real_data, tmp_path):
-    """Of processor time; the best of five, for a busy machine only makes it slower."""
-    import time
-
-    from ferplus import ferplus_dataset_builder as ferplus
-
-    builder = ferplus.Builder(source=real_data / "ferplus" / "ferplus_train_valid.zip", data_dir=tmp_path)
-    builder.download_and_prepare()
-    split = data.PreparedSplit(builder.data_path, "train")
-    order = np.random.default_rng(0).permutation(len(split))
-    rates = []
-    for part in np.array_split(order, 5):
-        start = time.process_time()
-        for first in range(0, len(part), 128):
-            split.images(part[first : first + 128])
-        rates.append(len(part) / (time.process_time() - start))
-    assert max(rates) > 5000
-
-
 @pytest.mark.parametrize("damage", ["truncated", "garbage", "pickled", "of_another_set", "out_of_range"])
 def test_a_list_of_labels_that_is_not_these_shards_is_passed_over(damage, place, tmp_path):
     copy = tmp_path / "1.0.0"

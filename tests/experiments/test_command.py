@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 
 import cv2
 import jax
@@ -169,15 +168,13 @@ def test_a_bug_is_70_and_says_where(capsys):
     assert "A bug of ours at test_command.py" in printed.err
 
 
-def test_help_is_quick_and_exits_0(root):
-    start = time.monotonic()
+def test_help_exits_0(root):
     done = subprocess.run(
         [sys.executable, "-m", "experiments.reproduce", "--help"], cwd=root, capture_output=True, text=True, timeout=60
     )
     assert done.returncode == 0, done.stderr
     assert "--dataset" in done.stdout
     assert "One of procedural_faces, ferplus" in done.stdout
-    assert time.monotonic() - start < 20
 
 
 @pytest.mark.parametrize("flag", ["--help", "--version_of_nothing"])

@@ -1,7 +1,5 @@
 """A fixed classifier of the tests' own: gradient orientation histograms and ridge regression."""
 
-import time
-
 import cv2
 import numpy as np
 import pytest
@@ -64,26 +62,6 @@ def test_presets_keep_their_bands_and_order():
     accuracies = [found[name][0] for name in BANDS]
     assert accuracies == sorted(accuracies, reverse=True)
     assert 0.80 <= found["study"][1] <= 0.88
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("size", "wanted"), [(96, 180), (224, 100)])
-def test_drawing_is_fast(size, wanted, request):
-    """Images per second of one core's time, the best of five: a busy machine only makes it slower.
-
-    With one thread of OpenCV's, as the processes that draw have: two would be counted twice and wait for each other.
-    """
-    threads = cv2.getNumThreads()
-    cv2.setNumThreads(1)
-    request.addfinalizer(lambda: cv2.setNumThreads(threads))
-    parameters = [faces.draw(0, "train", index, size=size) for index in range(40)]
-    rates = []
-    for _ in range(5):
-        start = time.process_time()
-        for each in parameters:
-            faces.render(each)
-        rates.append(len(parameters) / (time.process_time() - start))
-    assert max(rates) > 0.6 * wanted
 
 
 def test_a_preset_is_found_by_name_or_is_itself():

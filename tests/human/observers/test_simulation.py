@@ -1,5 +1,4 @@
 import dataclasses
-import time
 
 import numpy as np
 import pandas as pd
@@ -169,12 +168,6 @@ def test_dynamics_do_what_they_say(small_study):
     assert simulated(gain=0.8)["correct"] > usual["correct"]
     assert simulated(lapse=1.0)["correct"] == pytest.approx(0.5, abs=0.07)
     assert simulated(click_s=1.5)["rt_decision_ms"] > 1.5 * usual["rt_decision_ms"]
-
-
-def test_the_papers_cohort_is_simulated_in_seconds(study):
-    start = time.perf_counter()
-    observers.simulate(study, seed=9, image_px=224)
-    assert time.perf_counter() - start < 5
 
 
 def test_bad_arguments(small_study):
