@@ -41,7 +41,7 @@ def test_twenty_disks_fill_up_in_a_save(unbroken, disk, root):
         _leave(disk, step * MIB // 20)
         _, error = child.communicate(timeout=120)
         assert child.returncode == 3, error
-        assert error.rstrip().splitlines()[-1].startswith("error: `") and "Traceback" not in error
+        assert error.rstrip().splitlines()[-1].startswith("error: `") and "Traceback" not in error, error
         told += 1
         (disk / "ballast").unlink()
         job.finish()
