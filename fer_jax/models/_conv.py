@@ -6,8 +6,9 @@ Which way is fast depends on where the convolution stands, not on its numbers (m
 alone decides:
 
 * `"native"`: `lax.conv_general_dilated` throughout. For accelerators with one member at a time (reasoned).
-* `"dots"`: 1×1 kernels as matrix products, the rest native, but for the input gradient of a strided one, a matrix
-  product too. Top level, unstacked, on a CPU.
+* `"dots"`: 1×1 kernels as matrix products, the rest native, but for the input gradient of a strided one of 16 or more
+  input channels, a matrix product too (and so is its tangent in forward mode, which is slower than a native one). Top
+  level, unstacked, on a CPU.
 * `"matmul"`: every kernel as one matrix product over shifted copies. Under `vmap` over kernels, where a native
   convolution becomes a slow grouped one, and inside loops on a CPU.
 * `"frozen"`: native forward, and an input gradient that is itself a native convolution in the fast layout. For
@@ -87,7 +88,7 @@ def conv2d(image: jax.Array, kernel: jax.Array, *, stride: int = 1, padding: int
         return _as_matmul(image, kernel, stride, padding)
     if lowering == "frozen":
         return _frozen(image, kernel, stride, padding)
-    if lowering == "dots" and stride > 1:
+    if lowering == "dots" and stride > 1 and kernel.shape[2] >= _FEW_CHANNELS:
         return _strided(image, kernel, stride, padding)
     return _native(image, kernel, stride, padding)
 
@@ -95,7 +96,7 @@ def conv2d(image: jax.Array, kernel: jax.Array, *, stride: int = 1, padding: int
 def max_pool(image: jax.Array, *, lowering: str | None = None) -> jax.Array:
     """Return the maxima of 3×3 windows at every second pixel of (B, H, W, C), the border padded by one.
 
-    Pixels of a window that share its maximum share its gradient, or with "native" the first one gets it.
+    Of equal pixels of a window the first one, row by row, gets the gradient.
 
     Args:
       image: (B, H, W, C).
@@ -104,15 +105,26 @@ def max_pool(image: jax.Array, *, lowering: str | None = None) -> jax.Array:
 
     Returns:
       (B, h, w, C) with h = (H + 1) // 2.
+
+    Raises:
+      UsageError: an unknown lowering.
     """
-    if (lowering or default_lowering("top")) == "native":
+    if lowering is None:
+        lowering = default_lowering("top")
+    check_one_of("lowering", lowering, LOWERINGS)
+    if lowering == "native":
         return nn.max_pool(image, (3, 3), (2, 2), [(1, 1), (1, 1)])
     padded = jnp.pad(image, ((0, 0), (1, 1), (1, 1), (0, 0)), constant_values=-jnp.inf)
-    for axis in (1, 2):
+    for axis in (2, 1):  # rows come first where pixels are equal
         last = padded.shape[axis] - 2  # of a window's first pixels
         shifted = [lax.slice_in_dim(padded, start, start + last, 2, axis) for start in range(3)]
-        padded = functools.reduce(jnp.maximum, shifted)
+        padded = functools.reduce(_larger, shifted)
     return padded
+
+
+def _larger(first, second):
+    """Return the maximum, of equals the first: `jnp.maximum` shares its gradient, and flat areas are full of equals."""
+    return jnp.where((first >= second) | jnp.isnan(first), first, second)
 
 
 def _native(image, kernel, stride, padding):

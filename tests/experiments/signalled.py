@@ -1,7 +1,8 @@
 """A command that sends itself a signal at one moment of its saves, always the same.
 
 `python -m tests.experiments.signalled SIGKILL os.rename 2 MODULE FLAG ...` kills `python -m MODULE FLAG ...` when the
-second folder of its checkpoints is whole but has not got its name yet; with `os.mkdir`, when nothing of it is written.
+second folder of its checkpoints is whole but has not got its name yet. With `os.mkdir`, when nothing of it is written.
+(The very first folder is made twice, as its parents are missing.)
 """
 
 import itertools
@@ -12,7 +13,10 @@ import sys
 
 
 def _hook(event, arguments):
-    if event == cue and ".unfinished" in str(arguments[0]) and "training" in str(arguments[0]) and next(count) == last:
+    if event != cue:
+        return
+    path = str(arguments[0])
+    if "/training/ensemble/" in path and path.endswith(".unfinished") and next(count) == last:
         os.kill(os.getpid(), number)
 
 

@@ -115,7 +115,7 @@ def test_maps_are_finite_in_range_and_the_same_eager_jitted_and_vmapped(method, 
         assert eager.dtype == jnp.promote_types(dtype, "float32")
     else:
         assert eager.dtype == dtype
-    # In bfloat16 iterations follow how a score is rounded: in float32 the same masks end up to 1 away.
+    # In bfloat16 iterations follow how a score is rounded: its masks are up to 1 away from those of float32.
     same = method not in PERTURBING or dtype != "bfloat16"
     if same:
         np.testing.assert_allclose(*_float64(alone(pictures(dtype), 0), eager), atol=TOLERANCES[dtype])
