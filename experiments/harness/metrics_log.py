@@ -1,11 +1,13 @@
 """The log to watch while networks train: `metrics.jsonl`, and TensorBoard where tensorboardX is installed."""
 
+import contextlib
 import datetime
 import json
 import os
 import pathlib
 import shutil
 import sys
+import time
 from collections.abc import Sequence
 
 from experiments.harness.locked_folder import plain
@@ -69,6 +71,7 @@ class MetricsLog:
     def flush(self) -> None:
         """Hand what was written to the disk."""
         self._file.flush()
+        self._on_board(_Board.flush)
 
     def write(self, row: dict) -> None:
         """Append one object: model, pair, epoch, time_utc, and figures, of which None is left out of the board."""
@@ -77,13 +80,12 @@ class MetricsLog:
         row = plain(row)
         self._file.write(json.dumps(row, allow_nan=False) + "\n")
         self.rows += self._is_own(row)
-        self._draw(row)
+        self._on_board(lambda board: board.draw(row))
 
     def close(self) -> None:
         """Flush and close."""
         self._file.close()
-        if self._board is not None:
-            self._board.close()
+        self._on_board(_Board.close)
 
     def _is_own(self, row) -> bool:
         return row["model"] == self._model
@@ -91,26 +93,71 @@ class MetricsLog:
     def _draw_anew(self):
         self._drawn = True
         self._file.flush()
-        try:
-            import tensorboardX
-        except ImportError:
-            return
+        self._on_board(_Board.close)
+        self._board = _Board(self._path.parent / BOARD)
+        rows = read_rows(self._path)
+        self._on_board(lambda board: board.open(rows))
 
-        folder = self._path.parent / BOARD
-        if self._board is not None:
-            self._board.close()
-        shutil.rmtree(folder, ignore_errors=True)
-        self._board = tensorboardX.SummaryWriter(str(folder))
-        for row in read_rows(self._path):
-            self._draw(row)
-
-    def _draw(self, row):
+    def _on_board(self, work):
+        """Call something with the board, and go on without one where that fails."""
         if self._board is None:
             return
+        try:
+            work(self._board)
+        except ImportError:
+            self._board = None
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                self._board.close()
+            self._board = None
+            sys.stderr.write(f"{self._path.parent / BOARD}: {error}. It is drawn anew when this goes on.\n")
+
+
+class _Board:
+    """TensorBoard's events, written when told to: tensorboardX's own thread would die of a full disk with a traceback.
+
+    Args:
+      folder: of the events. What is there is removed.
+    """
+
+    def __init__(self, folder: pathlib.Path):
+        self._folder, self._writer = folder, None
+
+    def open(self, rows: Sequence[dict]) -> None:
+        """Start a file with some rows."""
+        from tensorboardX.proto.event_pb2 import Event
+        from tensorboardX.record_writer import RecordWriter
+
+        shutil.rmtree(self._folder, ignore_errors=True)
+        self._folder.mkdir(parents=True, exist_ok=True)
+        now = time.time()
+        self._writer = RecordWriter(str(self._folder / f"events.out.tfevents.{now:.0f}"))
+        self._writer.write(Event(wall_time=now, file_version="brain.Event:2").SerializeToString())
+        for row in rows:
+            self.draw(row)
+
+    def draw(self, row: dict) -> None:
+        """Add a row's figures."""
+        from tensorboardX.proto.event_pb2 import Event
+        from tensorboardX.proto.summary_pb2 import Summary
+
         seconds = datetime.datetime.fromisoformat(row["time_utc"]).timestamp()
-        for name in _SCALARS:
-            if row.get(name) is not None:
-                self._board.add_scalar(f"{row['model']}_{name}/{row['pair']}", row[name], row["epoch"], seconds)
+        figures = [
+            Summary.Value(tag=f"{row['model']}_{name}/{row['pair']}", simple_value=row[name])
+            for name in _SCALARS
+            if row.get(name) is not None
+        ]
+        event = Event(wall_time=seconds, step=row["epoch"], summary=Summary(value=figures))
+        self._writer.write(event.SerializeToString())
+
+    def flush(self) -> None:
+        """Hand the events to the disk."""
+        self._writer.flush()
+
+    def close(self) -> None:
+        """Flush and close."""
+        if self._writer is not None:
+            self._writer.close()
 
 
 class NoLog:

@@ -1,7 +1,9 @@
 """The metrics of training: lines that are cut back to what was saved, and TensorBoard's copy of them."""
 
 import builtins
+import errno
 import json
+import os
 import struct
 
 import pytest
@@ -101,3 +103,21 @@ def test_images_a_second_are_those_of_the_time_since_the_last_look():
     now[0] = 125.0
     assert rates.end_epoch(2, 100) == (20.0, 5.0)
     assert rates.end_epoch(0, 5300) == (20.0, 15.0)
+
+
+def test_a_board_whose_disk_is_full_is_told_once_and_the_lines_go_on(tmp_path, capsys, monkeypatch):
+    from tensorboardX.record_writer import RecordWriter
+
+    log = _open(tmp_path / "metrics.jsonl")
+    log.write(ROW | {"epoch": 1})
+
+    def full(self):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(RecordWriter, "flush", full)
+    log.flush()
+    log.write(ROW | {"epoch": 2})
+    log.close()
+    told = f"{tmp_path / 'tensorboard'}: [Errno 28] No space left on device. It is drawn anew when this goes on.\n"
+    assert capsys.readouterr().err == told
+    assert [json.loads(line)["epoch"] for line in (tmp_path / "metrics.jsonl").read_text().splitlines()] == [1, 2]
