@@ -71,7 +71,6 @@ class MetricsLog:
     def flush(self) -> None:
         """Hand what was written to the disk."""
         self._file.flush()
-        self._on_board(_Board.flush)
 
     def write(self, row: dict) -> None:
         """Append one object: model, pair, epoch, time_utc, and figures, of which None is left out of the board."""
@@ -81,6 +80,7 @@ class MetricsLog:
         self._file.write(json.dumps(row, allow_nan=False) + "\n")
         self.rows += self._is_own(row)
         self._on_board(lambda board: board.draw(row))
+        self._on_board(_Board.flush)  # for who watches
 
     def close(self) -> None:
         """Flush and close."""

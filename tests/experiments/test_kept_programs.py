@@ -53,7 +53,6 @@ def test_a_program_that_was_cut_short_is_compiled_and_kept_again(tmp_path, root)
         os.truncate(file, file.stat().st_size // 2)
     assert _ended(_begin(root, tmp_path))[1:] == (0, compiled, "")
     assert _ended(_begin(root, tmp_path))[1:] == (compiled, 0, "")
-    assert _ended(_begin(root, tmp_path))[1:] == (compiled, 0, "")
 
 
 def test_on_a_disk_without_room_one_line_is_told_and_nothing_half_written_stays(tmp_path, root):

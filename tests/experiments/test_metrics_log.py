@@ -110,12 +110,12 @@ def test_a_board_whose_disk_is_full_is_told_once_and_the_lines_go_on(tmp_path, c
 
     log = _open(tmp_path / "metrics.jsonl")
     log.write(ROW | {"epoch": 1})
+    assert {step for _, step in _scalars(tmp_path / "tensorboard")} == {1}  # to be watched at once
 
     def full(self):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(RecordWriter, "flush", full)
-    log.flush()
     log.write(ROW | {"epoch": 2})
     log.close()
     told = f"{tmp_path / 'tensorboard'}: [Errno 28] No space left on device. It is drawn anew when this goes on.\n"
