@@ -12,7 +12,7 @@ import numpy as np
 
 from benchmarks import plain_jax, plain_torch, stopping
 from benchmarks.pairing import Row, chosen, row, speed_row
-from fer_jax import models, saliency
+from fer_jax import compiler, models, saliency
 
 EXTREMAL_BATCH, GRAD_CAM_BATCH = 4, 8
 MODELS = {
@@ -96,7 +96,7 @@ def optimiser(subject, iterations: int) -> Callable[..., jax.Array]:
 
         return saliency.extremal_perturbation(score, image, options)[0]
 
-    return jax.jit(jax.vmap(explain, (None, 0)))
+    return jax.jit(jax.vmap(explain, (None, 0)), compiler_options=compiler.options())
 
 
 def _extremal(subject) -> list[Row]:

@@ -12,7 +12,7 @@ import numpy as np
 from benchmarks.pairing import Row, row
 from experiments.study.explain import settings_of, true_sides
 from experiments.study.run import open_run
-from fer_jax import explanation, metrics, saliency
+from fer_jax import compiler, explanation, metrics, saliency
 
 SLOTS = 8
 HALF_PICTURES = 24  # through networks in bfloat16, which a CPU computes slowly
@@ -115,7 +115,7 @@ def _batch(build, settings, pictures):
     explain_one = functools.partial(explanation.explain_picture, explanation.networks(build), settings)
     own = jax.tree.map(lambda leaf: leaf[pictures.pairs], pictures.members)
     arguments = (own, pictures.images, pictures.targets)
-    explain = jax.jit(jax.vmap(explain_one)).lower(*arguments).compile()
+    explain = jax.jit(jax.vmap(explain_one), compiler_options=compiler.options()).lower(*arguments).compile()
     return lambda: jax.device_get(explain(*arguments))
 
 

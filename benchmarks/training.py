@@ -19,7 +19,7 @@ import optax
 
 from benchmarks import plain_torch, rate
 from benchmarks.pairing import Row, chosen, row, speed_row
-from fer_jax import ensemble, faces, images, models, training
+from fer_jax import compiler, ensemble, faces, images, models, training
 from fer_jax.augment import Augmentation, augment
 from fer_jax.cores import usable_cores
 from fer_jax.expressions import EXPRESSIONS
@@ -80,7 +80,7 @@ def _stacked(subject) -> list[Row]:
     size = subject.config.size // 2
     states, batches = start(subject.build(), 4, size, 2)
     each, given = ensemble.unstack(states), ensemble.unstack(batches)
-    one = jax.jit(member_step(subject.build(lowering="dots")))
+    one = jax.jit(member_step(subject.build(lowering="dots")), compiler_options=compiler.options())
     what = f"stacked step, {subject.config.model}, 4 members x 2 pictures of {size} px, a member-image, "
     timed = functools.partial(speed_row, repeats=subject.config.repeats, parts=(8, 8))
 
@@ -198,12 +198,15 @@ def _one_member(subject) -> list[Row]:
     model = subject.build()
     states, batches = start(model, 1, size, BATCH)
     state, batch = ensemble.member(states, 0), ensemble.member(batches, 0)
-    step = jax.jit(member_step(model))
+    step = jax.jit(member_step(model), compiler_options=compiler.options())
     before = time.perf_counter()
     step.lower(state, batch).compile()
     seconds = time.perf_counter() - before
     variables = training.variables_of(state)
-    forward = jax.jit(lambda v, x: model.apply(v, x, train=True, mutable=["batch_stats"])[0].logits)
+    forward = jax.jit(
+        lambda v, x: model.apply(v, x, train=True, mutable=["batch_stats"])[0].logits,
+        compiler_options=compiler.options(),
+    )
     what = f"one member's step, {subject.config.model}, {size} px, batch {BATCH}, a picture, "
     timed = functools.partial(speed_row, repeats=repeats, parts=(BATCH, BATCH))
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from fer_jax import images, models, placement, saliency
+from fer_jax import compiler, images, models, placement, saliency
 
 _EXTREMAL = "extremal_perturbation"
 METHODS = ("cam", "grad_cam", _EXTREMAL)
@@ -81,7 +81,7 @@ def program(build: Callable[..., Any], settings: Settings) -> Callable[..., dict
     """
     explain_one = functools.partial(explain_picture, networks(build), settings)
 
-    @jax.jit
+    @functools.partial(jax.jit, compiler_options=compiler.options())
     def explain(variables, pictures, targets):
         targets = jnp.broadcast_to(targets, pictures.shape[:1])
         return jax.vmap(explain_one, (None, 0, 0))(variables, pictures, targets)
@@ -122,11 +122,11 @@ def queue(
 
     if not settings.ends_early:
         over_rows = jax.vmap(functools.partial(explain, settings), (None, 0, 0, 0))
-        return functools.partial(_in_batches, jax.jit(over_rows), slots)
+        return functools.partial(_in_batches, jax.jit(over_rows, compiler_options=compiler.options()), slots)
 
     others = tuple(name for name in settings.methods if name != _EXTREMAL)
 
-    @jax.jit
+    @functools.partial(jax.jit, compiler_options=compiler.options())
     def begin(*row):
         results = explain(dataclasses.replace(settings, methods=others), *row)
         return images.normalise(images.to_float(row[1])), results

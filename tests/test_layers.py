@@ -14,7 +14,7 @@ PACKAGE = ROOT / "fer_jax"
 FLOORS = {
     "errors": 0, "streams": 0, "provenance": 0.3, "categories": 0.3, "files": 0.3, "parallel": 0.3,
     "host_memory": 0.3, "cores": 0.3, "read_ahead": 0.3,
-    "expressions": 0.5, "action_units": 0.7, "arrays": 0.5, "frame": 0.5,
+    "expressions": 0.5, "action_units": 0.7, "arrays": 0.5, "compiler": 0.5, "frame": 0.5,
     "images": 1, "metrics": 1, "placement": 1, "masks": 1.5, "augment": 1.5,
     "models": 2, "saliency": 2,
     "ensemble": 3, "explanation": 3.5,
@@ -27,7 +27,7 @@ FLOORS = {
 ALLOWED = {
     "errors": set(), "streams": set(), "provenance": set(), "categories": set(), "files": set(), "parallel": {"cv2"},
     "host_memory": set(), "cores": set(), "read_ahead": set(),
-    "expressions": set(), "action_units": set(), "arrays": {"jax"}, "frame": set(),
+    "expressions": set(), "action_units": set(), "arrays": {"jax"}, "frame": set(), "compiler": {"jax"},
     "images": {"jax"}, "masks": {"jax"}, "metrics": {"jax"}, "placement": {"jax"},
     "augment": {"jax"},
     "models": {"jax", "flax"},

@@ -17,7 +17,7 @@ from experiments.study.photographs import HELD_OUT
 from experiments.study.run import Run
 from experiments.study.run_folder import FinishedFiles
 from experiments.study.slots import GIB, layout_of, memory_of, slots_of
-from fer_jax import training
+from fer_jax import compiler, training
 from fer_jax.categories import Categories
 from fer_jax.data.published import PUBLISHED
 from fer_jax.errors import UsageError
@@ -135,7 +135,11 @@ class _Step:
         self.memory = memory().needed(self.slots, at_once=at_once) + on_device
         self.parameters = sum(leaf.size for leaf in jax.tree.leaves(training.variables_of(like)["params"]))
         self.images, self.pixels = config.batch_size, size
-        compiled = jax.jit(step).lower(like, batch, jax.random.key(0, impl="threefry2x32"), True).compile()
+        compiled = (
+            jax.jit(step, compiler_options=compiler.options())
+            .lower(like, batch, jax.random.key(0, impl="threefry2x32"), True)
+            .compile()
+        )
         self.operations = (compiled.cost_analysis() or {}).get("flops", math.nan)
         # Of zeros: a fresh member would be one more program to compile, and numbers take no part in the time.
         state = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), like)

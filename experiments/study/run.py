@@ -17,7 +17,7 @@ from experiments.harness.command import StopRequest, restored
 from experiments.harness.hosts import ALONE, Hosts
 from experiments.harness.numerics import choose_precision, numerics, tell_changes
 from experiments.study.run_folder import PICTURES_RECORD, FinishedFiles, RunFolder
-from fer_jax import checkpoints, data, ensemble, human, images, masks, models
+from fer_jax import checkpoints, compiler, data, ensemble, human, images, masks, models
 from fer_jax.categories import Categories
 from fer_jax.cores import usable_cores
 from fer_jax.errors import StorageError, UsageError
@@ -319,7 +319,11 @@ class Run:
 
     def _predict(self, num_classes):
         model = self.network(num_classes)
-        return jax.jit(lambda variables, x: model.apply(variables, images.normalise(images.to_float(x))).logits)
+
+        def predict(variables, pictures):
+            return model.apply(variables, images.normalise(images.to_float(pictures))).logits
+
+        return jax.jit(predict, compiler_options=compiler.options())
 
 
 def open_run(path: str, *, flag: str = "run") -> Run:

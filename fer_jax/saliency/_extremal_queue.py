@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from fer_jax import compiler
 from fer_jax.errors import UsageError, check_count, check_one_of
 from fer_jax.placement import on_each_device, set_row
 from fer_jax.saliency._extremal import PUBLISHED, Energies, ExtremalOptions, ExtremalState, extremal
@@ -157,12 +158,13 @@ def _programs(score_of, *, options, over_slots):
     def take(slots, index, energies):
         return finish(jax.tree.map(lambda leaf: leaf[index], slots.state), energies, options)
 
+    of_networks = functools.partial(jax.jit, compiler_options=compiler.options())
     return _Programs(
-        whole=jax.jit(lambda images, owns, shared: over(whole, shared, images, owns)),
-        begin=jax.jit(start),
+        whole=of_networks(lambda images, owns, shared: over(whole, shared, images, owns)),
+        begin=of_networks(start),
         spread=jax.jit(lambda slot, slots: jax.tree.map(lambda a: jnp.stack([a] * slots), slot), static_argnums=1),
         load=jax.jit(set_row("none"), donate_argnums=0),
-        advance=jax.jit(advance_all, donate_argnums=0),
+        advance=of_networks(advance_all, donate_argnums=0),
         take=jax.jit(take),
     )
 

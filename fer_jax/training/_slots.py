@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fer_jax import placement
+from fer_jax import compiler, placement
 from fer_jax.cores import usable_cores
 from fer_jax.ensemble import default_over_members
 from fer_jax.ensemble import over_members as lift
@@ -74,7 +74,8 @@ class LoopSlots:
     """
 
     def __init__(self, step: Callable, at_once: int = 1, pictures: Mapping | None = None):
-        self._step, self._pictures = jax.jit(_program(step, lambda function: function, pictures)), pictures
+        program, self._pictures = _program(step, lambda function: function, pictures), pictures
+        self._step = jax.jit(program, compiler_options=compiler.options())
         self._waiting = _Waiting()
         self._states: dict[int, MemberState] = {}
         self._at_once, self._is_compiled = at_once, False
@@ -140,7 +141,8 @@ class StackedSlots:
 
     def __init__(self, step: Callable, width: int, how: str, pictures: Mapping | None = None):
         lifted = functools.partial(lift, over_members=how, in_place=True)
-        self._step = jax.jit(_program(step, lifted, pictures), donate_argnums=0)
+        program = _program(step, lifted, pictures)
+        self._step = jax.jit(program, donate_argnums=0, compiler_options=compiler.options())
         self._pictures, self._waiting = pictures, _Waiting()
         self._load = jax.jit(placement.set_row("none"), donate_argnums=0)
         self._take = jax.jit(lambda s, i: jax.tree.map(lambda a: a[i], s))
@@ -221,7 +223,8 @@ class DealtSlots:
         self._batches = placement.row_sharding(over_devices, batch=True, **where)
         # Every program leaves the slots where the next one expects them: moving them would compile it anew.
         keep_there = functools.partial(jax.jit, donate_argnums=0, out_shardings=self._rows)
-        self._step, self._load = keep_there(lifted), keep_there(placement.set_row(over_devices, **where))
+        self._step = keep_there(lifted, compiler_options=compiler.options())
+        self._load = keep_there(placement.set_row(over_devices, **where))
         self._everywhere = placement.everywhere(self._rows)
         self._owners, self._data_devices = placement.num_devices(over_devices, devices) // data_devices, data_devices
         self._width = math.ceil(width / self._owners) * self._owners

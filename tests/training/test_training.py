@@ -97,7 +97,7 @@ def test_members_that_step_at_the_same_time_equal_those_that_step_one_by_one(tog
 
 
 def test_members_of_a_loop_step_at_the_same_time_and_each_in_its_order(monkeypatch):
-    monkeypatch.setattr(jax, "jit", lambda function: function)
+    monkeypatch.setattr(jax, "jit", lambda function, **_: function)
     two, alone = threading.Barrier(2), [True]
 
     def step(state, batch, key, active):
@@ -117,7 +117,7 @@ def test_members_of_a_loop_step_at_the_same_time_and_each_in_its_order(monkeypat
 
 
 def test_a_step_that_fails_is_told_when_its_slot_is_asked_for(monkeypatch):
-    monkeypatch.setattr(jax, "jit", lambda function: function)
+    monkeypatch.setattr(jax, "jit", lambda function, **_: function)
 
     def step(state, batch, key, active):
         if batch["bad"]:
